@@ -23,7 +23,7 @@ from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Rank, Ranking, row_of
 from evalharness.records.results import Results
-from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Point, outcome_of
+from evalharness.report.sweep import DIVERGED, PEAKS, TRAINED, UNUSABLE, Point, outcome_of
 from evalharness.run.collect import collect
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import RunPlan, make_run_plan
@@ -89,7 +89,7 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
 def training_facts(path: Path) -> dict[str, float]:
     """Read the numbers of training.json that a table shows."""
     facts = json.loads((path / TRAINING).read_text())
-    shown = ("trainable", "parameters", "bytes", "seconds")
+    shown = ("trainable", "parameters", "bytes", "seconds", "tokens_per_second", *PEAKS)
     numbers = {key: facts[key] for key in shown if isinstance(facts.get(key), int | float)}
     return {**numbers, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
 

@@ -13,6 +13,7 @@ from evalharness.report import documents
 from evalharness.stats.enums import Verdict
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 2  # version 1 had the suites in units of skill
+PEAKS = ("peak_memory_device", "peak_memory_process")  # of `made`, the first that was measured is the one to show
 LOSS = "loss"  # of --select: the loss on the validation rows in place of a metric
 TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
@@ -39,7 +40,8 @@ class Point:
     """One candidate of the grid. `series`: method and rank, of which one rate is chosen; `loss`: nats a token of the
     answer, on validation rows.
 
-    `made`: trainable, parameters, bytes, seconds, steps, examples of its training; `test`: of chosen ones only.
+    `made`: trainable, parameters, bytes, seconds, tokens a second, peaks of memory, steps, examples of its training;
+    `test`: of chosen ones only.
     """
 
     name: str

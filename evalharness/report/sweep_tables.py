@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 from evalharness.records.comparison import Estimate
 from evalharness.report import wording
-from evalharness.report.sweep import TRAINED, Choice, Outcome, Point, Sweep, grouped
+from evalharness.report.sweep import PEAKS, TRAINED, Choice, Outcome, Point, Sweep, grouped
 from evalharness.report.targets import why_unlearned
 from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
@@ -96,7 +96,18 @@ def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str])
         "trainable": f"{round(cost['trainable']):,}",
         "size": wording.in_bytes(cost["bytes"]),
         "training": wording.in_seconds(cost["seconds"]),
+        "tokens/s": _shown(_mean(point.made.get("tokens_per_second") for point in points), "{:,.0f}".format),
+        "peak memory": _shown(_mean(map(_peak, points)), wording.in_bytes),
     }
+
+
+def _shown(value: float | None, text: Callable[[float], str]) -> str:
+    return wording.NONE if value is None else text(value)
+
+
+def _peak(point: Point) -> float | None:
+    """The most memory that its training took: of the device where it had one, else of the process."""
+    return next((point.made[key] for key in PEAKS if key in point.made), None)
 
 
 def rate_table(sweep: Sweep) -> TextTable:

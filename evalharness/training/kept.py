@@ -29,8 +29,9 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMaker:
-    """Saves the model as it is as a whole candidate. `began`: when training began, by `time.monotonic`; `use_cache`: of
-    the model's configuration, which the Trainer switches off while it trains.
+    """Saves the model as it is as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`: is
+    the peak of memory the training's own; `use_cache`: of the model's configuration, which the Trainer switches off
+    while it trains.
     """
 
     recipe: Recipe
@@ -40,6 +41,7 @@ class CandidateMaker:
     examples: TrainingSet
     encoded: EncodedSet
     began: float
+    from_start: bool
     use_cache: bool
 
     def keep(self, folder: Path, state: TrainerState, steps: int) -> None:
@@ -51,7 +53,7 @@ class CandidateMaker:
         with _put_back(self.model):
             self.model.config.use_cache = self.use_cache
             save_model(self.recipe, self.start, self.loaded, self.model, folder)
-        write_training_json(facts, folder, time.monotonic() - self.began)
+        write_training_json(facts, folder, time.monotonic() - self.began, self.from_start)
 
     def announcement(self, steps: int) -> str:
         """Say before training how many candidates will be kept, and about how much room they take."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PrinterCallback, Trainer, set_seed
 
+from evalharness import peak_memory
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.errors import StoreError, UsageError
@@ -83,7 +84,7 @@ def _make(
     attach: Attach,
 ) -> HeldSignal:
     """Make the candidate; return what held a signal back meanwhile."""
-    began = time.monotonic()
+    began, from_start = time.monotonic(), peak_memory.reset()
     loaded = open_weights(recipe, start)
     encoded = encode_set(recipe, examples, start, loaded, report)
     set_seed(recipe.seed)
@@ -96,6 +97,7 @@ def _make(
         examples=examples,
         encoded=encoded,
         began=began,
+        from_start=from_start,
         use_cache=model.config.use_cache,
     )
     _announce(maker, report)
@@ -104,7 +106,7 @@ def _make(
         course = _fit(maker, output, held, report, attach)
     facts = training_json(recipe, start, model, examples, course, output.out) | kept_facts(recipe, output)
     save_model(recipe, start, loaded, model, output.candidate)
-    write_training_json(facts, output.candidate, time.monotonic() - began)
+    write_training_json(facts, output.candidate, time.monotonic() - began, from_start)
     output.finish()
     return held
 
@@ -186,7 +188,7 @@ def _fit(
             report(f"going on from step {step_of(saved)}")
         trainer.train(resume_from_checkpoint=saved)
     model.config.use_cache = maker.use_cache  # which the Trainer switches off in the configuration that is saved
-    course = course_of(trainer.state, encoded, steps)
+    course = course_of(trainer.state, encoded, steps, monitor.rate(trainer.state))
     if course.validated:
         load_trained(model, output.best)
         report(f"kept: the weights of step {course.validated[best_of(course.validated)][0]}")

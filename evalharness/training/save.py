@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, TrainerState
 
-from evalharness import __version__
+from evalharness import __version__, peak_memory
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import ADAPTER_CONFIG, GENERATION_CONFIG, TRAINING
 from evalharness.checkpoints.load import LoadedModel
@@ -37,7 +36,8 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 class TrainingCourse:
     """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing;
     `planned`: steps; `examples`: what the set holds as the model sees it; `seen`: examples of all steps, one counted as
-    often as it was seen; `tokens`: seen; `truncated`: examples that lost their beginning; `left_out`: that did not fit;
+    often as it was seen; `tokens`: seen; `rate`: tokens a second since it last began, validation and states included,
+    None of what was kept on the way; `truncated`: examples that lost their beginning; `left_out`: that did not fit;
     `looks`: what was measured of forgetting on the way.
     """
 
@@ -47,13 +47,16 @@ class TrainingCourse:
     examples: int
     seen: int
     tokens: int
+    rate: float | None
     truncated: int
     left_out: int
     looks: tuple[Mapping[str, Any], ...] = ()
 
 
-def course_of(state: TrainerState, encoded: EncodedSet, planned: int) -> TrainingCourse:
-    """Read off the Trainer's state how training went so far."""
+def course_of(
+    state: TrainerState, encoded: EncodedSet, planned: int, rate: float | None = None
+) -> TrainingCourse:
+    """Read off the Trainer's state how training went so far; `rate`: tokens a second."""
     history = state.log_history
     return TrainingCourse(
         losses=tuple(loss for _, loss in losses_of(history, "loss")),
@@ -62,6 +65,7 @@ def course_of(state: TrainerState, encoded: EncodedSet, planned: int) -> Trainin
         examples=encoded.examples,
         seen=round(sum(number for _, number in losses_of(history, SEEN))),
         tokens=state.num_input_tokens_seen,
+        rate=rate,
         truncated=encoded.truncated,
         left_out=encoded.left_out,
         looks=looks_of(history),
@@ -143,6 +147,7 @@ def training_json(
         "last_losses_mean": {"steps": len(last), "loss": round(sum(last) / len(last), 6)},
         "steps": len(course.losses),
         "tokens": course.tokens,
+        "tokens_per_second": None if course.rate is None else round(course.rate, 1),
         "truncated": course.truncated,
         "left_out": course.left_out,
         **_of_validation(course),
@@ -172,15 +177,16 @@ def _of_validation(course: TrainingCourse) -> dict[str, Any]:
     }
 
 
-def write_training_json(facts: dict[str, Any], folder: Path, seconds: float) -> None:
-    """Write training.json into the candidate's folder."""
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    facts = {**facts, "seconds": round(seconds, 3), "bytes": size, "peak_memory": _peak()}
+def write_training_json(facts: dict[str, Any], folder: Path, seconds: float, from_start: bool) -> None:
+    """Write training.json into the candidate's folder. `from_start`: the process's peak was measured from the start of
+    the training, else it is that of the process.
+    """
+    facts = {
+        **facts,
+        "seconds": round(seconds, 3),
+        "bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        "peak_memory_process": peak_memory.process_peak(),
+        "peak_memory_device": peak_memory.device_peak(),
+        "peak_memory_since": "the start of the training" if from_start else "the start of the process",
+    }
     (folder / TRAINING).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
-
-
-def _peak() -> int:
-    """Return the most bytes held at one time: on the accelerator where there is one, else by the whole process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -35,7 +35,8 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
             else []
         ),
         *_watched(facts),
-        f"time:        {facts['seconds']:.1f} s",
+        f"time:        {facts['seconds']:.1f} s, {facts['tokens_per_second']:,.0f} tokens a second while training",
+        f"memory:      {_memory(facts)}",
         f"evaluate it: evalharness run --model {shlex.quote(str(out))} --suite SUITE",
     ]
 
@@ -53,6 +54,12 @@ def _kept(facts: Mapping[str, Any]) -> list[str]:
     steps = [f"step-{step}" for step in kept["steps"]]
     shown = ", ".join(steps if len(steps) < 5 else [steps[0], steps[1], "…", steps[-1]])
     return [f"kept:        {shown or 'none before the last step'} in checkpoints, {decimal(kept['bytes'])} in all"]
+
+
+def _memory(facts: Mapping[str, Any]) -> str:
+    device = facts["peak_memory_device"]
+    on_device = "" if device is None else f"; device: at most {decimal(device)}"
+    return f"process: at most {decimal(facts['peak_memory_process'])} since {facts['peak_memory_since']}{on_device}"
 
 
 def _saved_as(facts: Mapping[str, Any]) -> str:

@@ -138,12 +138,17 @@ class TrainingMonitor(TrainerCallback):
     def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report, held: HeldSignal) -> None:
         self.recipe, self.steps, self.best, self.report, self.held = recipe, steps, best, report, held
         self.began, self.first, self.clock, self.states = 0.0, 0, SaveClock(), 0
+        self.tokens = 0  # before it began, where it goes on
         self.ended = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        self.began, self.first = time.monotonic(), state.global_step
+        self.began, self.first, self.tokens = time.monotonic(), state.global_step, state.num_input_tokens_seen
+
+    def rate(self, state: TrainerState) -> float:
+        """Return the tokens a second since the training began, or went on."""
+        return (state.num_input_tokens_seen - self.tokens) / max(1e-9, time.monotonic() - self.began)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.ended = state.global_step >= self.steps

@@ -123,7 +123,7 @@ def test_training_facts(
         "losses": [2.0, 1.5],
         "last_losses_mean": {"steps": 2, "loss": 1.75},
         "versions": {"torch": "2"},
-        **dict.fromkeys(("trainable", "parameters", "steps", "tokens", "bytes", "peak_memory"), 5),
+        **dict.fromkeys(("trainable", "parameters", "steps", "tokens", "bytes", "peak_memory_process"), 5),
         "seconds": 1.5,
     }
     (stage / "training.json").write_text(json.dumps(facts))

@@ -59,7 +59,8 @@ def test_what_training_json_says(base, examples, tmp_path):
         for text in ("<s> the film was good \n Answer : yes </s>", "<s> it was bad \n Answer : no </s>")
     ]
     assert facts["tokens"] == 2 * 8 * sum(lengths)
-    assert facts["peak_memory"] > 1e6 and "after" not in facts and "validation" not in facts
+    assert facts["peak_memory_process"] > 1e6 and facts["peak_memory_device"] is None and facts["tokens_per_second"] > 0
+    assert "after" not in facts and "validation" not in facts
     assert any("step 8/8" in line for line in reports) and any("left" in line for line in reports)
 
 
