@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes soak bench bench-scale bench-compare bench-report calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -80,6 +80,9 @@ bench-compare: $(VENV)/.ready   ## what comparing 100,000 paired examples costs:
 
 bench-report: $(VENV)/.ready-test ## what the report of 10,000 examples × 4 candidates takes: seconds to write and to open, bytes (needs Chromium)
 	$(BIN)/python benchmarks/report_size.py
+
+bench-memory: $(VENV)/.ready    ## forecasts of a training's memory against trainings (MODEL=DIR: one more model; half an hour); writes docs/plan.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training_memory.py $(MODEL) --write
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate

@@ -1,5 +1,5 @@
 """The memory that trainings take, measured, beside what `evalharness plan --training` forecasts: methods on the tiny
-base, on a random Llama of 60 million parameters and on any model that is named, each training in a process of its own.
+base, on a random Llama of 66 million parameters and on any model that is named, each training in a process of its own.
 
     python benchmarks/training_memory.py [MODEL …] [--write]
 
@@ -144,7 +144,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         make_llama(Path(folder))
-        models = {"tiny base (1 M)": str(TINY), "random Llama (65 M)": folder}
+        models = {"tiny base (1 M)": str(TINY), "random Llama (66 M)": folder}
         cells = list(every(models | {Path(model).name: model for model in given.models}))
     titles = ("model", "method", "rows × tokens", "forecast, MiB", "measured", "by default", "ratio", "on disk")
     lines = [titles, ("---",) * len(titles), *cells]

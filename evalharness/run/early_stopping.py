@@ -8,7 +8,6 @@ uniform_hash from seed, task and unit, so that a run which is killed and resumed
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -111,7 +110,6 @@ class RoundsOfRun:
             part = self._part(name, task, (1, rounds))
             scored = session.score(replace(part, failures=task.failures), self.answers.get(key, {}))
             outcomes.append(replace(scored, rounds=rounds if rounds < ROUNDS else None))
-        self.context.run_log.finish(name)
         return outcomes
 
     # ---- one round ---------------------------------------------------------------------------------------------------
@@ -130,19 +128,19 @@ class RoundsOfRun:
     def _ask_round(self, checkpoint: Checkpoint, number: int) -> None:
         name, base = checkpoint.name, self.run_plan.base.name
         session = Session(self.context, checkpoint)
-        begun, is_reference = time.perf_counter(), checkpoint in self.run_plan.references
+        is_reference = checkpoint in self.run_plan.references
         tasks = self.prompts.by_model[name] if is_reference else self._wanted(name)
-        for task in tasks:
-            key = (name, task.task.name)
-            if is_reference and number > self.rounds_asked.get((base, task.task.name), 0):
-                continue
-            part = self._part(name, task, (number, number))
-            answers = collect(part.requests, session.source(part.task.name)) if part.requests else {}
-            self.answers.setdefault(key, {}).update(answers)
-            self.rounds_asked[key] = number
-            if not is_reference:
-                self._score(part, answers, name)
-        self.context.run_log.count(name, seconds=time.perf_counter() - begun)
+        with self.context.run_log.turn(checkpoint):
+            for task in tasks:
+                key = (name, task.task.name)
+                if is_reference and number > self.rounds_asked.get((base, task.task.name), 0):
+                    continue
+                part = self._part(name, task, (number, number))
+                answers = collect(part.requests, session.source(part.task.name)) if part.requests else {}
+                self.answers.setdefault(key, {}).update(answers)
+                self.rounds_asked[key] = number
+                if not is_reference:
+                    self._score(part, answers, name)
 
     def _part(self, model: str, task: PreparedTask, rounds: tuple[int, int]) -> PreparedTask:
         """Take the examples whose units are in the first to the last of `rounds`, in the order of the data, without the

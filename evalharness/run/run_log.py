@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from evalharness import peak_memory
+from evalharness.records.models import Checkpoint
+from evalharness.run.model_cost import ModelCost
 from evalharness.run.progress import ProgressListener
 
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+OF_TURNS = "each model's own turns"
+UP_TO = "the process up to the end of each model's last turn"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,12 +24,13 @@ class RunLog:
     started: float = field(default_factory=time.time)
     begun: float = field(default_factory=time.monotonic)  # which no step of the clock moves
     phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
-    models: dict[str, dict[str, float]] = field(default_factory=dict)
+    models: dict[str, ModelCost] = field(default_factory=dict)
     # task -> model -> amounts, where efficiency is described
     tasks: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     loads: dict[str, int] = field(default_factory=dict)  # weights -> how often they were read from disk
-    peaks: dict[str, int] = field(default_factory=dict)  # model -> bytes, of the process up to the end of its turn
+    highest: int = 0  # bytes of this process at most, before peaks were last measured anew
+    peaks_of: str = OF_TURNS
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -36,9 +39,14 @@ class RunLog:
         self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - begun
 
     def count(self, model: str, **amounts: float) -> None:
-        row = self.models.setdefault(model, {"stored": 0, "computed": 0, "seconds": 0.0})
+        """Add to a model's requests `stored` and `computed`, and `seconds`."""
+        cost = self.models.setdefault(model, ModelCost())
         for key, amount in amounts.items():
-            row[key] += amount
+            setattr(cost, key, getattr(cost, key) + amount)
+
+    def answered(self, model: str, seconds: float, tokens: dict[str, int]) -> None:
+        """Add what computing answers took."""
+        self.models.setdefault(model, ModelCost()).answered(seconds, tokens)
 
     def spend(self, task: str, model: str, **amounts: float) -> None:
         """Add what one model's answers to one task took: seconds, requests computed and stored, tokens read and
@@ -51,24 +59,34 @@ class RunLog:
     def loaded(self, weights: str) -> None:
         self.loads[weights] = self.loads.get(weights, 0) + 1
 
-    def finish(self, model: str) -> None:
-        """Keep the peak of memory when a model has answered everything."""
-        self.peaks[model] = _peak()
+    @contextmanager
+    def turn(self, checkpoint: Checkpoint) -> Iterator[None]:
+        """Measure the seconds and the peak memory of a model's turn; where peaks cannot be measured anew, those up to
+        its end.
+        """
+        begun, cost = time.perf_counter(), self.models.setdefault(checkpoint.name, ModelCost())
+        cost.checkpoint = checkpoint
+        self.highest = max(self.highest, peak_memory.process_peak())
+        if not peak_memory.reset():
+            self.peaks_of = UP_TO
+        yield
+        cost.seconds += time.perf_counter() - begun
+        cost.peaked(peak_memory.process_peak(), peak_memory.device_peak())
 
     def facts(self) -> dict[str, Any]:
         """Sum up for run.json: seconds, requests stored and computed by model (and by task, where that is described),
-        loads, peak memory of this process.
+        loads, peak memory of this process and of each model's turns.
         """
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.monotonic() - self.begun, 3),
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "models": {name: _rounded(row) for name, row in self.models.items()},
+            "models": {name: cost.facts(bool(self.loads)) for name, cost in self.models.items()},
             **({"efficiency": spent} if spent else {}),
             **({"loads": self.loads} if self.loads else {}),
-            "peak_memory_bytes": _peak(),
-            **({"peak_memory_bytes_after": self.peaks} if self.loads else {}),
+            "peak_memory_bytes": max(self.highest, peak_memory.process_peak()),
+            **({"peaks_of_models": self.peaks_of} if self.loads else {}),
             "notices": self.notices,
         }
 
@@ -78,10 +96,6 @@ def tell(notices: Sequence[str], listener: ProgressListener, run_log: RunLog) ->
     for notice in notices:
         run_log.notices.append(notice)
         listener.notice(notice)
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def _rounded(row: Mapping[str, float]) -> dict[str, float]:

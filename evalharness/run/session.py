@@ -131,6 +131,7 @@ class Session:
     def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
         self.context, self.checkpoint = context, checkpoint
         self.loading = 0.0  # seconds that opening took
+        self.counter: TokenCounter | None = None
 
     def open(self) -> Engine:
         """The engine, loaded at the first call. Raises ModelError."""
@@ -170,14 +171,12 @@ class Session:
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
         """All tasks answered and measured; samples/ written."""
         name, context = self.checkpoint.name, self.context
-        begun = time.perf_counter()
         outcomes = []
-        for task in prepared:
-            context.listener.phase(f"{name}: {task.task.name}")
-            answers = collect(task.requests, self.source(task.task.name))
-            outcomes.append(self.score(task, answers))
-        context.run_log.count(name, seconds=time.perf_counter() - begun)
-        context.run_log.finish(name)
+        with context.run_log.turn(self.checkpoint):
+            for task in prepared:
+                context.listener.phase(f"{name}: {task.task.name}")
+                answers = collect(task.requests, self.source(task.task.name))
+                outcomes.append(self.score(task, answers))
         return outcomes
 
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
@@ -187,13 +186,12 @@ class Session:
         return outcome
 
     def source(self, task: str) -> AnswerSource:
-        """Where this model's answers to a task come from. What they take, without loading the model, is written down
-        where that is asked for.
+        """Where this model's answers to a task come from. What they take, without loading the model, is written down;
+        by task where that is asked for.
         """
         name, context = self.checkpoint.name, self.context
         log, listener = context.run_log, context.listener
         described = EFFICIENCY in context.job.description.ways
-        counter = self.token_counter() if described else None
         begun = time.perf_counter() - self.loading
         context.store.note_use(self.checkpoint.fingerprint, context.info.fingerprint, name, task)
 
@@ -202,10 +200,16 @@ class Session:
             counts = {"stored": stored, "computed": len(requests) - stored}
             log.count(name, **counts)
             listener.advance(**counts)
+            seconds = time.perf_counter() - self.loading - begun
+            is_computed = stored < len(requests)  # then all of a block is
+            if described or is_computed:
+                self.counter = self.counter or self.token_counter()
+                tokens = _tokens(requests, answers, self.counter)
+            if is_computed:
+                log.answered(name, seconds, tokens)
             if described:
-                seconds = time.perf_counter() - self.loading - begun
-                log.spend(task, name, seconds=seconds, **counts, **_tokens(requests, answers, counter))
-                begun = time.perf_counter() - self.loading
+                log.spend(task, name, seconds=seconds, **counts, **tokens)
+            begun = time.perf_counter() - self.loading
 
         return AnswerSource(
             model=self.checkpoint.fingerprint,

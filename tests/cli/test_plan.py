@@ -84,6 +84,31 @@ def test_what_is_wrong_is_said(small_world: Path, tmp_path: Path) -> None:
         assert what in str(done.exception)
 
 
+def test_what_a_training_takes(small_world: Path, tmp_path: Path) -> None:
+    def training(*arguments: str) -> Result:
+        return CliRunner().invoke(plan_command, ["--training", *arguments], standalone_mode=False)
+
+    base = str(Path(__file__).parents[2] / "fixtures" / "models" / "tiny-base")
+    own = ["--method", "lora", "--method", "prompt", "--rank", "2", "--virtual-tokens", "5", "--out", str(tmp_path)]
+    done = training("--base", base, *own, "--max-length", "32", "--batch-size", "2", "--answer-tokens", "8")
+    assert done.exception is None, done.output
+    head, titles, lora, prompt, *_ = done.output.splitlines()
+    assert head.endswith("2 rows × 32 tokens, 8 of them learned, computed in float32")
+    assert titles.split()[:5] == ["method", "trained", "weights", "adapter", "gradients"]
+    assert lora.split()[0] == "lora" and prompt.split()[:2] == ["prompt", f"{5 * 128:,}"]
+    document = json.loads((tmp_path / "training-plan.json").read_text())
+    assert [row["trainable"] for row in document["training"]][1] == 5 * 128
+    assert document["training"][0]["options"]["rank"] == 2 and document["length"] == 32
+    for arguments, what in (
+        ((), "--training without a base"),
+        (("--base", base, "--task", "rte"), "--task: is for a plan of answers"),
+        (("--base", base, "--method", "full", "--rank", "2"), "--rank: is no option of full"),
+        (("--base", str(tmp_path)), "config.json"),
+    ):
+        assert what in str(training(*arguments).exception)
+    assert "--rank: is for --training" in str(plan(small_world, "--task", "yes_no", "--rank", "2").exception)
+
+
 def test_no_torch_without_a_base(small_world: Path) -> None:
     arguments = [
         "plan",

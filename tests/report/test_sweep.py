@@ -43,7 +43,13 @@ def point(series: str, rate: float, seed: int, gain: float | None, suite: float 
         seed=seed,
         status="trained",
         reason="",
-        made={"trainable": 4608, "bytes": 18_432, "seconds": 12.5},
+        made={
+            "trainable": 4608,
+            "bytes": 18_432,
+            "seconds": 12.5,
+            "tokens_per_second": 1520.4,
+            "peak_memory_process": 9e8,
+        },
     )
     if gain is None or suite is None:
         return replace(blank, status="diverged", reason="training diverged: the loss is nan", made={})
@@ -100,6 +106,7 @@ def test_the_rank_table_has_the_columns_of_the_papers_and_what_was_forgotten(swe
         and cells["trainable"] == "4,608"
         and cells["size"] == "18.4 kB"
         and cells["training"] == "12.5 s"
+        and (cells["tokens/s"], cells["peak memory"]) == ("1,520", "900 MB")
     )
     assert (
         cells["acc"] == "0.900"

@@ -107,7 +107,12 @@ def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer_and_
     assert all(engine.closed for engine in factory.engines)
     told = json.loads((asked.output.folder / "run.json").read_text())
     assert told["loads"] == {str(full): 1, str(zoo["llama"]): 1}
-    assert list(told["peak_memory_bytes_after"]) == [*at_home, "full"]
+    assert list(told["models"]) == [*at_home, "full"]
+    for row in told["models"].values():
+        assert row["prompt_tokens_per_second"] > 0 and row["answer_tokens_per_second"] > 0
+        assert 0 < row["peak_process_bytes"] <= told["peak_memory_bytes"] and row["peak_device_bytes"] is None
+    sizes = {model.name: (model.bytes, model.trainable) for model in found.models}
+    assert {name: (row["on_disk_bytes"], row["trainable_parameters"]) for name, row in told["models"].items()} == sizes
     assert [model.name for model in found.models] == ["base", "llama-lora", "full", "llama-prompt"]
     assert list(dict.fromkeys(c.candidate for c in found.comparisons)) == ["llama-lora", "full", "llama-prompt"]
 
