@@ -69,13 +69,12 @@ def make_llama(folder: Path) -> None:
     AutoTokenizer.from_pretrained(TINY).save_pretrained(folder)
 
 
-def rows(tokenizer: PreTrainedTokenizerBase, path: Path, number: int) -> int:
-    """Write texts of one length, all of which is learned; return their tokens, the end token among them."""
+def write_rows(tokenizer: PreTrainedTokenizerBase, path: Path, number: int) -> None:
+    """Write texts of one length, all of which is learned."""
     text = "the cat sat on a mat"
     while len(tokenizer(f"{text} cat")["input_ids"]) < LENGTH:
         text += " cat"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for _ in range(number)))
-    return len(tokenizer(text)["input_ids"]) + (tokenizer(text)["input_ids"][-1] != tokenizer.eos_token_id)
 
 
 def trained(recipe: Recipe) -> int:
@@ -96,13 +95,14 @@ def one(model: str, method: str, setting: dict[str, object]) -> dict[str, object
         lines = Path(folder) / "rows.jsonl"
         shared = {"train_file": str(lines), "device": "cpu", "steps": 1, **setting}
         for number, warm in enumerate(("full", method)):
-            rows(AutoTokenizer.from_pretrained(TINY), lines, 64)
+            write_rows(AutoTokenizer.from_pretrained(TINY), lines, 64)
             trained(Recipe(method=warm, base=str(TINY), out=f"{folder}/warm-{number}", **shared))
-        length = rows(AutoTokenizer.from_pretrained(model), lines, 64)
+        write_rows(AutoTokenizer.from_pretrained(model), lines, 64)
         recipe = Recipe(method=method, base=model, out=f"{folder}/out", **{**shared, "steps": STEPS})
         measured = trained(recipe)
         record = json.loads((Path(recipe.out) / "training.json").read_text())
-        assert record["tokens"] == STEPS * recipe.batch_size * length, (record["tokens"], length)
+        length, rest = divmod(record["tokens"], STEPS * recipe.batch_size)
+        assert not rest, record["tokens"]  # nothing is padded
     told = forecast(recipe, memory.row_shape(model, length, length - 1))
     assert (told.trainable, told.parameters) == (record["trainable"], record["parameters"])
     return {"measured": measured, "length": length, "disk": record["bytes"], "forecast": asdict(told)}
