@@ -28,7 +28,7 @@ from evalharness.cli.options import (
     with_options,
 )
 from evalharness.cli.printing import print_json, print_lines
-from evalharness.cli.train import method_options
+from evalharness.cli.train_options import method_options
 from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob

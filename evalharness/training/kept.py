@@ -29,8 +29,8 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMaker:
-    """Saves the model as it is as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`: is
-    the peak of memory the training's own; `use_cache`: of the model's configuration, which the Trainer switches off
+    """Saves the model as it is as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`:
+    is the peak of memory the training's own; `use_cache`: of the model's configuration, which the Trainer switches off
     while it trains.
     """
 

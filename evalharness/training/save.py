@@ -53,9 +53,7 @@ class TrainingCourse:
     looks: tuple[Mapping[str, Any], ...] = ()
 
 
-def course_of(
-    state: TrainerState, encoded: EncodedSet, planned: int, rate: float | None = None
-) -> TrainingCourse:
+def course_of(state: TrainerState, encoded: EncodedSet, planned: int, rate: float | None = None) -> TrainingCourse:
     """Read off the Trainer's state how training went so far; `rate`: tokens a second."""
     history = state.log_history
     return TrainingCourse(
