@@ -11,6 +11,7 @@ import pandas as pd
 
 from evalharness import registry, report
 from evalharness.analysis.judging import judged_results
+from evalharness.analysis.relative import relative_scores
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, value_of
 from evalharness.records.results import Results
@@ -32,6 +33,7 @@ COLUMNS = (
     *TESTS,
     "verdict",
     "flags",
+    *("over_base", "over_full"),  # relative changes of the score (analysis/relative.py)
 )
 SHOWN = ("candidate", "task", "metric", "n", "base", "score", "difference", "interval", "margin", "verdict")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet would compute
@@ -51,7 +53,9 @@ def frame(results: Results) -> pd.DataFrame:
     """Every comparison in a row, (comparisons, COLUMNS), numbers in the metric's unit and empty where nothing was
     measured.
     """
-    return pd.DataFrame([_cells(row) for row in results.comparisons], columns=list(COLUMNS))
+    relative = relative_scores(results)[["over_base", "over_full"]]
+    table = pd.DataFrame([_cells(row) for row in results.comparisons], columns=list(COLUMNS[: -len(relative.columns)]))
+    return table.assign(**relative)
 
 
 def _cells(row: Comparison) -> tuple[object, ...]:

@@ -12,20 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from evalharness.checkpoints.libraries import quiet
 from evalharness.errors import ModelError, UsageError
+from evalharness.paths import shipped
 from evalharness.records.models import Method
 from evalharness.training.memory import MemoryForecast, recipes, row_shape
 from evalharness.training.memory_trace import forecast
 
-LLAMA_65B = {  # Touvron et al. 2023, table 2, and its published config.json
-    "model_type": "llama",
-    "hidden_size": 8192,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-    "intermediate_size": 22016,
-    "vocab_size": 32000,
-    "max_position_embeddings": 2048,
-    "torch_dtype": "float16",
-}
+LLAMA_65B = shipped("fixtures") / "configs" / "llama-65b"  # Touvron et al. 2023, table 2, and its published config.json
 SMALL = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -144,9 +136,9 @@ def test_what_cannot_be_forecast_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_published_65_billion_parameters(tmp_path: Path) -> None:
+def test_published_65_billion_parameters() -> None:
     """Dettmers et al. 2023 (QLoRA): a full training of LLaMA-65B in 16 bits takes over 780 GB, qlora below 48."""
-    path = base(tmp_path, LLAMA_65B)
+    path = str(LLAMA_65B)
     (recipe,) = recipes(["full"], {"base": path, "batch_size": 1})
     full = forecast(recipe, row_shape(path, 512, None, "bfloat16"))
     assert full.parameters == pytest.approx(65.2e9, rel=0.002)
