@@ -48,7 +48,7 @@ def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
     `nearest`: of each virtual token the tokens of the largest cosine similarity to the base's input embeddings, with
     their Euclidean distance; `clusters`: the virtual tokens, by RULE.
     """
-    if not checkpoint.virtual_tokens or not checkpoint.adapter:
+    if not checkpoint.virtual_tokens or not (checkpoint.path / files.ADAPTER).is_file():  # a model in memory has none
         return {}
     if TYPES[checkpoint.adapter].acts == "cache":
         return {"reason": "keys and values in every layer, no embeddings: it has no nearest tokens"}
@@ -89,7 +89,7 @@ def _facts(checkpoint: Checkpoint, vocabulary: Path) -> dict[str, Any]:
     return {"vocabulary": place[1].shape[0], "nearest": near, "rule": RULE, "clusters": clusters(prompt)}
 
 
-def _rounded(value: np.float32) -> float:
+def _rounded(value: np.floating[Any]) -> float:
     return round(float(value), PLACES)
 
 
@@ -119,13 +119,13 @@ def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
         yield values.astype(np.float32, copy=False).reshape(-1, width)
 
 
-def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[np.int64], Array, Array]:
+def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[np.int64], Array, NDArray[np.float64]]:
     """Find of each virtual token (tokens, width) the NEAREST rows of the embeddings by cosine similarity, the smaller
     id first where two are alike: ids, similarities and Euclidean distances, each (tokens, NEAREST).
     """
     unit, lengths = _unit(prompt)
     ids = np.empty((len(prompt), 0), np.int64)
-    similarities, sizes = np.empty((len(prompt), 0), np.float32), np.empty((len(prompt), 0), np.float32)
+    similarities, sizes = np.empty((len(prompt), 0), np.float32), np.empty((len(prompt), 0))
     begin = 0
     for rows in embeddings:
         of_rows, row_lengths = _unit(rows)
@@ -138,9 +138,9 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
         ids, sizes = np.take_along_axis(ids, best, 1), np.take_along_axis(sizes, best, 1)
         similarities = np.take_along_axis(similarities, best, 1)
         begin += len(rows)
-    own = lengths[:, None].astype(np.float64)
-    squared = own**2 + sizes.astype(np.float64) ** 2 - 2 * own * sizes * similarities
-    return ids, similarities, np.sqrt(np.maximum(squared, 0)).astype(np.float32)
+    own = lengths[:, None]
+    squared = own**2 + sizes**2 - 2 * own * sizes * similarities
+    return ids, similarities, np.sqrt(np.maximum(squared, 0))
 
 
 def _best(similarities: Array) -> NDArray[np.int64]:
@@ -148,11 +148,11 @@ def _best(similarities: Array) -> NDArray[np.int64]:
     return np.argsort(-similarities, axis=1, kind="stable")[:, :NEAREST]
 
 
-def _unit(rows: Array) -> tuple[Array, Array]:
+def _unit(rows: Array) -> tuple[Array, NDArray[np.float64]]:
     """The rows of length 1, zeros aside, and how long they were."""
-    lengths = np.linalg.norm(rows, axis=1).astype(np.float32)
-    divisor = np.where(lengths > 0, lengths, np.float32(1))[:, None]
-    return (rows / divisor).astype(np.float32, copy=False), lengths
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    divisor = np.where(lengths > 0, lengths, 1.0)[:, None]
+    return np.divide(rows, divisor, out=np.empty_like(rows), casting="same_kind"), lengths
 
 
 def clusters(prompt: Array) -> list[list[int]]:

@@ -23,7 +23,6 @@ from typing import Literal
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import LOWER_IS_BETTER
-from evalharness.metrics.build import build
 from evalharness.records.tasks import HumanLevel, MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
@@ -105,10 +104,10 @@ def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanL
         raise TaskError(part.path, what, did_you_mean(name, known))
     if value is None:
         raise part.wrong("value", "a number in the metric's unit")
-    metric = None if scoring.is_module(known[name]) else build(known[name])
-    if metric is not None and not metric.low <= value <= metric.high:
-        what, fix = f"{part.within}.value is {value:g}", f"{name} lies from {metric.low:g} to {metric.high:g}"
-        raise TaskError(part.path, what, fix)
+    on_shares = not scoring.is_module(known[name]) and known[name].name not in scoring.OTHER_SCALES
+    if on_shares and not -1 <= value <= 1:
+        what = f"{part.within}.value is {value:g}"
+        raise TaskError(part.path, what, f"{name} is at most 1: a share, not points")
     return HumanLevel(metric=name, value=value, source=part.required_text("source"))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import LOWER_IS_BETTER, READS, REGISTRY, ROUGE, TEXTS
+from evalharness.metrics import LOWER_IS_BETTER, READS, REGISTRY, ROUGE, TEXTS, TOXICITY
 from evalharness.metrics.base import OpaqueMetric
 from evalharness.metrics.build import build, check_asked, facts_of, from_facts
 from evalharness.records.measurements import Prediction
@@ -51,7 +51,7 @@ FORMS = {  # what is read of an answer; of others: choices that were ranked
     ("word_perplexity", "byte_perplexity", "bits_per_byte"): {"scored"},
     ("perplexity",): {"once"},
     ("ece", "pearson", "spearman", "selection_bias"): {"ranked"},
-    TEXTS: {"written"},
+    (*TEXTS, *TOXICITY): {"written"},
 }
 NEEDED = {"selection_bias": {"choices": ["no", "yes"]}}  # options without which a metric is none
 

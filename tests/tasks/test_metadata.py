@@ -143,7 +143,7 @@ def test_what_people_score_is_by_the_metric_that_decides_unless_another_is_named
     assert stated(value=0.9, source="us") == HumanLevel(metric="acc", value=0.9, source="us")
     assert stated(value=-0.2, source="us", metric="mcc") == HumanLevel(metric="mcc", value=-0.2, source="us")
     for wrong, said in (
-        ({"value": 90, "source": "us"}, r"metadata\.human\.value is 90; acc lies from 0 to 1"),
+        ({"value": 90, "source": "us"}, r"metadata\.human\.value is 90; acc is at most 1: a share, not points"),
         ({"value": 0.9}, r"metadata\.human\.source is missing"),
         ({"source": "us"}, r"metadata\.human\.value is nothing; a number in the metric's unit"),
         ({"value": 0.9, "source": "us", "metric": "f1"}, r"metadata\.human\.metric is 'f1', which is no metric here"),
