@@ -176,8 +176,10 @@ def _is(row: Comparison, finding: UnitOutcome, suite: bool) -> bool:
 
 
 def _of_unit(of: CandidateRows, row: Comparison) -> UnitDecision:
-    """The worst that the gate finds of a row, as the policy takes it."""
-    excuse, (outcome, reason) = of.excuse(row), next(iter(of.findings(row)), (UnitOutcome.RETAINED, ""))
+    """The worst that the gate finds of a row, with all its reasons, as the policy takes it."""
+    excuse, findings = of.excuse(row), of.findings(row)
+    outcome = findings[0][0] if findings else UnitOutcome.RETAINED
+    reason = "; ".join(line for each, line in findings if each == outcome)
     if not reason and row.verdict != Verdict.RETAINED:
         outcome = UnitOutcome.INCONCLUSIVE
     if excuse is not None and outcome != UnitOutcome.NOT_MEASURED:

@@ -355,6 +355,8 @@ def test_a_candidate_whose_target_nobody_states_is_at_best_undecided():
     assert decided(same, Policy().with_values({"severity": "warn"}, "file")).exit_code == 0
     forgotten = [*both("sst2", 1000, 900, lost=200), *both("topics", 1000, 800)]
     assert decided(forgotten).exit_code == 3
+    few = decided([*both("sst2", 20, 18), *both("topics", 20, 16)]).candidates[0]
+    assert few.units[0].reason == "; ".join(few.reasons) and len(few.reasons) == 2  # what JUnit and JSON say of the suite
 
 
 @pytest.mark.parametrize(
