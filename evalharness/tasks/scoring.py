@@ -13,7 +13,7 @@ from typing import Any
 from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import REGISTRY
-from evalharness.metrics.evaluate_rows import has_rows
+from evalharness.metrics.evaluate_rows import JACKKNIFE, MEAN, has_rows
 from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.tasks import filters
 from evalharness.tasks.fields import Fields
@@ -21,6 +21,7 @@ from evalharness.tasks.loading import NeedsCode, NotSupported
 
 Pipelines = tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]
 
+WAYS = (MEAN, JACKKNIFE)  # in which a module of `evaluate` is tested
 MAX_TOKENS = 256  # lm-eval's default
 MOST_REPEATS = 10_000
 MOST_TOKENS = 1_000_000  # of one answer
@@ -97,8 +98,22 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
             spec = MetricSpec(id=_id(entry["metric"], options, pipe), name=name, options=options, filter=pipe)
             if spec.id in specs:
                 raise TaskError(fields.path, f"the metric {spec.id!r} stands twice", "keep one of them")
+            if is_module(spec):
+                _check_module(spec, fields)
             specs[spec.id] = spec
     return tuple(specs.values())
+
+
+def _check_module(spec: MetricSpec, fields: Fields) -> None:
+    """Refuse an entry of a module with a range that is none, or that is not said how to test by it. Raises TaskError."""
+    ends = {key: spec.options[key] for key in ("low", "high") if key in spec.options}
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends.values())
+    if not numbers or (len(ends) == 2 and not ends["low"] < ends["high"]):
+        stated = ", ".join(f"{key} is {end!r}" for key, end in ends.items())
+        raise TaskError(fields.path, f"metric {spec.id}: {stated}", "two numbers, low the smaller one, would be right")
+    way = spec.options.get("aggregation")
+    if ends and way not in (None, *WAYS):  # without a range it is lm-eval's file, and describes
+        raise TaskError(fields.path, f"metric {spec.id}: aggregation is {way!r}", did_you_mean(str(way), WAYS))
 
 
 def is_module(spec: MetricSpec) -> bool:

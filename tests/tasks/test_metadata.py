@@ -75,6 +75,13 @@ def test_modules_of_evaluate_decide_where_it_is_said_how_they_are_tested(make: M
         make(metric_list=[wer, {"metric": "acc"}], metadata={"primary": "wer"})
     plain = make(metric_list=[{"metric": "wer", "hf_evaluate": True, "aggregation": "mean"}])
     assert only_describes(plain), "lm-eval's files say so of every module"
+    for wrong, said in (
+        ({"aggregation": "jacknife"}, "aggregation is 'jacknife'; did you mean jackknife?"),
+        ({"low": 1, "high": 0}, "low is 1, high is 0; two numbers"),
+        ({"high": "x"}, "low is 0, high is 'x'; two numbers"),
+    ):
+        with pytest.raises(TaskError, match=said):
+            make(metric_list=[wer | wrong, {"metric": "acc"}])
 
 
 def test_other_modules_of_evaluate_describe_and_never_decide(make: Make, tmp_path: Path) -> None:
