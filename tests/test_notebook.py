@@ -19,6 +19,7 @@ from matplotlib.colors import to_hex
 import evalharness
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
+from evalharness.records.comparison import Flag, Level
 from evalharness.records.requests import Generation, Ranking, Request, Response
 from evalharness.report.svg import COLOURS
 from evalharness.results import results_text
@@ -88,6 +89,14 @@ class Tags(HTMLParser):
 def test_its_first_screen_is_small_whole_and_inert(run: evalharness.Results) -> None:
     shown = run._repr_html_()
     assert "✗" in shown and "a may not ship" in shown and "b is undecided" in shown and len(shown) < 4000
+    assert "what the training was for" not in shown
+    unsaid = evalharness.compare(run.folder, target="none")
+    flagged = [
+        replace(row, flags=(*row.flags, Flag.NO_TARGET)) if row.level == Level.SUITE and row.candidate == "b" else row
+        for row in unsaid.comparisons
+    ]
+    page = evalharness.Results(replace(unsaid.record, comparisons=tuple(flagged)))._repr_html_()
+    assert "Of b: what the training was for is not said" in page
     hostile = '<img src=x onerror="alert(1)"></div><script>1</script>\u202e'
     rows = tuple(replace(row, candidate=hostile if row.candidate == "a" else row.candidate) for row in run.comparisons)
     models = tuple(replace(row, name=hostile if row.name == "a" else row.name) for row in run.models)
