@@ -105,7 +105,7 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
 
 
 def _check_module(spec: MetricSpec, fields: Fields) -> None:
-    """Refuse an entry of a module with a range that is none, or that is not said how to test by it. Raises TaskError."""
+    """Refuse a module whose range is none, or of which no known way says how it is tested by it. Raises TaskError."""
     ends = {key: spec.options[key] for key in ("low", "high") if key in spec.options}
     numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends.values())
     if not numbers or (len(ends) == 2 and not ends["low"] < ends["high"]):

@@ -356,7 +356,7 @@ def test_a_candidate_whose_target_nobody_states_is_at_best_undecided():
     forgotten = [*both("sst2", 1000, 900, lost=200), *both("topics", 1000, 800)]
     assert decided(forgotten).exit_code == 3
     few = decided([*both("sst2", 20, 18), *both("topics", 20, 16)]).candidates[0]
-    assert few.units[0].reason == "; ".join(few.reasons) and len(few.reasons) == 2  # what JUnit and JSON say of the suite
+    assert few.units[0].reason == "; ".join(few.reasons) and len(few.reasons) == 2  # JUnit has both
 
 
 @pytest.mark.parametrize(
