@@ -69,7 +69,7 @@ def recipes(methods: Sequence[str], options: Mapping[str, Any]) -> tuple[Recipe,
     of them has, and for what no recipe may have.
     """
     chosen = [Method(method) for method in methods or METHODS]
-    given = {name: value for name, value in options.items() if value not in (None, False, ())}
+    given = {name: value for name, value in options.items() if not (value is None or value is False or value == ())}
     owned = [name for name in OPTIONS if name in given]
     for name in owned:
         if not any(name in TRAINING_METHODS[method].options for method in chosen):

@@ -103,6 +103,8 @@ def test_what_a_training_takes(small_world: Path, tmp_path: Path) -> None:
         ((), "--training without a base"),
         (("--base", base, "--task", "rte"), "--task: is for a plan of answers"),
         (("--base", base, "--method", "full", "--rank", "2"), "--rank: is no option of full"),
+        (("--base", base, "--rank", "0"), "--rank: 0; a whole number above zero"),
+        (("--base", base, "--virtual-tokens", "0"), "--virtual-tokens: 0; a whole number above zero"),
         (("--base", str(tmp_path)), "config.json"),
     ):
         assert what in str(training(*arguments).exception)
