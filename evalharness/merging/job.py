@@ -67,7 +67,9 @@ def check_job(job: MergeJob) -> None:
     if job.density is not None and not (job.prunes and 0 < job.density <= 1):
         fix = "leave it out" if not job.prunes else "above 0 and at most 1"
         raise UsageError("--density", f"{job.density:g} is no share that {job.method or 'this merge'} could keep", fix)
-    if job.rank is not None and (job.rank < 1 or not (job.method or "").endswith("svd")):
+    if job.rank is not None and job.rank < 1:
+        raise UsageError("--rank", str(job.rank), "a whole number above zero would be right")
+    if job.rank is not None and not (job.method or "").endswith("svd"):
         raise UsageError("--rank", f"{job.rank}: only svd and its kin choose a rank", "leave it out, or --method svd")
     if not 0 <= job.seed < 2**63:
         raise UsageError("--seed", f"{job.seed} is no seed", "a whole number from 0")

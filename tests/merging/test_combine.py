@@ -116,6 +116,7 @@ def test_ia3_is_summed(adapters, copy, tmp_path, edit_tensors):
         (("a", "b"), {"method": "cat", "density": 0.5}, "--density"),
         (("a", "b"), {"method": "ties", "density": 1.5}, "--density"),
         (("a", "b"), {"method": "cat", "rank": 3}, "--rank"),
+        (("a", "b"), {"method": "svd", "rank": 0}, "--rank: 0; a whole number above zero"),
         (("a", "b"), {"method": "mean"}, "no method 'mean'"),
     ],
 )
