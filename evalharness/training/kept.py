@@ -60,7 +60,7 @@ class CandidateMaker:
         number = (steps - 1) // (self.recipe.keep_checkpoints or steps)
         trained, whole = sizes(self.model)
         each = (trained if self.recipe.definition.adapter else whole) * BYTES[saved_dtype(self.recipe, self.start)]
-        return f"keeping {number} checkpoints on the way, at most about {decimal(each * number)} in all"
+        return f"keeping at most {number} checkpoints on the way, about {decimal(each * number)} of weights in all"
 
 
 class CheckpointKeeper(TrainerCallback):

@@ -32,7 +32,7 @@ def test_what_is_kept_is_a_candidate_and_changes_nothing(base, examples, tmp_pat
     alone = train(replace(plan, out=str(tmp_path / "alone"), keep_checkpoints=None), examples, silent)
     reports = []
     out = train(plan, examples, reports.append)
-    assert equal(out, alone) and any(line.startswith("keeping 2 checkpoints on the way") for line in reports)
+    assert equal(out, alone) and any(line.startswith("keeping at most 2 checkpoints on the way") for line in reports)
     files = {path.name for path in alone.iterdir()}
     for step in (2, 4):
         folder = out / "checkpoints" / f"step-{step}"
