@@ -18,6 +18,7 @@ from evalharness.configuration import COMMANDS, DEFAULTS, GATE, place, stated
 from evalharness.errors import UsageError, did_you_mean
 
 OF_THE_GATE = ("margin", "alpha", "on_inconclusive", "ceiling", "against", "policy")  # [gate] states these
+OF_TRAINING = {"alpha": ("train", "sweep")}  # tables of commands that have an option of that name, and not the gate's
 MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
 OF_ONE_CALL = ("json", "debug", "help", "github", "junit", "markdown", "config")
 EXCLUDING = (  # of which one is given
@@ -84,7 +85,7 @@ def _key(parameter: click.Parameter) -> str:
 
 def _option(key: str, options: Mapping[str, click.Option], where: str, table: str) -> click.Option | None:
     """The option that a file means; None where another command's is meant."""
-    if key in OF_THE_GATE:
+    if key in OF_THE_GATE and table not in OF_TRAINING.get(key, ()):
         raise UsageError(where, "is the gate's", f"state it under [{GATE}]")
     if key in OF_ONE_CALL:
         raise UsageError(where, "is for one call", f"give --{key.replace('_', '-')} on the command line")
@@ -92,7 +93,7 @@ def _option(key: str, options: Mapping[str, click.Option], where: str, table: st
         known = _of_every_command() if table == DEFAULTS else set(options)
         if key in known:
             return None
-        known -= {*OF_THE_GATE, *OF_ONE_CALL}
+        known -= {*OF_THE_GATE, *OF_ONE_CALL} - {name for name, tables in OF_TRAINING.items() if table in tables}
         raise UsageError(where, "there is no such option", did_you_mean(key, sorted(known)))
     return options[key]
 

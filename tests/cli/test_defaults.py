@@ -91,6 +91,7 @@ WRONG = {
     "[run]\nstrict = 1": "run.strict: 1 is no value of it; true or false would be right",
     '[run]\ndtype = "float8"': "run.dtype: 'float8' is not one of",
     "[run]\nmargin = 0.05": "run.margin: is the gate's; state it under [gate]",
+    "[defaults]\nalpha = 16": "defaults.alpha: is the gate's; state it under [gate]",
     "[run]\njson = true": "run.json: is for one call; give --json",
     "[defaults]\nbatch_sise = 3": "defaults.batch_sise: there is no such option; did you mean batch_size",
     "[rum]\nlimit = 3": "evalharness.toml: rum: there is no such table; did you mean run",
@@ -146,3 +147,16 @@ def test_a_file_that_is_there_and_cannot_be_read_is_not_passed_over(
 
 def test_only_commands_that_a_table_names_have_one() -> None:
     assert defaults.defaults_of(stand_in, "tasks show") == {}
+
+
+def test_alpha_of_a_training_is_lora_s(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository / "evalharness.toml").write_text("[train]\nalpha = 5\n[sweep]\nalpha = 6\n[gate]\nalpha = 0.01\n")
+    assert exit_code("config", "show", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [shown["options"][name]["alpha"]["value"] for name in ("train", "sweep")] == [5, 6]
+    # alpha reaches the recipe, which says that this method has none
+    assert exit_code("train", "--method", "full", "--base", "nowhere", "--task", "rte", "--out", "new") == 2
+    assert "--alpha" in capsys.readouterr().err
+    (repository / "evalharness.toml").write_text("[train]\nmargin = 0.05\n")
+    assert exit_code("config", "show") == 2
+    assert "train.margin: is the gate's" in capsys.readouterr().err
