@@ -119,8 +119,9 @@ def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
     gain = "a gain there" if likely is None else f"its gain on {likely.task} ({_difference(likely)})"
     name = "TASK" if likely is None else likely.task
     return (
-        f"target unknown: {suite.candidate}: what it was trained for is not said, so that {gain} may stand in the "
-        f"suite; run or compare with --target {name}, or --target {NO_TARGET} where it was trained for no single task"
+        f"target unknown: {suite.candidate}: what it was trained for is not said, so that {gain} may stand in "
+        f"the suite; run or compare with --target {name}, or --target {NO_TARGET} where it was trained for none of "
+        "these tasks"
     )
 
 

@@ -69,7 +69,9 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
     if suite is not None and suite.row.verdict != Verdict.RETAINED:
         return f"{_enough(suite.row)}."
     if suite is not None and Flag.NO_TARGET in suite.row.flags:
-        return f"Say what it was trained for: compare with --target TASK, or --target {NO_TARGET} for no single task."
+        return (
+            f"Say what it was trained for: compare with --target TASK, or --target {NO_TARGET} (none of these tasks)."
+        )
     unfit = [unit.row for unit in units if unit.outcome == UnitOutcome.OVER_LIMIT]
     if unfit:
         return f"Read the answers to {_named(unfit)}: more are empty, cut off or unreadable than the policy allows."

@@ -37,8 +37,8 @@ from evalharness.results import results_text
     "target_texts",
     multiple=True,
     metavar="[NAME=]TASK|none",
-    help="The task that the candidates (or candidate NAME) were trained for, which the suite leaves out; none: no "
-    "task. Repeatable.",
+    help="The task that the candidates (or candidate NAME) were trained for, which the suite leaves out; none: "
+    "for none of these. Repeatable.",
 )
 @click.option(
     "--metric",

@@ -78,7 +78,7 @@ class RunCommand(SectionedCommand):
     metavar="[NAME=]TASK|none",
     shell_complete=completion.tasks,
     help="The task that the candidates (or candidate NAME) were trained for, where training.json does not say; none: "
-    "no task. The gate wants to know.",
+    "for none of those that are asked. The gate wants to know.",
 )
 @with_options(*data_options)
 @click.option(

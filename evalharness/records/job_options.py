@@ -31,7 +31,9 @@ Paths = Mapping[str, str | Path]
 class QuestionOptions(TypedDict, total=False):
     """The options that say how tasks are asked and judged, whoever the models are."""
 
-    target: str | None  # the task that the candidates were trained for, where training.json does not say; none: no task
+    target: (
+        str | None
+    )  # the task that the candidates were trained for, where training.json does not say; none: none asked
     data_dir: str | Path | None  # a folder with local data: <dataset>/<config>/<split>.jsonl|csv|parquet …
     data: Paths  # task or data set -> its rows: a folder of splits, or a file
     columns: Mapping[str, str]  # [task or data set:]column of a task -> the name that it has in the files
@@ -74,7 +76,7 @@ class JobOptions(QuestionOptions, EngineOptions, total=False):
 
     base: str | Path | None  # [NAME=]PATH or hub id; None: as recorded beside the candidates
     baseline: str | Path | None  # an earlier run, or baseline file, whose base's scores are used; no base is run
-    targets: Mapping[str, str]  # candidate -> the task that it was trained for; none: no task
+    targets: Mapping[str, str]  # candidate -> the task that it was trained for; none: none that is asked
     tasks: str | Sequence[str]  # tasks, groups, tags or globs
     train_data: Paths  # candidate ("": all) -> rows it was fine-tuned on
     placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor

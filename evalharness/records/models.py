@@ -47,7 +47,7 @@ class Architecture(StrEnum):
     SEQ2SEQ = "seq2seq"  # encoder-decoder
 
 
-NO_TARGET = "none"  # in place of a target's name: the candidate is declared to be trained for no single task
+NO_TARGET = "none"  # in place of a target's name: the candidate is declared to be trained for no task that is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

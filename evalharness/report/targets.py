@@ -71,7 +71,7 @@ def learned_words(model: ModelRow) -> str:
     if model.target_task is None:
         return "target not known" if model.judged else wording.NONE
     if model.target_task == NO_TARGET:
-        return "trained for no single task"
+        return "trained for none of these tasks"
     if model.learned_target is None:
         return f"learning {untold(model).removeprefix('is ').removeprefix('was ')}"
     return "learned" if model.learned_target else "did not learn"

@@ -88,7 +88,7 @@ def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[Prep
 def _target_unknown(candidate: str) -> str:
     return (
         f"{candidate}: what it was trained for is not said, so that a gain on that will stand in the suite, and the "
-        f"gate will be at best undecided; --target TASK says it, or --target {NO_TARGET}: for no single task"
+        f"gate will be at best undecided; --target TASK says it, or --target {NO_TARGET}: for none of these tasks"
     )
 
 

@@ -346,7 +346,9 @@ def test_a_candidate_whose_target_nobody_states_is_at_best_undecided():
     assert unknown.exit_code == 4 and decided(learned, lora="topics").exit_code == 4
     (said,) = unknown.reasons
     assert said.startswith("target unknown: lora: what it was trained for is not said, so that its gain on topics (acc")
-    assert said.endswith("or compare with --target topics, or --target none where it was trained for no single task")
+    assert said.endswith(
+        "or compare with --target topics, or --target none where it was trained for none of these tasks"
+    )
     assert decided(learned, lora=NO_TARGET).exit_code == 0  # it is the user's word
     assert decided(same).exit_code == 4 and decided(same, lora=NO_TARGET).exit_code == 0
     assert "so that a gain there may stand in the suite" in decided(same).reasons[0]
