@@ -13,6 +13,7 @@ from typing import Any
 from evalharness import fingerprint, results
 from evalharness.analysis.overlap import Hit, Index, Item, TrainingOverlap, joined
 from evalharness.analysis.overlap_words import own_texts
+from evalharness.checkpoints.files import RECORDS, TRAINING
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
@@ -27,7 +28,7 @@ from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, training_pairs
 from evalharness.tasks.variants import worded
 
-OPTION, TRAINING = "--train-data", "training.json"
+OPTION = "--train-data"
 EVERY = "all"  # the wording of a training that used all of them
 ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what it trained on
 SELECTED = "selected on"
@@ -83,41 +84,58 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
 
 
 def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
-    """List the sources that the training.json of a candidate, and of those that it was trained after, states; also say
-    what they leave out.
+    """List the sources that the training.json of a candidate states, and those of what it was trained after or merged
+    from; also say what they leave out.
     """
-    sources, notices, folder, seen = list[TrainingSource](), list[str](), candidate.path, set[Path]()
-    while folder.resolve() not in seen:
+    sources, notices, folders, seen = list[TrainingSource](), list[str](), [candidate.path], set[Path]()
+    while folders:
+        folder = folders.pop(0)
+        if folder.resolve() in seen:
+            continue
         seen.add(folder.resolve())
         facts = _facts(folder)
-        data = facts.get("data")
-        listed = data.get("sources") if isinstance(data, Mapping) else None
-        wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
-        sources += [
-            TrainingSource(source=source, wording=wording, folder=folder)
-            for source in (listed if isinstance(listed, list) else ())
-            if isinstance(source, Mapping)
-        ]
-        held = data.get("validation") if isinstance(data, Mapping) else None
-        if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
-            sources.append(TrainingSource(source=held, wording=wording, folder=folder, selected=True))
-        after = facts.get("after")
-        after = after.get("path") if isinstance(after, Mapping) else after
-        if not isinstance(after, str):
-            break
-        folder = folder / after
-        if not (folder / TRAINING).is_file():
-            notices.append(f"it was trained after {after}, whose own training rows are not known here")
+        sources += _sources_of(folder, facts)
+        for how, before in _made_of(facts):
+            folders.append(folder / before)
+            if not any((folder / before / record).is_file() for record in RECORDS):
+                notices.append(f"it was {how} {before}, whose own training rows are not known here")
     return tuple(sorted(sources, key=lambda each: each.selected)), tuple(notices)
 
 
+def _sources_of(folder: Path, facts: Mapping[str, Any]) -> list[TrainingSource]:
+    data = facts.get("data")
+    listed = data.get("sources") if isinstance(data, Mapping) else None
+    wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
+    sources = [
+        TrainingSource(source=source, wording=wording, folder=folder)
+        for source in (listed if isinstance(listed, list) else ())
+        if isinstance(source, Mapping)
+    ]
+    held = data.get("validation") if isinstance(data, Mapping) else None
+    if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
+        sources.append(TrainingSource(source=held, wording=wording, folder=folder, selected=True))
+    return sources
+
+
+def _made_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The checkpoints that one was trained after or merged from: how, and their paths from it."""
+    after, parents = facts.get("after"), facts.get("parents")
+    paths = [("trained after", after.get("path") if isinstance(after, Mapping) else after)]
+    paths += [("merged from", each.get("path")) for each in parents or () if isinstance(each, Mapping)]
+    return [(how, path) for how, path in paths if isinstance(path, str)]
+
+
 def _facts(folder: Path) -> Mapping[str, Any]:
-    """Read a training.json as far as that is possible: it is checked where candidates are recognised."""
-    try:
-        facts = parse_json((folder / TRAINING).read_text(encoding="utf-8"), finite=False)
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    """Read a training.json, or a merge.json, as far as that is possible: it is checked where candidates are
+    recognised.
+    """
+    for record in RECORDS:
+        try:
+            facts = parse_json((folder / record).read_text(encoding="utf-8"), finite=False)
+        except (OSError, ValueError):
+            continue
+        return facts if isinstance(facts, dict) else {}
+    return {}
 
 
 class _Search:

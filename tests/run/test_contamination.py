@@ -336,6 +336,21 @@ def test_stages_before_count_too(
     assert "after ../away" in gone["notices"][0]
 
 
+def test_what_a_merged_candidate_was_merged_from_counts_too(
+    job: Callable[..., Job], told: Callable[..., str], trained: Path, cinema: Path
+) -> None:
+    file = {"kind": "file", "path": str(trained), "digest": fingerprint.of_file(trained)}
+    parents = [told(file, folder="one"), told(source_of(cinema, "train"), folder="two")]
+    merged = Path(told(folder="merged").partition("=")[2])
+    facts = json.loads((merged / "training.json").read_text())
+    (merged / "training.json").unlink()
+    paths = [{"path": "../" + Path(each.partition("=")[2]).name} for each in parents] + [{"path": "../away"}, {}, 3]
+    (merged / "merge.json").write_text(json.dumps({"base": facts["base"], "parents": paths}))
+    found = about(evaluate(job(f"llama-lora={merged}"), factory=FACTORY))
+    assert found["tasks"]["films"]["overlapping"] == 4 and len(found["sources"]) == 2  # type: ignore[index, arg-type]
+    assert "merged from ../away" in found["notices"][0]  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     "facts", [{}, {"data": "none"}, {"data": {"sources": 3}}, {"data": {"sources": []}, "recipe": 1, "after": None}]
 )
