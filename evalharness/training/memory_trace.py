@@ -16,6 +16,7 @@ CPU would choose it (no scores of length × length are kept by sdpa; by eager at
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -43,6 +44,7 @@ from evalharness.training.memory import MemoryForecast, RowShape
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import linear_layers
 
+logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the error that it logs is told here
 MOMENTS = 2 * 4  # bytes of AdamW's states, a trained value
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight with its share of constants, quantised twice
 CHECKPOINTING = {"use_reentrant": False, "preserve_rng_state": False}  # there is no random state without values
