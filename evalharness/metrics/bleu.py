@@ -18,7 +18,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.metrics.base import Floats, flag, options_of, ratio
+from evalharness.metrics.base import Floats, flag, options_of
 from evalharness.metrics.ngrams import matches, ngrams
 from evalharness.metrics.remembered import Remembered
 from evalharness.metrics.translation import of_counts
@@ -111,11 +111,12 @@ def corpus_bleu(sums: Floats) -> Floats:
 
 def bleu_parts(sums: Floats) -> dict[str, float]:
     """What BLEU of one sum of statistics (10,) is made of: the modified precisions of 1- to 4-grams, 0-100 and not
-    smoothed; the brevity penalty, 0-1; words of the outputs, and of the references nearest to them in length.
+    smoothed, of those that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references
+    nearest to them in length.
     """
-    precisions = 100.0 * ratio(sums[2 : 2 + ORDERS], sums[2 + ORDERS :])
+    matches, grams = sums[2 : 2 + ORDERS], sums[2 + ORDERS :]
     return {
-        **{f"precision{order}": float(value) for order, value in enumerate(precisions, start=1)},
+        **{f"precision{n + 1}": 100.0 * float(matches[n] / grams[n]) for n in range(ORDERS) if grams[n]},
         "brevity_penalty": float(_brevity_penalty(sums)),
         "words": float(sums[0]),
         "reference_words": float(sums[1]),
