@@ -13,6 +13,8 @@ from evalharness.data.sources import DataSplit
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
+KEYS = {"references": "dialogue", "texts": "meaning_representation"}  # of our readers: what its rows have in common
+
 
 def grouped(rows: DataSplit, task: Task) -> DataSplit:
     """The rows as the task's reader groups them; as they are where it names none. The digest stays that of the rows as
@@ -43,7 +45,7 @@ def references(rows: Sequence[DataRow]) -> list[DataRow]:
 
     DialogSum's test split has three summaries of each dialogue, as rows of their own.
     """
-    return _one_each(rows, "dialogue", "summary", "summaries")
+    return _one_each(rows, KEYS["references"], "summary", "summaries")
 
 
 def texts(rows: Sequence[DataRow]) -> list[DataRow]:
@@ -52,7 +54,7 @@ def texts(rows: Sequence[DataRow]) -> list[DataRow]:
 
     E2E has several texts of nearly each of its meaning representations, as rows of their own.
     """
-    return _one_each(rows, "meaning_representation", "human_reference", "human_references")
+    return _one_each(rows, KEYS["texts"], "human_reference", "human_references")
 
 
 def _one_each(rows: Sequence[DataRow], key: str, value: str, together: str) -> list[DataRow]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from evalharness import results
+from evalharness.data.grouping import KEYS
 from evalharness.data.sources import DataSource, missing, read_rows
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
@@ -97,11 +98,11 @@ def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, report
     chosen = _chosen(task, rows)
     if len(chosen) < LEAST:
         return 0
-    _write(place / f"{HELD_OUT}.jsonl", [row for index, row in enumerate(rows) if index in chosen])
+    write_rows(place / f"{HELD_OUT}.jsonl", [row for index, row in enumerate(rows) if index in chosen])
     if trained or task.fewshot_split == training:
-        _write(place / f"{training}.jsonl", [row for index, row in enumerate(rows) if index not in chosen])
+        write_rows(place / f"{training}.jsonl", [row for index, row in enumerate(rows) if index not in chosen])
     if task.fewshot_split not in (None, training) and missing([task], source, task.fewshot_split) is None:
-        _write(place / f"{task.fewshot_split}.jsonl", read_rows(task, str(task.fewshot_split), source).rows)
+        write_rows(place / f"{task.fewshot_split}.jsonl", read_rows(task, str(task.fewshot_split), source).rows)
     return len(chosen)
 
 
@@ -122,15 +123,15 @@ def _chosen(task: Task, rows: Sequence[Mapping[str, Any]]) -> set[int]:
 
 
 def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
-    if task.reader == "references":
-        return str(row.get("dialogue"))
+    if task.reader in KEYS:
+        return str(row.get(KEYS[task.reader]))
     try:
         return render(task.unit, row) if task.unit else str(index)
     except TemplateProblem:
         return str(index)
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the rows as JSON lines, unless they are there already, so that a second call moves nothing."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not (path.is_file() and path.read_text(encoding="utf-8") == text):

@@ -55,18 +55,19 @@ def parents_of(job: MergeJob) -> Parents:
     texts = expand_all(job.models)
     checkpoints = tuple(recognise(text, base=job.base) for text in texts)
     for checkpoint in checkpoints:
-        _refuse_unmergeable(checkpoint)
+        refuse_unmergeable(checkpoint)
     if len({bool(each.adapter) for each in checkpoints}) > 1:
         raise UsageError("MODEL", "adapters and full weights together", "merge each adapter into the base first")
-    weights, base = _weights(job, checkpoints), _common_base(checkpoints)
-    check = _check_adapters if checkpoints[0].adapter else _check_full
+    weights, base = _weights(job, checkpoints), common_base(checkpoints)
+    check = _check_adapters if checkpoints[0].adapter else check_full
     check(job, checkpoints, base)
     own = base_named_in(checkpoints[0].path)
     named = job.base or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
     return Parents(checkpoints=checkpoints, named=texts, weights=weights, base=base, base_named=named)
 
 
-def _refuse_unmergeable(checkpoint: Checkpoint) -> None:
+def refuse_unmergeable(checkpoint: Checkpoint) -> None:
+    """Raise ModelError for what has no weights of its own that could be merged."""
     if checkpoint.virtual_tokens:
         what = f"virtual tokens ({checkpoint.kind}) are no weights, and cannot be merged"
         raise ModelError(checkpoint.path, what, "give an adapter of layers, such as LoRA, or full weights")
@@ -77,7 +78,7 @@ def _refuse_unmergeable(checkpoint: Checkpoint) -> None:
         raise ModelError(checkpoint.weights, "is a GGUF file", "merge the safetensors that it was made of")
 
 
-def _common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """The base of all. Raises ModelError where one names none, or another one than the first."""
     for checkpoint in checkpoints:
         if checkpoint.base is None:
@@ -133,12 +134,18 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
         _check_ranks(job, configs)
 
 
-def _refuse_uncombinable(adapter: Checkpoint, config: Mapping[str, Any]) -> None:
+def beside_factors(config: Mapping[str, Any]) -> list[str]:
+    """Name what an adapter changes beside LoRA's A and B, by its adapter_config.json."""
     what = [words for key, words in ELSEWHERE.items() if config.get(key)]
     what += [f"biases ({config['bias']})"] if config.get("bias", "none") != "none" else []
     start = config.get("init_lora_weights")
-    what += [FROM_BASE.format(start)] if isinstance(start, str) and start not in ("gaussian", "orthogonal") else []
-    if what:
+    return what + (
+        [FROM_BASE.format(start)] if isinstance(start, str) and start not in ("gaussian", "orthogonal") else []
+    )
+
+
+def _refuse_uncombinable(adapter: Checkpoint, config: Mapping[str, Any]) -> None:
+    if what := beside_factors(config):
         raise ModelError(adapter.path, f"peft does not combine {' and '.join(what)} with other adapters", NOT_EACH)
 
 
@@ -156,7 +163,10 @@ def _check_ranks(job: MergeJob, configs: Mapping[str, Mapping[str, Any]]) -> Non
 # ---- full weights ----------------------------------------------------------------------------------------------------
 
 
-def _check_full(job: MergeJob, models: Sequence[Checkpoint], base: Checkpoint) -> None:
+def check_full(job: MergeJob, models: Sequence[Checkpoint], base: Checkpoint) -> None:
+    """Raise UsageError for a method that is not for full weights, ModelError for weights of another form than the
+    base's.
+    """
     if job.method is None:
         fix = f"{ALONE}s go into their base without one; of full weights: {', '.join(OF_WEIGHTS)}"
         raise UsageError("--method", "full weights, and no method to merge them by", fix)

@@ -1,0 +1,96 @@
+"""Write the model that lies part of the way from a base to a candidate: LoRA with B scaled, full weights interpolated
+tensor by tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import verify
+from evalharness.errors import ModelError
+from evalharness.merging.carried import carry_tokenizer
+from evalharness.merging.into_base import EXACT
+from evalharness.merging.job import MergeJob
+from evalharness.merging.output import new_checkpoint
+from evalharness.merging.parents import Parents, beside_factors, check_full, common_base, refuse_unmergeable
+from evalharness.merging.record import merge_facts, write_record
+from evalharness.merging.task_vectors import merge_weights
+from evalharness.records.models import Checkpoint
+
+LINEAR = "linear"
+FACTOR_A, FACTOR_B = (".lora_A.", ".lora_embedding_A"), (".lora_B.", ".lora_embedding_B")
+MERGE_FIRST = "merge it into its base with `evalharness checkpoint merge`, and take those full weights"
+
+
+def ends_of(text: str, base: str | None) -> Parents:
+    """Recognise a candidate and its base, the two ends of the path. Raises ModelError where there is none between them
+    that is exact.
+    """
+    candidate = recognise(text, base=base)
+    refuse_unmergeable(candidate)
+    under = common_base((candidate,))
+    if candidate.adapter:
+        _check_adapter(candidate)
+    else:
+        check_full(MergeJob(models=(text,), out=Path(), method=LINEAR), (candidate,), under)
+    return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=base or str(under.path))
+
+
+def part_way(ends: Parents, scale: float, out: Path, record: Mapping[str, Any]) -> Path:
+    """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path.
+
+    An adapter's B is scaled in float32, which leaves every other number of it as it is; full weights are computed in
+    float32 and kept in the base's type. `record`: what merge.json says beside its parents. Raises ModelError, UsageError
+    or StoreError.
+    """
+    candidate = ends.checkpoints[0]
+    job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scale})
+    parents = replace(ends, weights=(scale,))
+    with new_checkpoint(job) as folder:
+        write = _scaled_adapter if candidate.adapter else merge_weights
+        write_record(merge_facts(job, parents, {**write(job, parents, folder), **record}), folder)
+        verify(recognise(str(folder), base=str(parents.base.path)))
+    return out
+
+
+def _check_adapter(adapter: Checkpoint) -> None:
+    """Raise ModelError unless all that the adapter does is to add scale × B·A to weights."""
+    if adapter.adapter != "LORA":
+        raise ModelError(adapter.path, f"{adapter.kind} has no factor that could be scaled exactly", MERGE_FIRST)
+    what = beside_factors(files.read_json(adapter.path / files.ADAPTER_CONFIG))
+    others = [name for name in files.tensors(adapter.path / files.ADAPTER) if not _is_factor(name, FACTOR_A + FACTOR_B)]
+    what += [f"tensors that are no factor ({others[0]})"] if others and not what else []
+    if what:
+        raise ModelError(adapter.path, f"{' and '.join(what)} cannot be scaled exactly", MERGE_FIRST)
+
+
+def _is_factor(name: str, parts: tuple[str, ...]) -> bool:
+    return any(part in name for part in parts)
+
+
+def _scaled_adapter(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
+    adapter, scale = parents.checkpoints[0], parents.weights[0]
+    tensors = {
+        name: tensor.float() * scale if _is_factor(name, FACTOR_B) else tensor.float()
+        for name, tensor in load_file(adapter.path / files.ADAPTER).items()
+    }
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ModelError(adapter.path, "some of its values are not finite", "train it again")
+    save_file(tensors, folder / files.ADAPTER, metadata={"format": "pt"})
+    config = files.read_json(adapter.path / files.ADAPTER_CONFIG)
+    named = config.get("base_model_name_or_path")
+    if isinstance(named, str) and (adapter.path / named).is_dir():  # relative to where the adapter lies
+        config["base_model_name_or_path"] = os.path.relpath(parents.base.path, job.out.resolve())
+    (folder / files.ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    carry_tokenizer((adapter,), folder)
+    return {"dtype": EXACT}
