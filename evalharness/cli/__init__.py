@@ -4,6 +4,7 @@ REGISTRY = {
     "run": "evalharness.cli.run:run_command",
     "train": "evalharness.cli.train:train_command",
     "sweep": "evalharness.cli.sweep:sweep_command",
+    "repair": "evalharness.cli.repair:repair_command",
     "trace": "evalharness.cli.trace:trace_command",
     "plan": "evalharness.cli.plan:plan_command",
     "compare": "evalharness.cli.compare:compare_command",

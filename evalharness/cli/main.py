@@ -25,13 +25,14 @@ from evalharness.errors import EvalHarnessError, NotComparableError, UsageError,
 
 CRASH = 1
 AGAIN = "the same command"
-RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
+RESUMED = ("run", "demo", "sweep", "repair", "trace")  # commands that go on where they were
 SHOWN = 80  # characters of a name that no path can have
 
 SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
     "train": "Make a candidate: full fine-tuning, LoRA or prompt tuning.",
     "sweep": "Train a grid of candidates, choose rates on validation rows, compare on test rows.",
+    "repair": "Take back what a candidate forgot: part of the way to its base, confirmed on other rows.",
     "plan": "Say what a comparison could decide, before any model has answered.",
     "trace": "Follow every task through the stages of a training: what was forgotten when.",
     "compare": "Compare finished runs again, or with one another.",

@@ -1,8 +1,9 @@
-"""Evaluate several times for one question: sweeps, traces, forecasts, the demo."""
+"""Evaluate several times for one question: sweeps, repairs, traces, forecasts, the demo."""
 
 REGISTRY = {
     "forecast": "evalharness.experiments.power_forecast:forecast",
     "demo": "evalharness.experiments.demo:run_demo",
+    "repair": "evalharness.experiments.repair:run_repair",
     "sweep": "evalharness.experiments.sweep:run_sweep",
     "train": "evalharness.experiments.watched_training:train_watched",
     "trace": "evalharness.experiments.trace:run_trace",

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalharness import fingerprint, results
+from evalharness.data.files import DataRow
 from evalharness.data.grouping import KEYS
 from evalharness.data.sources import DataSource, missing, read_rows
 from evalharness.errors import DataError
 from evalharness.experiments.selection import write_rows
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed
 from evalharness.records.requests import row_of
 from evalharness.records.tasks import Task
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 HALF_A, HALF_B = "half_a", "half_b"  # names of the splits
-FIELD = "field"  # of a file that holds its rows under a key; the halves' files do not
+FIELD = "field"  # of a task whose files hold the rows under a key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halves:
-    """Where the halves of the rows lie, and how many rows each half of all tasks has."""
+    """Where the halves of each task's rows lie, and how many rows each half of all tasks has."""
 
-    source: DataSource
+    places: Mapping[str, Path]
     rows_a: int
     rows_b: int
 
-    def run_plan(self, run_plan: RunPlan, half: str) -> RunPlan:
-        """Point a plan at one half."""
-        tasks = tuple(
-            replace(
-                task,
-                evaluation_split=half,
-                dataset_kwargs={key: value for key, value in task.dataset_kwargs.items() if key != FIELD},
-            )
-            for task in run_plan.tasks
-        )
-        return replace(run_plan, tasks=tasks, source=self.source, split=None)
+    def job(self, job: Job, half: str) -> Job:
+        """The job on one half: an ordinary one, with a split and rows of its own."""
+        return changed(job, split=half, data={**job.data.overrides, **self.places})
 
 
-def halves_of(run_plan: RunPlan, target: str, folder: Path, seed: int) -> Halves:
+def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:
     """Write both halves of the rows of every task to `folder`/<task>, with the rows that shots are drawn from, and the
-    target's training rows, by which it is seen which questions were trained on.
+    training rows of the tasks in `trained`, by which it is seen which questions were trained on.
 
     Raises DataError for a task whose rows cannot be halved.
     """
-    overrides, counts = dict(run_plan.source.overrides), [0, 0]
+    places, counts = dict[str, Path](), [0, 0]
     for task in run_plan.judged_tasks:
         split, place = run_plan.split or task.evaluation_split, folder / results.file_name(task.origin)
         rows = read_rows(task, split, run_plan.source).rows
@@ -55,16 +51,16 @@ def halves_of(run_plan: RunPlan, target: str, folder: Path, seed: int) -> Halves
         if not 0 < sum(in_b) < len(rows):
             raise DataError(task.name, "all its rows are one unit, which has no halves", "leave it out")
         for half, name in ((False, HALF_A), (True, HALF_B)):
-            write_rows(place / f"{name}.jsonl", [row for row, b in zip(rows, in_b, strict=True) if b == half])
+            _write(task, place, name, [row for row, b in zip(rows, in_b, strict=True) if b == half])
             counts[half] += in_b.count(half)
-        for other in {task.fewshot_split, task.training_split if task.name == target else None} - {None}:
+        for other in {task.fewshot_split, task.training_split if task.origin in trained else None} - {None}:
             if missing([task], run_plan.source, str(other)) is None:
-                write_rows(place / f"{other}.jsonl", read_rows(task, str(other), run_plan.source).rows)
-        overrides[task.origin] = place
-    return Halves(source=replace(run_plan.source, overrides=overrides), rows_a=counts[0], rows_b=counts[1])
+                _write(task, place, str(other), read_rows(task, str(other), run_plan.source).rows)
+        places[task.origin] = place
+    return Halves(places=places, rows_a=counts[0], rows_b=counts[1])
 
 
-def units_of(task: Task, split: str, source: DataSource, rows: Sequence[object]) -> list[str]:
+def units_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]) -> list[str]:
     """The unit of each row as it is read: rows that ask the same have one. Raises DataError for a reader whose groups
     are not known.
     """
@@ -74,7 +70,7 @@ def units_of(task: Task, split: str, source: DataSource, rows: Sequence[object])
         return [by_row[index] for index in range(len(rows))]
     if task.reader not in KEYS:
         raise DataError(task.name, f"which rows the reader {task.reader!r} joins is not known", "leave the task out")
-    return [str(row[KEYS[task.reader]]) for row in rows]  # type: ignore[index]
+    return [str(row[KEYS[task.reader]]) for row in rows]
 
 
 def drawn(units: Sequence[str], contents: Sequence[str], seed: int) -> list[bool]:
@@ -92,3 +88,10 @@ def drawn(units: Sequence[str], contents: Sequence[str], seed: int) -> list[bool
         for index in members[unit]:
             half[index] = b
     return half
+
+
+def _write(task: Task, place: Path, split: str, rows: Sequence[DataRow]) -> None:
+    if key := task.dataset_kwargs.get(FIELD):
+        results.write_text(place / f"{split}.json", json.dumps({key: list(rows)}, ensure_ascii=False) + "\n")
+    else:
+        write_rows(place / f"{split}.jsonl", rows)

@@ -1,4 +1,4 @@
-"""Hold the parsed command lines of the experiments: what a sweep, a trace or a forecast is to do."""
+"""Hold the parsed command lines of the experiments: what a sweep, a repair, a trace or a forecast is to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from evalharness.errors import UsageError
 from evalharness.experiments.grid import Grid
+from evalharness.experiments.repair_rules import Rule
 from evalharness.records.job import Job
 
 
@@ -21,6 +22,16 @@ class SweepJob:
     grid: Grid
     select: str | None = None
     processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RepairJob:
+    """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way is
+    chosen.
+    """
+
+    job: Job
+    rule: Rule = Rule.WITHIN_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

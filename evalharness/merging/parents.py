@@ -61,9 +61,14 @@ def parents_of(job: MergeJob) -> Parents:
     weights, base = _weights(job, checkpoints), common_base(checkpoints)
     check = _check_adapters if checkpoints[0].adapter else check_full
     check(job, checkpoints, base)
-    own = base_named_in(checkpoints[0].path)
-    named = job.base or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
+    named = named_base(job.base, checkpoints[0], base)
     return Parents(checkpoints=checkpoints, named=texts, weights=weights, base=base, base_named=named)
+
+
+def named_base(given: str | None, checkpoint: Checkpoint, base: Checkpoint) -> str:
+    """What to call the base: as it was given, else its id on the hub where the checkpoint names that, else its path."""
+    own = base_named_in(checkpoint.path)
+    return given or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
 
 
 def refuse_unmergeable(checkpoint: Checkpoint) -> None:

@@ -22,7 +22,14 @@ from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.into_base import EXACT
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
-from evalharness.merging.parents import Parents, beside_factors, check_full, common_base, refuse_unmergeable
+from evalharness.merging.parents import (
+    Parents,
+    beside_factors,
+    check_full,
+    common_base,
+    named_base,
+    refuse_unmergeable,
+)
 from evalharness.merging.record import merge_facts, write_record
 from evalharness.merging.task_vectors import merge_weights
 from evalharness.records.models import Checkpoint
@@ -43,7 +50,8 @@ def ends_of(text: str, base: str | None) -> Parents:
         _check_adapter(candidate)
     else:
         check_full(MergeJob(models=(text,), out=Path(), method=LINEAR), (candidate,), under)
-    return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=base or str(under.path))
+    named = named_base(base, candidate, under)
+    return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=named)
 
 
 def part_way(ends: Parents, scale: float, out: Path, record: Mapping[str, Any]) -> Path:

@@ -5,6 +5,7 @@ only when a page is made.
 REGISTRY = {
     "write": "evalharness.report.folder:write",
     "terminal": "evalharness.report.terminal:run_lines",
+    "verdicts": "evalharness.report.terminal:verdict_lines",
     "html": "evalharness.report.page:render",
     "written": "evalharness.report.formats:written",
     "model_card": "evalharness.report.model_card:metadata",
@@ -15,6 +16,7 @@ REGISTRY = {
     "forest": "evalharness.report.forest:forest",
     "tradeoff": "evalharness.report.tradeoff:tradeoff",
     "curves": "evalharness.report.curves:curves",
+    "path": "evalharness.report.repair_curve:repair_curve",
     "trajectories": "evalharness.report.trajectories:trajectories",
     "sizes": "evalharness.report.size_page:size_page",
 }

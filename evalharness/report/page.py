@@ -41,6 +41,7 @@ from evalharness.report import (
     matrix,
     overlap,
     references,
+    repair_table,
     score_tables,
     sentences,
     soft_prompts,
@@ -54,6 +55,7 @@ from evalharness.report import (
     wording,
     wordings,
 )
+from evalharness.report.repair import Repair
 from evalharness.report.stages import Stages
 from evalharness.report.sweep import Sweep
 from evalharness.report.terms import TERMS
@@ -76,7 +78,7 @@ LONGEST_WHOLE = 24  # characters that do not break
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that marks.MARKERS draws, in its order
 
 
-def _figure(name: str, subject: Results | Sweep | Stages) -> Markup:
+def _figure(name: str, subject: Results | Sweep | Stages | Repair) -> Markup:
     return Markup(registry.find(REGISTRY, name, "figure")(subject))
 
 
@@ -123,10 +125,14 @@ class RenderedPage:
 
 
 def render(
-    results: Results, cost: Mapping[str, Any] | None = None, sweep: Sweep | None = None, stages: Stages | None = None
+    results: Results,
+    cost: Mapping[str, Any] | None = None,
+    sweep: Sweep | None = None,
+    stages: Stages | None = None,
+    repair: Repair | None = None,
 ) -> str:
     """The text of `page`."""
-    return page(results, cost, sweep, stages).text
+    return page(results, cost, sweep, stages, repair=repair).text
 
 
 def page(
@@ -135,19 +141,20 @@ def page(
     sweep: Sweep | None = None,
     stages: Stages | None = None,
     most: int = HARD_STOP,
+    repair: Repair | None = None,
 ) -> RenderedPage:
-    """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are, in `most`
-    bytes, cost section aside.
+    """The page of a run, of the sweep that chose its candidates, of the stages of training that they are, and of the
+    repair that made one of another, in `most` bytes, cost section aside.
 
     `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
-    with id "stages"; all else depends on `results` alone.
+    with id "stages", `repair` that with id "repair"; all else depends on `results` alone.
     """
     template = environment(shipped("reports")).get_template("page.html.jinja")
     views = {}
     for name, view in VIEWS.items():
         stop_if_interrupted()
         views[name] = view(results)
-    views |= _decision(results) | _looks(results) | _sweep(sweep) | _stages(stages)
+    views |= _decision(results) | _looks(results) | _sweep(sweep) | _stages(stages) | _repair(repair)
     for count in range(len(LEFT_OUT) + 1):
         shed = dict(list(LEFT_OUT.items())[:count])
         instead = {name: empty for name, (_, empty) in shed.items()}
@@ -254,3 +261,10 @@ def _stages(stages: Stages | None) -> dict[str, object]:
         "stage_tables": (stage_tables.measure_table(stages), stage_tables.task_table(stages)),
         "stage_notes": list(stage_text.notes(stages)),
     }
+
+
+def _repair(repair: Repair | None) -> dict[str, object]:
+    if repair is None:
+        return {"repair": None}
+    sentences, table = repair_table.sentences(repair), repair_table.path_table(repair)
+    return {"repair": repair, "repair_sentences": sentences, "repair_table": table, "path": _figure("path", repair)}

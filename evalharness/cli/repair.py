@@ -1,0 +1,106 @@
+"""`evalharness repair`: take back what a candidate forgot, by going part of the way back to its base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalharness import experiments, registry, report
+from evalharness.analysis.policy_file import policy_of
+from evalharness.cli import completion, progress
+from evalharness.cli.command import Command
+from evalharness.cli.option_texts import job_options
+from evalharness.cli.options import (
+    alpha_option,
+    chat_options,
+    data_options,
+    debug_option,
+    engine_options,
+    example_options,
+    json_option,
+    margin_option,
+    policy_option,
+    quiet_option,
+    task_options,
+    with_options,
+)
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.experiments.jobs import RepairJob
+from evalharness.experiments.repair_rules import Rule
+from evalharness.records.job_options import make_job
+from evalharness.report.repair import REPAIR
+from evalharness.report.repair_table import path_table, sentences
+from evalharness.report.text_table import terminal
+from evalharness.results.files import REPORT
+from evalharness.run.checks import check_job
+from evalharness.run.output_folder import held_output
+
+
+@click.command("repair", cls=Command)
+@click.argument("candidate", metavar="[NAME=]CANDIDATE")
+@click.option(
+    "--base", metavar="[NAME=]PATH", help="What it was trained from; found beside the weights where it is recorded."
+)
+@click.option(
+    "--rule",
+    default=Rule.WITHIN_MARGIN,
+    show_default=True,
+    type=click.Choice([str(rule) for rule in Rule]),
+    help="within-margin: the most gain whose suite keeps its margin; knee: most gain kept for the loss taken away.",
+)
+@click.option(
+    "--target",
+    metavar="TASK",
+    shell_complete=completion.tasks,
+    help="The task that it was trained for, where training.json does not say.",
+)
+@with_options(*task_options, *data_options, *example_options, *chat_options)
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of halves, shots and resampling."
+)
+@with_options(policy_option, margin_option, alpha_option, *engine_options)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of answers [default: in the user's cache directory].",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything; give it again to go on.",
+)
+@with_options(json_option, quiet_option)
+@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
+@debug_option
+def repair_command(**given: Any) -> int:
+    """Look for a model between base and candidate that keeps most of the gain and little of the loss.
+
+    Half of the rows of every task choose how far to go (λ); the other half, not read before, gives the verdicts on
+    candidate and repaired candidate. Leaves OUT/candidate, repair.json, results.json and report.html. Ends with 0 also
+    where no λ helps, and says so; then no candidate is written (docs/repair.md). Interrupted, give the same command
+    again: nothing is answered twice.
+    """
+    policy = policy_of(given["policy_text"])
+    if not (given["suite"] or given["tasks"] or policy.suite):
+        raise UsageError("repair", "nothing that may have been lost", "name a --suite or one or more --task")
+    job = make_job((given["candidate"],), given["suite"], policy, **job_options(given))
+    check_job(job)
+    out = job.output.folder
+    with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
+        run_repair = registry.find(experiments.REGISTRY, "repair", "command")
+        repair, results = run_repair(RepairJob(job, Rule(given["rule"])), listener)
+        document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
+    if given["as_json"]:
+        print_json(document)
+    else:
+        print_lines(terminal(path_table(repair), terminal_width()))
+        print_lines(sentences(repair))
+        if results is not None:
+            print_lines(registry.find(report.REGISTRY, "verdicts", "stage")(results, terminal_width()))
+            print_line(f"\nrepaired: {out / 'candidate'}")
+            print_line(f"report:   {out / REPORT}")
+    return NotComparableError.exit_code if results is not None and results.errors else 0

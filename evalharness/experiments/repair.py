@@ -1,0 +1,218 @@
+"""Repair a candidate: go back part of the way to its base, as far as half of the rows says, and confirm that on the
+other half.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalharness import results
+from evalharness.checkpoints import files
+from evalharness.checkpoints.naming import parse
+from evalharness.engines.base import EngineFactory, factory_of
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
+from evalharness.experiments.jobs import RepairJob
+from evalharness.experiments.repair_rules import WORDS, choose, needless, next_scale
+from evalharness.merging.parents import Parents
+from evalharness.merging.part_way import ends_of, part_way
+from evalharness.records.comparison import Estimate
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed
+from evalharness.records.models import NO_TARGET
+from evalharness.records.results import Results
+from evalharness.report.folder import write
+from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
+from evalharness.report.sweep import outcome_of
+from evalharness.run.evaluation import evaluate
+from evalharness.run.plan import make_run_plan
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.tasks.library import Library
+
+CANDIDATE, PATH, ROWS, HALF = "candidate", "path", "rows", "half-a"
+SUFFIX = "-repaired"
+NONE_HELPS = "no part of the way that was looked at ({scales}) qualifies by the rule"
+NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
+SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is repaired, on which rows, and who hears of it."""
+
+    job: Job
+    ends: Parents
+    halves: Halves
+    repair: Repair
+    listener: ProgressListener
+    factory: EngineFactory
+
+    @property
+    def out(self) -> Path:
+        return self.job.output.folder
+
+
+def run_repair(
+    repair_job: RepairJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
+) -> tuple[Repair, Results | None]:
+    """Measure the candidate and models between base and candidate on half A, choose one by the rule, and compare it and
+    the candidate with their base on half B. None for results where no part of the way helps.
+
+    Leaves repair.json, the repaired candidate, and what a run leaves, in the job's output folder. Interrupted, a second
+    call answers nothing twice. Raises EvalHarnessError; for what the user can mend before any answer is computed.
+    """
+    plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
+    repair = _searched(plan, repair_job)
+    if repair.chosen is None:
+        _write(plan.out, repair)
+        return repair, None
+    record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
+    path = _made(plan, repair.chosen, plan.out / CANDIDATE, record)
+    plan.listener.phase("base, candidate and repaired candidate on half B")
+    both = (*plan.job.models.candidates, f"{repair.candidate}{SUFFIX}={path}")
+    job = changed(plan.job, models=both)
+    compared = _on(plan, job, HALF_B)
+    model = next(model for model in compared.models if model.name == f"{repair.candidate}{SUFFIX}")
+    repair = replace(repair, repaired=model.fingerprint)
+    _write(plan.out, repair)
+    write(plan.out)
+    return repair, compared
+
+
+# ---- before any answer is computed -----------------------------------------------------------------------------------
+
+
+def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineFactory) -> _Plan:
+    """Check everything that can be: the candidate, its path, its target, the rows, the folder."""
+    job = repair_job.job
+    _check_options(job)
+    listener.phase("reading tasks and checkpoints")
+    text = job.models.candidates[0]
+    ends = ends_of(text, job.models.base)
+    candidate = ends.checkpoints[0]
+    target = job.models.target or candidate.target_task
+    if target in (None, NO_TARGET):
+        what = "its target is not known" if target is None else "it has no target, whose gain could be kept"
+        raise UsageError(text, what, "name the task that it was trained for with --target TASK")
+    name = Library(job.tasks.include).task(str(target)).name
+    job = changed(
+        job,
+        models=(f"{candidate.name}={candidate.path}",),
+        base=job.models.base or str(ends.base.path),
+        target=name,
+        targets={},
+    )
+    run_plan = make_run_plan(job)
+    repair = Repair(
+        candidate=candidate.name,
+        candidate_fingerprint=candidate.fingerprint,
+        base=run_plan.base.name,
+        base_fingerprint=ends.base.fingerprint,
+        target=name,
+        suite=job.tasks.suite or ", ".join(job.tasks.names),
+        seed=job.statistics.seed,
+        limit=run_plan.limit,
+        rule=repair_job.rule,
+        rule_words=WORDS[repair_job.rule],
+        rows_a=0,
+        rows_b=0,
+    )
+    _not_another(job.output.folder, repair)
+    halves = halves_of(run_plan, _trained_on(candidate.path), job.output.folder / ROWS, job.statistics.seed)
+    repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
+    return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
+
+
+def _trained_on(candidate: Path) -> set[object]:
+    """Name the tasks on whose rows the candidate was trained, as far as its record says."""
+    data = files.training_record(candidate)[0].get("data")
+    sources = data.get("sources") if isinstance(data, dict) else None
+    return {each.get("name") for each in sources or () if isinstance(each, dict)}
+
+
+def _check_options(job: Job) -> None:
+    models = job.models.candidates
+    if len(models) != 1 or parse(models[0]).names_several:
+        raise UsageError("repair", f"{len(models) or 'no'} candidates", "name one candidate")
+    without = {
+        "--baseline": job.models.baseline,
+        "--until-decided": job.statistics.until_decided,
+        "--template": job.tasks.templates,
+        "--precision": job.models.precision,
+        "--placebo": job.models.placebo,
+        "--target": job.models.targets,
+    }
+    for option, value in without.items():
+        if value:
+            raise UsageError(option, "is nothing that a repair knows", "leave it out; of --target give the task alone")
+
+
+def _not_another(out: Path, repair: Repair) -> None:
+    """Raise UsageError where the folder holds another repair or another run, which would be lost."""
+    before = read_repair(out)
+    other = [key for key in SAME_JOB if before is not None and getattr(before, key) != getattr(repair, key)]
+    if other:
+        what = f"{out} holds a repair with another {other[0].replace('_', ' ')}"
+        raise UsageError("--out", what, "name another folder")
+    if before is None and ((out / results.RESULTS).exists() or (out / CANDIDATE).exists()):
+        raise UsageError("--out", f"{out} holds something else than a repair", "name another folder")
+
+
+# ---- on half A -------------------------------------------------------------------------------------------------------
+
+
+def _searched(plan: _Plan, repair_job: RepairJob) -> Repair:
+    """Measure the candidate, and parts of the way as long as the rule says where to look next; the repair with what was
+    chosen, or why nothing was.
+    """
+    rule, repair = repair_job.rule, plan.repair
+    _write(plan.out, repair)
+    base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
+    whole = _measured(plan, plan.job, repair.candidate, 1.0)
+    points = (base, whole)
+    if reason := needless(rule, whole):
+        return replace(repair, points=points, reason=reason)
+    while (scale := next_scale(rule, points)) is not None:
+        path = _made(plan, scale, plan.out / PATH / f"lambda-{scale:g}", {"lambda": scale, "rule": rule})
+        job = changed(plan.job, models=(f"{path.name}={path}",), allow_noop=True)
+        points = tuple(sorted((*points, _measured(plan, job, path.name, scale)), key=lambda point: point.scale))
+        shutil.rmtree(path)
+        _write(plan.out, replace(repair, points=points))
+    chosen = choose(rule, points)
+    if chosen is None:
+        scales = ", ".join(f"{point.scale:g}" for point in points if 0 < point.scale < 1)
+        return replace(repair, points=points, reason=NONE_HELPS.format(scales=scales))
+    return replace(repair, points=points, chosen=chosen.scale)
+
+
+def _measured(plan: _Plan, job: Job, name: str, scale: float) -> PathPoint:
+    """Measure one model on half A. Raises NotComparableError where it did not answer everything."""
+    plan.listener.phase(f"λ = {scale:g} on half A")
+    quiet = changed(job, out=plan.out / HALF / f"lambda-{scale:g}", describe=(), explain=False, drift=False)
+    measured = _on(plan, quiet, HALF_A)
+    if measured.errors:
+        what = f"{len(measured.errors)} examples got no answer: {measured.errors[0].reason}"[:300]
+        raise NotComparableError(name, what, "give the same command again: what was answered is kept")
+    outcome = outcome_of(measured, name, plan.repair.target)
+    model = next(model for model in measured.models if model.name == name)
+    return PathPoint(scale=scale, gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)
+
+
+def _on(plan: _Plan, job: Job, half: str) -> Results:
+    """Run on one half of the rows."""
+    return evaluate(plan.halves.job(job, half), plan.listener, plan.factory)
+
+
+def _made(plan: _Plan, scale: float, path: Path, record: dict[str, object]) -> Path:
+    """Write the model at λ = `scale`, in place of what an earlier call left there."""
+    if path.exists():
+        shutil.rmtree(path)
+    plan.listener.phase(f"writing the model at λ = {scale:g}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return part_way(plan.ends, scale, path.resolve(), {"target_task": plan.repair.target, "repair": record})
+
+
+def _write(out: Path, repair: Repair) -> None:
+    results.write_text(out / REPAIR, to_json(repair))

@@ -1,0 +1,71 @@
+"""Draw the path of a repair: gain on the target against forgetting, from the base to the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from evalharness.records.comparison import Estimate
+from evalharness.report import wording
+from evalharness.report.marks import colour_of, frame, mark, quiet_grid
+from evalharness.report.repair import PathPoint, Repair
+from evalharness.report.svg import NAMES, Drawing, inline, style
+
+TITLE = "Target gain against forgetting on the way from base to candidate"
+
+
+def repair_curve(repair: Repair) -> str:
+    """The SVG element; empty where fewer than two points have both a gain and a suite."""
+    spots = [(point, point.suite, point.gain) for point in repair.points if point.suite and point.gain]
+    if len(spots) < 2:
+        return ""
+    tips: dict[str, str] = {}
+    with style():
+        figure, axes = frame((8.6, 4.4), (0.095, 0.125, 0.87, 0.83))
+        x, y = [suite.value for _, suite, _ in spots], [gain.value for _, _, gain in spots]
+        axes.plot(x, y, color=colour_of(0), linewidth=1.2, alpha=0.75, zorder=2)
+        for number, (point, suite, gain) in enumerate(spots):
+            gid = f"path-{number}"
+            _draw(axes, suite, gain, gid, chosen=point.scale == repair.chosen)
+            note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points", fontsize=7)
+            note.set(color=NAMES["muted"], zorder=5)
+            change = wording.signed(suite.value, wording.IN_MARGINS)
+            chosen = ", chosen" if point.scale == repair.chosen else ""
+            tips[gid] = f"λ = {point.scale:g}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
+        _finish(axes, repair, [each for _, suite, _ in spots for each in _ends(suite)],
+                [each for _, _, gain in spots for each in _ends(gain)])  # fmt: skip
+    return inline(Drawing(figure, "path", TITLE, "; ".join(tips.values()), tips))
+
+
+def _name(point: PathPoint) -> str:
+    return {0.0: "base", 1.0: "candidate"}.get(point.scale, f"λ = {point.scale:g}")
+
+
+def _ends(estimate: Estimate) -> tuple[float, ...]:
+    return tuple(each for each in (estimate.low, estimate.value, estimate.high) if each is not None)
+
+
+def _draw(axes: Axes, suite: Estimate, gain: Estimate, gid: str, *, chosen: bool) -> None:
+    for along, across, flat in ((suite, gain, True), (gain, suite, False)):
+        ends = _ends(along)
+        at = [across.value, across.value]
+        places = ([ends[0], ends[-1]], at) if flat else (at, [ends[0], ends[-1]])
+        axes.plot(*places, color=colour_of(0), linewidth=0.8, alpha=0.4, zorder=2)
+    if chosen:
+        ring = axes.plot([suite.value], [gain.value], linestyle="none", marker="o", markersize=14, zorder=3)[0]
+        ring.set(markerfacecolor="none", markeredgecolor=NAMES["ink"], markeredgewidth=0.9)
+    mark(axes, (suite.value, gain.value), 0, scale=1.2, edge=1.2, gid=gid)
+
+
+def _finish(axes: Axes, repair: Repair, suites: Sequence[float], gains: Sequence[float]) -> None:
+    for values, limit in ((suites, axes.set_xlim), (gains, axes.set_ylim)):
+        low, high = min(-0.04, *values), max(0.04, *values)
+        limit(low - 0.06 * (high - low), high + 0.10 * (high - low))
+    axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
+    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
+    if axes.get_xlim()[0] < -1:
+        axes.axvline(-1, color=NAMES["forgotten"], linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
+    quiet_grid(axes)
+    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
+    axes.set_ylabel(f"gain on {wording.one_line(repair.target, 30)}  (up: learned more)", fontsize=8.5)

@@ -1,0 +1,50 @@
+"""Put a repair into sentences and a table, for the terminal and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evalharness.report import wording
+from evalharness.report.repair import Repair
+from evalharness.report.text_table import REMARKS, TextTable, from_rows
+
+
+def sentences(repair: Repair) -> list[str]:
+    """What was found, and by which rule on which rows."""
+    return list(_sentences(repair))
+
+
+def _sentences(repair: Repair) -> Iterator[str]:
+    name, base = wording.one_line(repair.candidate, 60), wording.one_line(repair.base, 60)
+    if repair.chosen is None:
+        yield f"{name} was not repaired: {repair.reason}."
+    else:
+        yield f"{name} was taken back to {base} + {repair.chosen:g} × what its training added."
+        yield repair.rule_words
+    looks = sum(0 < point.scale < 1 for point in repair.points)
+    if repair.chosen is not None:
+        asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
+        yield (
+            f"λ was chosen on half A ({repair.rows_a:,} rows of all tasks{asked}), after {wording.counted(looks, 'look')}; "
+            f"the verdicts are over half B ({repair.rows_b:,} rows{asked}), which no model had been asked before."
+        )
+
+
+def path_table(repair: Repair) -> TextTable:
+    """A row for each model that was measured on the way."""
+    gains = wording.places_for([point.gain.value for point in repair.points if point.gain is not None])
+    rows = [
+        {
+            "λ": f"{point.scale:g}",
+            "gain on the target": wording.with_interval(point.gain, gains),
+            "suite, in margins": wording.with_interval(point.suite, wording.IN_MARGINS),
+            REMARKS: _remark(repair, point.scale),
+        }
+        for point in repair.points
+    ]
+    return from_rows("The path, on half A", f"gain on {wording.one_line(repair.target, 40)}; rule {repair.rule}", rows)
+
+
+def _remark(repair: Repair, scale: float) -> str:
+    ends = {0.0: "the base", 1.0: "the candidate"}
+    return "● chosen" if scale == repair.chosen else ends.get(scale, "")
