@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import compare, evaluate, gate, load, merge, plan
+    from evalharness.api import compare, evaluate, gate, load, merge, plan, repair
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.notebook import RunResults as Results
@@ -33,6 +33,7 @@ PUBLIC = {
     "load": "evalharness.api:load",
     "merge": "evalharness.api:merge",
     "plan": "evalharness.api:plan",
+    "repair": "evalharness.api:repair",
     "Results": "evalharness.notebook:RunResults",
     "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "merge",
     "plan",
+    "repair",
 ]
 
 

@@ -8,17 +8,17 @@ from typing import Any, Literal, Unpack, get_type_hints
 
 from evalharness import experiments, merging, registry, report, run
 from evalharness.analysis.analyse import analyse
-from evalharness.analysis.baseline_accept import accepted, news
-from evalharness.analysis.baseline_file import read_file, text_of
+from evalharness.analysis.baseline_accept import accept as accept
 from evalharness.analysis.baseline_gate import check_used, decide
 from evalharness.analysis.gate import Decision
 from evalharness.analysis.joining import read_runs
 from evalharness.analysis.judging import judged_by, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
-from evalharness.errors import UsageError, did_you_mean
+from evalharness.errors import UsageError
 from evalharness.experiments.by_size import by_size
-from evalharness.experiments.jobs import ForecastJob
+from evalharness.experiments.jobs import ForecastJob, RepairJob
+from evalharness.experiments.repair_rules import Rule
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
@@ -29,8 +29,9 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
+from evalharness.report.repair import Repair
 from evalharness.report.sizes import PAGE, SIZES, Sizes, to_json
-from evalharness.results import read_measurements, run_and_model, save, write_text
+from evalharness.results import run_and_model, save, write_text
 from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
@@ -267,21 +268,25 @@ def merge(
     return facts
 
 
-def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:
-    """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
-    line by line what that changes.
-
-    Raises UsageError for what is not there, NotComparableError where the model was not asked everything, or a candidate
-    not the same as the original base, and where the file that is there is damaged.
+@spelled_out
+def repair(
+    candidate: str | Path,
+    suite: str | None = None,
+    *,
+    rule: Literal["within-margin", "knee"] = "within-margin",
+    policy: str | Path | Policy | None = None,
+    listener: ProgressListener | None = None,
+    **options: Unpack[JobOptions],
+) -> Repair:
+    """Go part of the way from a candidate back to its base, as `evalharness repair` does, with the options of
+    `evaluate`; what repair.json says. Where `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
     """
-    measured, path = read_measurements(Path(run)), Path(file)
-    name = candidate or measured.plan.base
-    if name not in (known := (measured.plan.base, *measured.plan.candidates)):
-        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, known))
-    before = read_file(path) if path.exists() else None
-    after = accepted(path, measured, name, before)
-    write_text(path, text_of(after))
-    return list(news(before, read_file(path)))
+    check_options({"candidate": candidate, "suite": suite, "rule": rule}, get_type_hints(repair))
+    job = make_job(str(candidate), suite, as_policy(policy), **options)
+    check_job(job)
+    with held_output(job) as job:
+        done: Repair = registry.find(experiments.REGISTRY, "repair", "stage")(RepairJob(job, Rule(rule)), listener)[0]
+    return done
 
 
 def _read(

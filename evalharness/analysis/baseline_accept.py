@@ -8,15 +8,41 @@ from pathlib import Path
 
 from evalharness import fingerprint
 from evalharness.analysis.baseline import units_digest
-from evalharness.analysis.baseline_file import ASKED, OF_MODEL, AcceptedScores, BaselineFile, ScoredTask
+from evalharness.analysis.baseline_file import (
+    ASKED,
+    OF_MODEL,
+    AcceptedScores,
+    BaselineFile,
+    ScoredTask,
+    read_file,
+    text_of,
+)
 from evalharness.analysis.gate_units import subjects
 from evalharness.analysis.row_packing import as_packed
-from evalharness.errors import NotComparableError
+from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.metrics.build import from_facts
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.models import engine_differences
 from evalharness.records.results import ModelRow
+from evalharness.results import read_measurements, write_text
+
+
+def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:
+    """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
+    line by line what that changes.
+
+    Raises UsageError for what is not there, NotComparableError where the model was not asked everything, or a candidate
+    not the same as the original base, and where the file that is there is damaged.
+    """
+    measured, path = read_measurements(Path(run)), Path(file)
+    name = candidate or measured.plan.base
+    if name not in (known := (measured.plan.base, *measured.plan.candidates)):
+        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, known))
+    before = read_file(path) if path.exists() else None
+    after = accepted(path, measured, name, before)
+    write_text(path, text_of(after))
+    return list(news(before, read_file(path)))
 
 
 def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:

@@ -1,5 +1,5 @@
 """Say what to do next with a candidate: ship it, ask more examples (and how many), train again with a smaller rate or
-with replay. Only what this tool can do is proposed.
+with replay, go part of the way back to the base. Only what this tool can do is proposed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.phrases import never_retained, units_of
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.diagnosis import Conclusion
-from evalharness.records.models import NO_TARGET
+from evalharness.records.models import NO_TARGET, ModelKind
 from evalharness.records.results import ModelRow, Results
 from evalharness.stats.enums import Verdict
 
 SHOWN = 2  # names of tasks
+REPAIRABLE = (ModelKind.FULL, "lora")  # kinds that have models between base and candidate
+MERGED = "merge"  # the method of what was merged or repaired already
 FEW = 3  # tasks that were forgotten, of which the examples alone may be replayed
 
 
@@ -102,7 +104,7 @@ larger loss before the run (--margin)"
 
 
 def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparison]) -> str:
-    """Train again: at a smaller rate, or with examples of what was lost."""
+    """Train again, at a smaller rate or with examples of what was lost; or go part of the way back."""
     training = {} if model is None else model.training
     form = {row.task for row in results.diagnoses if row.conclusion == Conclusion.FORMAT and model is not None
             and row.candidate == model.name}  # fmt: skip
@@ -112,6 +114,14 @@ def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparis
     unlearned = targeted and model is not None and not model.learned_target
     rate = "; it has hardly learned, either" if unlearned else _or_rate("a smaller", model)
     rest = f"Train again with {more}examples of {what} (--replay){rate}."
+    if (
+        targeted
+        and not unlearned
+        and model is not None
+        and model.kind in REPAIRABLE
+        and training.get("method") != MERGED
+    ):
+        rest += " Or go part of the way back to its base (evalharness repair)."
     only_form = bool(lost) and all(row.task in form for row in lost)
     return f"{rest} It seems to have lost the form of answers, not what it knows." if only_form else rest
 

@@ -46,7 +46,7 @@ from evalharness.run.output_folder import held_output
 )
 @click.option(
     "--rule",
-    default=Rule.WITHIN_MARGIN,
+    default=str(Rule.WITHIN_MARGIN),
     show_default=True,
     type=click.Choice([str(rule) for rule in Rule]),
     help="within-margin: the most gain whose suite keeps its margin; knee: most gain kept for the loss taken away.",

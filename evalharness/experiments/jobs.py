@@ -26,8 +26,8 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class RepairJob:
-    """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way is
-    chosen.
+    """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way
+    is chosen.
     """
 
     job: Job

@@ -171,7 +171,7 @@ def _searched(plan: _Plan, repair_job: RepairJob) -> Repair:
     _write(plan.out, repair)
     base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
     whole = _measured(plan, plan.job, repair.candidate, 1.0)
-    points = (base, whole)
+    points: tuple[PathPoint, ...] = (base, whole)
     if reason := needless(rule, whole):
         return replace(repair, points=points, reason=reason)
     while (scale := next_scale(rule, points)) is not None:

@@ -17,10 +17,14 @@ class Rule(StrEnum):
 
 
 WORDS: Mapping[str, str] = {
-    Rule.WITHIN_MARGIN: "Of the λ whose suite is within its margin (the interval of its change ends above −1 margin), the \
-one with the most gain on the target was chosen, the smaller of equals.",
-    Rule.KNEE: "The λ was chosen that keeps the largest part of the gain on the target less the part of the suite's loss \
-that it keeps, the smaller of equals.",
+    Rule.WITHIN_MARGIN: (
+        "Of the λ whose suite is within its margin (the interval of its change ends above −1 margin), the one with the "
+        "most gain on the target was chosen, the smaller of equals."
+    ),
+    Rule.KNEE: (
+        "The λ was chosen that keeps the largest part of the gain on the target less the part of the suite's loss that "
+        "it keeps, the smaller of equals."
+    ),
 }
 FIRST = (0.25, 0.5, 0.75)
 MORE = 3  # looks between them, at most

@@ -22,14 +22,7 @@ from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.into_base import EXACT
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
-from evalharness.merging.parents import (
-    Parents,
-    beside_factors,
-    check_full,
-    common_base,
-    named_base,
-    refuse_unmergeable,
-)
+from evalharness.merging.parents import Parents, beside_factors, check_full, common_base, named_base, refuse_unmergeable
 from evalharness.merging.record import merge_facts, write_record
 from evalharness.merging.task_vectors import merge_weights
 from evalharness.records.models import Checkpoint
@@ -58,8 +51,8 @@ def part_way(ends: Parents, scale: float, out: Path, record: Mapping[str, Any]) 
     """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path.
 
     An adapter's B is scaled in float32, which leaves every other number of it as it is; full weights are computed in
-    float32 and kept in the base's type. `record`: what merge.json says beside its parents. Raises ModelError, UsageError
-    or StoreError.
+    float32 and kept in the base's type. `record`: what merge.json says beside its parents. Raises ModelError,
+    UsageError or StoreError.
     """
     candidate = ends.checkpoints[0]
     job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scale})

@@ -28,8 +28,8 @@ def repair_curve(repair: Repair) -> str:
         for number, (point, suite, gain) in enumerate(spots):
             gid = f"path-{number}"
             _draw(axes, suite, gain, gid, chosen=point.scale == repair.chosen)
-            note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points", fontsize=7)
-            note.set(color=NAMES["muted"], zorder=5)
+            note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
+            note.set(color=NAMES["muted"], fontsize=7, zorder=5)
             change = wording.signed(suite.value, wording.IN_MARGINS)
             chosen = ", chosen" if point.scale == repair.chosen else ""
             tips[gid] = f"λ = {point.scale:g}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
@@ -39,7 +39,7 @@ def repair_curve(repair: Repair) -> str:
 
 
 def _name(point: PathPoint) -> str:
-    return {0.0: "base", 1.0: "candidate"}.get(point.scale, f"λ = {point.scale:g}")
+    return {0.0: "base", 1.0: "candidate"}.get(point.scale, f"{point.scale:g}")
 
 
 def _ends(estimate: Estimate) -> tuple[float, ...]:

@@ -24,9 +24,10 @@ def _sentences(repair: Repair) -> Iterator[str]:
     looks = sum(0 < point.scale < 1 for point in repair.points)
     if repair.chosen is not None:
         asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
+        on_a, on_b = f"{repair.rows_a:,} rows of all tasks{asked}", f"{repair.rows_b:,} rows{asked}"
         yield (
-            f"λ was chosen on half A ({repair.rows_a:,} rows of all tasks{asked}), after {wording.counted(looks, 'look')}; "
-            f"the verdicts are over half B ({repair.rows_b:,} rows{asked}), which no model had been asked before."
+            f"λ was chosen on half A ({on_a}), after {wording.counted(looks, 'look')}; "
+            f"the verdicts are over half B ({on_b}), which no model had been asked before."
         )
 
 

@@ -26,9 +26,7 @@ def test_the_choice_is_the_best_of_those_that_qualify(curve: dict[float, tuple[f
     points = [*ENDS, *(point(scale, *values) for scale, values in curve.items())]
     within = {s: gain for s, (gain, loss) in curve.items() if gain > 0 and loss - 0.1 >= -1}
     best = choose(Rule.WITHIN_MARGIN, points)
-    assert (best.scale if best else None) == min(
-        (s for s in within if within[s] == max(within.values())), default=None
-    )
+    assert (best.scale if best else None) == min((s for s in within if within[s] == max(within.values())), default=None)
     knee = {s: gain / 0.6 - loss / -2.0 for s, (gain, loss) in curve.items() if gain > 0}
     best = choose(Rule.KNEE, points)
     if best is None:

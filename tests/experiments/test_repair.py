@@ -1,0 +1,187 @@
+"""Repairs of tiny random models: the whole way to a candidate that runs, what is left, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tiny_models import WORDS, adapter_config, lora, make_adapter
+
+import evalharness
+from evalharness import results
+from evalharness.checkpoints.recognise import recognise
+from evalharness.data.sources import DataSource
+from evalharness.errors import EvalHarnessError, UsageError
+from evalharness.experiments.halves import HALF_A, HALF_B, units_of
+from evalharness.experiments.jobs import RepairJob
+from evalharness.experiments.repair import run_repair
+from evalharness.experiments.repair_rules import Rule
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
+from evalharness.report.repair import read_repair
+from evalharness.tasks.library import Library
+
+TASK = """
+task: {name}
+dataset_path: local/{name}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{text}}}} ?"
+doc_to_choice: ["no", "yes"]
+doc_to_target: label
+metric_list:
+  - metric: acc
+metadata: {{version: 1.0, family: other, chance: 0.5, primary: acc, margin: 0.4, lm_eval: no}}
+"""
+ROWS = 200
+
+
+def write_task(root: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    (root / "tasks").mkdir(exist_ok=True)
+    (root / "tasks" / f"{name}.yaml").write_text(TASK.format(name=name))
+    folder = root / "data" / "local" / name / "default"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def opposed(zoo: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks of the same questions, of which the base and its adapter answer none alike: by the labels of `learned`
+    the adapter is always right, by those of `known` the base.
+    """
+    root = tmp_path_factory.mktemp("opposed")
+    texts = [f"{WORDS[i % 20]} {WORDS[i * 7 % 40]} {i}" for i in range(ROWS)]
+    write_task(root, "asked", [{"text": text, "label": 0} for text in texts])
+    options = {"base": str(zoo["llama"]), "target": "none", "tasks": "asked", "include": root / "tasks"}
+    places = {"data_dir": root / "data", "out": root / "run", "store": root / "store.sqlite"}
+    evalharness.evaluate(f"lora={zoo['llama-lora']}", **options, **places)  # type: ignore[arg-type]
+    by_base, by_lora = (results.read_samples(root / "run", "asked", name) for name in ("llama", "lora"))
+    answers = [  # 1: yes
+        (text, int(one.score == 0), int(other.score == 0))
+        for text, one, other in zip(texts, by_base, by_lora, strict=True)
+    ]
+    apart = [answer for answer in answers if answer[1] != answer[2]]
+    assert len(apart) > 40
+    write_task(root, "known", [{"text": text, "label": base} for text, base, _ in apart])
+    write_task(root, "learned", [{"text": text, "label": own} for text, _, own in apart])
+    return root
+
+
+@pytest.fixture
+def job(opposed: Path, zoo: dict[str, Path], tmp_path: Path) -> Job:
+    where = {"data_dir": opposed / "data", "include": opposed / "tasks", "store": opposed / "store.sqlite"}
+    options = {"base": str(zoo["llama"]), "target": "learned", "tasks": "known", "out": tmp_path / "out"}
+    return make_job(str(zoo["llama-lora"]), **options, **where)  # type: ignore[arg-type]
+
+
+class Heard:
+    """A listener that counts what is computed."""
+
+    def __init__(self) -> None:
+        self.computed = 0
+
+    def phase(self, text: str) -> None: ...
+
+    def expect(self, requests: int) -> None: ...
+
+    def advance(self, stored: int, computed: int) -> None:
+        self.computed += computed
+
+    def notice(self, text: str) -> None: ...
+
+
+@pytest.mark.slow
+def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, Path]) -> None:
+    out = job.output.folder
+    repair, compared = run_repair(RepairJob(job, Rule.KNEE))
+    at = {point.scale: point for point in repair.points}
+    assert at[0.0].gain is not None and at[0.0].gain.value == 0 and at[1.0].gain is not None
+    assert at[1.0].gain.value == 1 and at[1.0].suite is not None and at[1.0].suite.value == -2.5
+    assert list(at) == sorted(at) and len(at) == 8 and abs(repair.rows_a - repair.rows_b) <= 2
+    assert repair.chosen is not None, "no λ keeps more gain than loss of tasks that are opposed"
+    assert compared is not None and not compared.errors and len(compared.candidates) == 2
+
+    candidate = out / "candidate"
+    own, whole = (load_file(path / "adapter_model.safetensors") for path in (candidate, zoo["llama-lora"]))
+    assert all((own[n] == whole[n] * (repair.chosen if ".lora_B." in n else 1)).all() for n in whole)
+    facts = json.loads((candidate / "merge.json").read_text())
+    assert facts["repair"]["lambda"] == repair.chosen and facts["repair"]["rule"] == "knee"
+    assert recognise(str(candidate)).target_task == "learned" and not any((out / "path").iterdir())
+
+    rows = {half: (out / "rows" / "known" / f"{half}.jsonl").read_text().splitlines() for half in (HALF_A, HALF_B)}
+    assert not set(rows[HALF_A]) & set(rows[HALF_B]) and all(rows.values())
+    asked = {sample.prompt for sample in results.read_samples(out, "known", "llama")}
+    assert asked == {f"{json.loads(row)['text']} ?" for row in rows[HALF_B]}
+    page = (out / "report.html").read_text()
+    assert 'id="repair"' in page and "half B" in page
+
+    before, heard = (out / "results.json").read_bytes(), Heard()
+    again, _ = run_repair(RepairJob(job, Rule.KNEE), heard)
+    assert again == repair == read_repair(out) and heard.computed == 0
+    assert (out / "results.json").read_bytes() == before
+    with pytest.raises(UsageError, match="another rule"):
+        run_repair(RepairJob(job, Rule.WITHIN_MARGIN))
+
+
+def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job) -> None:
+    narrow = changed(job, margins={"known": 0.01})
+    repair, compared = run_repair(RepairJob(narrow))
+    out = job.output.folder
+    assert (repair.chosen, compared) == (None, None) and "qualifies" in repair.reason
+    assert not (out / "candidate").exists() and not (out / "results.json").exists()
+    assert read_repair(out) == repair
+
+
+def test_a_candidate_within_its_margin_is_left_as_it_is(job: Job) -> None:
+    repair, compared = run_repair(RepairJob(changed(job, margins={"known": 0.99}, target="known", tasks="learned")))
+    assert compared is None and len(repair.points) == 2 and "gained nothing" in repair.reason
+
+
+@pytest.fixture
+def refused(job: Job) -> Callable[..., str]:
+    """What a repair with other options is refused with, before any answer is computed."""
+
+    def run(**options: Any) -> str:
+        with pytest.raises(EvalHarnessError) as error:
+            run_repair(RepairJob(changed(job, **options)))
+        assert error.value.exit_code == 2 and not (job.output.folder / "half-a").exists()
+        return str(error.value)
+
+    return run
+
+
+def test_what_cannot_be_repaired_is_refused(refused: Callable[..., str], zoo: dict[str, Path], tmp_path: Path) -> None:
+    assert "--target TASK" in refused(target=None)
+    assert "no target" in refused(target="none")
+    assert "one candidate" in refused(models=[str(zoo["llama-lora"]), str(zoo["llama"])])
+    assert "virtual tokens" in refused(models=str(zoo["llama-prompt"]))
+    dora = make_adapter(zoo["llama"], tmp_path / "dora", lora(use_dora=True))
+    assert "DoRA" in refused(models=str(dora))
+    ia3 = make_adapter(zoo["llama"], tmp_path / "ia3", adapter_config("IA3", "llama"))
+    assert "checkpoint merge" in refused(models=str(ia3))
+    assert "--until-decided" in refused(until_decided=True)
+
+
+def test_a_folder_of_something_else_is_refused(refused: Callable[..., str], job: Job) -> None:
+    job.output.folder.mkdir()
+    (job.output.folder / "results.json").write_text("{}")
+    assert "something else" in refused()
+
+
+def test_a_task_of_one_unit_has_no_halves(refused: Callable[..., str], opposed: Path, tmp_path: Path) -> None:
+    rows = [{"text": "alike", "label": 1}] * 4
+    for name in ("known", "learned"):
+        write_task(tmp_path, name, rows)
+    assert "no halves" in refused(data_dir=tmp_path / "data", include=tmp_path / "tasks")
+
+
+def test_rows_that_ask_the_same_are_one_unit(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": 1, "idx": i} for i, text in enumerate(("a", "b", "a", "c"))]
+    write_task(tmp_path, "known", rows)
+    task = Library((tmp_path / "tasks",)).task("known")
+    units = units_of(task, "test", DataSource(tmp_path / "data"), rows)
+    assert units[0] == units[2] and len(set(units)) == 3

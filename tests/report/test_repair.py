@@ -1,0 +1,65 @@
+"""A repair on the page: sentences, table, figure; and repair.json there and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from page_outline import Outline
+
+from evalharness.errors import UsageError
+from evalharness.records.comparison import Estimate
+from evalharness.records.results import Results
+from evalharness.report.page import render
+from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
+from evalharness.report.repair_curve import repair_curve
+from evalharness.report.repair_table import path_table, sentences
+
+BAD = "<script>alert(1)</script>"
+
+
+def point(scale: float, gain: float, loss: float) -> PathPoint:
+    around = Estimate(value=loss, low=loss - 0.3, high=loss + 0.3)
+    return PathPoint(scale=scale, gain=Estimate(value=gain), suite=around, fingerprint="f")
+
+
+REPAIRED = Repair(
+    candidate="full", candidate_fingerprint="a", base="tiny", base_fingerprint="b", target="topics", suite="demo",
+    seed=1, limit=None, rule="knee", rule_words="The rule.", rows_a=30, rows_b=31, chosen=0.5, repaired="c",
+    points=(point(0.0, 0.0, 0.0), point(0.5, 0.4, -0.2), point(1.0, 0.5, -3.0)),
+)  # fmt: skip
+
+
+def test_it_is_read_back_as_it_was_written_and_refused_when_changed(tmp_path: Path) -> None:
+    assert read_repair(tmp_path) is None
+    (tmp_path / REPAIR).write_text(to_json(REPAIRED))
+    assert read_repair(tmp_path) == REPAIRED
+    (tmp_path / REPAIR).write_text(to_json(REPAIRED).replace("0.4", "0.9"))
+    with pytest.raises(UsageError, match="changed after it was written"):
+        read_repair(tmp_path)
+
+
+def test_the_page_has_the_curve_the_table_and_the_rule(run: Results) -> None:
+    page = render(run, repair=REPAIRED)
+    outline = Outline(page)
+    assert not outline.wrong and 'id="repair"' in page and "The rule." in outline.text()
+    assert "full was taken back to tiny + 0.5" in outline.text() and 'id="repair"' not in render(run)
+    hostile = replace(REPAIRED, candidate=BAD, base=BAD, target=BAD)
+    assert BAD not in render(run, repair=hostile) and not Outline(render(run, repair=hostile)).wrong
+
+
+def test_the_figure_marks_every_point_and_needs_two() -> None:
+    svg = ElementTree.fromstring(repair_curve(REPAIRED))
+    ids = {each.get("id") for each in svg.iter()}
+    assert sum(str(each).endswith(("path-0", "path-1", "path-2")) for each in ids) == 3
+    unmeasured = replace(REPAIRED.points[2], gain=None)
+    assert repair_curve(replace(REPAIRED, points=(REPAIRED.points[0], unmeasured))) == ""
+
+
+def test_the_table_has_a_row_for_each_point() -> None:
+    table = path_table(REPAIRED)
+    assert [row[0] for row in table.rows] == ["0", "0.5", "1"]
+    assert [row[-1] for row in table.rows] == ["the base", "● chosen", "the candidate"]
+    assert "of which at most 9 a task" in " ".join(sentences(replace(REPAIRED, limit=9)))
