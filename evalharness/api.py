@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_type_hints
+from typing import Any, Literal, Unpack, cast, get_type_hints
 
 from evalharness import experiments, merging, registry, report, run
 from evalharness.analysis.analyse import analyse
@@ -18,7 +18,7 @@ from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.experiments.by_size import by_size
 from evalharness.experiments.jobs import ForecastJob, RepairJob
-from evalharness.experiments.repair_rules import Rule
+from evalharness.experiments.repair_rules import RepairRule
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
@@ -264,8 +264,7 @@ def merge(
     check_options(given, get_type_hints(merge))
     texts = tuple(map(str, several(models)))
     job = MergeJob(**{**given, "models": texts, "out": Path(out), "weights": weights or {}})  # type: ignore[arg-type]
-    facts: dict[str, Any] = registry.find(merging.REGISTRY, "merge", "stage")(job, notify)
-    return facts
+    return cast(dict[str, Any], registry.find(merging.REGISTRY, "merge", "stage")(job, notify))
 
 
 @spelled_out
@@ -282,11 +281,11 @@ def repair(
     `evaluate`; what repair.json says. Where `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
     """
     check_options({"candidate": candidate, "suite": suite, "rule": rule}, get_type_hints(repair))
-    job = make_job(str(candidate), suite, as_policy(policy), **options)
+    job = make_job(candidate, suite, as_policy(policy), **options)
     check_job(job)
     with held_output(job) as job:
-        done: Repair = registry.find(experiments.REGISTRY, "repair", "stage")(RepairJob(job, Rule(rule)), listener)[0]
-    return done
+        run_repair = registry.find(experiments.REGISTRY, "repair", "stage")
+        return cast(Repair, run_repair(RepairJob(job, RepairRule(rule)), listener)[0])
 
 
 def _read(

@@ -29,7 +29,7 @@ from evalharness.cli.options import (
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.jobs import RepairJob
-from evalharness.experiments.repair_rules import Rule
+from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job_options import make_job
 from evalharness.report.repair import REPAIR
 from evalharness.report.repair_table import path_table, sentences
@@ -46,9 +46,9 @@ from evalharness.run.output_folder import held_output
 )
 @click.option(
     "--rule",
-    default=str(Rule.WITHIN_MARGIN),
+    default=str(RepairRule.WITHIN_MARGIN),
     show_default=True,
-    type=click.Choice([str(rule) for rule in Rule]),
+    type=click.Choice([str(rule) for rule in RepairRule]),
     help="within-margin: the most gain whose suite keeps its margin; knee: most gain kept for the loss taken away.",
 )
 @click.option(
@@ -92,7 +92,7 @@ def repair_command(**given: Any) -> int:
     out = job.output.folder
     with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
-        repair, results = run_repair(RepairJob(job, Rule(given["rule"])), listener)
+        repair, results = run_repair(RepairJob(job, RepairRule(given["rule"])), listener)
         document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evalharness.errors import UsageError
 from evalharness.experiments.grid import Grid
-from evalharness.experiments.repair_rules import Rule
+from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job import Job
 
 
@@ -31,7 +31,7 @@ class RepairJob:
     """
 
     job: Job
-    rule: Rule = Rule.WITHIN_MARGIN
+    rule: RepairRule = RepairRule.WITHIN_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

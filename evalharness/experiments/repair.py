@@ -15,7 +15,7 @@ from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
 from evalharness.experiments.jobs import RepairJob
-from evalharness.experiments.repair_rules import WORDS, choose, needless, next_scale
+from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
 from evalharness.merging.parents import Parents
 from evalharness.merging.part_way import ends_of, part_way
 from evalharness.records.comparison import Estimate
@@ -27,7 +27,7 @@ from evalharness.report.folder import write
 from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
 from evalharness.report.sweep import outcome_of
 from evalharness.run.evaluation import evaluate
-from evalharness.run.plan import make_run_plan
+from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.tasks.library import Library
 
@@ -104,25 +104,30 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
         target=name,
         targets={},
     )
-    run_plan = make_run_plan(job)
-    repair = Repair(
-        candidate=candidate.name,
-        candidate_fingerprint=candidate.fingerprint,
+    run_plan, out = make_run_plan(job), job.output.folder
+    repair = _described(repair_job.rule, job, run_plan, ends)
+    _not_another(out, repair)
+    halves = halves_of(run_plan, _trained_on(candidate.path), out / ROWS, job.statistics.seed)
+    repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
+    return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
+
+
+def _described(rule: RepairRule, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
+    """What is to be repaired, before anything is known of it."""
+    return Repair(
+        candidate=ends.checkpoints[0].name,
+        candidate_fingerprint=ends.checkpoints[0].fingerprint,
         base=run_plan.base.name,
         base_fingerprint=ends.base.fingerprint,
-        target=name,
+        target=str(job.models.target),
         suite=job.tasks.suite or ", ".join(job.tasks.names),
         seed=job.statistics.seed,
         limit=run_plan.limit,
-        rule=repair_job.rule,
-        rule_words=WORDS[repair_job.rule],
+        rule=rule,
+        rule_words=WORDS[rule],
         rows_a=0,
         rows_b=0,
     )
-    _not_another(job.output.folder, repair)
-    halves = halves_of(run_plan, _trained_on(candidate.path), job.output.folder / ROWS, job.statistics.seed)
-    repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
-    return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
 
 
 def _trained_on(candidate: Path) -> set[object]:

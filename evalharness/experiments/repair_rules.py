@@ -9,7 +9,7 @@ from itertools import pairwise
 from evalharness.report.repair import PathPoint
 
 
-class Rule(StrEnum):
+class RepairRule(StrEnum):
     """By which rule the part of the way is chosen."""
 
     WITHIN_MARGIN = "within-margin"
@@ -17,11 +17,11 @@ class Rule(StrEnum):
 
 
 WORDS: Mapping[str, str] = {
-    Rule.WITHIN_MARGIN: (
+    RepairRule.WITHIN_MARGIN: (
         "Of the λ whose suite is within its margin (the interval of its change ends above −1 margin), the one with the "
         "most gain on the target was chosen, the smaller of equals."
     ),
-    Rule.KNEE: (
+    RepairRule.KNEE: (
         "The λ was chosen that keeps the largest part of the gain on the target less the part of the suite's loss that "
         "it keeps, the smaller of equals."
     ),
@@ -31,7 +31,7 @@ MORE = 3  # looks between them, at most
 KEPT = -1.0  # margins: the suite's own
 
 
-def needless(rule: Rule, candidate: PathPoint) -> str:
+def needless(rule: RepairRule, candidate: PathPoint) -> str:
     """Say why there is nothing to repair in the candidate as it is; "" where there is."""
     if candidate.gain is None or candidate.suite is None:
         return "the gain on the target or the change over the suite could not be measured"
@@ -39,19 +39,19 @@ def needless(rule: Rule, candidate: PathPoint) -> str:
         return "the candidate gained nothing on its target that a part of the way could keep"
     if candidate.suite.value >= 0:
         return "the candidate lost nothing over the suite"
-    if rule == Rule.WITHIN_MARGIN and _within(candidate):
+    if rule == RepairRule.WITHIN_MARGIN and _within(candidate):
         return "the candidate's suite is within its margin as it is"
     return ""
 
 
-def choose(rule: Rule, points: Sequence[PathPoint]) -> PathPoint | None:
+def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
     """The point that the rule chooses of those between base and candidate; None where none qualifies."""
     score = _score(rule, points)
     scored = [(value, point) for point in points if 0 < point.scale < 1 and (value := score(point)) is not None]
     return max(scored, key=lambda each: (each[0], -each[1].scale))[1] if scored else None
 
 
-def next_scale(rule: Rule, points: Sequence[PathPoint]) -> float | None:
+def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
     """Where to look next: between the best point and the neighbour where a better one is to be expected; None when
     there were looks enough.
     """
@@ -64,7 +64,7 @@ def next_scale(rule: Rule, points: Sequence[PathPoint]) -> float | None:
     if best is None:
         return scales[1] / 2
     below, above = next((a, c) for (a, b), (_, c) in pairwise(pairwise(scales)) if b == best.scale)
-    if rule == Rule.WITHIN_MARGIN:  # beyond it the suite is not within its margin, or nothing more was gained
+    if rule == RepairRule.WITHIN_MARGIN:  # beyond it the suite is not within its margin, or nothing more was gained
         return (best.scale + above) / 2
     score, at = _score(rule, points), {point.scale: point for point in points}
     worth = {scale: score(at[scale]) or 0.0 for scale in (below, above)}
@@ -76,14 +76,14 @@ def _within(point: PathPoint) -> bool:
     return point.suite is not None and point.suite.low is not None and point.suite.low >= KEPT
 
 
-def _score(rule: Rule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
+def _score(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
     """What the rule maximises; None of a point that does not qualify."""
     whole = next(point for point in points if point.scale == 1)
 
     def score(point: PathPoint) -> float | None:
         if point.gain is None or point.suite is None or point.gain.value <= 0:
             return None
-        if rule == Rule.WITHIN_MARGIN:
+        if rule == RepairRule.WITHIN_MARGIN:
             return point.gain.value if _within(point) else None
         assert whole.gain is not None and whole.suite is not None
         kept = point.gain.value / whole.gain.value - point.suite.value / whole.suite.value

@@ -14,7 +14,7 @@ from evalharness import experiments
 from evalharness.cli import repair as command
 from evalharness.errors import UsageError
 from evalharness.experiments.jobs import RepairJob
-from evalharness.experiments.repair_rules import WORDS, Rule
+from evalharness.experiments.repair_rules import WORDS, RepairRule
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import Results
@@ -26,8 +26,8 @@ POINTS = tuple(
 )
 REPAIRED = Repair(
     candidate="full", candidate_fingerprint="a", base="tiny", base_fingerprint="b", target="topics", suite="demo",
-    seed=1, limit=9, rule=Rule.KNEE, rule_words=WORDS[Rule.KNEE], rows_a=30, rows_b=31, points=POINTS, chosen=0.5,
-    repaired="c",
+    seed=1, limit=9, rule=RepairRule.KNEE, rule_words=WORDS[RepairRule.KNEE], rows_a=30, rows_b=31, points=POINTS,
+    chosen=0.5, repaired="c",
 )  # fmt: skip
 ERROR = ExampleError(task="rte", model="full", example="1", reason="broken")
 
@@ -60,9 +60,9 @@ def ask(
 
 def test_options_and_what_is_printed(ask: Callable[..., tuple[RepairJob, str, int]]) -> None:
     given, output, code = ask("--rule", "knee", "--target", "topics", "--limit", "9")
-    assert (given.rule, given.job.models.target, given.job.tasks.limit) == (Rule.KNEE, "topics", 9) and code == 0
+    assert (given.rule, given.job.models.target, given.job.tasks.limit) == (RepairRule.KNEE, "topics", 9) and code == 0
     assert "● chosen" in output and "tiny + 0.5 × what its training added" in output and "half B (31 rows" in output
-    assert ask()[0].rule == Rule.WITHIN_MARGIN
+    assert ask()[0].rule == RepairRule.WITHIN_MARGIN
 
 
 def test_that_no_part_of_the_way_helps_is_said(ask: Callable[..., tuple[RepairJob, str, int]]) -> None:

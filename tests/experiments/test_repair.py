@@ -19,7 +19,7 @@ from evalharness.errors import EvalHarnessError, UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, units_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair import run_repair
-from evalharness.experiments.repair_rules import Rule
+from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.report.repair import read_repair
@@ -97,7 +97,7 @@ class Heard:
 @pytest.mark.slow
 def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, Path]) -> None:
     out = job.output.folder
-    repair, compared = run_repair(RepairJob(job, Rule.KNEE))
+    repair, compared = run_repair(RepairJob(job, RepairRule.KNEE))
     at = {point.scale: point for point in repair.points}
     assert at[0.0].gain is not None and at[0.0].gain.value == 0 and at[1.0].gain is not None
     assert at[1.0].gain.value == 1 and at[1.0].suite is not None and at[1.0].suite.value == -2.5
@@ -120,11 +120,11 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
     assert 'id="repair"' in page and "half B" in page
 
     before, heard = (out / "results.json").read_bytes(), Heard()
-    again, _ = run_repair(RepairJob(job, Rule.KNEE), heard)
+    again, _ = run_repair(RepairJob(job, RepairRule.KNEE), heard)
     assert again == repair == read_repair(out) and heard.computed == 0
     assert (out / "results.json").read_bytes() == before
     with pytest.raises(UsageError, match="another rule"):
-        run_repair(RepairJob(job, Rule.WITHIN_MARGIN))
+        run_repair(RepairJob(job, RepairRule.WITHIN_MARGIN))
 
 
 def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job) -> None:

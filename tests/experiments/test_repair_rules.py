@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.experiments.halves import drawn
-from evalharness.experiments.repair_rules import FIRST, MORE, Rule, choose, needless, next_scale
+from evalharness.experiments.repair_rules import FIRST, MORE, RepairRule, choose, needless, next_scale
 from evalharness.records.comparison import Estimate
 from evalharness.report.repair import PathPoint
 
@@ -25,18 +25,18 @@ ENDS = (point(0.0, 0.0, 0.0, 0.0), point(1.0, 0.6, -2.0))
 def test_the_choice_is_the_best_of_those_that_qualify(curve: dict[float, tuple[float, float]]) -> None:
     points = [*ENDS, *(point(scale, *values) for scale, values in curve.items())]
     within = {s: gain for s, (gain, loss) in curve.items() if gain > 0 and loss - 0.1 >= -1}
-    best = choose(Rule.WITHIN_MARGIN, points)
+    best = choose(RepairRule.WITHIN_MARGIN, points)
     assert (best.scale if best else None) == min((s for s in within if within[s] == max(within.values())), default=None)
     knee = {s: gain / 0.6 - loss / -2.0 for s, (gain, loss) in curve.items() if gain > 0}
-    best = choose(Rule.KNEE, points)
+    best = choose(RepairRule.KNEE, points)
     if best is None:
         assert all(value <= 0 for value in knee.values())
     else:
         assert knee[best.scale] >= max(knee.values()) - 1e-12
 
 
-@given(st.sampled_from(Rule), st.floats(0.05, 5), st.floats(0.05, 5))
-def test_the_search_stays_between_the_ends_and_ends(rule: Rule, bend: float, fall: float) -> None:
+@given(st.sampled_from(RepairRule), st.floats(0.05, 5), st.floats(0.05, 5))
+def test_the_search_stays_between_the_ends_and_ends(rule: RepairRule, bend: float, fall: float) -> None:
     points = [*ENDS]
     while (scale := next_scale(rule, points)) is not None:
         assert 0 < scale < 1 and scale not in {each.scale for each in points}
@@ -46,27 +46,27 @@ def test_the_search_stays_between_the_ends_and_ends(rule: Rule, bend: float, fal
 
 def test_the_search_closes_in_on_the_last_that_is_within_its_margin() -> None:
     points = [*ENDS]
-    while (scale := next_scale(Rule.WITHIN_MARGIN, points)) is not None:
+    while (scale := next_scale(RepairRule.WITHIN_MARGIN, points)) is not None:
         points.append(point(scale, 0.6 * scale, -2 * scale, 0.0))
-    best = choose(Rule.WITHIN_MARGIN, points)
+    best = choose(RepairRule.WITHIN_MARGIN, points)
     assert best is not None and best.scale == 0.5
     assert {each.scale for each in points} == {0.0, 0.25, 0.5, 0.53125, 0.5625, 0.625, 0.75, 1.0}
 
 
 def test_equals_go_to_the_smaller_and_none_may_qualify() -> None:
     alike = [*ENDS, point(0.25, 0.5, -0.2), point(0.5, 0.5, -0.2)]
-    assert choose(Rule.WITHIN_MARGIN, alike) == alike[2] == choose(Rule.KNEE, alike)
-    assert choose(Rule.WITHIN_MARGIN, [*ENDS, point(0.5, 0.5, -1.0)]) is None
-    assert choose(Rule.KNEE, [*ENDS, point(0.5, 0.1, -1.5)]) is None
+    assert choose(RepairRule.WITHIN_MARGIN, alike) == alike[2] == choose(RepairRule.KNEE, alike)
+    assert choose(RepairRule.WITHIN_MARGIN, [*ENDS, point(0.5, 0.5, -1.0)]) is None
+    assert choose(RepairRule.KNEE, [*ENDS, point(0.5, 0.1, -1.5)]) is None
 
 
 def test_what_needs_no_repair_says_why() -> None:
-    assert "lost nothing" in needless(Rule.KNEE, point(1, 0.5, 0.0))
-    assert "gained nothing" in needless(Rule.KNEE, point(1, 0.0, -1))
-    assert "within its margin" in needless(Rule.WITHIN_MARGIN, point(1, 0.5, -0.5))
-    assert needless(Rule.KNEE, point(1, 0.5, -0.5)) == "" == needless(Rule.WITHIN_MARGIN, ENDS[1])
+    assert "lost nothing" in needless(RepairRule.KNEE, point(1, 0.5, 0.0))
+    assert "gained nothing" in needless(RepairRule.KNEE, point(1, 0.0, -1))
+    assert "within its margin" in needless(RepairRule.WITHIN_MARGIN, point(1, 0.5, -0.5))
+    assert needless(RepairRule.KNEE, point(1, 0.5, -0.5)) == "" == needless(RepairRule.WITHIN_MARGIN, ENDS[1])
     unmeasured = PathPoint(scale=1, gain=None, suite=None, fingerprint="f")
-    assert "could not be measured" in needless(Rule.KNEE, unmeasured)
+    assert "could not be measured" in needless(RepairRule.KNEE, unmeasured)
 
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=60), st.integers(0, 5), st.randoms())
