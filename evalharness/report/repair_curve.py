@@ -12,6 +12,8 @@ from evalharness.report.marks import colour_of, frame, mark, quiet_grid
 from evalharness.report.repair import PathPoint, Repair
 from evalharness.report.svg import NAMES, Drawing, inline, style
 
+Spot = tuple[PathPoint, Estimate, Estimate]  # with its suite and its gain
+NEAR = (0.08, 0.06)  # shares of the figure's width and height within which names would cover each other
 TITLE = "Target gain against forgetting on the way from base to candidate"
 
 
@@ -28,14 +30,31 @@ def repair_curve(repair: Repair) -> str:
         for number, (point, suite, gain) in enumerate(spots):
             gid = f"path-{number}"
             _draw(axes, suite, gain, gid, chosen=point.scale == repair.chosen)
-            note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
-            note.set(color=NAMES["muted"], fontsize=7, zorder=5)
             change = wording.signed(suite.value, wording.IN_MARGINS)
             chosen = ", chosen" if point.scale == repair.chosen else ""
             tips[gid] = f"λ = {point.scale:g}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
+        for point, suite, gain in _told_apart(spots, repair.chosen):
+            note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
+            note.set(color=NAMES["muted"], fontsize=7, zorder=5)
         _finish(axes, repair, [each for _, suite, _ in spots for each in _ends(suite)],
                 [each for _, _, gain in spots for each in _ends(gain)])  # fmt: skip
     return inline(Drawing(figure, "path", TITLE, "; ".join(tips.values()), tips))
+
+
+def _told_apart(spots: Sequence[Spot], chosen: float | None) -> list[Spot]:
+    """Those that are named: the chosen one and the ends, and others as far as their names do not cover each other."""
+    spans = [
+        max(values) - min(values) or 1.0 for values in zip(*((s.value, g.value) for _, s, g in spots), strict=True)
+    ]
+    named: list[Spot] = []
+    for spot in sorted(spots, key=lambda spot: (spot[0].scale != chosen, 0 < spot[0].scale < 1, spot[0].scale)):
+        _, suite, gain = spot
+        if not any(
+            abs(suite.value - other.value) < NEAR[0] * spans[0] and abs(gain.value - above.value) < NEAR[1] * spans[1]
+            for _, other, above in named
+        ):
+            named.append(spot)
+    return named
 
 
 def _name(point: PathPoint) -> str:

@@ -79,12 +79,14 @@ def job(opposed: Path, zoo: dict[str, Path], tmp_path: Path) -> Job:
 
 
 class Heard:
-    """A listener that counts what is computed."""
+    """A listener that counts what is computed, and may interrupt at a phase."""
 
-    def __init__(self) -> None:
-        self.computed = 0
+    def __init__(self, stop_at: str = "") -> None:
+        self.computed, self.stop_at = 0, stop_at
 
-    def phase(self, text: str) -> None: ...
+    def phase(self, text: str) -> None:
+        if self.stop_at and text.startswith(self.stop_at):
+            raise KeyboardInterrupt
 
     def expect(self, requests: int) -> None: ...
 
@@ -97,6 +99,10 @@ class Heard:
 @pytest.mark.slow
 def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, Path]) -> None:
     out = job.output.folder
+    with pytest.raises(KeyboardInterrupt):
+        run_repair(RepairJob(job, RepairRule.KNEE), Heard(stop_at="λ = 0.5 on"))
+    before = read_repair(out)
+    assert before is not None and len(before.points) == 3 and (out / "path" / "lambda-0.5").is_dir()
     repair, compared = run_repair(RepairJob(job, RepairRule.KNEE))
     at = {point.scale: point for point in repair.points}
     assert at[0.0].gain is not None and at[0.0].gain.value == 0 and at[1.0].gain is not None
@@ -111,6 +117,10 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
     facts = json.loads((candidate / "merge.json").read_text())
     assert facts["repair"]["lambda"] == repair.chosen and facts["repair"]["rule"] == "knee"
     assert recognise(str(candidate)).target_task == "learned" and not any((out / "path").iterdir())
+
+    where = {"data_dir": opposed / "data", "include": opposed / "tasks", "store": opposed / "store.sqlite"}
+    run = evalharness.evaluate(candidate, tasks="known", limit=4, out=out.with_name("run"), **where)  # type: ignore[arg-type]
+    assert [(each.base, each.target_task) for each in run.models if each.judged] == [("llama", "learned")]
 
     rows = {half: (out / "rows" / "known" / f"{half}.jsonl").read_text().splitlines() for half in (HALF_A, HALF_B)}
     assert not set(rows[HALF_A]) & set(rows[HALF_B]) and all(rows.values())
