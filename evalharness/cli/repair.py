@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -103,4 +104,6 @@ def repair_command(**given: Any) -> int:
             print_lines(registry.find(report.REGISTRY, "verdicts", "stage")(results, terminal_width()))
             print_line(f"\nrepaired: {out / 'candidate'}")
             print_line(f"report:   {out / REPORT}")
+            name = shlex.quote(results.candidates[-1])
+            print_line(f"gate:     evalharness gate {shlex.quote(str(out))} --candidate {name}")
     return NotComparableError.exit_code if results is not None and results.errors else 0

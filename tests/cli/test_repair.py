@@ -17,7 +17,7 @@ from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_rules import WORDS, RepairRule
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
-from evalharness.records.results import Results
+from evalharness.records.results import ModelRow, Results
 from evalharness.report.repair import REPAIR, PathPoint, Repair, to_json
 
 POINTS = tuple(
@@ -28,6 +28,10 @@ REPAIRED = Repair(
     candidate="full", candidate_fingerprint="a", base="tiny", base_fingerprint="b", target="topics", suite="demo",
     seed=1, limit=9, rule=RepairRule.KNEE, rule_words=WORDS[RepairRule.KNEE], rows_a=30, rows_b=31, points=POINTS,
     chosen=0.5, repaired="c",
+)  # fmt: skip
+MODEL = ModelRow(
+    name="full-repaired", kind="full", fingerprint="c", base="tiny", parameters=1, trainable=1,
+    trainable_share=1.0, bytes=1,
 )  # fmt: skip
 ERROR = ExampleError(task="rte", model="full", example="1", reason="broken")
 
@@ -47,7 +51,7 @@ def ask(
             seen.append(given)
             (given.job.output.folder / REPAIR).write_text(to_json(found))
             none = found.chosen is None
-            return found, None if none else Results(signature={}, models=(), comparisons=(), errors=errors)
+            return found, None if none else Results(signature={}, models=(MODEL,), comparisons=(), errors=errors)
 
         monkeypatch.setitem(experiments.REGISTRY, "repair", f"{__name__}:LISTENED")
         monkeypatch.setitem(globals(), "LISTENED", listened)
@@ -62,6 +66,7 @@ def test_options_and_what_is_printed(ask: Callable[..., tuple[RepairJob, str, in
     given, output, code = ask("--rule", "knee", "--target", "topics", "--limit", "9")
     assert (given.rule, given.job.models.target, given.job.tasks.limit) == (RepairRule.KNEE, "topics", 9) and code == 0
     assert "● chosen" in output and "tiny + 0.5 × what its training added" in output and "half B (31 rows" in output
+    assert "--candidate full-repaired" in output
     assert ask()[0].rule == RepairRule.WITHIN_MARGIN
 
 
