@@ -14,7 +14,7 @@ OWN, PROJECT = "evalharness.toml", "pyproject.toml"
 WITHIN = {PROJECT: ("tool", "evalharness")}  # where our tables stand; at the top of every other file
 GATE = "gate"
 DEFAULTS = "defaults"  # options of every command that has them
-COMMANDS = ("run", "train", "sweep", "repair", "plan", "trace", "compare")  # whose options a file may state
+COMMANDS = ("run", "train", "sweep", "repair", "plan", "trace", "bisect", "compare")  # whose options a file may state
 KNOWN = (GATE, DEFAULTS, *COMMANDS)
 
 

@@ -12,7 +12,9 @@ from evalharness.checkpoints import REGISTRY, files
 from evalharness.checkpoints.naming import EVERY, CheckpointSpec, exists, parse
 from evalharness.errors import ModelError
 
+KEPT = "checkpoints"  # the folder of candidates that a training kept on the way
 STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
+STEPS_WANTED = "name a folder with step-N or checkpoint-N inside, or the checkpoints in order with --stage"
 SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.ADAPTER)
 
 
@@ -30,6 +32,25 @@ def checkpoints_in(directory: Path) -> tuple[Path, ...]:
     except OSError as error:
         raise ModelError(directory, f"cannot be read ({error.strerror})", "check its permissions") from None
     return tuple(sorted(checkpoints, key=lambda path: _order(path.name)))
+
+
+def steps_of(folder: Path) -> tuple[Path, ...]:
+    """List the checkpoints of one training in the order of its steps: the checkpoint-N or step-N folders right inside,
+    or those that `train --keep-checkpoints` left under `folder` and `folder` itself, which comes last unless its
+    training.json says that the weights of an earlier step were kept. Raises ModelError where there are none.
+    """
+    if not folder.is_dir():
+        raise ModelError(folder, "no such directory", STEPS_WANTED)
+    kept = folder / KEPT if (folder / KEPT).is_dir() else folder
+    steps = [path for path in checkpoints_in(kept) if STEP.fullmatch(path.name)]
+    if not steps:
+        raise ModelError(folder, "no checkpoints of a training inside", STEPS_WANTED)
+    if kept == folder or not any((folder / sign).is_file() for sign in SIGNS):
+        return tuple(steps)
+    validation = files.training_record(folder)[0].get("validation")
+    best = validation.get("best_step") if isinstance(validation, dict) else None
+    place = len(steps) if not isinstance(best, int) else sum(_order(path.name)[1] <= best for path in steps)
+    return (*steps[:place], folder, *steps[place:])
 
 
 def _order(name: str) -> tuple[int, int, str]:

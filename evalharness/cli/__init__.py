@@ -6,6 +6,7 @@ REGISTRY = {
     "sweep": "evalharness.cli.sweep:sweep_command",
     "repair": "evalharness.cli.repair:repair_command",
     "trace": "evalharness.cli.trace:trace_command",
+    "bisect": "evalharness.cli.bisect:bisect_command",
     "plan": "evalharness.cli.plan:plan_command",
     "compare": "evalharness.cli.compare:compare_command",
     "gate": "evalharness.cli.gate:gate_command",

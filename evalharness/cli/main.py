@@ -25,7 +25,7 @@ from evalharness.errors import EvalHarnessError, NotComparableError, UsageError,
 
 CRASH = 1
 AGAIN = "the same command"
-RESUMED = ("run", "demo", "sweep", "repair", "trace")  # commands that go on where they were
+RESUMED = ("run", "demo", "sweep", "repair", "trace", "bisect")  # commands that go on where they were
 SHOWN = 80  # characters of a name that no path can have
 
 SUMMARIES = {
@@ -35,6 +35,7 @@ SUMMARIES = {
     "repair": "Take back what a candidate forgot: part of the way to its base, confirmed on other rows.",
     "plan": "Say what a comparison could decide, before any model has answered.",
     "trace": "Follow every task through the stages of a training: what was forgotten when.",
+    "bisect": "Find the first checkpoint of a training that forgot, in few evaluations.",
     "compare": "Compare finished runs again, or with one another.",
     "gate": "May this run's candidates ship? The exit code says.",
     "baseline": "Accept a run's scores into the repository's baseline file, show it.",
@@ -75,7 +76,7 @@ class Commands(click.Group):
 def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
 
-    Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten (gate), 4 undecided (gate), 5
+    Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten and 4 undecided (gate, bisect), 5
     incomplete, nothing measured or not comparable, 130 interrupted (143 by SIGTERM).
     """
 

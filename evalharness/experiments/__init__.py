@@ -1,6 +1,7 @@
-"""Evaluate several times for one question: sweeps, repairs, traces, forecasts, the demo."""
+"""Evaluate several times for one question: sweeps, repairs, traces, bisections, forecasts, the demo."""
 
 REGISTRY = {
+    "bisect": "evalharness.experiments.bisect:run_bisect",
     "forecast": "evalharness.experiments.power_forecast:forecast",
     "demo": "evalharness.experiments.demo:run_demo",
     "repair": "evalharness.experiments.repair:run_repair",

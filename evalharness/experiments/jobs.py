@@ -1,4 +1,4 @@
-"""Hold the parsed command lines of the experiments: what a sweep, a repair, a trace or a forecast is to do."""
+"""Hold the parsed command lines of the experiments: what a sweep, a repair, a trace, … is to do."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ class TraceJob:
     learned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     joint: str | None = None
     fresh: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BisectJob:
+    """What a search for the first checkpoint that forgot is to do. `job`: its models are the checkpoints, in order;
+    `unit`: the gate unit that is followed, None: any.
+    """
+
+    job: Job
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evalharness.checkpoints.discover import KEPT as CHECKPOINTS
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.folder_lock import held
 from evalharness.whole_file import write_whole
 
 RECORD = "making.json"
-CHECKPOINTS, STEP = "checkpoints", "step-"  # the folder of candidates kept on the way, and how each begins
+STEP = "step-"  # how the folders of candidates kept on the way begin
 HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
 
 

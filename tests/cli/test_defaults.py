@@ -123,7 +123,7 @@ def test_what_is_shown_for_each_command_is_what_a_file_takes(
     options = json.loads(capsys.readouterr().out)["options"]
     assert options["run"]["task"] == {"value": ["rte"], "origin": "evalharness.toml"}
     assert {name: table["device"]["value"] for name, table in options.items()} == dict.fromkeys(
-        ("run", "train", "sweep", "repair", "plan", "trace"), "cpu"
+        ("run", "train", "sweep", "repair", "plan", "trace", "bisect"), "cpu"
     )
     assert tomllib.loads(said)["gate"]["alpha"] == 0.01
 

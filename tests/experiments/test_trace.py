@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from stage_answers import knows
 from stage_lookup import column, measure
 
 from evalharness.engines.scripted import ScriptedFactory
@@ -16,7 +17,6 @@ from evalharness.experiments.jobs import TraceJob
 from evalharness.experiments.trace import run_trace
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
-from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
 from evalharness.report.stages import read_stages
 from evalharness.run.progress import SilentListener
 from evalharness.stats.multiplicity import holm
@@ -31,27 +31,6 @@ RIGHT = {
     "joint": (27, 30),
     "fresh": (10, 0),
 }
-
-
-def knows(yes_no: int, echo: int) -> Callable[[Request], Response | Failure]:
-    """Right about the first so many rows of each task; every row ends with its number."""
-
-    def reply(request: Request) -> Response | Failure:
-        if isinstance(request, Generate):
-            right = int(request.prompt.split()[-2]) < echo
-            return Generation(
-                request_id=request.id, text=request.prompt[:-2] if right else "lost", finish_reason="stop", tokens=3
-            )
-        number = int(request.pairs[0][0].split()[-2])  # type: ignore[union-attr]
-        chosen = number % 2 if number < yes_no else 1 - number % 2
-        return Ranking(
-            request_id=request.id,
-            logprobs=tuple(0.0 if i == chosen else -5.0 for i in range(2)),
-            tokens=(1, 1),
-            greedy=(chosen == 0, chosen == 1),
-        )
-
-    return reply
 
 
 @pytest.fixture

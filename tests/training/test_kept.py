@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -9,9 +10,14 @@ import pytest
 import torch
 from training.makers import equal, recipe, silent, weights
 
-from evalharness.checkpoints.discover import checkpoints_in, expand
+import evalharness
+from evalharness import results
+from evalharness.checkpoints.discover import checkpoints_in, expand, steps_of
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
+from evalharness.experiments.bisect import run_bisect
+from evalharness.experiments.jobs import BisectJob
+from evalharness.records.job_options import make_job
 from evalharness.training.loop import train
 from evalharness.training.output_lock import UnfinishedOutput
 from evalharness.training.summary import summary
@@ -90,3 +96,49 @@ def test_a_kill_between_two_renames_keeps_them(tmp_path):
     (output.candidate / "checkpoints" / "step-2").mkdir(parents=True)
     assert output.take_up({"recipe": 1}) and names(output.kept) == ["step-2"]
     assert not output.take_up({"recipe": 2}) and not output.kept.exists()
+
+
+TASK = """
+task: {name}
+dataset_path: local/{name}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{text}}}} Answer :"
+doc_to_choice: ["no", "yes"]
+doc_to_target: label
+metric_list:
+  - metric: acc
+metadata: {{version: 1.0, family: other, chance: 0.5, primary: acc, margin: 0.1, lm_eval: no}}
+"""
+
+
+def write_task(root, name, rows):
+    (root / "tasks").mkdir(exist_ok=True)
+    (root / "tasks" / f"{name}.yaml").write_text(TASK.format(name=name))
+    folder = root / "data" / "local" / name / "default"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_searched_for_the_first_that_forgot(base, examples, tmp_path):
+    """Against runs of every checkpoint, on questions that the base answers rightly and the last one does not."""
+    out = train(recipe(base, tmp_path / "kept", keep_checkpoints=1, steps=9), examples, silent)
+    texts = [" ".join(words) for words in itertools.permutations(("good", "bad", "film", "the", "was", "cat"), 4)]
+    write_task(tmp_path, "asked", [{"text": text, "label": 0} for text in texts])
+    options = {"include": tmp_path / "tasks", "data_dir": tmp_path / "data", "store": tmp_path / "store.sqlite"}
+    options |= {"target": "none", "device": "cpu", "base": f"base={base}"}
+    evalharness.evaluate(f"last={out}", tasks="asked", out=tmp_path / "asked", **options)
+    before, after = (results.read_samples(tmp_path / "asked", "asked", name) for name in ("base", "last"))
+    answers = zip(texts, before, after, strict=True)
+    known = [{"text": text, "label": int(one.score == 0)} for text, one, other in answers if one.score != other.score]
+    assert len(known) > 40
+    write_task(tmp_path, "known", known)
+    job = make_job(steps_of(out), tasks="known", out=tmp_path / "out", **options)
+    found = run_bisect(BisectJob(job))
+    names = [*(f"step-{step}" for step in range(1, 9)), "kept"]
+    assert found.checkpoints == (*names,) and len(found.looks) <= found.most_looks == 6
+    alone = evalharness.evaluate(steps_of(out), tasks="known", out=tmp_path / "all", **options, alpha=0.05 / 6)
+    forgot = [c.candidate for c in alone.comparisons if c.is_gate_unit and c.verdict == "forgotten"]
+    assert forgot == names[names.index(forgot[0]) :]  # monotone
+    assert (found.outcome, found.first) == ("found", forgot[0])

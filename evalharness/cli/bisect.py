@@ -1,0 +1,119 @@
+"""`evalharness bisect`: find the first checkpoint of a training that forgot, in few evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalharness import experiments, registry
+from evalharness.analysis.gate import GateOutcome
+from evalharness.analysis.policy_file import policy_of
+from evalharness.checkpoints.discover import steps_of
+from evalharness.cli import progress
+from evalharness.cli.command import Command
+from evalharness.cli.option_texts import job_options
+from evalharness.cli.options import (
+    alpha_option,
+    chat_options,
+    data_options,
+    debug_option,
+    engine_options,
+    example_options,
+    json_option,
+    margin_option,
+    policy_option,
+    quiet_option,
+    task_options,
+    with_options,
+)
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
+from evalharness.errors import UsageError
+from evalharness.experiments.bisect_search import Outcome
+from evalharness.experiments.jobs import BisectJob
+from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
+from evalharness.report.bisect import BISECT
+from evalharness.report.bisect_table import looks_table, sentences
+from evalharness.report.text_table import terminal
+from evalharness.results.files import REPORT
+from evalharness.run.checks import check_job
+from evalharness.run.output_folder import held_output
+
+EXIT_CODES = {
+    Outcome.NOTHING: GateOutcome.PASSED,
+    Outcome.FOUND: GateOutcome.FORGOTTEN,
+    Outcome.NOT_MONOTONE: GateOutcome.UNDECIDED,
+    Outcome.UNDECIDED: GateOutcome.UNDECIDED,
+}
+
+
+@click.command("bisect", cls=Command)
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Instead of FOLDER: a checkpoint, or 'DIR/*', in order. Repeatable.",
+)
+@click.option(
+    "--base", metavar="[NAME=]PATH", help="What the training began from; found beside the weights where it is recorded."
+)
+@click.option("--unit", metavar="TASK", help="Follow this gate unit alone [default: any that is forgotten].")
+@with_options(*task_options, *data_options, *example_options, *chat_options)
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
+)
+@with_options(policy_option, margin_option, alpha_option, *engine_options)
+@click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
+@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of answers [default: in the user's cache directory].",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything [default: runs/<time>-<suite>]; give it again to go on.",
+)
+@with_options(json_option, quiet_option)
+@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
+@debug_option
+def bisect_command(**given: Any) -> int:
+    """Find the first checkpoint of a training that forgot, in at most ⌈log2 N⌉ + 2 evaluations of N checkpoints.
+
+    FOLDER holds step-N or checkpoint-N, or is what train --keep-checkpoints left. The last checkpoint is looked at
+    first, then halves; α is divided among the looks. Leaves OUT/bisect.json and a run of each look. Ends with 0 where
+    nothing is forgotten, 3 where the first is found, 4 where the course is not monotone, 5 where answers are missing
+    (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
+    """
+    job = _job(given)
+    check_job(job)
+    quiet = given["quiet"] or given["as_json"]
+    with held_output(job) as job, progress.listener(quiet, given["verbose"]) as listener:
+        run_bisect = registry.find(experiments.REGISTRY, "bisect", "command")
+        bisection = run_bisect(BisectJob(job, given["unit"]), listener)
+        document = (job.output.folder / BISECT).read_text(encoding="utf-8") if given["as_json"] else ""
+    if given["as_json"]:
+        print_json(document)
+    else:
+        print_lines(terminal(looks_table(bisection), terminal_width()))
+        print_lines(sentences(bisection))
+        print_line(f"\nlooks:  {job.output.folder / BISECT}, a run of each beside it")
+        if (look := bisection.look_at(bisection.first)) is not None:
+            print_line(f"report: {job.output.folder / look.folder / REPORT}")
+    return int(EXIT_CODES[Outcome(bisection.outcome)])
+
+
+def _job(given: dict[str, Any]) -> Job:
+    policy, folder, stages = policy_of(given["policy_text"]), given["folder"], given["stages"]
+    if not (given["suite"] or given["tasks"] or policy.suite):
+        raise UsageError("bisect", "nothing that may have been lost", "name a --suite or one or more --task")
+    if (folder is None) == (not stages):
+        what = "FOLDER and --stage together have no order" if stages else "no checkpoint"
+        raise UsageError("bisect", what, "name a folder of checkpoints, or each in order with --stage")
+    models = stages or steps_of(folder)
+    return make_job(models, given["suite"], policy, **job_options(given))

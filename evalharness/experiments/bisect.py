@@ -1,0 +1,184 @@
+"""Find the first checkpoint of a training that forgot: one ordinary run for each checkpoint that is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalharness import results
+from evalharness.checkpoints.discover import STEPS_WANTED, base_of, directory_of, expand_all
+from evalharness.checkpoints.naming import parse
+from evalharness.engines.base import EngineFactory, factory_of
+from evalharness.errors import NotComparableError, UsageError, did_you_mean
+from evalharness.experiments.bisect_search import BASE, conclude, most_looks, next_look
+from evalharness.experiments.jobs import BisectJob
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed
+from evalharness.records.results import Results
+from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook, read_bisection, to_json
+from evalharness.report.folder import write
+from evalharness.run.evaluation import evaluate
+from evalharness.run.plan import make_run_plan
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.stats.enums import Verdict
+
+LOOKS = "looks"  # the folder of their runs
+UNFIT = re.compile(r"[^\w.-]")  # for the name of a folder
+SAME_SEARCH = ("base", "checkpoints", "suite", "unit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """What is searched: `texts`: the checkpoints as given, one each; `job`: that of every look, but for its model."""
+
+    job: Job
+    texts: tuple[str, ...]
+    listener: ProgressListener
+    factory: EngineFactory
+
+
+def run_bisect(
+    bisect_job: BisectJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
+) -> Bisection:
+    """Look at the last checkpoint, then search by halves for the first that forgot, each look at its share of α.
+
+    Leaves bisect.json and a run of each look in the job's output folder, of the one found with its page. Interrupted, a
+    second call answers nothing twice. Raises EvalHarnessError; NotComparableError where answers of a look are missing.
+    """
+    search, bisection = _prepared(
+        bisect_job, listener or SilentListener(), factory or factory_of(bisect_job.job.engine)
+    )
+    out, count = search.job.output.folder, len(search.texts)
+    course: dict[int, Mapping[str, Verdict | None]] = {}
+    _write(out, bisection)
+    while (place := next_look(count, course)) is not None:
+        look = _look(search, place, bisection)
+        course[place] = {unit.unit: unit.verdict for unit in _followed(look.units, bisect_job.unit)}
+        look = replace(look, state=_state(course[place]))
+        bisection = replace(bisection, looks=(*bisection.looks, look))
+        _write(out, bisection)
+    found, names = conclude(count, course), bisection.checkpoints
+    returned = tuple(
+        Returned(unit=back.unit, forgotten=names[back.forgotten], retained=names[back.retained])
+        for back in found.returns
+    )
+    bisection = replace(
+        bisection,
+        outcome=str(found.outcome),
+        first=None if found.first is None else names[found.first],
+        before=None if found.before in (None, BASE) else names[found.before],
+        earlier=None if found.earlier is None else names[found.earlier],
+        returned=returned,
+    )
+    _write(out, bisection)
+    if (look := bisection.look_at(bisection.first)) is not None:
+        write(out / look.folder)
+    return bisection
+
+
+# ---- before any answer is computed -----------------------------------------------------------------------------------
+
+
+def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: EngineFactory) -> tuple[_Search, Bisection]:
+    """Check what can be: the checkpoints and their names, the unit, the folder."""
+    job = bisect_job.job
+    if job.statistics.until_decided or job.models.baseline:
+        what = "looks that stop early, or whose base is not run, are not all tested alike"
+        raise UsageError("bisect", what, "leave until_decided and baseline out")
+    texts = expand_all(job.models.candidates)
+    if not texts:
+        raise UsageError("bisect", "no checkpoint", STEPS_WANTED)
+    names = tuple(_name(text) for text in texts)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError("bisect", f"several checkpoints are called {twice[0]!r}", "give names: --stage NAME=PATH")
+    looks = most_looks(len(texts))
+    alpha = job.statistics.alpha
+    job = changed(job, base=job.models.base or base_of(texts[-1]), alpha=alpha / looks)
+    run_plan = make_run_plan(changed(job, models=(texts[-1],)))
+    units = [*(task.name for task in run_plan.tasks), *(group.name for group in run_plan.groups)]
+    if bisect_job.unit is not None and bisect_job.unit not in units:
+        raise UsageError("--unit", f"{bisect_job.unit!r} is not measured", did_you_mean(bisect_job.unit, units))
+    bisection = Bisection(
+        base=run_plan.base.name,
+        checkpoints=names,
+        suite=job.tasks.suite or ", ".join(job.tasks.names),
+        unit=bisect_job.unit,
+        alpha=alpha,
+        alpha_of_look=alpha / looks,
+        most_looks=looks,
+    )
+    _check_folder(job.output.folder, bisection)
+    return _Search(job=job, texts=texts, listener=listener, factory=factory), bisection
+
+
+def _name(text: str) -> str:
+    spec = parse(text)
+    return spec.name_in(spec.path if spec.on_hub else directory_of(spec))
+
+
+def _check_folder(out: Path, bisection: Bisection) -> None:
+    """Raise UsageError where the folder holds another search or a run, which would be lost."""
+    before = read_bisection(out)
+    other = [key for key in SAME_SEARCH if before is not None and getattr(before, key) != getattr(bisection, key)]
+    if other:
+        raise UsageError("--out", f"{out} holds a search with another {other[0]}", "name another folder")
+    if (out / results.RESULTS).exists():
+        raise UsageError("--out", f"{out} holds a run", "name another folder")
+
+
+# ---- one look --------------------------------------------------------------------------------------------------------
+
+
+def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
+    """Run on one checkpoint. Raises NotComparableError where an answer lacks."""
+    name = bisection.checkpoints[place]
+    search.listener.phase(f"look {len(bisection.looks) + 1} of at most {bisection.most_looks}: {name}")
+    number = str(place + 1).zfill(len(str(len(search.texts))))
+    folder = f"{LOOKS}/{number}-{UNFIT.sub('_', name)[:80]}"
+    out = search.job.output.folder / folder
+    measured = evaluate(changed(search.job, models=(search.texts[place],), out=out), search.listener, search.factory)
+    if measured.errors:
+        what = f"{len(measured.errors)} examples got no answer: {measured.errors[0].reason}"[:300]
+        raise NotComparableError(name, what, "give the same command again: what was answered is kept")
+    model = next(model for model in measured.models if model.name == measured.candidates[0])
+    return CheckpointLook(
+        place=place + 1, checkpoint=name, fingerprint=model.fingerprint, state="", folder=folder, units=_units(measured)
+    )
+
+
+def _units(measured: Results) -> tuple[UnitLook, ...]:
+    """What a look shows of each gate unit."""
+    return tuple(
+        UnitLook(
+            unit=c.task,
+            metric=c.metric,
+            n=c.n,
+            difference=c.difference,
+            margin=c.margin,
+            p_forgotten=c.p_forgotten_adjusted,
+            verdict=c.verdict,
+        )
+        for c in measured.comparisons
+        if c.is_gate_unit
+    )
+
+
+def _followed(units: tuple[UnitLook, ...], followed: str | None) -> tuple[UnitLook, ...]:
+    """The units that decide. Raises NotComparableError where there are none."""
+    chosen = tuple(unit for unit in units if followed in (None, unit.unit))
+    if not chosen:
+        names = ", ".join(unit.unit for unit in units) or "none"
+        raise NotComparableError("bisect", f"{followed or 'nothing'} is no gate unit", f"the gate units are: {names}")
+    return chosen
+
+
+def _state(verdicts: Mapping[str, Verdict | None]) -> str:
+    if Verdict.FORGOTTEN in verdicts.values():
+        return str(Verdict.FORGOTTEN)
+    return str(Verdict.RETAINED) if {*verdicts.values()} == {Verdict.RETAINED} else "not shown"
+
+
+def _write(out: Path, bisection: Bisection) -> None:
+    results.write_text(out / BISECT, to_json(bisection))

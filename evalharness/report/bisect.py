@@ -1,0 +1,90 @@
+"""The values of bisect.json: which checkpoints of a training were looked at, and which is the first that forgot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.records.comparison import Estimate
+from evalharness.report import documents
+from evalharness.stats.enums import Verdict
+
+BISECT, SCHEMA_VERSION = "bisect.json", 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitLook:
+    """What a look shows of one gate unit; values are None where nothing was measured. `difference`: to the base, + is
+    better, in the unit of `metric`; `p_forgotten`: corrected for the units of this look.
+    """
+
+    unit: str
+    metric: str
+    n: int
+    difference: Estimate | None
+    margin: float | None
+    p_forgotten: float | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointLook:
+    """One checkpoint that was looked at. `place`: in the training, from 1; `state`: forgotten, retained or not shown;
+    `folder`: of its run, within the output folder.
+    """
+
+    place: int
+    checkpoint: str
+    fingerprint: str
+    state: str
+    folder: str
+    units: tuple[UnitLook, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A unit that was forgotten at one checkpoint and retained at a later one."""
+
+    unit: str
+    forgotten: str
+    retained: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bisection:
+    """A whole search. `unit`: the one that was followed, None: any; `alpha_of_look`: alpha / `most_looks`; `looks`: in
+    the order in which they were made; `outcome`: "" while it is not finished.
+
+    `first`: the first checkpoint that is shown to have forgotten; `before`: the one before it, None: it is the first of
+    all; `earlier`: an earlier one that a check showed to have forgotten.
+    """
+
+    base: str
+    checkpoints: tuple[str, ...]
+    suite: str
+    unit: str | None
+    alpha: float
+    alpha_of_look: float
+    most_looks: int
+    looks: tuple[CheckpointLook, ...] = ()
+    outcome: str = ""
+    first: str | None = None
+    before: str | None = None
+    earlier: str | None = None
+    returned: tuple[Returned, ...] = ()
+
+    def look_at(self, checkpoint: str | None) -> CheckpointLook | None:
+        """The look at the checkpoint of that name; None where there is none."""
+        return next((look for look in self.looks if look.checkpoint == checkpoint), None)
+
+
+def to_json(bisection: Bisection) -> str:
+    """The content of bisect.json."""
+    return documents.to_json(bisection, SCHEMA_VERSION)
+
+
+def read_bisection(folder: Path) -> Bisection | None:
+    """The search whose bisect.json lies in a folder; None where there is none. Raises UsageError for another file of
+    that name.
+    """
+    return documents.read(folder / BISECT, Bisection, SCHEMA_VERSION)
