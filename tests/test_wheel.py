@@ -228,6 +228,7 @@ def test_the_gate_works_without_an_extra(light: Path, finished: tuple[Path, str]
     [
         ("run", "--model", "same=BASE", "--base", "BASE", "--suite", "demo", "--out", "out", "--allow-noop"),
         ("trace", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
+        ("bisect", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
         ("train", "--method", "lora", "--base", "BASE", "--task", "sst2", "--data-dir", "ROWS", "--out", "candidate"),
         ("sweep", "--base", "BASE", "--task", "sst2", "--suite", "demo", "--out", "sweep"),
         ("demo", "--out", "demo"),

@@ -12,7 +12,7 @@ from evalharness.checkpoints import REGISTRY, files
 from evalharness.checkpoints.naming import EVERY, CheckpointSpec, exists, parse
 from evalharness.errors import ModelError
 
-KEPT = "checkpoints"  # the folder of candidates that a training kept on the way
+CHECKPOINTS = "checkpoints"  # the folder of candidates that a training kept on the way
 STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
 STEPS_WANTED = "name a folder with step-N or checkpoint-N inside, or the checkpoints in order with --stage"
 SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.ADAPTER)
@@ -41,7 +41,7 @@ def steps_of(folder: Path) -> tuple[Path, ...]:
     """
     if not folder.is_dir():
         raise ModelError(folder, "no such directory", STEPS_WANTED)
-    kept = folder / KEPT if (folder / KEPT).is_dir() else folder
+    kept = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
     steps = [path for path in checkpoints_in(kept) if STEP.fullmatch(path.name)]
     if not steps:
         raise ModelError(folder, "no checkpoints of a training inside", STEPS_WANTED)

@@ -30,7 +30,7 @@ from evalharness.cli.options import (
 )
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import UsageError
-from evalharness.experiments.bisect_search import Outcome
+from evalharness.experiments.bisect_search import BisectOutcome
 from evalharness.experiments.jobs import BisectJob
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
@@ -42,10 +42,10 @@ from evalharness.run.checks import check_job
 from evalharness.run.output_folder import held_output
 
 EXIT_CODES = {
-    Outcome.NOTHING: GateOutcome.PASSED,
-    Outcome.FOUND: GateOutcome.FORGOTTEN,
-    Outcome.NOT_MONOTONE: GateOutcome.UNDECIDED,
-    Outcome.UNDECIDED: GateOutcome.UNDECIDED,
+    BisectOutcome.NOTHING: GateOutcome.PASSED,
+    BisectOutcome.FOUND: GateOutcome.FORGOTTEN,
+    BisectOutcome.NOT_MONOTONE: GateOutcome.UNDECIDED,
+    BisectOutcome.UNDECIDED: GateOutcome.UNDECIDED,
 }
 
 
@@ -105,7 +105,7 @@ def bisect_command(**given: Any) -> int:
         print_line(f"\nlooks:  {job.output.folder / BISECT}, a run of each beside it")
         if (look := bisection.look_at(bisection.first)) is not None:
             print_line(f"report: {job.output.folder / look.folder / REPORT}")
-    return int(EXIT_CODES[Outcome(bisection.outcome)])
+    return int(EXIT_CODES[BisectOutcome(bisection.outcome)])
 
 
 def _job(given: dict[str, Any]) -> Job:

@@ -73,8 +73,8 @@ def run_bisect(
         returned=returned,
     )
     _write(out, bisection)
-    if (look := bisection.look_at(bisection.first)) is not None:
-        write(out / look.folder)
+    if (at_first := bisection.look_at(bisection.first)) is not None:
+        write(out / at_first.folder)
     return bisection
 
 
@@ -138,7 +138,9 @@ def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
     number = str(place + 1).zfill(len(str(len(search.texts))))
     folder = f"{LOOKS}/{number}-{UNFIT.sub('_', name)[:80]}"
     out = search.job.output.folder / folder
-    measured = evaluate(changed(search.job, models=(search.texts[place],), out=out), search.listener, search.factory)
+    early = place < len(search.texts) - 1  # where an adapter may not have moved yet
+    job = changed(search.job, models=(search.texts[place],), out=out, allow_noop=early or search.job.models.allow_noop)
+    measured = evaluate(job, search.listener, search.factory)
     if measured.errors:
         what = f"{len(measured.errors)} examples got no answer: {measured.errors[0].reason}"[:300]
         raise NotComparableError(name, what, "give the same command again: what was answered is kept")

@@ -14,7 +14,7 @@ Course = Mapping[int, Verdicts]  # by the checkpoint's place in the training, fr
 BASE = -1  # its place, before the first checkpoint's
 
 
-class Outcome(StrEnum):
+class BisectOutcome(StrEnum):
     """What a search ends with."""
 
     NOTHING = "nothing_forgotten"  # not shown of the last checkpoint
@@ -33,12 +33,12 @@ class UnitReturn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
+class Bracket:
     """What follows from the looks. `first`: what the search by halves found; `before`: the place before it, BASE where
     there is none; `earlier`: an earlier one that a check showed to have forgotten. None where there is none.
     """
 
-    outcome: Outcome
+    outcome: BisectOutcome
     first: int | None = None
     before: int | None = None
     earlier: int | None = None
@@ -63,22 +63,22 @@ def next_look(checkpoints: int, course: Course) -> int | None:
     _, _, middle = _bracket(checkpoints, course)
     if middle is not None:
         return middle
-    if len(course) >= most_looks(checkpoints) or conclude(checkpoints, course).outcome != Outcome.FOUND:
+    if len(course) >= most_looks(checkpoints) or conclude(checkpoints, course).outcome != BisectOutcome.FOUND:
         return None
     before, after = max(pairwise((BASE, *sorted(course))), key=lambda gap: (gap[1] - gap[0], -gap[0]))
     return (before + after) // 2 if after - before > 1 else None
 
 
-def conclude(checkpoints: int, course: Course) -> Conclusion:
+def conclude(checkpoints: int, course: Course) -> Bracket:
     """What the looks of a whole search say."""
     if not _forgot(course[checkpoints - 1]):
-        return Conclusion(outcome=Outcome.NOTHING)
+        return Bracket(outcome=BisectOutcome.NOTHING)
     before, first, _ = _bracket(checkpoints, course)
     earlier = min((place for place, verdicts in course.items() if place < first and _forgot(verdicts)), default=None)
     returns = tuple(_returns(course))
-    outcome = Outcome.FOUND if earlier is None else Outcome.UNDECIDED
-    outcome = Outcome.NOT_MONOTONE if returns else outcome
-    return Conclusion(outcome=outcome, first=first, before=before, earlier=earlier, returns=returns)
+    outcome = BisectOutcome.FOUND if earlier is None else BisectOutcome.UNDECIDED
+    outcome = BisectOutcome.NOT_MONOTONE if returns else outcome
+    return Bracket(outcome=outcome, first=first, before=before, earlier=earlier, returns=returns)
 
 
 def _forgot(verdicts: Verdicts) -> bool:

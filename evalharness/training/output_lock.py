@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalharness.checkpoints.discover import KEPT as CHECKPOINTS
+from evalharness.checkpoints.discover import CHECKPOINTS as CHECKPOINTS
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.folder_lock import held
 from evalharness.whole_file import write_whole
