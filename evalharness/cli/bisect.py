@@ -11,7 +11,7 @@ from evalharness import experiments, registry
 from evalharness.analysis.gate import GateOutcome
 from evalharness.analysis.policy_file import policy_of
 from evalharness.checkpoints.discover import steps_of
-from evalharness.cli import progress
+from evalharness.cli import completion, progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options
 from evalharness.cli.options import (
@@ -61,7 +61,12 @@ EXIT_CODES = {
 @click.option(
     "--base", metavar="[NAME=]PATH", help="What the training began from; found beside the weights where it is recorded."
 )
-@click.option("--unit", metavar="TASK", help="Follow this gate unit alone [default: any that is forgotten].")
+@click.option(
+    "--unit",
+    metavar="TASK",
+    shell_complete=completion.tasks,
+    help="Follow this gate unit alone [default: any that is forgotten].",
+)
 @with_options(*task_options, *data_options, *example_options, *chat_options)
 @click.option(
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
