@@ -33,13 +33,14 @@ class Halves:
     rows_b: int
 
     def job(self, job: Job, half: str) -> Job:
-        """The job on one half: an ordinary one, with a split and rows of its own."""
-        return changed(job, split=half, data={**job.data.overrides, **self.places})
+        """The job on one half: an ordinary one, with a split and rows of its own, whose columns are named already."""
+        return changed(job, split=half, data={**job.data.overrides, **self.places}, columns={})
 
 
 def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:
-    """Write both halves of the rows of every task to `folder`/<task>, with the rows that shots are drawn from, and the
-    training rows of the tasks in `trained`, by which it is seen which questions were trained on.
+    """Write both halves of the rows of every task to `folder`/<task>, with the rows that shots are drawn from (half A,
+    where that is the split that is halved), and the training rows of the tasks in `trained`, by which it is seen which
+    questions were trained on.
 
     Raises DataError for a task whose rows cannot be halved.
     """
@@ -53,8 +54,11 @@ def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed
         for half, name in ((False, HALF_A), (True, HALF_B)):
             _write(task, place, name, [row for row, b in zip(rows, in_b, strict=True) if b == half])
             counts[half] += in_b.count(half)
-        for other in {task.fewshot_split, task.training_split if task.origin in trained else None} - {None}:
-            if missing([task], run_plan.source, str(other)) is None:
+        training = task.training_split if task.origin in trained else None
+        for other in {task.fewshot_split, training} - {None}:
+            if other == split != training:  # half B is shown to no model before it is asked
+                _write(task, place, split, [row for row, b in zip(rows, in_b, strict=True) if not b])
+            elif missing([task], run_plan.source, str(other)) is None:
                 _write(task, place, str(other), read_rows(task, str(other), run_plan.source).rows)
         places[task.origin] = place
     return Halves(places=places, rows_a=counts[0], rows_b=counts[1])

@@ -5,10 +5,10 @@ other half.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from evalharness import results
+from evalharness import fingerprint, results
 from evalharness.checkpoints import files
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
@@ -35,7 +35,7 @@ CANDIDATE, PATH, ROWS, HALF = "candidate", "path", "rows", "half-a"
 SUFFIX = "-repaired"
 NONE_HELPS = "no part of the way that was looked at ({scales}) qualifies by the rule"
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
-SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule")
+SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule", "setting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
         base=job.models.base or str(ends.base.path),
         target=name,
         targets={},
+        train_data={"" if of == candidate.name else of: path for of, path in job.models.train_data.items()},
     )
     run_plan, out = make_run_plan(job), job.output.folder
     repair = _described(repair_job.rule, job, run_plan, ends)
@@ -127,7 +128,15 @@ def _described(rule: RepairRule, job: Job, run_plan: RunPlan, ends: Parents) -> 
         rule_words=WORDS[rule],
         rows_a=0,
         rows_b=0,
+        setting=_setting(job, run_plan),
     )
+
+
+def _setting(job: Job, run_plan: RunPlan) -> str:
+    """The digest of what else decides: tasks, shots, split, prompts, margins and error rate."""
+    tasks = {task.name: [task.digest, run_plan.shots_of(task), run_plan.limit_of(task)] for task in run_plan.tasks}
+    judged = {"alpha": job.statistics.alpha, "margin": job.statistics.margin, "margins": dict(job.statistics.margins)}
+    return fingerprint.of_value({"tasks": tasks, "split": run_plan.split, **judged, **asdict(job.prompts)})
 
 
 def _trained_on(candidate: Path) -> set[object]:

@@ -18,8 +18,8 @@ class RepairRule(StrEnum):
 
 WORDS: Mapping[str, str] = {
     RepairRule.WITHIN_MARGIN: (
-        "Of the λ whose suite is within its margin (the interval of its change ends above −1 margin), the one with the "
-        "most gain on the target was chosen, the smaller of equals."
+        "Of the λ that gain on the target and whose suite is within its margin (the interval of its change ends at −1 "
+        "margin or above), the one with the most gain was chosen, the smaller of equals."
     ),
     RepairRule.KNEE: (
         "The λ was chosen that keeps the largest part of the gain on the target less the part of the suite's loss that "

@@ -28,7 +28,8 @@ class Repair:
     """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of both halves of all tasks;
     `points`: in the order of λ; `chosen`: λ, None where no part of the way helps, for `reason`.
 
-    `repaired`: the fingerprint of what was written. `chosen` and `reason` are empty while it is not finished.
+    `setting`: a digest of the other options that decide; `repaired`: the fingerprint of what was written. `chosen` and
+    `reason` are empty while it is not finished.
     """
 
     candidate: str
@@ -43,6 +44,7 @@ class Repair:
     rule_words: str
     rows_a: int
     rows_b: int
+    setting: str = ""
     points: tuple[PathPoint, ...] = ()
     chosen: float | None = None
     reason: str = ""

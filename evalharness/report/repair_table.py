@@ -16,15 +16,19 @@ def sentences(repair: Repair) -> list[str]:
 
 def _sentences(repair: Repair) -> Iterator[str]:
     name, base = wording.one_line(repair.candidate, 60), wording.one_line(repair.base, 60)
+    asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
+    on_a, on_b = f"{repair.rows_a:,} rows of all tasks{asked}", f"{repair.rows_b:,} rows{asked}"
     if repair.chosen is None:
+        if not repair.reason:
+            yield f"The repair of {name} is not finished: give its command again."
+            return
         yield f"{name} was not repaired: {repair.reason}."
+        yield f"That is what half A says ({on_a}), and no verdict; half B was not asked."
     else:
         yield f"{name} was taken back to {base} + {repair.chosen:g} × what its training added."
         yield repair.rule_words
     looks = sum(0 < point.scale < 1 for point in repair.points)
     if repair.chosen is not None:
-        asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
-        on_a, on_b = f"{repair.rows_a:,} rows of all tasks{asked}", f"{repair.rows_b:,} rows{asked}"
         yield (
             f"λ was chosen on half A ({on_a}), after {wording.counted(looks, 'look')}; "
             f"the verdicts are over half B ({on_b}), which no model had been asked before."

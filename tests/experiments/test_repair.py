@@ -16,13 +16,14 @@ from evalharness import results
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, UsageError
-from evalharness.experiments.halves import HALF_A, HALF_B, units_of
+from evalharness.experiments.halves import HALF_A, HALF_B, halves_of, units_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair import run_repair
 from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.report.repair import read_repair
+from evalharness.run.plan import make_run_plan
 from evalharness.tasks.library import Library
 
 TASK = """
@@ -137,13 +138,29 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
         run_repair(RepairJob(job, RepairRule.WITHIN_MARGIN))
 
 
-def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job) -> None:
-    narrow = changed(job, margins={"known": 0.01})
+def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
+    narrow = changed(job, margins={"known": 0.01}, train_data={recognise(job.models.candidates[0]).name: rows})
     repair, compared = run_repair(RepairJob(narrow))
     out = job.output.folder
     assert (repair.chosen, compared) == (None, None) and "qualifies" in repair.reason
     assert not (out / "candidate").exists() and not (out / "results.json").exists()
     assert read_repair(out) == repair
+    with pytest.raises(UsageError, match="another setting"):  # by other margins another λ, of the same rows
+        run_repair(RepairJob(changed(job, margins={"known": 0.02})))
+
+
+def test_half_b_is_no_shot_and_rows_in_files_of_their_own_have_the_columns_of_the_task(
+    job: Job, opposed: Path, tmp_path: Path
+) -> None:
+    for path in (opposed / "tasks").iterdir():
+        text = path.read_text().replace("test_split: test", "test_split: test\nfewshot_split: test\nnum_fewshot: 1")
+        results.write_text(tmp_path / "tasks" / path.name, text)
+    job = changed(job, include=tmp_path / "tasks", columns={"known:text": "text"})
+    halves = halves_of(make_run_plan(job), (), tmp_path / "rows", 1)
+    a, shots = (tmp_path / "rows" / "known" / f"{split}.jsonl" for split in (HALF_A, "test"))
+    assert shots.read_text() == a.read_text() and not halves.job(job, HALF_B).data.columns
 
 
 def test_a_candidate_within_its_margin_is_left_as_it_is(job: Job) -> None:

@@ -62,4 +62,7 @@ def test_the_table_has_a_row_for_each_point() -> None:
     table = path_table(REPAIRED)
     assert [row[0] for row in table.rows] == ["0", "0.5", "1"]
     assert [row[-1] for row in table.rows] == ["the base", "● chosen", "the candidate"]
+    none = replace(REPAIRED, chosen=None, repaired="", reason="none helps")
+    assert "half A says (30 rows of all tasks), and no verdict" in " ".join(sentences(none))
+    assert "not finished" in " ".join(sentences(replace(none, reason="")))
     assert "of which at most 9 a task" in " ".join(sentences(replace(REPAIRED, limit=9)))
