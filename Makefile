@@ -51,7 +51,7 @@ rates: $(VENV)/.ready           ## choose the demo's learning rates on validatio
 seeds: $(VENV)/.ready           ## the demo over three training seeds; writes the table in docs/demo.md
 	$(BIN)/python fixtures/demo/three_seeds.py
 
-sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
+sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks
 
 sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
