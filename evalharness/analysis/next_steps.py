@@ -121,7 +121,7 @@ def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparis
         and model.kind in REPAIRABLE
         and training.get("method") != MERGED
     ):
-        rest += " Or go part of the way back to its base (evalharness repair)."
+        rest += " Or evalharness repair."
     only_form = bool(lost) and all(row.task in form for row in lost)
     return f"{rest} It seems to have lost the form of answers, not what it knows." if only_form else rest
 
@@ -129,7 +129,7 @@ def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparis
 def _or_rate(which: str, model: ModelRow | None) -> str:
     rate = None if model is None else model.training.get("learning_rate")
     had = f" than {rate:g}" if isinstance(rate, int | float) else ""
-    return f", or at {which} learning rate{had}"
+    return f", or at {which} rate{had}"
 
 
 def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow | None) -> str:

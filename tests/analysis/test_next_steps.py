@@ -43,7 +43,7 @@ def step(*rows: Comparison, model: ModelRow = MODEL, policy: Policy | None = Non
 def test_a_pass_ships() -> None:
     assert step(SUITE, ROW) == "Ship it."
     assert step(SUITE, ROW, model=replace(MODEL, learned_target=False)) == (
-        "Train longer, or at a larger learning rate than 0.0002: it has not learned topics."
+        "Train longer, or at a larger rate than 0.0002: it has not learned topics."
     )
 
 
@@ -58,15 +58,15 @@ def test_a_pass_that_excludes_little_asks_for_more_examples() -> None:
 
 def test_what_was_forgotten_is_replayed_or_trained_at_a_smaller_rate() -> None:
     two = (LOST, replace(LOST, task="cola", difference=Estimate(value=-0.3, low=-0.4, high=-0.2)))
-    back = " Or go part of the way back to its base (evalharness repair)."
-    rate = f"or at a smaller learning rate than 0.0002.{back}"
+    back = " Or evalharness repair."
+    rate = f"or at a smaller rate than 0.0002.{back}"
     assert step(SUITE, LOST) == f"Train again with examples of rte (--replay), {rate}"
     assert step(SUITE, *two) == f"Train again with examples of cola and rte (--replay), {rate}"
     four = [replace(LOST, task=f"t{i}") for i in range(4)]
     assert step(SUITE, *four) == f"Train again with examples of the tasks it lost (--replay), {rate}"
     replayed = replace(MODEL, training={"replay": {"rte": 0.1}})
     assert step(SUITE, LOST, model=replayed) == (
-        f"Train again with more examples of rte (--replay), or at a smaller learning rate.{back}"
+        f"Train again with more examples of rte (--replay), or at a smaller rate.{back}"
     )
     for no_way in ({"kind": "prompt"}, {"learned_target": False}, {"training": {"method": "merge"}}):
         assert back not in step(SUITE, LOST, model=replace(MODEL, **no_way))  # type: ignore[arg-type]

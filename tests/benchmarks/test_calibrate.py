@@ -65,6 +65,7 @@ def test_every_cell_was_drawn(calibrate: dict[str, Any]) -> None:
     assert [row["cell"] for row in FULL["rival"]] == [case.name for case in calibrate["rival"].cases()]
 
 
+@pytest.mark.slow
 def test_the_small_rows_are_drawn_again(calibrate: dict[str, Any]) -> None:
     assert calibrate["small"]() == json.loads((HERE / "goldens" / "small.json").read_text("utf-8")), (
         "what is drawn has changed: make calibrate"

@@ -8,6 +8,7 @@ import pytest
 from soak.kill_training import METHODS, soak
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     outcome = soak(tmp_path, kills=1, seed=3, methods=("lora",))
     assert outcome.kills == 1 and outcome.completions >= 1
