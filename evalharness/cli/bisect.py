@@ -15,17 +15,13 @@ from evalharness.cli import completion, progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options
 from evalharness.cli.options import (
-    alpha_option,
-    chat_options,
-    data_options,
     debug_option,
-    engine_options,
-    example_options,
+    evaluation_options,
     json_option,
-    margin_option,
-    policy_option,
     quiet_option,
-    task_options,
+    seed_option,
+    stages_options,
+    verbose_option,
     with_options,
 )
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
@@ -67,26 +63,13 @@ EXIT_CODES = {
     shell_complete=completion.tasks,
     help="Follow this gate unit alone [default: any that is forgotten].",
 )
-@with_options(*task_options, *data_options, *example_options, *chat_options)
-@click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
-)
-@with_options(policy_option, margin_option, alpha_option, *engine_options)
-@click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
-@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of answers [default: in the user's cache directory].",
-)
+@with_options(*evaluation_options(seed_option()), *stages_options)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for everything [default: runs/<time>-<suite>]; give it again to go on.",
 )
-@with_options(json_option, quiet_option)
-@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
-@debug_option
+@with_options(json_option, quiet_option, verbose_option, debug_option)
 def bisect_command(**given: Any) -> int:
     """Find the first checkpoint of a training that forgot, in at most ⌈log2 N⌉ + 2 evaluations of N checkpoints.
 

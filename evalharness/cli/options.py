@@ -179,9 +179,36 @@ chat_options: tuple[Decorated, ...] = (
         "end with 5, or compare and flag every row.",
     ),
 )
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of answers [default: in the user's cache directory].",
+)
+noop_option = click.option(
+    "--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing."
+)
+# of commands that compare stages of one training
+stages_options: tuple[Decorated, ...] = (
+    click.option(
+        "--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it."
+    ),
+    noop_option,
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+def seed_option(drawn: str = "shots, --limit and resampling") -> Decorated:
+    """`--seed`, which `drawn` hangs on."""
+    return click.option("--seed", default=1234, type=click.IntRange(min=0), show_default=True, help=f"Of {drawn}.")
+
+
+def evaluation_options(seed: Decorated) -> tuple[Decorated, ...]:
+    """The options by which an experiment asks and judges, whatever it compares."""
+    asked = (*task_options, *data_options, *example_options, *chat_options, seed)
+    return (*asked, policy_option, margin_option, alpha_option, *engine_options, store_option)
 
 
 def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:

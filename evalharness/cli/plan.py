@@ -24,6 +24,7 @@ from evalharness.cli.options import (
     margin_option,
     policy_option,
     quiet_option,
+    seed_option,
     task_options,
     with_options,
 )
@@ -91,10 +92,7 @@ training_options = (
 
 
 @click.command("plan", cls=Command)
-@with_options(*task_options, *data_options, *example_options)
-@click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and the draws."
-)
+@with_options(*task_options, *data_options, *example_options, seed_option("shots, --limit and the draws"))
 @with_options(policy_option, margin_option, alpha_option)
 @click.option("--power", default=0.8, show_default=True, help="With which probability a verdict should come out.")
 @click.option(

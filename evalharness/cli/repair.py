@@ -14,17 +14,12 @@ from evalharness.cli import completion, progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options
 from evalharness.cli.options import (
-    alpha_option,
-    chat_options,
-    data_options,
     debug_option,
-    engine_options,
-    example_options,
+    evaluation_options,
     json_option,
-    margin_option,
-    policy_option,
     quiet_option,
-    task_options,
+    seed_option,
+    verbose_option,
     with_options,
 )
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
@@ -58,25 +53,14 @@ from evalharness.run.output_folder import held_output
     shell_complete=completion.tasks,
     help="The task that it was trained for, where training.json does not say.",
 )
-@with_options(*task_options, *data_options, *example_options, *chat_options)
-@click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of halves, shots and resampling."
-)
-@with_options(policy_option, margin_option, alpha_option, *engine_options)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of answers [default: in the user's cache directory].",
-)
+@with_options(*evaluation_options(seed_option("halves, shots and resampling")))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for everything; give it again to go on.",
 )
-@with_options(json_option, quiet_option)
-@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
-@debug_option
+@with_options(json_option, quiet_option, verbose_option, debug_option)
 def repair_command(**given: Any) -> int:
     """Look for a model between base and candidate that keeps most of the gain and little of the loss.
 

@@ -23,8 +23,13 @@ from evalharness.cli.options import (
     engine_options,
     example_options,
     margin_option,
+    noop_option,
     policy_options,
+    quiet_option,
+    seed_option,
+    store_option,
     task_options,
+    verbose_option,
     with_options,
 )
 
@@ -130,15 +135,7 @@ class RunCommand(SectionedCommand):
     help="Where a choice task was lost, ask again: is it knowledge or the format? (docs/describe.md)",
 )
 @with_options(*chat_options)
-@click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
-)
-@with_options(margin_option, alpha_option, *engine_options)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of answers [default: in the user's cache directory].",
-)
+@with_options(seed_option(), margin_option, alpha_option, *engine_options, store_option)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -152,15 +149,13 @@ class RunCommand(SectionedCommand):
     type=click.Choice(["nf4", "fp4", "int8", "none"]),
     help="Of the base and adapters on it, instead of what the candidates were made for.",
 )
-@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
+@with_options(noop_option)
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
 @with_options(*policy_options, *against_options, *gate_output_options)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print results.json (with --gate, the decision in it), and nothing else."
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
-@debug_option
+@with_options(quiet_option, verbose_option, debug_option)
 def run_command(**given: Any) -> int:
     """Evaluate candidates against their base and say, task by task, what they forgot.
 

@@ -16,17 +16,13 @@ from evalharness.cli import progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, pairs
 from evalharness.cli.options import (
-    alpha_option,
-    chat_options,
-    data_options,
     debug_option,
-    engine_options,
-    example_options,
+    evaluation_options,
     json_option,
-    margin_option,
-    policy_option,
     quiet_option,
-    task_options,
+    seed_option,
+    stages_options,
+    verbose_option,
     with_options,
 )
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
@@ -75,26 +71,13 @@ from evalharness.run.output_folder import held_output
     metavar="[NAME=]PATH",
     help="A model that learned nothing: what forward transfer is measured from [default: the base].",
 )
-@with_options(*task_options, *data_options, *example_options, *chat_options)
-@click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
-)
-@with_options(policy_option, margin_option, alpha_option, *engine_options)
-@click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
-@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of answers [default: in the user's cache directory].",
-)
+@with_options(*evaluation_options(seed_option()), *stages_options)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the results [default: runs/<time>-<suite>].",
 )
-@with_options(json_option, quiet_option)
-@click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
-@debug_option
+@with_options(json_option, quiet_option, verbose_option, debug_option)
 def trace_command(**given: Any) -> int:
     """Follow every task through the stages of a training: scores after each, what was forgotten and when.
 
