@@ -183,6 +183,14 @@ def whole(spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, le
     return value
 
 
+def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
+    """An option that is one of some words, the first where absent. Raises TaskError for anything else."""
+    value = options.get(key, known[0])
+    if value not in known:
+        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(known)} would be right")
+    return str(value)
+
+
 def refused(name: str, example: Example, what: str, fix: str) -> TaskError:
     """The error for an example that a metric cannot read."""
     return TaskError(f"metric {name}", f"example {example.id} {what}", fix)

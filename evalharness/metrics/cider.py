@@ -15,6 +15,7 @@ from statistics import fmean
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.metrics.base import Opaque, options_of, written
+from evalharness.metrics.ngrams import ngrams
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -59,7 +60,7 @@ def scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Seque
 
 
 def _grams(tokens: Sequence[str]) -> Grams:
-    return [Counter(zip(*(tokens[at:] for at in range(n)), strict=False)) for n in range(1, LONGEST + 1)]
+    return [Counter(ngrams(tokens, n)) for n in range(1, LONGEST + 1)]
 
 
 def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[tuple[str, ...], float]]) -> float:

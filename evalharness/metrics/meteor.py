@@ -10,7 +10,7 @@ from nltk.translate.meteor_score import meteor_score
 
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences, wordnet
-from evalharness.metrics.base import Mean, options_of, written
+from evalharness.metrics.base import Mean, one_of, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -31,11 +31,8 @@ def meteor(spec: MetricSpec) -> Metric:
     published numbers that come from it have that, too.
     Raises TaskError where WordNet is wanted and not installed.
     """
-    synonyms = options_of(spec, ("synonyms",)).get("synonyms", "wordnet")
-    if synonyms == "none":
+    if one_of(spec, options_of(spec, ("synonyms",)), "synonyms", ("wordnet", "none")) == "none":
         return with_synonyms(spec, NoSynonyms(), "none")
-    if synonyms != "wordnet":
-        raise TaskError(f"metric {spec.name}", f"synonyms is {synonyms!r}", "wordnet or none would be right")
     if (installed := wordnet.find()) is None:
         fix = (
             "`pip install 'evalharness[nlg]'`, or nltk's copy (corpora/wordnet) in a folder that NLTK_DATA names; "

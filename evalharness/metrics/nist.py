@@ -18,6 +18,7 @@ from statistics import fmean
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.metrics.base import Opaque, flag, options_of, whole, written
+from evalharness.metrics.ngrams import ngrams
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -55,8 +56,8 @@ def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
     for n in range(1, order + 1):
         gained = there = 0.0
         for output, texts in zip(outputs, references, strict=True):
-            grams = _grams(output, n)
-            most: Counter[Gram] = reduce(or_, (_grams(text, n) for text in texts), Counter())
+            grams = Counter(ngrams(output, n))
+            most: Counter[Gram] = reduce(or_, (Counter(ngrams(text, n)) for text in texts), Counter())
             gained += sum(count * informs[gram] for gram, count in (grams & most).items())
             there += grams.total()
         total += gained / there if there else 0.0
@@ -64,16 +65,12 @@ def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
     return total * _by_length(sum(map(len, outputs)) / right if right else 0.0)
 
 
-def _grams(tokens: Sequence[str], n: int) -> Counter[Gram]:
-    return Counter(zip(*(tokens[at:] for at in range(n)), strict=False))
-
-
 def _information(texts: Sequence[Sequence[str]], order: int) -> dict[Gram, float]:
     """The bits that the last word of each n-gram adds to those before it."""
     counts: Counter[Gram] = Counter({(): sum(map(len, texts))})
     for n in range(1, order + 1):
         for text in texts:
-            counts.update(_grams(text, n))
+            counts.update(ngrams(text, n))
     return {gram: math.log2(counts[gram[:-1]] / count) for gram, count in counts.items() if gram}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from itertools import chain, groupby
@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 from nltk.stem import porter
 from rouge_score.scoring import fmeasure
 
-from evalharness.errors import TaskError
 from evalharness.metrics import sentences
-from evalharness.metrics.base import Mean, flag, options_of, written
+from evalharness.metrics.base import Mean, flag, one_of, options_of, written
 from evalharness.metrics.lcs import lcs_length, matched_places, places
 from evalharness.metrics.ngrams import matches, ngrams
 from evalharness.metrics.remembered import Remembered
@@ -68,14 +67,6 @@ def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> Rouge
 def rouge_words(text: str, stemmed: bool) -> list[str]:
     """The words of a text as ROUGE reads them."""
     return _read(stemmed)[0][text]
-
-
-def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
-    """An option that is one of some words, the first where absent. Raises TaskError for anything else."""
-    value = options.get(key, known[0])
-    if value not in known:
-        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(known)} would be right")
-    return str(value)
 
 
 def has_words(text: str) -> bool:
