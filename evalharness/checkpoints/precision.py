@@ -4,10 +4,11 @@ they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evalharness.checkpoints.files import TensorFacts
+from evalharness.checkpoints.files import TensorFacts, all_tensors
 from evalharness.errors import ModelError
 
 QUANTISED = "quantization_config"  # of config.json
@@ -25,6 +26,7 @@ FILE_DEFAULTS = {  # what a file means that does not say
 LOADING_DEFAULTS = {**FILE_DEFAULTS, "bnb_4bit_use_double_quant": True}  # what `quantised.loading_options` asks for
 ON_LOADING = ("nf4", "fp4", "int8")  # what weights of more bits can be made while they are loaded
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16}  # all others have 8
+FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors
 PACKED = (".qweight", ".weight_packed")  # several values in each whole number: GPTQ and AWQ, compressed-tensors
 BLOCKS = "_blocks"  # two values in each byte: MXFP4
 BUFFERS = ("masked_bias", "inv_freq", "final_logits_bias")
@@ -33,6 +35,16 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
     *(".qzeros", ".scales", ".g_idx", ".weight_scale", ".weight_scale_inv", ".weight_zero_point", ".weight_shape"),
     *(".weight_g_idx", ".input_scale", ".output_scale", ".k_scale", ".v_scale", "_scales"),
 )
+
+
+def common_dtype(paths: tuple[Path, ...]) -> str:
+    """The type that most values in safetensors files have, as torch calls it; float32 for what is no float that weights
+    are trained in.
+    """
+    values = Counter[str]()
+    for tensor in all_tensors(paths).values():
+        values[FILE_TYPES.get(tensor.dtype, "float32")] += tensor.size
+    return values.most_common(1)[0][0]
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:

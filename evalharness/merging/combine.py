@@ -16,10 +16,11 @@ from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
 from evalharness.checkpoints.load import load
+from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.sealed import sealed
 from evalharness.errors import UsageError, first_line, pass_on_memory_error
 from evalharness.merging.carried import carry_tokenizer
-from evalharness.merging.into_base import DEVICE, EXACT, common_dtype
+from evalharness.merging.into_base import DEVICE, EXACT
 from evalharness.merging.job import MergeJob
 from evalharness.merging.parents import Parents
 
@@ -44,7 +45,7 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
             setattr(first, key, value)
     _add(job, parents, wrapped, names)
     apart = _apart(wrapped, dict(zip(names, parents.weights, strict=True))) if job.method in SUMMED else None
-    dtype = job.dtype or common_dtype(parents.checkpoints[0])
+    dtype = job.dtype or common_dtype((parents.checkpoints[0].path / files.ADAPTER,))
     with unwarned():
         tensors = get_peft_model_state_dict(wrapped, adapter_name=MERGED, save_embedding_layers=False)
     kept = {name: tensor.detach().to(DTYPES[dtype]).clone().contiguous() for name, tensor in tensors.items()}

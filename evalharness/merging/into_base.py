@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from evalharness.checkpoints import files
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
 from evalharness.checkpoints.load import LoadedModel, load
+from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.merging import probes
@@ -23,7 +23,6 @@ from evalharness.merging.probes import LogitDifference, Logits
 from evalharness.records.models import Checkpoint
 
 EXACT, DEVICE = "float32", "cpu"
-FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors
 
 
 def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | None) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | 
     Merged and compared in float32. Raises ModelError where peft cannot merge it, or where the logits differ by more
     than rounding.
     """
-    dtype = dtype or common_dtype(base)
+    dtype = dtype or common_dtype(files.weight_files(base.path))
     loaded = load(adapter, EXACT, DEVICE)
     if why := loaded.unmergeable:
         raise ModelError(adapter.path, why, "it answers as an adapter only")
@@ -50,15 +49,6 @@ def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | 
     _check_saved(adapter, folder, rounded, ids)
     facts = {"tolerance": exact.allowed, "merged": asdict(exact), "dtype": dtype}
     return facts | {"rounded": None if dtype == EXACT else asdict(probes.difference(wanted, rounded))}
-
-
-def common_dtype(checkpoint: Checkpoint) -> str:
-    """The type that most values of a checkpoint's files have; float32 for what is no float that is known here."""
-    names = (checkpoint.path / files.ADAPTER,) if checkpoint.adapter else files.weight_files(checkpoint.path)
-    values = Counter[str]()
-    for tensor in files.all_tensors(names).values():
-        values[FILE_TYPES.get(tensor.dtype, EXACT)] += tensor.size
-    return values.most_common(1)[0][0]
 
 
 def _merged(adapter: Checkpoint, loaded: LoadedModel) -> PreTrainedModel:

@@ -20,10 +20,9 @@ from evalharness.checkpoints import files, fingerprint
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import TensorFacts
 from evalharness.checkpoints.libraries import unwarned
-from evalharness.checkpoints.precision import BITS
+from evalharness.checkpoints.precision import BITS, common_dtype
 from evalharness.errors import ModelError
 from evalharness.merging.carried import carry_tokenizer
-from evalharness.merging.into_base import common_dtype
 from evalharness.merging.job import MergeJob
 from evalharness.merging.parents import Parents, tensors_of
 from evalharness.records.models import Checkpoint
@@ -57,7 +56,8 @@ def merge_weights(job: MergeJob, parents: Parents, folder: Path) -> dict[str, An
                 added += float((exact - base.float()).double().square().sum())
             save_file(tensors, path, metadata={"format": "pt"})
     _write_rest(job, parents, folder)
-    return {"dtype": job.dtype or common_dtype(parents.base), "lost": math.sqrt(lost / added) if added else None}
+    dtype = job.dtype or common_dtype(files.weight_files(parents.base.path))
+    return {"dtype": dtype, "lost": math.sqrt(lost / added) if added else None}
 
 
 def combined(

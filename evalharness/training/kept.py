@@ -15,6 +15,7 @@ from rich.filesize import decimal
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.training.adapt import TrainableModel, sizes
 from evalharness.training.data import TrainingSet
@@ -23,8 +24,6 @@ from evalharness.training.output_lock import CHECKPOINTS, UnfinishedOutput, kept
 from evalharness.training.recipe import Recipe
 from evalharness.training.save import course_of, save_model, saved_dtype, training_json, write_training_json
 from evalharness.training.start import StartingPoint
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,8 @@ class CandidateMaker:
         """Say before training how many candidates will be kept, and about how much room they take."""
         number = (steps - 1) // (self.recipe.keep_checkpoints or steps)
         trained, whole = sizes(self.model)
-        each = (trained if self.recipe.definition.adapter else whole) * BYTES[saved_dtype(self.recipe, self.start)]
+        values = trained if self.recipe.definition.adapter else whole
+        each = values * DTYPES[saved_dtype(self.recipe, self.start)].itemsize
         return f"keeping at most {number} checkpoints on the way, about {decimal(each * number)} of weights in all"
 
 

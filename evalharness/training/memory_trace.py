@@ -169,9 +169,7 @@ def _step(model: TrainableModel, recipe: Recipe, shape: RowShape, live: LiveByte
     """Pass rows forward and backward as the Trainer does, under autocast where it computes in bfloat16."""
     model.train()
     if recipe.gradient_checkpointing:
-        model.activation_checkpointing_enable(
-            activation_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
-        )
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
         if isinstance(model, PeftModel):
             model.enable_input_require_grads()
     for parameter in filter(lambda each: each.requires_grad, model.parameters()):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.derived import refuse_changed
-from evalharness.checkpoints.files import GENERATION_CONFIG, all_tensors, weight_files
+from evalharness.checkpoints.files import GENERATION_CONFIG, weight_files
+from evalharness.checkpoints.precision import common_dtype
 from evalharness.records.models import Checkpoint
 
 TRAINED_IN = "float32"  # whatever is trained, master weights and adapters alike
-FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors; others are saved as trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +28,10 @@ def origin_of(weights: Checkpoint, base: Checkpoint) -> Origin:
     """Read what of the files will be recorded. Raises ModelError where they are not those any more that were
     recognised.
     """
-    generation, values = weights.path / GENERATION_CONFIG, Counter[str]()
-    for tensor in all_tensors(weight_files(weights.path)).values():
-        values[FILE_TYPES.get(tensor.dtype, TRAINED_IN)] += tensor.size
+    generation = weights.path / GENERATION_CONFIG
     origin = Origin(
         base_weights=fingerprint.of_tensors(base.path),
-        dtype=values.most_common(1)[0][0],
+        dtype=common_dtype(weight_files(weights.path)),
         generation_config=generation.read_bytes() if generation.is_file() else None,
     )
     for checkpoint in {weights.path: weights, base.path: base}.values():
