@@ -14,12 +14,12 @@ from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.experiments.bisect_search import BASE, conclude, most_looks, next_look
 from evalharness.experiments.jobs import BisectJob
+from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.results import Results
 from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook, read_bisection, to_json
 from evalharness.report.folder import write
-from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.stats.enums import Verdict
@@ -140,10 +140,7 @@ def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
     out = search.job.output.folder / folder
     early = place < len(search.texts) - 1  # where an adapter may not have moved yet
     job = changed(search.job, models=(search.texts[place],), out=out, allow_noop=early or search.job.models.allow_noop)
-    measured = evaluate(job, search.listener, search.factory)
-    if measured.errors:
-        what = f"{len(measured.errors)} examples got no answer: {measured.errors[0].reason}"[:300]
-        raise NotComparableError(name, what, "give the same command again: what was answered is kept")
+    measured = evaluate_whole(job, name, search.listener, search.factory)
     model = next(model for model in measured.models if model.name == measured.candidates[0])
     return CheckpointLook(
         place=place + 1, checkpoint=name, fingerprint=model.fingerprint, state="", folder=folder, units=_units(measured)

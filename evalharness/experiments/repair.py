@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evalharness import fingerprint, results
-from evalharness.checkpoints import files
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
-from evalharness.errors import NotComparableError, UsageError
+from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
+from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
 from evalharness.merging.part_way import ends_of, part_way
 from evalharness.records.comparison import Estimate
@@ -26,6 +26,7 @@ from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
 from evalharness.report.sweep import outcome_of
+from evalharness.run.contamination import stated_sources
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
@@ -73,7 +74,7 @@ def run_repair(
     plan.listener.phase("base, candidate and repaired candidate on half B")
     both = (*plan.job.models.candidates, f"{repair.candidate}{SUFFIX}={path}")
     job = changed(plan.job, models=both)
-    compared = _on(plan, job, HALF_B)
+    compared = evaluate(plan.halves.job(job, HALF_B), plan.listener, plan.factory)
     model = next(model for model in compared.models if model.name == f"{repair.candidate}{SUFFIX}")
     repair = replace(repair, repaired=model.fingerprint)
     _write(plan.out, repair)
@@ -108,7 +109,8 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
     run_plan, out = make_run_plan(job), job.output.folder
     repair = _described(repair_job.rule, job, run_plan, ends)
     _not_another(out, repair)
-    halves = halves_of(run_plan, _trained_on(candidate.path), out / ROWS, job.statistics.seed)
+    trained = {source.name for source in stated_sources(candidate)[0]}
+    halves = halves_of(run_plan, trained, out / ROWS, job.statistics.seed)
     repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
     return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
 
@@ -137,13 +139,6 @@ def _setting(job: Job, run_plan: RunPlan) -> str:
     tasks = {task.name: [task.digest, run_plan.shots_of(task), run_plan.limit_of(task)] for task in run_plan.tasks}
     judged = {"alpha": job.statistics.alpha, "margin": job.statistics.margin, "margins": dict(job.statistics.margins)}
     return fingerprint.of_value({"tasks": tasks, "split": run_plan.split, **judged, **asdict(job.prompts)})
-
-
-def _trained_on(candidate: Path) -> set[object]:
-    """Name the tasks on whose rows the candidate was trained, as far as its record says."""
-    data = files.training_record(candidate)[0].get("data")
-    sources = data.get("sources") if isinstance(data, dict) else None
-    return {each.get("name") for each in sources or () if isinstance(each, dict)}
 
 
 def _check_options(job: Job) -> None:
@@ -205,18 +200,10 @@ def _measured(plan: _Plan, job: Job, name: str, scale: float) -> PathPoint:
     """Measure one model on half A. Raises NotComparableError where it did not answer everything."""
     plan.listener.phase(f"λ = {scale:g} on half A")
     quiet = changed(job, out=plan.out / HALF / f"lambda-{scale:g}", describe=(), explain=False, drift=False)
-    measured = _on(plan, quiet, HALF_A)
-    if measured.errors:
-        what = f"{len(measured.errors)} examples got no answer: {measured.errors[0].reason}"[:300]
-        raise NotComparableError(name, what, "give the same command again: what was answered is kept")
+    measured = evaluate_whole(plan.halves.job(quiet, HALF_A), name, plan.listener, plan.factory)
     outcome = outcome_of(measured, name, plan.repair.target)
     model = next(model for model in measured.models if model.name == name)
     return PathPoint(scale=scale, gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)
-
-
-def _on(plan: _Plan, job: Job, half: str) -> Results:
-    """Run on one half of the rows."""
-    return evaluate(plan.halves.job(job, half), plan.listener, plan.factory)
 
 
 def _made(plan: _Plan, scale: float, path: Path, record: dict[str, object]) -> Path:

@@ -81,8 +81,8 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
         measured, loss = _measure(spec, listener)
     except ModelError as error:  # weights that are finite, and logits that are not
         return replace(point, status=UNUSABLE, reason=error.what[:300])
-    if errors := measured.errors:
-        return replace(point, status=UNUSABLE, reason=f"{len(errors)} examples got no answer: {errors[0].reason}"[:300])
+    if measured.unanswered:
+        return replace(point, status=UNUSABLE, reason=measured.unanswered)
     return replace(point, loss=loss, validation=outcome_of(measured, grid.name, recipe.target))
 
 

@@ -73,9 +73,8 @@ class DescriptionOptions:
     """What is described beside the verdicts."""
 
     ways: tuple[str, ...] = ()
-    files: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by what reads them: dialect, names, toxicity (PATH[#CLASS])
+    # by what reads them: dialect, names, toxicity (PATH[#CLASS])
+    files: Mapping[str, str] = field(default_factory=dict)
     explain: bool = False
     drift: bool = False
     drift_text: Path | None = None

@@ -31,9 +31,7 @@ Paths = Mapping[str, str | Path]
 class QuestionOptions(TypedDict, total=False):
     """The options that say how tasks are asked and judged, whoever the models are."""
 
-    target: (
-        str | None
-    )  # the task that the candidates were trained for, where training.json does not say; none: none asked
+    target: str | None  # the task that the candidates were trained for, if no training.json says it; none: none asked
     data_dir: str | Path | None  # a folder with local data: <dataset>/<config>/<split>.jsonl|csv|parquet …
     data: Paths  # task or data set -> its rows: a folder of splits, or a file
     columns: Mapping[str, str]  # [task or data set:]column of a task -> the name that it has in the files

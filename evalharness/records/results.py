@@ -13,6 +13,8 @@ from evalharness.records.models import REFERENCES, Kind
 from evalharness.records.wordings import WordingSpread
 from evalharness.stats.enums import RULE
 
+LONGEST_REASON = 300  # characters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
@@ -107,6 +109,15 @@ class Results:
         """The same with what else is said of each candidate."""
         tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
         return f"Results({', '.join(candidates) or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
+
+    @property
+    def unanswered(self) -> str:
+        """How many examples got no answer, and why the first did not, in at most LONGEST_REASON characters; "" where
+        all got one.
+        """
+        if not self.errors:
+            return ""
+        return f"{len(self.errors)} examples got no answer: {self.errors[0].reason}"[:LONGEST_REASON]
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
         if (path := job.models.train_data.get(name, job.models.train_data.get(""))) is not None
     }
     stated = {
-        candidate.name: _stated_sources(candidate) for candidate in run_plan.candidates if candidate.name not in given
+        candidate.name: stated_sources(candidate) for candidate in run_plan.candidates if candidate.name not in given
     }
     if not given and not any(sources or notices for sources, notices in stated.values()):
         return run_plan
@@ -83,7 +83,7 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
     return replace(run_plan, overlaps=known, notices=(*run_plan.notices, *notices))
 
 
-def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
+def stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
     """List the sources that the training.json of a candidate states, and those of what it was trained after or merged
     from; also say what they leave out.
     """

@@ -1,0 +1,20 @@
+"""Run an evaluation of which nothing may be missing, because something is chosen by it."""
+
+from __future__ import annotations
+
+from evalharness.engines.base import EngineFactory
+from evalharness.errors import NotComparableError
+from evalharness.records.job import Job
+from evalharness.records.results import Results
+from evalharness.run.evaluation import evaluate
+from evalharness.run.progress import ProgressListener
+
+
+def evaluate_whole(job: Job, name: str, listener: ProgressListener, factory: EngineFactory) -> Results:
+    """Evaluate the model of that `name`. Raises NotComparableError where examples got no answer, and what `evaluate`
+    raises.
+    """
+    measured = evaluate(job, listener, factory)
+    if measured.unanswered:
+        raise NotComparableError(name, measured.unanswered, "give the same command again: what was answered is kept")
+    return measured
