@@ -85,8 +85,12 @@ def uses(task: Task, column: str, names: Names) -> bool:
     """Tell whether a task has a column: one of its data set, or one that its templates name."""
     if column in names:
         return True
-    name = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)")
-    return any(text == column or any(map(name.search, PLACE.findall(text))) for text in _texts(task))
+    return any(text == column or names_column(text, column) for text in _texts(task))
+
+
+def names_column(template: str, column: str) -> bool:
+    """Tell whether a template speaks of a column."""
+    return any(map(re.compile(rf"(?<!\w){re.escape(column)}(?!\w)").search, PLACE.findall(template)))
 
 
 def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:

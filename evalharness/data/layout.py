@@ -114,8 +114,8 @@ def child(folder: Path, *names: str) -> Path:
     for name in names:
         if (folder / name).exists():
             return folder / name
-    keys = {_key(name) for name in names}
-    alike = sorted(entry for entry in folder.iterdir() if _key(entry.name) in keys) if folder.is_dir() else []
+    keys = {folder_key(name) for name in names}
+    alike = sorted(entry for entry in folder.iterdir() if folder_key(entry.name) in keys) if folder.is_dir() else []
     if len(alike) > 1:
         raise DataError(folder, f"holds {' and '.join(entry.name for entry in alike)}", "keep one of them")
     return alike[0] if alike else folder / names[0]
@@ -159,5 +159,6 @@ def named(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[P
     return files
 
 
-def _key(name: str) -> str:
+def folder_key(name: str) -> str:
+    """A name as it is compared: without case, dashes, dots and underscores."""
     return "".join(character for character in name.lower() if character not in "-_ .")

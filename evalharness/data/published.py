@@ -22,6 +22,16 @@ Below a data folder DIR, names in any case, dashes and underscores aside (a benc
     XSum, CNN/DM   xsum/SPLIT.jsonl, cnn_dailymail/SPLIT.jsonl (or .json, .csv, .parquet)
                    SPLIT: train, val (or validation), test
     E2E            e2e-dataset/trainset.csv, devset.csv, testset_w_refs.csv
+    ARC            ARC-V1-Feb2018-2/ARC-Easy/ARC-Easy-SPLIT.jsonl, ARC-Challenge/…
+                   SPLIT: Train, Dev, Test
+    HellaSwag      hellaswag/hellaswag_SPLIT.jsonl
+                   SPLIT: train, val, test
+    PIQA           piqa/SPLIT.jsonl with SPLIT-labels.lst, physicaliqa-train-dev/…
+                   SPLIT: train, valid (or dev), tests
+    WinoGrande     winogrande_1.1/train_xl.jsonl, dev.jsonl, test.jsonl
+    LAMBADA        lambada/lambada_test.jsonl; lambada-dataset/lambada_test_plain_text.txt
+    GSM8K          gsm8k/SPLIT.jsonl, grade_school_math/data/SPLIT.jsonl
+                   SPLIT: train, test
 """
 
 from __future__ import annotations
@@ -30,7 +40,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.data import bigbench, bigbench_hard, e2e, glue, mmlu, summaries, superglue
+from evalharness.data import bigbench, bigbench_hard, e2e, general, glue, mmlu, summaries, superglue
 from evalharness.data.columns import Names
 from evalharness.data.contents import check_regular, unreadable
 from evalharness.data.files import DataRow, kind
@@ -53,6 +63,13 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
     "xsum": summaries.XSUM,
     "cnn_dailymail": summaries.CNN,
     "e2e_nlg": e2e.LAYOUT,
+    "ai2_arc": general.ARC,
+    "hellaswag": general.HELLASWAG,
+    "piqa": general.PIQA,
+    "winogrande": general.WINOGRANDE,
+    "lambada_openai": general.LAMBADA,
+    "lambada": general.PASSAGES,
+    "gsm8k": general.GSM8K,
 }
 
 

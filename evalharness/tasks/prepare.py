@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from evalharness import fingerprint
-from evalharness.data.columns import OPTION, columns_there
 from evalharness.data.files import DataRow
-from evalharness.data.grouping import grouped
-from evalharness.data.sources import DataSource, read_rows
-from evalharness.errors import DataError, ModelError, UsageError
+from evalharness.data.sources import DataSource
+from evalharness.errors import UsageError
 from evalharness.metrics.build import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
-from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.clusters import clusters
-from evalharness.tasks.examples import NoLabel, chance, content, example
+from evalharness.tasks.examples import chance, content, example
 from evalharness.tasks.perturb import perturbed
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.shots import Shots, draw, generator
-from evalharness.tasks.templates import TemplateProblem, render
+from evalharness.tasks.split_rows import SplitRows
+from evalharness.tasks.templates import render
 from evalharness.tasks.truncation import Draft, Truncator
 from evalharness.tasks.turns import Chat, Turn, delimited
 
@@ -74,7 +71,7 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
     for spec in task.metrics:
         build(spec)
         check_asked(spec, task.output_type)
-    split = _Split.read(task, settings.split or task.evaluation_split, source)
+    split = SplitRows.read(task, settings.split or task.evaluation_split, source)
     shots, renderer = _shots(task, source, settings, split.columns), Renderer(task, split.columns)
     truncator, units = _truncator(renderer, settings), _units(split)
     rendered: list[_Rendered] = []
@@ -129,7 +126,7 @@ def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
     """The prompt and the right answer of every row, without shots. Raises DataError as `prepare` does."""
-    rows = _Split.read(task, split, source)
+    rows = SplitRows.read(task, split, source)
     renderer = Renderer(task, rows.columns)
     delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
     pairs: list[tuple[str, str]] = []
@@ -143,64 +140,12 @@ def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    """The rows of one split, which errors name."""
-
-    task: Task
-    name: str
-    rows: Sequence[DataRow]
-    origin: str
-    digest: str = ""
-
-    @classmethod
-    def read(cls, task: Task, name: str, source: DataSource) -> _Split:
-        data = grouped(read_rows(task, name, source), task)
-        return cls(task=task, name=name, rows=data.rows, origin=data.origin, digest=data.digest)
-
-    @property
-    def columns(self) -> frozenset[str]:
-        return frozenset(column for row in self.rows for column in row)
-
-    @contextmanager
-    def errors_of(self, index: int) -> Iterator[None]:
-        """Problems with row `index` become errors that name it."""
-        where = f"{self.task.name}, split {self.name!r}, row {index}"
-        try:
-            yield
-        except Unrenderable as problem:
-            fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
-            raise ModelError(where, f"the chat template refuses its turns ({problem})", fix) from None
-        except TemplateProblem as problem:
-            if isinstance(problem, NoLabel) and self._has_no_labels(problem.column):
-                raise self._without_labels(problem.column) from None
-            what = f"column {problem.column!r}: {problem.what}" if problem.column else problem.what
-            raise DataError(where, what, self._origin_of(problem.column)) from None
-
-    def _origin_of(self, column: str) -> str:
-        if not column or column in self.columns or column.startswith("doc_to_") or not self.rows:
-            return f"the rows come from {self.origin}"
-        return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
-
-    def _has_no_labels(self, column: str) -> bool:
-        return len(self.rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in self.rows)
-
-    def _without_labels(self, column: str) -> DataError:
-        known = (self.task.validation_split, self.task.training_split)
-        other = next((f" ({name})" for name in known if name and name != self.name), "")
-        return DataError(
-            f"{self.task.name}, split {self.name!r}",
-            f"has no labels (column {column!r} is {self.rows[0].get(column)!r} in every row)",
-            f"evaluate a split that has some{other}; the rows come from {self.origin}",
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _ShotTurns:
     """The shots of each row as turns; every shot is rendered once."""
 
     shots: Shots
     renderer: Renderer
-    pool: _Split
+    pool: SplitRows
     places: Mapping[int, int]  # id() of a row of the pool -> its index
     rendered: dict[int, tuple[Turn, ...]] = field(default_factory=dict)
 
@@ -220,10 +165,10 @@ def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: fr
     number = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
     number = 0 if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else number
     if number and task.fewshot_split is not None:
-        pool = _Split.read(task, task.fewshot_split, source)
+        pool = SplitRows.read(task, task.fewshot_split, source)
     else:
         samples = task.shots.get("samples", ()) if number else ()
-        pool = _Split(task=task, name="fewshot_config.samples", rows=samples, origin=str(task.source))
+        pool = SplitRows(task=task, name="fewshot_config.samples", rows=samples, origin=str(task.source))
     shots = draw(task, pool.rows, number, settings.seed)
     places = {id(row): place for place, row in enumerate(pool.rows)}
     return _ShotTurns(shots=shots, renderer=Renderer(task, columns, for_shots=True), pool=pool, places=places)
@@ -242,7 +187,7 @@ def _truncator(renderer: Renderer, settings: PromptSettings) -> Truncator:
     )
 
 
-def _units(split: _Split) -> list[list[int]]:
+def _units(split: SplitRows) -> list[list[int]]:
     """Indices of the rows of each unit, in the order of the data."""
     units: dict[str, list[int]] = {}
     for index, row in enumerate(split.rows):

@@ -60,6 +60,10 @@ def test_both_suites_span_the_five_families() -> None:
         assert {LIBRARY.task(task).family for task in LIBRARY.suite(name).tasks} >= FIVE
     assert "topics" in DEMO.tasks and [group.name for group in DEMO.groups if group.unit] == ["demo_mmlu"]
     assert LIBRARY.suite("forgetting").limit == 500
+    for name in ("forgetting", "forgetting-full"):
+        assert {"arc", "general"} <= {group.name for group in LIBRARY.suite(name).groups if group.unit} | {
+            LIBRARY.task(task).family for task in LIBRARY.suite(name).tasks
+        }
 
 
 def test_no_margin_of_a_suite_is_more_than_a_fifth_of_what_there_is_to_lose() -> None:
