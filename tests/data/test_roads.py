@@ -164,6 +164,11 @@ SENTENCES = [{"sentence": text, "label": i % 2} for i, text in enumerate(TEXTS)]
 PAIRS = [{"premise": text, "hypothesis": "So.", "label": i % 3} for i, text in enumerate(TEXTS)]
 PASSAGES = [{"question": text, "passage": "p", "label": i % 2} for i, text in enumerate(TEXTS)]
 WORDS = ("entailment", "contradiction", "neutral")
+GOALS = [{"goal": text, "sol1": "So.", "sol2": text, "label": i % 2} for i, text in enumerate(TEXTS)]
+GAPS = [
+    {"sentence": f"{text}_ left.", "option1": text, "option2": "Ida", "answer": str(1 + i % 2)}
+    for i, text in enumerate(TEXTS)
+]
 
 
 @pytest.mark.parametrize(
@@ -181,12 +186,25 @@ WORDS = ("entailment", "contradiction", "neutral")
             PAIRS,
             [PAIRS, [{"sentence1": r["premise"], "sentence2": "So.", "label": WORDS[r["label"]]} for r in PAIRS]],
         ),
+        (
+            "piqa",
+            GOALS,
+            [
+                GOALS,
+                [
+                    {"question": r["goal"], "solution1": "So.", "solution2": r["sol2"], "gold": r["label"]}
+                    for r in GOALS
+                ],
+            ],
+        ),
+        ("winogrande", GAPS, [GAPS, [{**row, "answer": int(row["answer"]), "qID": "x"} for row in GAPS]]),
     ],
 )
 def test_rows_of_a_benchmark_with_its_columns_and_with_others(
     tmp_path: Path, task: str, expected: Rows, as_written: Sequence[Rows]
 ) -> None:
-    rows = [{**row, "idx": number} for number, row in enumerate(expected)]
+    counted = Library().task(task).family != "general"
+    rows = [{**row, "idx": number} if counted else row for number, row in enumerate(expected)]
     files = [file for written in as_written for file in roads(written)]
     by_every_road(Library().task(task), [*roads(rows), *files], tmp_path, rows)
 
