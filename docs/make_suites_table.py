@@ -38,8 +38,8 @@ PUBLISHED = {  # rows of the evaluated split
     "qnli": 5463, "rte": 277, "wnli": 71,
     "boolq": 3270, "cb": 56, "copa": 100, "multirc": 4848, "record": 10000, "sglue_rte": 277, "wic": 638, "wsc": 104,
     "dialogsum": 500, "samsum": 819, "xsum": 11334, "cnn_dailymail": 11490, "wmt14-en-fr": 3003, "wmt16-de-en": 2999,
-    "arc_easy": 2376, "arc_challenge": 1172, "hellaswag": 10042, "piqa": 1838, "winogrande": 1267, "lambada_openai": 5153,
-    "gsm8k": 1319,
+    "arc_easy": 2376, "arc_challenge": 1172, "hellaswag": 10042, "piqa": 1838, "winogrande": 1267, "gsm8k": 1319,
+    "lambada_openai": 5153,
 }  # fmt: skip
 BIGBENCH = {
     "auto_debugging": 34, "bbq_lite_json": 16076, "code_line_description": 60, "conceptual_combinations": 103,
