@@ -212,7 +212,7 @@ def _made(plan: _Plan, scale: float, path: Path, record: dict[str, object]) -> P
         shutil.rmtree(path)
     plan.listener.phase(f"writing the model at λ = {scale:g}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return part_way(plan.ends, scale, path.resolve(), {"target_task": plan.repair.target, "repair": record})
+    return part_way(plan.ends, [scale], path.resolve(), {"target_task": plan.repair.target, "repair": record})
 
 
 def _write(out: Path, repair: Repair) -> None:

@@ -47,6 +47,16 @@ class Parents:
         """Whether they are adapters, and not full weights."""
         return bool(self.checkpoints[0].adapter)
 
+    def base_for_peft(self) -> dict[str, str]:
+        """What adapter_config.json says of the base: its id on the hub, else its whole path, for peft takes a path to
+        be relative to where it is started.
+        """
+        spec = parse(self.base_named)
+        if not spec.on_hub:
+            return {"base_model_name_or_path": str(self.base.path.resolve())}
+        named = {"base_model_name_or_path": spec.location}
+        return named | ({"revision": spec.revision} if spec.revision else {})
+
 
 def parents_of(job: MergeJob) -> Parents:
     """Recognise the checkpoints of a job. Raises ModelError for what cannot be merged, UsageError for options that do

@@ -1,12 +1,11 @@
-"""Write the model that lies part of the way from a base to a candidate: LoRA with B scaled, full weights interpolated
-tensor by tensor.
+"""Write the model that lies part of the way from a base to a candidate, as far in each block of layers as is said: LoRA
+with B scaled, full weights interpolated tensor by tensor.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalharness.checkpoints import files
+from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError
+from evalharness.merging.blocks import Blocks
 from evalharness.merging.carried import carry_tokenizer
-from evalharness.merging.into_base import EXACT
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
 from evalharness.merging.parents import Parents, beside_factors, check_full, common_base, named_base, refuse_unmergeable
@@ -47,20 +47,35 @@ def ends_of(text: str, base: str | None) -> Parents:
     return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=named)
 
 
-def part_way(ends: Parents, scale: float, out: Path, record: Mapping[str, Any]) -> Path:
-    """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path.
+def blocks_of(candidate: Checkpoint, count: int) -> Blocks:
+    """The layers that a candidate's own files hold, in `count` blocks. Raises UsageError where they are fewer."""
+    paths = (candidate.path / files.ADAPTER,) if candidate.adapter else files.weight_files(candidate.path)
+    return Blocks(files.all_tensors(paths), count)
+
+
+def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[str, Any]) -> Path:
+    """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path. `scales`:
+    of the first to the last of as many blocks.
 
     An adapter's B is scaled in float32, which leaves every other number of it as it is; full weights are computed in
-    float32 and kept in the base's type. `record`: what merge.json says beside its parents. Raises ModelError,
-    UsageError or StoreError.
+    float32 and kept in the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit for
+    bit; an adapter that is so in all blocks keeps its type. `record`: what merge.json says beside its parents. Raises
+    ModelError, UsageError or StoreError.
     """
-    candidate = ends.checkpoints[0]
-    job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scale})
-    parents = replace(ends, weights=(scale,))
+    candidate, blocks = ends.checkpoints[0], blocks_of(ends.checkpoints[0], len(scales))
+    job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scales[0]})
     with new_checkpoint(job) as folder:
         write = _scaled_adapter if candidate.adapter else merge_weights
-        write_record(merge_facts(job, parents, {**write(job, parents, folder), **record}), folder)
-        verify(recognise(str(folder), base=str(parents.base.path)))
+        parents = replace(ends, weights=(scales[0],))
+        written = write(job, parents, folder, lambda name: scales[blocks.of(name)])
+        facts = merge_facts(job, parents, {**written, **record})
+        if len(scales) > 1:
+            facts["parents"][0]["weight"] = None
+            facts["blocks"] = [
+                {"layers": layers, "weight": scale} for layers, scale in zip(blocks.named(), scales, strict=True)
+            ]
+        write_record(facts, folder)
+        verify(recognise(str(folder), base=str(ends.base.path)))
     return out
 
 
@@ -79,19 +94,16 @@ def _is_factor(name: str, parts: tuple[str, ...]) -> bool:
     return any(part in name for part in parts)
 
 
-def _scaled_adapter(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
-    adapter, scale = parents.checkpoints[0], parents.weights[0]
-    tensors = {
-        name: tensor.float() * scale if _is_factor(name, FACTOR_B) else tensor.float()
-        for name, tensor in load_file(adapter.path / files.ADAPTER).items()
-    }
+def _scaled_adapter(job: MergeJob, parents: Parents, folder: Path, scale_of: Callable[[str], float]) -> dict[str, Any]:
+    adapter = parents.checkpoints[0]
+    tensors = load_file(adapter.path / files.ADAPTER)
+    if any(scale_of(name) not in (0, 1) for name in tensors):
+        tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    tensors |= {name: tensor * scale_of(name) for name, tensor in tensors.items() if _is_factor(name, FACTOR_B)}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ModelError(adapter.path, "some of its values are not finite", "train it again")
     save_file(tensors, folder / files.ADAPTER, metadata={"format": "pt"})
-    config = files.read_json(adapter.path / files.ADAPTER_CONFIG)
-    named = config.get("base_model_name_or_path")
-    if isinstance(named, str) and (adapter.path / named).is_dir():  # relative to where the adapter lies
-        config["base_model_name_or_path"] = os.path.relpath(parents.base.path, job.out.resolve())
+    config = files.read_json(adapter.path / files.ADAPTER_CONFIG) | parents.base_for_peft()
     (folder / files.ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     carry_tokenizer((adapter,), folder)
-    return {"dtype": EXACT}
+    return {"dtype": common_dtype((folder / files.ADAPTER,))}

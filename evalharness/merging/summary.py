@@ -17,6 +17,7 @@ def merged_from(facts: Mapping[str, Any]) -> str:
     ]
     how = [] if facts["combination"] == ALONE else [facts["combination"]]
     how += [f"{key} {facts[key]:g}" for key in ("density", "seed") if facts.get(key) is not None]
+    how += [f"{each['layers']} × {each['weight']:g}" for each in facts.get("blocks", ())]
     how += ["into the base"] if facts.get("into_base") else []
     return f"{', '.join(parents)} ({', '.join(how)})" if how else ", ".join(parents)
 

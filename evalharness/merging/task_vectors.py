@@ -31,12 +31,16 @@ SHARD = 2_000_000_000  # bytes: what is held of the result at one time
 Read = Callable[[str], torch.Tensor]
 
 
-def merge_weights(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
+def merge_weights(
+    job: MergeJob, parents: Parents, folder: Path, scale_of: Callable[[str], float] | None = None
+) -> dict[str, Any]:
     """Write base + merged(model − base), each tensor in `dtype` (None: as its base has it), and return what was found:
     the norm of what rounding lost, in norms of what was added.
 
-    Values are computed in float32; of the models one tensor each is in memory, and of the result one file. What is
-    drawn is drawn by the seed, in the order of names. Raises ModelError for integers that differ from the base's.
+    `scale_of`: how much one model weighs in each tensor; where that is 0 or 1, the base's or the model's own is kept,
+    bit for bit. Values are computed in float32; of the models one tensor each is in memory, and of the result one file.
+    What is drawn is drawn by the seed, in the order of names. Raises ModelError for integers that differ from the
+    base's.
     """
     facts = tensors_of([parents.base, *parents.checkpoints])[0]
     lost = added = 0.0
@@ -50,13 +54,19 @@ def merge_weights(job: MergeJob, parents: Parents, folder: Path) -> dict[str, An
                     _refuse_other_integers(parents.checkpoints, name, base, [read(name) for read in of_models])
                     tensors[name] = base
                     continue
-                exact = combined(job, base.float(), [read(name).float() for read in of_models], parents.weights)
-                tensors[name] = _rounded(name, exact, base.dtype if job.dtype is None else DTYPES[job.dtype], job)
-                lost += float((tensors[name].float() - exact).double().square().sum())
-                added += float((exact - base.float()).double().square().sum())
+                weights = parents.weights if scale_of is None else (scale_of(name),)
+                if scale_of is not None and weights[0] in (0, 1):
+                    exact = (of_models[0](name) if weights[0] else base).contiguous()
+                    tensors[name] = exact
+                else:
+                    exact = combined(job, base.float(), [read(name).float() for read in of_models], weights)
+                    tensors[name] = _rounded(name, exact, base.dtype if job.dtype is None else DTYPES[job.dtype], job)
+                lost += float((tensors[name].float() - exact.float()).double().square().sum())
+                added += float((exact.float() - base.float()).double().square().sum())
             save_file(tensors, path, metadata={"format": "pt"})
-    _write_rest(job, parents, folder)
-    dtype = job.dtype or common_dtype(files.weight_files(parents.base.path))
+    whole = scale_of is not None and all(scale_of(name) == 1 for name in facts)
+    _write_rest(job, parents, folder, parents.checkpoints[0] if whole else parents.base)
+    dtype = job.dtype or common_dtype(files.weight_files(folder))
     return {"dtype": dtype, "lost": math.sqrt(lost / added) if added else None}
 
 
@@ -127,9 +137,11 @@ def _refuse_other_integers(
             raise ModelError(model.path, f"{name} holds whole numbers other than its base's", "they cannot be merged")
 
 
-def _write_rest(job: MergeJob, parents: Parents, folder: Path) -> None:
-    """Copy tokenizer and generation configuration of the first model, and its configuration with the result's type."""
-    first, base = parents.checkpoints[0].path, files.read_json(parents.base.path / files.CONFIG)
+def _write_rest(job: MergeJob, parents: Parents, folder: Path, typed: Checkpoint) -> None:
+    """Copy tokenizer and generation configuration of the first model, and its configuration with the type that `job`
+    or the configuration of `typed` says.
+    """
+    first, base = parents.checkpoints[0].path, files.read_json(typed.path / files.CONFIG)
     config = files.read_json(first / files.CONFIG)
     dtype = job.dtype or base.get("dtype") or base.get("torch_dtype")
     config = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
