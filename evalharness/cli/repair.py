@@ -48,6 +48,14 @@ from evalharness.run.output_folder import held_output
     help="within-margin: the most gain whose suite keeps its margin; knee: most gain kept for the loss taken away.",
 )
 @click.option(
+    "--blocks",
+    default=1,
+    show_default=True,
+    metavar="N",
+    type=int,
+    help="Blocks of consecutive layers that get a λ each, from the one of all, by at most 2 N more looks.",
+)
+@click.option(
     "--target",
     metavar="TASK",
     shell_complete=completion.tasks,
@@ -77,7 +85,7 @@ def repair_command(**given: Any) -> int:
     out = job.output.folder
     with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
-        repair, results = run_repair(RepairJob(job, RepairRule(given["rule"])), listener)
+        repair, results = run_repair(RepairJob(job, RepairRule(given["rule"]), given["blocks"]), listener)
         document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)

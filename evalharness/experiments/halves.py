@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from evalharness import fingerprint, results
+from evalharness.analysis.overlap_words import words_of
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import KEYS
 from evalharness.data.sources import DataSource, missing, read_rows
@@ -18,9 +21,12 @@ from evalharness.records.job_options import changed
 from evalharness.records.requests import row_of
 from evalharness.records.tasks import Task
 from evalharness.run.plan import RunPlan
+from evalharness.tasks.clusters import clusters
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 HALF_A, HALF_B = "half_a", "half_b"  # names of the splits
+SENTENCE = 3  # words of a text that tells a question from others
+FEW = 10  # units of a task that may have the same texts; more, and these are an instruction
 FIELD = "field"  # of a task whose files hold the rows under a key
 
 
@@ -45,12 +51,9 @@ def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed
     Raises DataError for a task whose rows cannot be halved.
     """
     places, counts = dict[str, Path](), [0, 0]
-    for task in run_plan.judged_tasks:
-        split, place = run_plan.split or task.evaluation_split, folder / results.file_name(task.origin)
-        rows = read_rows(task, split, run_plan.source).rows
-        in_b = drawn(units_of(task, split, run_plan.source, rows), [fingerprint.of_value(row) for row in rows], seed)
-        if not 0 < sum(in_b) < len(rows):
-            raise DataError(task.name, "all its rows are one unit, which has no halves", "leave it out")
+    for of_task, in_b in _halved(run_plan, seed):
+        task, split, rows = of_task.task, of_task.split, of_task.rows
+        place = folder / results.file_name(task.origin)
         for half, name in ((False, HALF_A), (True, HALF_B)):
             _write(task, place, name, [row for row, b in zip(rows, in_b, strict=True) if b == half])
             counts[half] += in_b.count(half)
@@ -64,33 +67,81 @@ def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed
     return Halves(places=places, rows_a=counts[0], rows_b=counts[1])
 
 
-def units_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]) -> list[str]:
-    """The unit of each row as it is read: rows that ask the same have one. Raises DataError for a reader whose groups
-    are not known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TaskRows:
+    """The rows of the split of a task that is halved."""
+
+    task: Task
+    split: str
+    rows: Sequence[DataRow]
+
+
+def _halved(run_plan: RunPlan, seed: int) -> Iterator[tuple[_TaskRows, list[bool]]]:
+    """Give each task's rows, and which of them are in half B. Raises DataError where a half would have none."""
+    tasks = list[_TaskRows]()
+    for task in run_plan.judged_tasks:
+        split = run_plan.split or task.evaluation_split
+        tasks.append(_TaskRows(task=task, split=split, rows=read_rows(task, split, run_plan.source).rows))
+    links = [links_of(each.task, each.split, run_plan.source, each.rows) for each in tasks]
+    contents = [[fingerprint.of_value(row) for row in each.rows] for each in tasks]
+    for each, in_b in zip(tasks, drawn(links, contents, seed), strict=True):
+        if not 0 < sum(in_b) < len(in_b):
+            raise DataError(each.task.name, "all its rows are one unit, which has no halves", "leave it out")
+        yield each, in_b
+
+
+def links_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]) -> list[tuple[Hashable, ...]]:
+    """What ties each row to others as it is read: its unit, which rows of this task that ask the same have in common,
+    and its texts, which rows of other tasks may have. Raises DataError for a reader whose groups are not known.
     """
     settings = PromptSettings(num_fewshot=0, split=split)
     by_row = {row_of(each.id): each.unit for each in prepare(replace(task, metrics=()), source, settings).examples}
-    if task.reader is None:
-        return [by_row[index] for index in range(len(rows))]
-    if task.reader not in KEYS:
+    if task.reader is not None and task.reader not in KEYS:
         raise DataError(task.name, f"which rows the reader {task.reader!r} joins is not known", "leave the task out")
-    return [str(row[KEYS[task.reader]]) for row in rows]
+    units = [by_row[at] if task.reader is None else str(row[KEYS[task.reader]]) for at, row in enumerate(rows)]
+    texts = [_texts(row) for row in rows]
+    shared = Counter(text for _, text in set(zip(units, texts, strict=True)))
+    return [
+        ((task.origin, unit), *([text] if shared[text] <= FEW else [])) for unit, text in zip(units, texts, strict=True)
+    ]
 
 
-def drawn(units: Sequence[str], contents: Sequence[str], seed: int) -> list[bool]:
-    """Draw which rows are in half B: whole units, in an order that hangs on the seed and on what the rows hold, each to
-    the half that has fewer rows by then. The order of the rows does not matter.
+def _texts(row: DataRow) -> Hashable:
+    """The texts of a row, whatever their columns are called, but for short ones such as labels; the whole row where all
+    are short. Rows of two tasks that have the same texts ask the same, if in other words.
     """
-    members: dict[str, list[int]] = {}
-    for index, unit in enumerate(units):
-        members.setdefault(unit, []).append(index)
-    keys = {unit: min(contents[index] for index in rows) for unit, rows in members.items()}
-    half, sizes = [False] * len(units), [0, 0]
-    for unit in sorted(members, key=lambda unit: (fingerprint.of_value([seed, keys[unit]]), len(members[unit]))):
-        b = sizes[1] < sizes[0]
-        sizes[b] += len(members[unit])
-        for index in members[unit]:
-            half[index] = b
+    values = list[Any](row.values())
+    texts = list[tuple[str, ...]]()
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            texts.append(words_of(value))
+        elif isinstance(value, Mapping):
+            values += value.values()
+        elif isinstance(value, (list, tuple)):
+            values += value
+    long = frozenset(words for words in texts if len(words) >= SENTENCE)
+    return long or fingerprint.of_value(row)
+
+
+def drawn(
+    links: Sequence[Sequence[Iterable[Hashable]]], contents: Sequence[Sequence[str]], seed: int
+) -> list[list[bool]]:
+    """Draw which rows of each task are in half B: all rows that links tie together in one half, in an order that hangs
+    on the seed and on what the rows hold, each to the half that has fewer rows of its tasks by then. The order of the
+    rows does not matter.
+    """
+    places = [(task, row) for task, rows in enumerate(contents) for row in range(len(rows))]
+    members: dict[int, list[tuple[int, int]]] = {}
+    for place, head in zip(places, clusters([link for of_task in links for link in of_task]), strict=True):
+        members.setdefault(head, []).append(place)
+    keyed = [(min(contents[task][row] for task, row in rows), rows) for rows in members.values()]
+    half, sizes = [[False] * len(rows) for rows in contents], [[0, 0] for _ in contents]
+    for _, rows in sorted(keyed, key=lambda each: (fingerprint.of_value([seed, each[0]]), len(each[1]))):
+        b = sum(sizes[task][1] - sizes[task][0] for task, _ in rows) < 0
+        for task, row in rows:
+            sizes[task][b] += 1
+            half[task][row] = b
     return half
 
 

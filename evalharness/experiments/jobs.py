@@ -27,11 +27,12 @@ class SweepJob:
 @dataclass(frozen=True, slots=True)
 class RepairJob:
     """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way
-    is chosen.
+    is chosen; `blocks`: of layers, each with a part of the way of its own.
     """
 
     job: Job
     rule: RepairRule = RepairRule.WITHIN_MARGIN
+    blocks: int = 1
 
 
 @dataclass(frozen=True, slots=True)

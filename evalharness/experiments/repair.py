@@ -5,19 +5,22 @@ other half.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalharness import fingerprint, results
+from evalharness import results
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
 from evalharness.experiments.jobs import RepairJob
+from evalharness.experiments.repair_blocks import with_blocks
 from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
+from evalharness.experiments.setting import rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
-from evalharness.merging.part_way import ends_of, part_way
+from evalharness.merging.part_way import blocks_of, ends_of, part_way
 from evalharness.records.comparison import Estimate
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -36,7 +39,7 @@ CANDIDATE, PATH, ROWS, HALF = "candidate", "path", "rows", "half-a"
 SUFFIX = "-repaired"
 NONE_HELPS = "no part of the way that was looked at ({scales}) qualifies by the rule"
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
-SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule", "setting")
+SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule", "block_count", "setting", "rows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ def run_repair(
         _write(plan.out, repair)
         return repair, None
     record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
-    path = _made(plan, repair.chosen, plan.out / CANDIDATE, record)
+    path = _made(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
     plan.listener.phase("base, candidate and repaired candidate on half B")
     both = (*plan.job.models.candidates, f"{repair.candidate}{SUFFIX}={path}")
     job = changed(plan.job, models=both)
@@ -107,7 +110,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
         train_data={"" if of == candidate.name else of: path for of, path in job.models.train_data.items()},
     )
     run_plan, out = make_run_plan(job), job.output.folder
-    repair = _described(repair_job.rule, job, run_plan, ends)
+    repair = _described(repair_job, job, run_plan, ends)
     _not_another(out, repair)
     trained = {source.name for source in stated_sources(candidate)[0]}
     halves = halves_of(run_plan, trained, out / ROWS, job.statistics.seed)
@@ -115,8 +118,9 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
     return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
 
 
-def _described(rule: RepairRule, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
+def _described(repair_job: RepairJob, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
     """What is to be repaired, before anything is known of it."""
+    rule, layers = repair_job.rule, blocks_of(ends.checkpoints[0], repair_job.blocks).named()
     return Repair(
         candidate=ends.checkpoints[0].name,
         candidate_fingerprint=ends.checkpoints[0].fingerprint,
@@ -130,15 +134,11 @@ def _described(rule: RepairRule, job: Job, run_plan: RunPlan, ends: Parents) -> 
         rule_words=WORDS[rule],
         rows_a=0,
         rows_b=0,
-        setting=_setting(job, run_plan),
+        setting=setting_of(job, run_plan),
+        rows=rows_digest(run_plan),
+        block_count=len(layers),
+        block_layers=layers if len(layers) > 1 else (),
     )
-
-
-def _setting(job: Job, run_plan: RunPlan) -> str:
-    """The digest of what else decides: tasks, shots, split, prompts, margins and error rate."""
-    tasks = {task.name: [task.digest, run_plan.shots_of(task), run_plan.limit_of(task)] for task in run_plan.tasks}
-    judged = {"alpha": job.statistics.alpha, "margin": job.statistics.margin, "margins": dict(job.statistics.margins)}
-    return fingerprint.of_value({"tasks": tasks, "split": run_plan.split, **judged, **asdict(job.prompts)})
 
 
 def _check_options(job: Job) -> None:
@@ -163,7 +163,8 @@ def _not_another(out: Path, repair: Repair) -> None:
     before = read_repair(out)
     other = [key for key in SAME_JOB if before is not None and getattr(before, key) != getattr(repair, key)]
     if other:
-        what = f"{out} holds a repair with another {other[0].replace('_', ' ')}"
+        of = "over other rows" if other[0] == "rows" else f"with another {other[0].replace('_', ' ')}"
+        what = f"{out} holds a repair {of}"
         raise UsageError("--out", what, "name another folder")
     if before is None and ((out / results.RESULTS).exists() or (out / CANDIDATE).exists()):
         raise UsageError("--out", f"{out} holds something else than a repair", "name another folder")
@@ -179,40 +180,54 @@ def _searched(plan: _Plan, repair_job: RepairJob) -> Repair:
     rule, repair = repair_job.rule, plan.repair
     _write(plan.out, repair)
     base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
-    whole = _measured(plan, plan.job, repair.candidate, 1.0)
+    whole = _measured(plan, plan.job, repair.candidate, (1.0,))
     points: tuple[PathPoint, ...] = (base, whole)
     if reason := needless(rule, whole):
         return replace(repair, points=points, reason=reason)
     while (scale := next_scale(rule, points)) is not None:
-        path = _made(plan, scale, plan.out / PATH / f"lambda-{scale:g}", {"lambda": scale, "rule": rule})
-        job = changed(plan.job, models=(f"{path.name}={path}",), allow_noop=True)
-        points = tuple(sorted((*points, _measured(plan, job, path.name, scale)), key=lambda point: point.scale))
-        shutil.rmtree(path)
+        point = _part_measured(plan, f"lambda-{scale:g}", (scale,))
+        points = tuple(sorted((*points, point), key=lambda point: point.scale))
         _write(plan.out, replace(repair, points=points))
     chosen = choose(rule, points)
     if chosen is None:
         scales = ", ".join(f"{point.scale:g}" for point in points if 0 < point.scale < 1)
         return replace(repair, points=points, reason=NONE_HELPS.format(scales=scales))
-    return replace(repair, points=points, chosen=chosen.scale)
+    repair = replace(repair, points=points, chosen=chosen.scale)
+    return with_blocks(repair, lambda number, scales: _part_measured(plan, f"blocks-{number}", scales))
 
 
-def _measured(plan: _Plan, job: Job, name: str, scale: float) -> PathPoint:
+def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint:
+    """Write and measure the model at one λ, or at one λ for each block, and remove it."""
+    record = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
+    path = _made(plan, scales, plan.out / PATH / name, record)
+    job = changed(plan.job, models=(f"{path.name}={path}",), allow_noop=True)
+    point = _measured(plan, job, path.name, scales)
+    shutil.rmtree(path)
+    return point
+
+
+def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> PathPoint:
     """Measure one model on half A. Raises NotComparableError where it did not answer everything."""
-    plan.listener.phase(f"λ = {scale:g} on half A")
-    quiet = changed(job, out=plan.out / HALF / f"lambda-{scale:g}", describe=(), explain=False, drift=False)
+    plan.listener.phase(f"λ = {_words(scales)} on half A")
+    folder = "lambda-1" if name == plan.repair.candidate else name
+    quiet = changed(job, out=plan.out / HALF / folder, describe=(), explain=False, drift=False)
     measured = evaluate_whole(plan.halves.job(quiet, HALF_A), name, plan.listener, plan.factory)
     outcome = outcome_of(measured, name, plan.repair.target)
     model = next(model for model in measured.models if model.name == name)
-    return PathPoint(scale=scale, gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)
+    return PathPoint(scale=scales[0], gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)
 
 
-def _made(plan: _Plan, scale: float, path: Path, record: dict[str, object]) -> Path:
-    """Write the model at λ = `scale`, in place of what an earlier call left there."""
+def _made(plan: _Plan, scales: Sequence[float], path: Path, record: dict[str, object]) -> Path:
+    """Write the model at λ = `scales`, in place of what an earlier call left there."""
     if path.exists():
         shutil.rmtree(path)
-    plan.listener.phase(f"writing the model at λ = {scale:g}")
+    plan.listener.phase(f"writing the model at λ = {_words(scales)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return part_way(plan.ends, [scale], path.resolve(), {"target_task": plan.repair.target, "repair": record})
+    return part_way(plan.ends, scales, path.resolve(), {"target_task": plan.repair.target, "repair": record})
+
+
+def _words(scales: Sequence[float]) -> str:
+    return ", ".join(f"{scale:g}" for scale in scales)
 
 
 def _write(out: Path, repair: Repair) -> None:

@@ -46,7 +46,7 @@ def needless(rule: RepairRule, candidate: PathPoint) -> str:
 
 def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
     """The point that the rule chooses of those between base and candidate; None where none qualifies."""
-    score = _score(rule, points)
+    score = score_of(rule, points)
     scored = [(value, point) for point in points if 0 < point.scale < 1 and (value := score(point)) is not None]
     return max(scored, key=lambda each: (each[0], -each[1].scale))[1] if scored else None
 
@@ -66,7 +66,7 @@ def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
     below, above = next((a, c) for (a, b), (_, c) in pairwise(pairwise(scales)) if b == best.scale)
     if rule == RepairRule.WITHIN_MARGIN:  # beyond it the suite is not within its margin, or nothing more was gained
         return (best.scale + above) / 2
-    score, at = _score(rule, points), {point.scale: point for point in points}
+    score, at = score_of(rule, points), {point.scale: point for point in points}
     worth = {scale: score(at[scale]) or 0.0 for scale in (below, above)}
     side = above if worth[above] >= worth[below] else below
     return (best.scale + side) / 2
@@ -76,7 +76,7 @@ def _within(point: PathPoint) -> bool:
     return point.suite is not None and point.suite.low is not None and point.suite.low >= KEPT
 
 
-def _score(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
+def score_of(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
     """What the rule maximises; None of a point that does not qualify."""
     whole = next(point for point in points if point.scale == 1)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalharness.records import LATER
 from evalharness.records.comparison import Estimate
 from evalharness.report import documents
 
@@ -14,13 +15,15 @@ REPAIR, SCHEMA_VERSION = "repair.json", 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPoint:
     """One model on the path. `scale`: λ, 0 the base, 1 the candidate; `gain`: on the target, in its metric's unit;
-    `suite`: the mean change over the gate units, in margins; both on half A.
+    `suite`: the mean change over the gate units, in margins; both on half A. `blocks`: λ of each block of layers, where
+    each has its own; `scale` is then the λ of all that these were found from.
     """
 
     scale: float
     gain: Estimate | None
     suite: Estimate | None
     fingerprint: str
+    blocks: tuple[float, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +31,10 @@ class Repair:
     """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of both halves of all tasks;
     `points`: in the order of λ; `chosen`: λ, None where no part of the way helps, for `reason`.
 
-    `setting`: a digest of the other options that decide; `repaired`: the fingerprint of what was written. `chosen` and
-    `reason` are empty while it is not finished.
+    `setting`, `rows`: digests of the other options that decide, and of the rows; `repaired`: the fingerprint of what
+    was written. `chosen` and `reason` are empty while it is not finished. `block_count`: blocks of layers with a λ of
+    their own, `block_layers` in words; `block_points`: what was measured of them, in the order of the looks;
+    `chosen_blocks`: λ of each.
     """
 
     candidate: str
@@ -49,6 +54,20 @@ class Repair:
     chosen: float | None = None
     reason: str = ""
     repaired: str = ""
+    rows: str = field(default="", metadata=LATER)
+    block_count: int = field(default=1, metadata=LATER)
+    block_layers: tuple[str, ...] = field(default=(), metadata=LATER)
+    block_points: tuple[PathPoint, ...] = field(default=(), metadata=LATER)
+    chosen_blocks: tuple[float, ...] = field(default=(), metadata=LATER)
+
+    def is_chosen(self, point: PathPoint) -> bool:
+        """Whether the point is the model that was chosen in the end."""
+        return self.chosen is not None and (point.scale, point.blocks) == (self.chosen, self._blocks_of_chosen)
+
+    @property
+    def _blocks_of_chosen(self) -> tuple[float, ...]:
+        """() where the single λ stayed the best."""
+        return () if set(self.chosen_blocks) <= {self.chosen} else self.chosen_blocks
 
 
 def to_json(repair: Repair) -> str:

@@ -19,21 +19,23 @@ TITLE = "Target gain against forgetting on the way from base to candidate"
 
 def repair_curve(repair: Repair) -> str:
     """The SVG element; empty where fewer than two points have both a gain and a suite."""
-    spots = [(point, point.suite, point.gain) for point in repair.points if point.suite and point.gain]
+    points = (*repair.points, *repair.block_points)
+    spots = [(point, point.suite, point.gain) for point in points if point.suite and point.gain]
     if len(spots) < 2:
         return ""
     tips: dict[str, str] = {}
     with style():
         figure, axes = frame((8.6, 4.4), (0.095, 0.125, 0.87, 0.83))
-        x, y = [suite.value for _, suite, _ in spots], [gain.value for _, _, gain in spots]
+        path = [spot for spot in spots if not spot[0].blocks]
+        x, y = [suite.value for _, suite, _ in path], [gain.value for _, _, gain in path]
         axes.plot(x, y, color=colour_of(0), linewidth=1.2, alpha=0.75, zorder=2)
         for number, (point, suite, gain) in enumerate(spots):
             gid = f"path-{number}"
-            _draw(axes, suite, gain, gid, chosen=point.scale == repair.chosen)
+            _draw(axes, suite, gain, gid, chosen=repair.is_chosen(point))
             change = wording.signed(suite.value, wording.IN_MARGINS)
-            chosen = ", chosen" if point.scale == repair.chosen else ""
-            tips[gid] = f"λ = {point.scale:g}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
-        for point, suite, gain in _told_apart(spots, repair.chosen):
+            chosen = ", chosen" if repair.is_chosen(point) else ""
+            tips[gid] = f"λ = {_scales(point)}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
+        for point, suite, gain in _told_apart(spots, repair):
             note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
             note.set(color=NAMES["muted"], fontsize=7, zorder=5)
         _finish(axes, repair, [each for _, suite, _ in spots for each in _ends(suite)],
@@ -41,13 +43,13 @@ def repair_curve(repair: Repair) -> str:
     return inline(Drawing(figure, "path", TITLE, "; ".join(tips.values()), tips))
 
 
-def _told_apart(spots: Sequence[Spot], chosen: float | None) -> list[Spot]:
+def _told_apart(spots: Sequence[Spot], repair: Repair) -> list[Spot]:
     """Those that are named: the chosen one and the ends, and others as far as their names do not cover each other."""
     spans = [
         max(values) - min(values) or 1.0 for values in zip(*((s.value, g.value) for _, s, g in spots), strict=True)
     ]
     named: list[Spot] = []
-    for spot in sorted(spots, key=lambda spot: (spot[0].scale != chosen, 0 < spot[0].scale < 1, spot[0].scale)):
+    for spot in sorted(spots, key=lambda spot: _order(repair, spot[0])):
         _, suite, gain = spot
         if not any(
             abs(suite.value - other.value) < NEAR[0] * spans[0] and abs(gain.value - above.value) < NEAR[1] * spans[1]
@@ -57,8 +59,16 @@ def _told_apart(spots: Sequence[Spot], chosen: float | None) -> list[Spot]:
     return named
 
 
+def _order(repair: Repair, point: PathPoint) -> tuple[bool, bool, bool, float]:
+    return (not repair.is_chosen(point), 0 < point.scale < 1, bool(point.blocks), point.scale)
+
+
 def _name(point: PathPoint) -> str:
-    return {0.0: "base", 1.0: "candidate"}.get(point.scale, f"{point.scale:g}")
+    return {0.0: "base", 1.0: "candidate"}.get(point.scale, _scales(point))
+
+
+def _scales(point: PathPoint) -> str:
+    return " · ".join(f"{scale:g}" for scale in point.blocks or (point.scale,))
 
 
 def _ends(estimate: Estimate) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evalharness.report import wording
-from evalharness.report.repair import Repair
+from evalharness.report.repair import PathPoint, Repair
 from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
@@ -25,8 +25,9 @@ def _sentences(repair: Repair) -> Iterator[str]:
         yield f"{name} was not repaired: {repair.reason}."
         yield f"That is what half A says ({on_a}), and no verdict; half B was not asked."
     else:
-        yield f"{name} was taken back to {base} + {repair.chosen:g} × what its training added."
+        yield f"{name} was taken back to {base} + {_scales(repair)} × what its training added."
         yield repair.rule_words
+        yield from _blocks(repair)
     looks = sum(0 < point.scale < 1 for point in repair.points)
     if repair.chosen is not None:
         yield (
@@ -35,21 +36,39 @@ def _sentences(repair: Repair) -> Iterator[str]:
         )
 
 
+def _scales(repair: Repair) -> str:
+    if len(set(repair.chosen_blocks)) < 2:
+        return f"{repair.chosen:g}"
+    named = zip(repair.block_layers, repair.chosen_blocks, strict=True)
+    return f"({', '.join(f'{wording.one_line(layers, 60)}: {scale:g}' for layers, scale in named)})"
+
+
+def _blocks(repair: Repair) -> Iterator[str]:
+    """What was looked at beyond the single λ."""
+    if repair.block_points:
+        looks = f"{wording.counted(len(repair.block_points), 'more look')} on the same rows"
+        gave = "and none was better" if len(set(repair.chosen_blocks)) < 2 else "which the rule prefers"
+        yield f"Each of {repair.block_count} blocks of layers was then given a λ of its own, by {looks}, {gave}."
+
+
 def path_table(repair: Repair) -> TextTable:
     """A row for each model that was measured on the way."""
     gains = wording.places_for([point.gain.value for point in repair.points if point.gain is not None])
     rows = [
         {
-            "λ": f"{point.scale:g}",
+            "λ": " · ".join(f"{scale:g}" for scale in point.blocks or (point.scale,)),
             "gain on the target": wording.with_interval(point.gain, gains),
             "suite, in margins": wording.with_interval(point.suite, wording.IN_MARGINS),
-            REMARKS: _remark(repair, point.scale),
+            REMARKS: _remark(repair, point),
         }
-        for point in repair.points
+        for point in (*repair.points, *repair.block_points)
     ]
     return from_rows("The path, on half A", f"gain on {wording.one_line(repair.target, 40)}; rule {repair.rule}", rows)
 
 
-def _remark(repair: Repair, scale: float) -> str:
-    ends = {0.0: "the base", 1.0: "the candidate"}
-    return "● chosen" if scale == repair.chosen else ends.get(scale, "")
+def _remark(repair: Repair, point: PathPoint) -> str:
+    if repair.is_chosen(point):
+        return "● chosen"
+    if point.scale == repair.chosen and not point.blocks:
+        return "the one for all blocks"
+    return {0.0: "the base", 1.0: "the candidate"}.get(point.scale, "")

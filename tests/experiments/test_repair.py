@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from evalharness import results
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, UsageError
-from evalharness.experiments.halves import HALF_A, HALF_B, halves_of, units_of
+from evalharness.experiments.halves import HALF_A, HALF_B, drawn, halves_of, links_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair import run_repair
-from evalharness.experiments.repair_rules import RepairRule
+from evalharness.experiments.repair_rules import RepairRule, score_of
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.report.repair import read_repair
@@ -138,7 +139,7 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
         run_repair(RepairJob(job, RepairRule.WITHIN_MARGIN))
 
 
-def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, tmp_path: Path) -> None:
+def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, opposed: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "a", "completion": "b"}\n')
     narrow = changed(job, margins={"known": 0.01}, train_data={recognise(job.models.candidates[0]).name: rows})
@@ -149,6 +150,33 @@ def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, tmp_path: P
     assert read_repair(out) == repair
     with pytest.raises(UsageError, match="another setting"):  # by other margins another λ, of the same rows
         run_repair(RepairJob(changed(job, margins={"known": 0.02})))
+    shutil.copytree(opposed / "data", tmp_path / "data")
+    (path := tmp_path / "data" / "local" / "known" / "default" / "test.jsonl").write_text(
+        path.read_text().partition("\n")[2]
+    )
+    with pytest.raises(UsageError, match="over other rows"):
+        run_repair(RepairJob(changed(narrow, data_dir=tmp_path / "data")))
+    with pytest.raises(UsageError, match="another block count"):
+        run_repair(RepairJob(narrow, blocks=2))
+
+
+@pytest.mark.slow
+def test_blocks_of_layers_get_their_own_part_of_the_way(job: Job, zoo: dict[str, Path]) -> None:
+    repair, compared = run_repair(RepairJob(job, RepairRule.KNEE, blocks=2))
+    assert compared is not None and repair.chosen is not None and len(repair.chosen_blocks) == 2
+    assert 2 <= len(repair.block_points) <= 4 and repair.block_layers == ("model.layers.0", "model.layers.1")
+    score, at = score_of(RepairRule.KNEE, repair.points), {point.blocks: point for point in repair.block_points}
+    single = next(point for point in repair.points if point.scale == repair.chosen)
+    own, before = score(at.get(repair.chosen_blocks, single)), score(single)
+    assert own is not None and before is not None and own >= before
+    candidate = job.output.folder / "candidate"
+    facts = json.loads((candidate / "merge.json").read_text())
+    assert [each["weight"] for each in facts["blocks"]] == list(repair.chosen_blocks)
+    b, whole = (load_file(path / "adapter_model.safetensors") for path in (candidate, zoo["llama-lora"]))
+    for layer, scale in enumerate(repair.chosen_blocks):
+        name = next(name for name in whole if f"layers.{layer}." in name and ".lora_B." in name)
+        assert (b[name] == whole[name] * scale).all()
+    assert repair == read_repair(job.output.folder) and not any((job.output.folder / "path").iterdir())
 
 
 def test_half_b_is_no_shot_and_rows_in_files_of_their_own_have_the_columns_of_the_task(
@@ -181,7 +209,9 @@ def refused(job: Job) -> Callable[..., str]:
     return run
 
 
-def test_what_cannot_be_repaired_is_refused(refused: Callable[..., str], zoo: dict[str, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_repaired_is_refused(
+    refused: Callable[..., str], job: Job, zoo: dict[str, Path], tmp_path: Path
+) -> None:
     assert "--target TASK" in refused(target=None)
     assert "no target" in refused(target="none")
     assert "one candidate" in refused(models=[str(zoo["llama-lora"]), str(zoo["llama"])])
@@ -191,6 +221,8 @@ def test_what_cannot_be_repaired_is_refused(refused: Callable[..., str], zoo: di
     ia3 = make_adapter(zoo["llama"], tmp_path / "ia3", adapter_config("IA3", "llama"))
     assert "checkpoint merge" in refused(models=str(ia3))
     assert "--until-decided" in refused(until_decided=True)
+    with pytest.raises(EvalHarnessError, match="3 blocks of 2 layers"):
+        run_repair(RepairJob(job, blocks=3))
 
 
 def test_a_folder_of_something_else_is_refused(refused: Callable[..., str], job: Job) -> None:
@@ -210,5 +242,35 @@ def test_rows_that_ask_the_same_are_one_unit(tmp_path: Path) -> None:
     rows = [{"text": text, "label": 1, "idx": i} for i, text in enumerate(("a", "b", "a", "c"))]
     write_task(tmp_path, "known", rows)
     task = Library((tmp_path / "tasks",)).task("known")
-    units = units_of(task, "test", DataSource(tmp_path / "data"), rows)
+    units = [of_row[0] for of_row in links_of(task, "test", DataSource(tmp_path / "data"), rows)]
     assert units[0] == units[2] and len(set(units)) == 3
+
+
+def test_equal_questions_of_two_tasks_are_in_one_half_whatever_their_columns_are_called(
+    job: Job, tmp_path: Path
+) -> None:
+    """As RTE of GLUE and of SuperGLUE have them; an instruction that all rows have ties nothing."""
+    texts = [f"the question of number {i} is this" for i in range(40)]
+    write_task(tmp_path, "one", [{"text": text, "idx": i, "label": 1} for i, text in enumerate(texts)])
+    write_task(tmp_path, "other", [{"text": text.title() + ".", "label": 0} for text in reversed(texts)])
+    write_task(tmp_path, "told", [{"text": str(i), "say": "give the number back", "label": 0} for i in range(40)])
+    names, where = ("one", "other", "told"), {"include": tmp_path / "tasks", "data_dir": tmp_path / "data"}
+    run_plan = make_run_plan(changed(job, tasks=names, target="none", **where))
+    for seed in range(5):
+        folder = tmp_path / f"rows-{seed}"
+        halves_of(run_plan, (), folder, seed)
+        rows = {name: (folder / name / f"{HALF_B}.jsonl").read_text().splitlines() for name in names}
+        in_b = {name: {json.loads(row)["text"] for row in of_task} for name, of_task in rows.items()}
+        assert in_b["one"] == {text.rstrip(".").lower() for text in in_b["other"]} and len(in_b["one"]) == 20
+        assert len(in_b["told"]) == 20
+
+
+def test_what_no_other_task_has_is_drawn_as_if_it_were_alone() -> None:
+    contents = [[f"{name}{i}" for i in range(9)] for name in "ab"]
+    links = [[[(name, i)] for i in range(9)] for name in "ab"]
+    together = drawn(links, contents, 3)
+    assert together == [drawn(links[:1], contents[:1], 3)[0], drawn(links[1:], contents[1:], 3)[0]]
+    assert [sum(of_task) for of_task in together] == [4, 4]
+    tied = [[[*of_row, i % 9] for i, of_row in enumerate(of_task)] for of_task in links]
+    first, second = drawn(tied, contents, 3)
+    assert first == second and sum(first) in (4, 5)

@@ -66,3 +66,19 @@ def test_the_table_has_a_row_for_each_point() -> None:
     assert "half A says (30 rows of all tasks), and no verdict" in " ".join(sentences(none))
     assert "not finished" in " ".join(sentences(replace(none, reason="")))
     assert "of which at most 9 a task" in " ".join(sentences(replace(REPAIRED, limit=9)))
+
+
+def test_blocks_have_rows_and_marks_of_their_own_and_the_chosen_one_is_said() -> None:
+    own = (replace(point(0.5, 0.45, -0.3), blocks=(0.75, 0.5)), replace(point(0.5, 0.2, -0.1), blocks=(0.75, 0.25)))
+    layers = ("model.layers.0–1", "model.layers.2–3")
+    blocks = replace(REPAIRED, block_count=2, block_layers=layers, block_points=own, chosen_blocks=(0.75, 0.5))
+    table = path_table(blocks)
+    assert [row[0] for row in table.rows] == ["0", "0.5", "1", "0.75 · 0.5", "0.75 · 0.25"]
+    assert [row[-1] for row in table.rows] == ["the base", "the one for all blocks", "the candidate", "● chosen", ""]
+    said = " ".join(sentences(blocks))
+    assert "tiny + (model.layers.0–1: 0.75, model.layers.2–3: 0.5) × what" in said and "by 2 more looks" in said
+    ids = {str(each.get("id")) for each in ElementTree.fromstring(repair_curve(blocks)).iter()}
+    assert any(each.endswith("-4") for each in ids)
+    same = replace(blocks, chosen_blocks=(0.5, 0.5))
+    assert "tiny + 0.5 ×" in " ".join(sentences(same)) and "and none was better" in " ".join(sentences(same))
+    assert path_table(same).rows[1][-1] == "● chosen"

@@ -1,0 +1,113 @@
+"""Does `evalharness bisect` name the checkpoint that looking at all of them names? For 20 draws of the rows, of one
+training of the tiny base that keeps 16 checkpoints.
+
+    python benchmarks/bisect_seeds.py [--folder DIR] [--check | --write]
+
+The tiny base learns `topics` by full weights. For each seed the same rows of four tasks are asked of all
+checkpoints (the scan) and by `bisect`, both at α / 6: the first checkpoint of the scan that forgot a gate unit at that
+level is what the search stands in for. Beside it stands the first that `trace` would name on these rows: at α, with
+Holm's correction over tasks × checkpoints, another question. One store holds the answers, so that each is asked once.
+--write puts the rows into benchmarks/bisect_seeds.json; --check ends with 1 where they are others, or where bisect
+misses the aim: equal in 19 of 20, in at most 6 evaluations each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints.discover import steps_of
+from evalharness.experiments.bisect import run_bisect
+from evalharness.experiments.bisect_search import most_looks
+from evalharness.experiments.candidates import make_candidate
+from evalharness.experiments.demo import base, world
+from evalharness.experiments.jobs import BisectJob
+from evalharness.paths import shipped
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
+from evalharness.records.results import Results
+from evalharness.run.evaluation import evaluate
+from evalharness.run.progress import SilentListener
+from evalharness.stats.enums import Verdict
+from evalharness.stats.multiplicity import holm
+from evalharness.training.recipe import Recipe
+
+GOLDEN = Path(__file__).with_suffix(".json")
+SEEDS, CHECKPOINTS, ALPHA = range(20), 16, 0.05
+EQUAL, LOOKS = 19, 6  # what is aimed at
+TASKS, ROWS = ("sst2", "rte", "boolq", "copa"), 200  # of 500 rows each
+RECIPE = {"method": "full", "learning_rate": 4e-4, "batch_size": 16, "steps": 160, "keep_checkpoints": 10}
+LETTERS = {Verdict.FORGOTTEN: "F", Verdict.RETAINED: "r"}
+
+
+def job_of(folder: Path, seed: int, alpha: float) -> Job:
+    """Every checkpoint of the training in order, on the rows of a seed."""
+    training = folder / "training"
+    if not training.exists():
+        recipe = Recipe(**{**RECIPE, "base": str(base()), "out": str(training), "target": "topics", "seed": 1})
+        make_candidate(recipe, world(), SilentListener())
+    models = tuple(map(str, steps_of(training)))
+    assert len(models) == CHECKPOINTS and most_looks(CHECKPOINTS) == LOOKS
+    return make_job(
+        models, base=str(base()), tasks=TASKS, data_dir=shipped("fixtures/world/rows"), split="test", limit=ROWS,
+        seed=seed, alpha=alpha, store=folder / "store.sqlite", out=folder / f"scan-{seed}",
+    )  # fmt: skip
+
+
+def course_of(scan: Results) -> Iterator[str]:
+    """A letter for each checkpoint: F where a gate unit is forgotten, r where all are retained, else a point."""
+    for name in scan.candidates:
+        verdicts = {c.verdict for c in scan.comparisons if c.candidate == name and c.is_gate_unit}
+        together = Verdict.FORGOTTEN if Verdict.FORGOTTEN in verdicts else verdicts.pop() if len(verdicts) == 1 else None
+        yield LETTERS.get(together, ".")
+
+
+def by_trace(scan: Results) -> str | None:
+    """The first checkpoint at which a unit is forgotten at α by Holm's correction over all tests together."""
+    tests = [c for c in scan.comparisons if c.is_gate_unit]
+    adjusted = holm([1.0 if c.p_forgotten is None else c.p_forgotten for c in tests])
+    shown = {c.candidate for c, p in zip(tests, adjusted, strict=True) if p <= ALPHA}
+    return next((name for name in scan.candidates if name in shown), None)
+
+
+def row_of(folder: Path, seed: int) -> dict[str, Any]:
+    """What the scan and the search say on the rows of one seed."""
+    scan = evaluate(job_of(folder, seed, ALPHA / LOOKS))
+    course = "".join(course_of(scan))
+    search = changed(job_of(folder, seed, ALPHA), out=folder / f"bisect-{seed}")
+    found = run_bisect(BisectJob(search))
+    return {
+        "seed": seed,
+        "course": course,
+        "scan": scan.candidates[course.index("F")] if "F" in course else None,
+        "bisect": found.first,
+        "outcome": found.outcome,
+        "evaluations": len(found.looks),
+        "trace": by_trace(scan),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/bisect-seeds"))
+    parser.add_argument("--check", action="store_true", help="end with 1 where the rows are others, or miss the aim")
+    parser.add_argument("--write", action="store_true", help=f"write {GOLDEN.name}")
+    given = parser.parse_args()
+    rows = []
+    for seed in SEEDS:
+        rows.append(row_of(given.folder, seed))
+        print(json.dumps(rows[-1]), flush=True)
+    equal = sum(row["scan"] == row["bisect"] and row["outcome"] in ("found", "nothing_forgotten") for row in rows)
+    most = max(row["evaluations"] for row in rows)
+    print(f"equal in {equal} of {len(rows)}, in at most {most} evaluations of {CHECKPOINTS}")
+    if given.write:
+        GOLDEN.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    return int(given.check and (equal < EQUAL or most > LOOKS or rows != json.loads(GOLDEN.read_text("utf-8"))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

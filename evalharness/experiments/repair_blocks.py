@@ -1,0 +1,45 @@
+"""Give each block of layers a λ of its own, from the one λ that was chosen for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from evalharness.experiments.repair_rules import RepairRule, score_of
+from evalharness.report.repair import PathPoint, Repair
+
+Measure = Callable[[int, tuple[float, ...]], PathPoint]
+
+
+def with_blocks(repair: Repair, measure: Measure) -> Repair:
+    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, where the rule finds
+    that better: at most two looks a block. Nothing is worse by the rule, on the rows that choose, than the single λ.
+
+    `measure` gives the point of a look, by its number from 1 and the λ of each block.
+    """
+    if repair.chosen is None or repair.block_count == 1:
+        return repair
+    start = next(point for point in repair.points if point.scale == repair.chosen)
+    best, tried = replace(start, blocks=(repair.chosen,) * repair.block_count), list[PathPoint]()
+    for block in range(repair.block_count):
+        for blocks in _moves(best.blocks, block):
+            point = replace(measure(len(tried) + 1, blocks), scale=repair.chosen, blocks=blocks)
+            tried.append(point)
+            if _better(RepairRule(repair.rule), repair.points, point, best):
+                best = point
+                break
+    return replace(repair, block_points=tuple(tried), chosen_blocks=best.blocks)
+
+
+def _moves(blocks: Sequence[float], block: int) -> Iterator[tuple[float, ...]]:
+    for scale in ((blocks[block] + 1) / 2, blocks[block] / 2):
+        yield (*blocks[:block], scale, *blocks[block + 1 :])
+
+
+def _better(rule: RepairRule, points: Sequence[PathPoint], point: PathPoint, best: PathPoint) -> bool:
+    """Whether the rule prefers the point; of equals the one that lost less over the suite."""
+    score = score_of(rule, points)
+    own, other = score(point), score(best)
+    if own is None or other is None or point.suite is None or best.suite is None:
+        return False
+    return (own, point.suite.value) > (other, best.suite.value)

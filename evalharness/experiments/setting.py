@@ -1,0 +1,31 @@
+"""Digest what decides over an experiment beside its models, so that a folder takes up no other experiment."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from evalharness import fingerprint
+from evalharness.data.sources import missing, read_rows
+from evalharness.records.job import Job
+from evalharness.records.tasks import Task
+from evalharness.run.plan import RunPlan
+
+
+def setting_of(job: Job, run_plan: RunPlan) -> str:
+    """The digest of tasks, shots, limits, split, prompts, margins and error rate."""
+    tasks = {task.name: [task.digest, run_plan.shots_of(task), run_plan.limit_of(task)] for task in run_plan.tasks}
+    judged = {"alpha": job.statistics.alpha, "margin": job.statistics.margin, "margins": dict(job.statistics.margins)}
+    return fingerprint.of_value({"tasks": tasks, "split": run_plan.split, **judged, **asdict(job.prompts)})
+
+
+def rows_digest(run_plan: RunPlan) -> str:
+    """The digest of the rows of all tasks, those that shots are drawn from with them. Raises DataError."""
+    return fingerprint.of_value({task.name: _digests(task, run_plan) for task in run_plan.judged_tasks})
+
+
+def _digests(task: Task, run_plan: RunPlan) -> dict[str, str]:
+    asked = run_plan.split or task.evaluation_split
+    number = run_plan.shots_of(task)
+    shots = task.fewshot_split if (task.num_fewshot if number is None else number) else None
+    there = {asked} | ({shots} if shots and missing([task], run_plan.source, shots) is None else set())
+    return {split: read_rows(task, split, run_plan.source).digest for split in sorted(there)}
