@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import compare, evaluate, gate, load, merge, plan, repair
+    from evalharness.api import compare, evaluate, gate, load, merge, plan
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.notebook import RunResults as Results
     from evalharness.records.comparison import Comparison
+    from evalharness.searches import bisect, repair
 
 __version__ = "0.1.0"
 
@@ -27,13 +28,14 @@ __version__ = "0.1.0"
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 PUBLIC = {
+    "bisect": "evalharness.searches:bisect",
     "compare": "evalharness.api:compare",
     "evaluate": "evalharness.api:evaluate",
     "gate": "evalharness.api:gate",
     "load": "evalharness.api:load",
     "merge": "evalharness.api:merge",
     "plan": "evalharness.api:plan",
-    "repair": "evalharness.api:repair",
+    "repair": "evalharness.searches:repair",
     "Results": "evalharness.notebook:RunResults",
     "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
@@ -45,6 +47,7 @@ __all__ = [
     "ForgettingCallback",
     "Results",
     "__version__",
+    "bisect",
     "compare",
     "evaluate",
     "gate",

@@ -1,4 +1,6 @@
-"""The public functions, which the command line calls, too. What is heavy is imported when it is called."""
+"""The public functions, which the command line calls, too; `searches` has those that evaluate several times. What is
+heavy is imported when it is called.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,7 @@ from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.experiments.by_size import by_size
-from evalharness.experiments.jobs import ForecastJob, RepairJob
-from evalharness.experiments.repair_rules import RepairRule
+from evalharness.experiments.jobs import ForecastJob
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
@@ -29,7 +30,6 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.report.repair import Repair
 from evalharness.report.sizes import PAGE, SIZES, Sizes, to_json
 from evalharness.results import run_and_model, save, write_text
 from evalharness.run.checks import check_job, check_output
@@ -265,27 +265,6 @@ def merge(
     texts = tuple(map(str, several(models)))
     job = MergeJob(**{**given, "models": texts, "out": Path(out), "weights": weights or {}})  # type: ignore[arg-type]
     return cast(dict[str, Any], registry.find(merging.REGISTRY, "merge", "stage")(job, notify))
-
-
-@spelled_out
-def repair(
-    candidate: str | Path,
-    suite: str | None = None,
-    *,
-    rule: Literal["within-margin", "knee"] = "within-margin",
-    policy: str | Path | Policy | None = None,
-    listener: ProgressListener | None = None,
-    **options: Unpack[JobOptions],
-) -> Repair:
-    """Go part of the way from a candidate back to its base, as `evalharness repair` does, with the options of
-    `evaluate`; what repair.json says. Where `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
-    """
-    check_options({"candidate": candidate, "suite": suite, "rule": rule}, get_type_hints(repair))
-    job = make_job(candidate, suite, as_policy(policy), **options)
-    check_job(job)
-    with held_output(job) as job:
-        run_repair = registry.find(experiments.REGISTRY, "repair", "stage")
-        return cast(Repair, run_repair(RepairJob(job, RepairRule(rule)), listener)[0])
 
 
 def _read(

@@ -14,6 +14,7 @@ from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.experiments.bisect_search import BASE, conclude, most_looks, next_look
 from evalharness.experiments.jobs import BisectJob
+from evalharness.experiments.setting import rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -26,7 +27,7 @@ from evalharness.stats.enums import Verdict
 
 LOOKS = "looks"  # the folder of their runs
 UNFIT = re.compile(r"[^\w.-]")  # for the name of a folder
-SAME_SEARCH = ("base", "checkpoints", "suite", "unit")
+SAME_SEARCH = ("base", "base_fingerprint", "checkpoints", "suite", "unit", "setting", "rows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,9 @@ def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: Engine
         alpha=alpha,
         alpha_of_look=alpha / looks,
         most_looks=looks,
+        base_fingerprint=run_plan.base.fingerprint,
+        setting=setting_of(job, run_plan),
+        rows=rows_digest(run_plan),
     )
     _check_folder(job.output.folder, bisection)
     return _Search(job=job, texts=texts, listener=listener, factory=factory), bisection
@@ -123,7 +127,8 @@ def _check_folder(out: Path, bisection: Bisection) -> None:
     before = read_bisection(out)
     other = [key for key in SAME_SEARCH if before is not None and getattr(before, key) != getattr(bisection, key)]
     if other:
-        raise UsageError("--out", f"{out} holds a search with another {other[0]}", "name another folder")
+        of = "over other rows" if other[0] == "rows" else f"with another {other[0].replace('_', ' ')}"
+        raise UsageError("--out", f"{out} holds a search {of}", "name another folder")
     if (out / results.RESULTS).exists():
         raise UsageError("--out", f"{out} holds a run", "name another folder")
 

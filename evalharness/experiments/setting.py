@@ -12,10 +12,12 @@ from evalharness.run.plan import RunPlan
 
 
 def setting_of(job: Job, run_plan: RunPlan) -> str:
-    """The digest of tasks, shots, limits, split, prompts, margins and error rate."""
+    """The digest of tasks, shots, limits, split, seed, prompts, margins and error rate."""
+    statistics = job.statistics
     tasks = {task.name: [task.digest, run_plan.shots_of(task), run_plan.limit_of(task)] for task in run_plan.tasks}
-    judged = {"alpha": job.statistics.alpha, "margin": job.statistics.margin, "margins": dict(job.statistics.margins)}
-    return fingerprint.of_value({"tasks": tasks, "split": run_plan.split, **judged, **asdict(job.prompts)})
+    judged = {"alpha": statistics.alpha, "margin": statistics.margin, "margins": dict(statistics.margins)}
+    drawn = {"split": run_plan.split, "seed": statistics.seed}
+    return fingerprint.of_value({"tasks": tasks, **drawn, **judged, **asdict(job.prompts)})
 
 
 def rows_digest(run_plan: RunPlan) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalharness.records import LATER
 from evalharness.records.comparison import Estimate
 from evalharness.report import documents
 from evalharness.stats.enums import Verdict
@@ -55,6 +56,8 @@ class Bisection:
     """A whole search. `unit`: the one that was followed, None: any; `alpha_of_look`: alpha / `most_looks`; `looks`: in
     the order in which they were made; `outcome`: "" while it is not finished.
 
+    `setting`, `rows`: digests of the options that decide, and of the rows.
+
     `first`: the first checkpoint that is shown to have forgotten; `before`: the one before it, None: it is the first of
     all; `earlier`: an earlier one that a check showed to have forgotten.
     """
@@ -72,6 +75,9 @@ class Bisection:
     before: str | None = None
     earlier: str | None = None
     returned: tuple[Returned, ...] = ()
+    base_fingerprint: str = field(default="", metadata=LATER)
+    setting: str = field(default="", metadata=LATER)
+    rows: str = field(default="", metadata=LATER)
 
     def look_at(self, checkpoint: str | None) -> CheckpointLook | None:
         """The look at the checkpoint of that name; None where there is none."""

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from stage_answers import knows
 
+import evalharness
 from evalharness import results
 from evalharness.checkpoints.discover import steps_of
 from evalharness.engines.scripted import ScriptedFactory
@@ -133,3 +134,31 @@ def test_a_look_without_some_answers_ends_the_search(job: Job) -> None:
     assert left is not None and (left.outcome, left.looks) == ("", ())
     with pytest.raises(UsageError, match="another unit"):
         run_bisect(BisectJob(job, "echo"), factory=factory)
+    for options in ({"margin": 0.1}, {"limit": 9}, {"seed": 4}):
+        with pytest.raises(UsageError, match="another setting"):
+            run_bisect(BisectJob(changed(job, **options)), factory=factory)  # type: ignore[arg-type]
+
+
+def test_a_folder_takes_no_search_over_other_rows(job: Job, small_world: Path, tmp_path: Path) -> None:
+    searched(job, [KNOWN, LOST])
+    shutil.copytree(small_world / "data", tmp_path / "data")
+    for path in (tmp_path / "data").rglob("*.jsonl"):
+        path.write_text(path.read_text().partition("\n")[2])
+    with pytest.raises(UsageError, match="over other rows"):
+        searched(changed(job, data_dir=tmp_path / "data"), [KNOWN, LOST])
+
+
+def test_from_python(job: Job, training: Path, zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> None:
+    """A folder of checkpoints, or each of them."""
+    options = {"base": str(zoo["llama"]), "include": small_world / "tasks", "data_dir": small_world / "data"}
+    options |= {"tasks": "yes_no", "limit": 9, "store": tmp_path / "store.sqlite", "margin": 0.2}
+    last = [training / "checkpoint-15", training / "checkpoint-16"]
+    found = evalharness.bisect(last, unit="yes_no", out=tmp_path / "two", **options)  # type: ignore[arg-type]
+    assert found == read_bisection(tmp_path / "two") and found.checkpoints == ("checkpoint-15", "checkpoint-16")
+    assert evalharness.load(tmp_path / "two" / found.looks[0].folder).candidates == ("checkpoint-16",)
+    whole = evalharness.bisect(str(training), out=tmp_path / "all", **options)  # type: ignore[arg-type]
+    assert len(whole.checkpoints) == COUNT and whole.looks[0].checkpoint == "checkpoint-16"
+    for wrong in ({"units": "yes_no"}, {"unit": 3}, {"tasks": ()}):
+        with pytest.raises(EvalHarnessError) as error:
+            evalharness.bisect(last, out=tmp_path / "wrong", **{**options, **wrong})  # type: ignore[arg-type]
+        assert error.value.exit_code == 2
