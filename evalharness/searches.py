@@ -62,13 +62,10 @@ def bisect(
     """
     given = {"checkpoints": checkpoints, "suite": suite, "unit": unit}
     check_options(given, get_type_hints(bisect))
-    models = steps_of(Path(checkpoints)) if _is_training(checkpoints) else checkpoints
+    training = Path(checkpoints) if isinstance(checkpoints, (str, Path)) else None
+    models = checkpoints if training is None or not training.is_dir() else steps_of(training)
     job = make_job(models, suite, as_policy(policy), **options)
     check_job(job)
     with held_output(job) as job:
         run_bisect = registry.find(experiments.REGISTRY, "bisect", "stage")
         return cast(Bisection, run_bisect(BisectJob(job, unit), listener))
-
-
-def _is_training(checkpoints: Texts) -> bool:
-    return isinstance(checkpoints, (str, Path)) and Path(checkpoints).is_dir()

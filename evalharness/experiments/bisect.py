@@ -18,6 +18,7 @@ from evalharness.experiments.setting import rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
+from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook, read_bisection, to_json
 from evalharness.report.folder import write
@@ -98,6 +99,7 @@ def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: Engine
     alpha = job.statistics.alpha
     job = changed(job, base=job.models.base or base_of(texts[-1]), alpha=alpha / looks)
     run_plan = make_run_plan(changed(job, models=(texts[-1],)))
+    assert isinstance(run_plan.base, Checkpoint)  # no --baseline
     units = [*(task.name for task in run_plan.tasks), *(group.name for group in run_plan.groups)]
     if bisect_job.unit is not None and bisect_job.unit not in units:
         raise UsageError("--unit", f"{bisect_job.unit!r} is not measured", did_you_mean(bisect_job.unit, units))

@@ -16,7 +16,7 @@ from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_blocks import with_blocks
-from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
+from evalharness.experiments.repair_rules import WORDS, choose, needless, next_scale
 from evalharness.experiments.setting import rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
@@ -39,7 +39,10 @@ CANDIDATE, PATH, ROWS, HALF = "candidate", "path", "rows", "half-a"
 SUFFIX = "-repaired"
 NONE_HELPS = "no part of the way that was looked at ({scales}) qualifies by the rule"
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
-SAME_JOB = ("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit", "rule", "block_count", "setting", "rows")
+SAME_JOB = (
+    *("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit"),
+    *("rule", "block_count", "setting", "rows"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +201,7 @@ def _searched(plan: _Plan, repair_job: RepairJob) -> Repair:
 
 def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint:
     """Write and measure the model at one λ, or at one λ for each block, and remove it."""
-    record = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
+    record: dict[str, object] = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
     path = _made(plan, scales, plan.out / PATH / name, record)
     job = changed(plan.job, models=(f"{path.name}={path}",), allow_noop=True)
     point = _measured(plan, job, path.name, scales)

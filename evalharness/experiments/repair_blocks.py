@@ -12,8 +12,9 @@ Measure = Callable[[int, tuple[float, ...]], PathPoint]
 
 
 def with_blocks(repair: Repair, measure: Measure) -> Repair:
-    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, where the rule finds
-    that better: at most two looks a block. Nothing is worse by the rule, on the rows that choose, than the single λ.
+    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, where the rule
+    finds that better: at most two looks a block. Nothing is worse by the rule, on the rows that choose, than the single
+    λ.
 
     `measure` gives the point of a look, by its number from 1 and the λ of each block.
     """

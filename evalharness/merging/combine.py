@@ -52,8 +52,8 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     save_file(kept, folder / files.ADAPTER, metadata={"format": "pt"})
     config = wrapped.peft_config[MERGED]
     config.inference_mode = True
-    for key, value in parents.base_for_peft().items():
-        setattr(config, key, value)
+    for key, named in parents.base_for_peft().items():
+        setattr(config, key, named)
     config.save_pretrained(str(folder))
     carry_tokenizer(parents.checkpoints, folder)
     return {"dtype": dtype, "rank": getattr(config, "r", None), "apart": apart}

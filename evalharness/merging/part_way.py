@@ -58,9 +58,9 @@ def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[
     of the first to the last of as many blocks.
 
     An adapter's B is scaled in float32, which leaves every other number of it as it is; full weights are computed in
-    float32 and kept in the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit for
-    bit; an adapter that is so in all blocks keeps its type. `record`: what merge.json says beside its parents. Raises
-    ModelError, UsageError or StoreError.
+    float32 and kept in the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit
+    for bit; an adapter that is so in all blocks keeps its type. `record`: what merge.json says beside its parents.
+    Raises ModelError, UsageError or StoreError.
     """
     candidate, blocks = ends.checkpoints[0], blocks_of(ends.checkpoints[0], len(scales))
     job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scales[0]})

@@ -23,7 +23,8 @@ def repair(rule: RepairRule, chosen: float | None, count: int = 3) -> Repair:
     from_one = [point(scale, (scale,) * 3) for scale in (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)]
     points = tuple(PathPoint(scale=p.scale, gain=p.gain, suite=p.suite, fingerprint="") for p in from_one)
     return Repair(
-        candidate="c", candidate_fingerprint="", base="b", base_fingerprint="", target="t", suite="s", seed=1, limit=None,
+        candidate="c", candidate_fingerprint="", base="b", base_fingerprint="", target="t", suite="s", seed=1,
+        limit=None,
         rule=rule, rule_words="", rows_a=1, rows_b=1, points=points, chosen=chosen, block_count=count,
     )  # fmt: skip
 
