@@ -12,7 +12,7 @@ FIRST = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")  # what comes before the
 WRAPPED = "base_model.model."  # before the names in an adapter's file
 
 
-class Blocks:
+class LayerBlocks:
     """The layers of all `names` in `count` consecutive blocks as equal as may be, encoder before decoder.
 
     Embeddings are in the first block; what is in no layer besides (last norm, head) is in the last. Raises UsageError

@@ -18,7 +18,7 @@ from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError
-from evalharness.merging.blocks import Blocks
+from evalharness.merging.blocks import LayerBlocks
 from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
@@ -47,10 +47,10 @@ def ends_of(text: str, base: str | None) -> Parents:
     return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=named)
 
 
-def blocks_of(candidate: Checkpoint, count: int) -> Blocks:
+def blocks_of(candidate: Checkpoint, count: int) -> LayerBlocks:
     """The layers that a candidate's own files hold, in `count` blocks. Raises UsageError where they are fewer."""
     paths = (candidate.path / files.ADAPTER,) if candidate.adapter else files.weight_files(candidate.path)
-    return Blocks(files.all_tensors(paths), count)
+    return LayerBlocks(files.all_tensors(paths), count)
 
 
 def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[str, Any]) -> Path:
