@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -63,6 +63,9 @@ base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in r
 
 sizes: $(VENV)/.ready           ## full, LoRA and prompt tuning on the tiny base in three sizes (after base-sizes; minutes); writes the table in docs/sizes.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sizes.py
+
+atlas: $(VENV)/.ready-test      ## what fine-tuning recipes forget on a real model (two hours of 2 cores; MODEL=DIR, DATA=DIR: MMLU's rows); writes docs/atlas.md
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/atlas $(if $(MODEL),--model $(MODEL)) $(if $(DATA),--data $(DATA))
 
 soak: $(VENV)/.ready-test       ## kill a run 50 times at random moments, and inject every fault at full length
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_and_resume

@@ -1,0 +1,112 @@
+"""State what the atlas trains and what it asks: recipes, seeds, target, suite, by one frozen Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.sources import DataSource
+from evalharness.paths import shipped
+from evalharness.training.recipe import Recipe
+
+TASKS = Path(__file__).resolve().parent / "tasks"  # the atlas's suites
+SHIPPED, WITH_DATA = "atlas", "atlas-data"
+SUBJECTS = (
+    *("astronomy", "global_facts", "high_school_geography"),
+    *("marketing", "miscellaneous", "us_foreign_policy"),
+)
+REPLAYED = ("sst2", "copa", "topics", "bigbench_language_identification_multiple_choice")
+FULL, LORA, PROMPT = "full", "lora", "prompt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to fine-tune. `replay`: the share of training rows that come from the replayed tasks."""
+
+    method: str
+    rate: float
+    replay: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """How the way is called in tables and folders."""
+        return f"{self.method}{'-replay' if self.replay else ''}-{self.rate:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is trained and asked. `swept`: methods whose rates are compared at equal gain, and of which the strongest
+    forgetting candidate is repaired; `repair_limit`: rows of a task in either half of a repair; `limit`: rows of a task
+    instead of the suite's own numbers; `data`: a folder with MMLU's published rows.
+    """
+
+    base: Path
+    folder: Path
+    ways: tuple[Way, ...]
+    seeds: tuple[int, ...] = (1, 2, 3)
+    target: str = "boolq"
+    steps: int = 16
+    batch_size: int = 8
+    swept: tuple[str, ...] = (FULL, LORA)
+    limit: int | None = None
+    repair_limit: int = 40
+    data: Path | None = None
+    tasks: tuple[str, ...] = ()  # instead of the suite
+
+    @property
+    def suite(self) -> str | None:
+        """The suite's name; None where tasks are named."""
+        return None if self.tasks else WITH_DATA if self.data else SHIPPED
+
+    @property
+    def source(self) -> DataSource:
+        """Where training rows come from."""
+        return DataSource(data_dir=shipped("fixtures/world/rows"))
+
+    def asked(self) -> dict[str, Any]:
+        """The options of every evaluation and repair."""
+        files = {f"mmlu_{s}_continuation": self.data / "test" / f"{s}_test.csv" for s in SUBJECTS} if self.data else {}
+        options: dict[str, Any] = {"base": f"base={self.base}", "include": [TASKS], "data": files, "drift": True}
+        if self.tasks:
+            options |= {"tasks": self.tasks, "data_dir": shipped("fixtures/world/rows"), "split": "test"}
+        if self.limit is not None:
+            options["limit"] = self.limit
+        return {**options, "target": self.target, "store": self.folder / "store.sqlite"}
+
+    def recipe(self, way: Way, seed: int) -> Recipe:
+        """The recipe of one candidate, which lies in candidates/ under the folder."""
+        name = f"{way.name}-s{seed}"
+        old = [task for task in REPLAYED if task != self.target]
+        replay = {task: way.replay / len(old) for task in old} if way.replay else {}
+        return Recipe.from_fields(
+            {
+                "method": way.method,
+                "base": str(self.base),
+                "out": str(self.folder / "candidates" / name),
+                "target": self.target,
+                "learning_rate": way.rate,
+                "seed": seed,
+                "steps": self.steps,
+                "batch_size": self.batch_size,
+                "save_every": self.steps,  # a state of 1.6 GB is kept for nothing: a training takes two minutes
+                "replay": replay,
+                **way.options,
+            }
+        )
+
+
+def real_ways() -> tuple[Way, ...]:
+    """The recipes for a model of 135 million parameters, in the order in which a part of them is worth most."""
+    full = {rate: Way(method=FULL, rate=rate) for rate in (1e-5, 3e-5, 1e-4)}
+    lora = {rate: Way(method=LORA, rate=rate) for rate in (2e-4, 6e-4, 2e-3)}
+    beside = (Way(method=FULL, rate=1e-4, replay=0.25), Way(method=PROMPT, rate=1e-2))
+    return (full[3e-5], lora[6e-4], full[1e-4], lora[2e-3], *beside, full[1e-5], lora[2e-4])
+
+
+def in_order(ways: tuple[Way, ...]) -> list[Way]:
+    """The ways as tables list them: by method and rate, replay after what is without."""
+    methods = list(dict.fromkeys(way.method for way in ways))
+    return sorted(ways, key=lambda way: (methods.index(way.method), way.replay, way.rate))
