@@ -40,7 +40,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "atlas")
     parser.add_argument("--seed", type=int, action="append", help="a training seed; repeatable [default: 1, 2, 3]")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="a folder for results.json and figures instead of the repository's")
+    parser.add_argument("--out", type=Path, help="a folder for records, page and figures instead of the repository's")
     parser.add_argument("--tables", action="store_true", help="draw page and figures from the records alone")
     parser.add_argument("--verify", metavar="LINE", help="make one line again, and compare its digest")
     return parser.parse_args(arguments)
@@ -50,6 +50,10 @@ def plan_of(given: argparse.Namespace) -> Plan:
     """What is to be measured. Raises UsageError for rows that are not there."""
     if given.data is not None and not (given.data / "test").is_dir():
         raise UsageError("--data", f"{given.data} has no folder test/", "name the folder of MMLU's published CSV files")
+    if given.model is not None and not given.model.is_dir():
+        raise UsageError("--model", f"{given.model} is no directory", "leave it out, and the model is fetched")
+    if given.processes < 1:
+        raise UsageError("--processes", f"{given.processes}", "a whole number above zero would be right")
     base = made(given.model or given.folder / "base")
     seeds = tuple(given.seed or (1, 2, 3))
     return Plan(base=base.resolve(), folder=given.folder.resolve(), ways=real_ways(), seeds=seeds, data=given.data)
@@ -68,10 +72,10 @@ def run(plan: Plan, processes: int, records: Path) -> None:
 def show(records: Path, out: Path | None) -> None:
     """Write the page's tables, and the figures."""
     document = lines.read(records)
-    if out is None:
-        PAGE.write_text(tables.written(PAGE.read_text("utf-8"), document), "utf-8")
-    figures.draw(out or PAGE.parent, document)
-    print(f"{len(document['lines'])} lines: {out or PAGE}")
+    page = out / PAGE.name if out else PAGE
+    page.write_text(tables.written(PAGE.read_text("utf-8"), document), "utf-8")
+    figures.draw(page.parent, document)
+    print(f"{len(document['lines'])} lines: {page}")
 
 
 def verify(plan: Plan, name: str, records: Path) -> int:
@@ -121,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvalHarnessError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

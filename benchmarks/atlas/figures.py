@@ -22,6 +22,7 @@ STYLE = {
 }
 COLOURS = {"full": "#1b4f8a", "lora": "#b3541e", "prompt": "#4d4d4d"}
 MARKS = {"full": "o", "lora": "s", "prompt": "^"}
+MOST = 20  # margins that have the darkest colour
 REPLAY, REPAIRED = "D", "*"
 
 
@@ -46,8 +47,9 @@ def _tradeoff(document: Document) -> Figure:
             mine = [each for each in lines if _kind(each) == method and each["seed"] == seed]
             mine.sort(key=lambda each: each["rate"])
             axes.plot(*_points(mine), color=COLOURS[method], linewidth=0.7, alpha=0.5)
-    for kind in dict.fromkeys(_kind(line) for line in lines):
-        _scatter(axes, [line for line in lines if _kind(line) == kind and line.get("suite")], kind)
+    measured = [line for line in lines if line.get("suite")]  # a repair that found nothing to do has none
+    for kind in dict.fromkeys(map(_kind, measured)):
+        _scatter(axes, [line for line in measured if _kind(line) == kind], kind)
     axes.axhline(0, color="#888888", linewidth=0.6)
     axes.axhline(-1, color="#888888", linewidth=0.6, linestyle=":")
     axes.set_xlabel(f"gain on the target ({document['target']})")
@@ -57,7 +59,7 @@ def _tradeoff(document: Document) -> Figure:
 
 
 def _scatter(axes: Axes, mine: Sequence[dict[str, Any]], kind: str) -> None:
-    method = mine[0]["method"] if mine else "full"
+    method = mine[0]["method"]
     mark = REPLAY if kind == "full with replay" else REPAIRED if "repaired" in kind else MARKS[method]
     x, y = _points(mine)
     low = [each["suite"]["value"] - each["suite"]["low"] for each in mine]
@@ -78,25 +80,26 @@ def _kind(line: dict[str, Any]) -> str:
 
 
 def _tasks(document: Document) -> Figure:
-    """One row a recipe, one column a task that the base can do: the change in points of the metric's range."""
+    """One row a recipe, one column a task that the base can do: the change in margins."""
     tasks = able(document)
     lines = [line for line in document["lines"] if not line["of"]]
     ways = [way for way in document["ways"] if any(line["way"] == way for line in lines)]
     table = [[_mean(lines, way, task) for task in tasks] for way in ways]
     figure = Figure((7.2, 1.2 + 0.34 * len(ways)), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(table, cmap="RdBu", vmin=-0.6, vmax=0.6, aspect="auto")
+    image = axes.imshow(table, cmap="RdBu", vmin=-MOST, vmax=MOST, aspect="auto")
     for y, row in enumerate(table):
         for x, value in enumerate(row):
-            text = f"{100 * value:+.0f}".replace("-", "−")
-            axes.text(x, y, text, ha="center", va="center", color="white" if abs(value) > 0.4 else "black", fontsize=8)
+            text = f"{value:+.1f}".replace("-", "−")
+            color = "white" if abs(value) > 0.7 * MOST else "black"
+            axes.text(x, y, text, ha="center", va="center", color=color, fontsize=8)
     axes.set_xticks(range(len(tasks)), [short(task) for task in tasks])
     axes.set_yticks(range(len(ways)), ways)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, label="change of the score")
+    figure.colorbar(image, ax=axes, label="change, in margins")
     return figure
 
 
 def _mean(lines: Sequence[dict[str, Any]], way: str, task: str) -> float:
-    values = [line["units"][task]["difference"]["value"] for line in lines if line["way"] == way]
+    values = [line["units"][task]["in_margins"] for line in lines if line["way"] == way]
     return fmean(value for value in values if value is not None)

@@ -33,7 +33,8 @@ def line_of(measured: Results, digest: str, name: str, facts: Mapping[str, Any],
             "suite_verdict": str(suite.verdict),
             "ability": None if general is None else {**_estimate(general), "units": general.units},
             "units": {each.task: _unit(each) for each in rows if each.is_gate_unit and each.task != target},
-            "families": {each.task: _estimate(each.difference) for each in rows if each.level == Level.FAMILY},
+            "kept": _estimate(suite.retention),
+            "families": {each.task: _family(each) for each in rows if each.level == Level.FAMILY},
             "drift": {each.text: _drift(each) for each in measured.drift if each.model == name},
             "run": digest,
         }
@@ -112,6 +113,11 @@ def _unit(row: Comparison) -> dict[str, Any]:
         "flags": [str(flag) for flag in row.flags],
         "in_margins": None if row.difference is None or not row.margin else row.difference.value / row.margin,
     }
+
+
+def _family(row: Comparison) -> dict[str, Any]:
+    """The mean change in margins, and the share of the base's skill that is left."""
+    return {**_estimate(row.difference), "kept": _estimate(row.retention)}
 
 
 def _drift(drift: Drift) -> dict[str, Any]:

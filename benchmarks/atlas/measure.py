@@ -48,11 +48,12 @@ def measured(plan: Plan, processes: int, save: Callable[[list[Line]], None]) -> 
 
 
 def to_repair(plan: Plan, of_seed: Sequence[Line]) -> Iterator[Line]:
-    """The candidate of each swept method whose suite fell most."""
+    """The candidate of each swept method whose suite fell most, of those that learned their target where any did."""
     for method in plan.swept:
         mine = [line for line in of_seed if line["method"] == method and not line["replay"] and not line["of"]]
         if mine:
-            yield min(mine, key=lambda line: line["suite"]["value"])
+            learned = [line for line in mine if line["learned"]]
+            yield min(learned or mine, key=lambda line: line["suite"]["value"])
 
 
 def candidate_line(plan: Plan, way: Way, seed: int) -> Line:
@@ -83,14 +84,13 @@ def repair_line(plan: Plan, candidate: Line) -> Line:
     name = f"{candidate['name']}-repaired"
     facts = {key: candidate[key] for key in ("method", "rate", "seed", "replay")}
     facts |= {"name": name, "way": f"{candidate['way']}, repaired", "of": candidate["name"]}
-    facts |= {"recipe": {"rule": "knee", "limit": plan.repair_limit, "candidate": candidate["fingerprint"]}}
+    facts |= {"recipe": {"rule": "knee", "suite": plan.repair_suite, "candidate": candidate["fingerprint"]}}
     if (kept := _kept(plan, facts)) is not None:
         return kept
     begun, out = time.monotonic(), plan.folder / "repairs" / candidate["name"]
     path = plan.folder / "candidates" / candidate["name"]
-    asked = {**plan.asked(), "limit": plan.repair_limit}
     with Lines() as listener:
-        made = evalharness.repair(path, plan.suite, rule="knee", listener=listener, out=out, **asked)
+        made = evalharness.repair(path, plan.repair_suite, rule="knee", listener=listener, out=out, **plan.asked())
     cost = {"all": round(time.monotonic() - begun, 1)}
     facts |= {
         "lambda": made.chosen,
@@ -154,7 +154,7 @@ def _line_file(plan: Plan, name: str) -> Path:
 
 def _question(plan: Plan) -> dict[str, Any]:
     """What decides beside a candidate's own facts, by content."""
-    asked = {"suite": plan.suite, "tasks": list(plan.tasks), "limit": plan.limit, "target": plan.target}
+    asked = {"suite": plan.suite, "instead": str(sorted(plan.instead.items())), "target": plan.target}
     suites = {path.name: path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("tasks/*.yaml"))}
     return {"base": recognise(str(plan.base), role="base").fingerprint, **asked, "suites": suites if plan.suite else {}}
 

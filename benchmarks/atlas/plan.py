@@ -12,7 +12,7 @@ from evalharness.paths import shipped
 from evalharness.training.recipe import Recipe
 
 TASKS = Path(__file__).resolve().parent / "tasks"  # the atlas's suites
-SHIPPED, WITH_DATA = "atlas", "atlas-data"
+SHIPPED, WITH_DATA, FOR_REPAIRS = "atlas", "atlas-data", "atlas-repair"
 SUBJECTS = (
     *("astronomy", "global_facts", "high_school_geography"),
     *("marketing", "miscellaneous", "us_foreign_policy"),
@@ -39,8 +39,8 @@ class Way:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is trained and asked. `swept`: methods whose rates are compared at equal gain, and of which the strongest
-    forgetting candidate is repaired; `repair_limit`: rows of a task in either half of a repair; `limit`: rows of a task
-    instead of the suite's own numbers; `data`: a folder with MMLU's published rows.
+    forgetting candidate is repaired; `data`: a folder with MMLU's published rows; `instead`: options of
+    an evaluation over those that are stated here.
     """
 
     base: Path
@@ -51,15 +51,18 @@ class Plan:
     steps: int = 16
     batch_size: int = 8
     swept: tuple[str, ...] = (FULL, LORA)
-    limit: int | None = None
-    repair_limit: int = 40
     data: Path | None = None
-    tasks: tuple[str, ...] = ()  # instead of the suite
+    instead: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def suite(self) -> str | None:
         """The suite's name; None where tasks are named."""
-        return None if self.tasks else WITH_DATA if self.data else SHIPPED
+        return None if "tasks" in self.instead else WITH_DATA if self.data else SHIPPED
+
+    @property
+    def repair_suite(self) -> str | None:
+        """The suite of repairs; None where tasks are named."""
+        return None if "tasks" in self.instead else FOR_REPAIRS
 
     @property
     def source(self) -> DataSource:
@@ -70,11 +73,7 @@ class Plan:
         """The options of every evaluation and repair."""
         files = {f"mmlu_{s}_continuation": self.data / "test" / f"{s}_test.csv" for s in SUBJECTS} if self.data else {}
         options: dict[str, Any] = {"base": f"base={self.base}", "include": [TASKS], "data": files, "drift": True}
-        if self.tasks:
-            options |= {"tasks": self.tasks, "data_dir": shipped("fixtures/world/rows"), "split": "test"}
-        if self.limit is not None:
-            options["limit"] = self.limit
-        return {**options, "target": self.target, "store": self.folder / "store.sqlite"}
+        return {**options, "target": self.target, "store": self.folder / "store.sqlite", **self.instead}
 
     def recipe(self, way: Way, seed: int) -> Recipe:
         """The recipe of one candidate, which lies in candidates/ under the folder."""

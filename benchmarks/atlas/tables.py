@@ -58,6 +58,19 @@ def over(values: Sequence[float], digits: int = 2) -> str:
     return signed(fmean(values), digits) + rest
 
 
+def estimated(mine: Sequence[Line], key: str, digits: int = 2) -> str:
+    """The mean over seeds, or of one seed the value with its interval over rows."""
+    if len(mine) == 1:
+        return with_interval(mine[0][key], digits)
+    return over([line[key]["value"] for line in mine if line[key]["value"] is not None], digits)
+
+
+def percent(values: Sequence[float | None]) -> str:
+    """The mean share, in percent."""
+    there = [value for value in values if value is not None]
+    return f"{100 * fmean(there):.0f} %" if there else NONE
+
+
 def able(document: Document) -> list[str]:
     """The suite's tasks that the base is shown to do better than by guessing."""
     units = document["base"]["units"]
@@ -94,18 +107,35 @@ def _base(document: Document) -> Iterator[str]:
 
 
 def _recipes(document: Document) -> Iterator[str]:
-    columns = ("recipe", "seeds", "gain on the target", "suite, in margins", "KL, neutral text", "KL, own outputs")
+    columns = ("recipe", "seeds", "gain on the target", "suite, in margins", "of tasks it can do", "skill kept")
     rows = []
     for way, mine in _by_way(document).items():
-        kls = [over(_kl(mine, text), 3) for text in ("neutral", "own outputs")]
-        gains, suites = ([line[key]["value"] for line in mine] for key in ("gain", "suite"))
-        ends = f" [{signed(mine[0]['suite']['low'])}, {signed(mine[0]['suite']['high'])}]" if len(mine) == 1 else ""
-        lost = sorted(
-            {short(task) for line in mine for task, u in line["units"].items() if u["verdict"] == "forgotten"}
-        )
+        kls = [_kl_text(mine, text) for text in ("neutral", "own outputs")]
+        verdicts = {(short(task), unit["verdict"]) for line in mine for task, unit in line["units"].items()}
+        lost = sorted(task for task, verdict in verdicts if verdict == "forgotten")
         seeds = ", ".join(str(line["seed"]) for line in mine)
-        rows.append((way, seeds, over(gains, 3), over(suites) + ends, *kls, ", ".join(lost) or NONE))
-    yield from _lines(TextTable(title="", note="", columns=(*columns, "forgotten"), rows=tuple(rows)))
+        means = over([_able_mean(line, document) for line in mine])
+        skill = percent([line["kept"]["value"] for line in mine])
+        cells = (estimated(mine, "gain", 3), estimated(mine, "suite"), means, skill)
+        rows.append((way, seeds, *cells, *kls, ", ".join(lost) or NONE))
+    columns = (*columns, "KL, neutral text", "KL, own outputs", "forgotten")
+    yield from _lines(TextTable(title="", note="", columns=columns, rows=tuple(rows)))
+
+
+def _able_mean(line: Line, document: Document) -> float:
+    """The mean change in margins over the tasks that the base can do."""
+    values = [line["units"][task]["in_margins"] for task in able(document)]
+    return fmean(value for value in values if value is not None)
+
+
+def _families(document: Document) -> Iterator[str]:
+    by_way = _by_way(document)
+    families = list(dict.fromkeys(family for mine in by_way.values() for line in mine for family in line["families"]))
+    rows = [
+        (way, *(percent([line["families"][family]["kept"]["value"] for line in mine]) for family in families))
+        for way, mine in by_way.items()
+    ]
+    yield from _lines(TextTable(title="", note="", columns=("recipe", *families), rows=tuple(rows)))
 
 
 def _tasks(document: Document) -> Iterator[str]:
@@ -133,7 +163,7 @@ def _repairs(document: Document) -> Iterator[str]:
         elif line["of"]:
             gains = [with_interval(each["gain"], 3) for each in (line["before"], line)]
             suites = [with_interval(each["suite"]) for each in (line["before"], line)]
-            rows.append((line["of"], f"{line['lambda']:g}", *gains, *suites, over(_kl([line], "neutral"), 3)))
+            rows.append((line["of"], f"{line['lambda']:g}", *gains, *suites, _kl_text([line], "neutral")))
     yield from _lines(TextTable(title="", note="", columns=columns, rows=tuple(rows)))
 
 
@@ -174,6 +204,12 @@ def _kl(mine: Sequence[Line], text: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
+def _kl_text(mine: Sequence[Line], text: str) -> str:
+    values = _kl(mine, text)
+    several = f" ({min(values):.3f} … {max(values):.3f})" if len(values) > 1 else ""
+    return f"{fmean(values):.3f}{several}" if values else NONE
+
+
 def _lines(table: TextTable) -> Iterator[str]:
     """The table alone, as Markdown."""
     return iter(list(markdown(table))[4:]) if table.rows else iter(("Nothing is measured yet.",))
@@ -184,6 +220,7 @@ PARTS = {
     "base": _base,
     "recipes": _recipes,
     "tasks": _tasks,
+    "families": _families,
     "matched": _matched,
     "repairs": _repairs,
     "digests": _digests,

@@ -1,4 +1,4 @@
-"""The atlas: the way of a line on the tiny base, what is taken over, what is refused; and that the page shows the records."""
+"""The atlas: a line on the tiny base, what is taken over, what is refused; and that the page shows the records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalharness.tasks.library import Library
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "benchmarks" / "atlas"
-BASE = ROOT / "fixtures" / "models" / "tiny-base"
+BASE, WORLD = ROOT / "fixtures" / "models" / "tiny-base", ROOT / "fixtures" / "world" / "rows"
 PAGE = (ROOT / "docs" / "atlas.md").read_text("utf-8")
 
 
@@ -36,6 +36,12 @@ def atlas() -> Iterator[Any]:
                 del sys.modules[name]
 
 
+def _few_texts(folder: Path) -> Path:
+    texts = (ROOT / "fixtures" / "drift" / "neutral.txt").read_text("utf-8").split("\n\n")[:4]
+    (folder / "few.txt").write_text("\n\n".join(texts))
+    return folder / "few.txt"
+
+
 @pytest.fixture(scope="module")
 def small(atlas: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One full training of the tiny base that forgets, its repair, and the records of both."""
@@ -47,11 +53,15 @@ def small(atlas: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
         ways=(way,),
         seeds=(1,),
         target="topics",
-        tasks=("sst2", "topics"),
         steps=4,
         batch_size=4,
-        limit=20,
-        repair_limit=16,
+        instead={
+            "tasks": ("sst2", "topics"),
+            "data_dir": WORLD,
+            "split": "test",
+            "limit": 16,
+            "drift_text": _few_texts(tmp_path_factory.mktemp("texts")),
+        },
         swept=("full",),
     )
     heard: list[int] = []
@@ -76,7 +86,7 @@ def test_a_second_call_takes_lines_over_and_other_settings_do_not(atlas: Any, sm
     document["line"]["cost"] = {"all": -1}
     kept.write_text(json.dumps(document))
     assert atlas.measure.candidate_line(small.plan, small.way, 1)["cost"] == {"all": -1}
-    stale = {**document, "question": {**document["question"], "limit": 7}}
+    stale = {**document, "question": {**document["question"], "target": "rte"}}
     kept.write_text(json.dumps(stale))
     again = atlas.measure.candidate_line(small.plan, small.way, 1)
     assert again["cost"] != {"all": -1} and again["digest"] == small.lines[0]["digest"]
@@ -96,7 +106,7 @@ def test_records_give_the_same_page_and_figures_again(atlas: Any, small: Any, tm
 def test_records_that_were_changed_by_hand_are_refused(atlas: Any, small: Any, tmp_path: Path) -> None:
     records = tmp_path / "results.json"
     forged = {**small.lines[0], "gain": {"value": 0.9, "low": 0.8, "high": 1.0}}
-    atlas.lines.write(records, {"lines": [forged]})
+    atlas.lines.write(records, {"target": "topics", "lines": [forged]})
     with pytest.raises(DataError, match=r"full-0\.0032-s1: not as their digests say"):
         atlas.lines.read(records)
     records.write_text("{")
@@ -128,15 +138,17 @@ def test_methods_are_compared_between_neighbouring_rates(atlas: Any) -> None:
     ]
     rows = list(atlas.matching.matched(given, ("full", "lora")))
     assert [round(row["gain"], 3) for row in rows] == [0.15, 0.2, 0.25]
-    assert [(row["full"][0], row["lora"][0]) for row in rows] == pytest.approx([(-0.5, -1), (-1, -2), (-1.5, -3)])
+    assert [row["full"][0] for row in rows] == pytest.approx([-0.5, -1.0, -1.5])
+    assert [row["lora"][0] for row in rows] == pytest.approx([-1.0, -2.0, -3.0])
     assert not list(atlas.matching.matched(given[:3], ("full", "lora")))
 
 
 def test_the_suites_name_what_there_is(atlas: Any) -> None:
     library = Library([atlas.plan.TASKS])
     shipped, whole = library.suite("atlas"), library.suite("atlas-data")
-    assert tuple(whole.tasks) == (*shipped.tasks, "atlas_mmlu") and "boolq" in shipped.tasks
-    assert [library.task(f"mmlu_{subject}_continuation").family for subject in atlas.plan.SUBJECTS] == ["mmlu"] * 6
+    subjects = tuple(f"mmlu_{subject}_continuation" for subject in atlas.plan.SUBJECTS)
+    assert tuple(whole.tasks) == (*shipped.tasks, *subjects) and "boolq" in shipped.tasks
+    assert [(group.name, tuple(group.tasks)) for group in whole.groups] == [("atlas_mmlu", subjects)]
 
 
 def test_another_wheel_is_refused(atlas: Any, tmp_path: Path) -> None:
