@@ -102,7 +102,7 @@ def verify(plan: Plan, name: str, records: Path) -> int:
 def differences(one: Any, other: Any, where: str = "") -> dict[str, tuple[Any, Any]]:
     """Where two lines differ, times aside."""
     if isinstance(one, dict) and isinstance(other, dict):
-        keys = [key for key in {**one, **other} if key != "cost"]
+        keys = [key for key in {**one, **other} if key not in lines.FREE]
         parts = [differences(one.get(key), other.get(key), f"{where}.{key}".strip(".")) for key in keys]
         return {key: value for part in parts for key, value in part.items()}
     return {} if one == other else {where: (one, other)}

@@ -13,7 +13,7 @@ from evalharness.records.comparison import Comparison, Estimate, Level, MeanDiff
 from evalharness.records.results import Drift, Results
 
 Line = dict[str, Any]
-FREE = ("digest", "cost")  # what is no part of a line's digest: times differ
+FREE = ("digest", "cost", "run")  # no part of a line's digest: times differ, and results.json has that of the training
 
 
 def line_of(measured: Results, digest: str, name: str, facts: Mapping[str, Any], target: str) -> Line:
@@ -36,9 +36,9 @@ def line_of(measured: Results, digest: str, name: str, facts: Mapping[str, Any],
             "kept": _estimate(suite.retention),
             "families": {each.task: _family(each) for each in rows if each.level == Level.FAMILY},
             "drift": {each.text: _drift(each) for each in measured.drift if each.model == name},
-            "run": digest,
+            "signature": fingerprint.of_value(dict(measured.signature)),
         }
-    )
+    ) | {"run": digest}
 
 
 def sealed(line: Mapping[str, Any]) -> Line:

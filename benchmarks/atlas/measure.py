@@ -102,7 +102,7 @@ def repair_line(plan: Plan, candidate: Line) -> Line:
     line = lines.line_of(found, digest, name, facts, plan.target)
     before = lines.line_of(found, digest, candidate["name"], {}, plan.target)
     half = {key: before[key] for key in ("gain", "suite")}
-    return _keep(plan, {**lines.sealed({**line, "before": half}), "cost": cost})
+    return _keep(plan, {**lines.sealed({**line, "before": half}), "run": digest, "cost": cost})
 
 
 def stable(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -185,10 +185,10 @@ def _digests(document: Document) -> Iterator[str]:
         f"{name} {version}" for name, version in sorted(document["packages"].items())
     )
     yield ""
-    columns = ("line", "its digest", "candidate", "results.json")
+    keys = ("digest", "fingerprint", "signature")
+    columns = ("line", "its digest", "candidate", "signature of its run")
     rows = [
-        (line["name"], *(f"`{line[key][:16]}`" if key in line else NONE for key in ("digest", "fingerprint", "run")))
-        for line in document["lines"]
+        (line["name"], *(f"`{line[key][:16]}`" if key in line else NONE for key in keys)) for line in document["lines"]
     ]
     yield from _lines(TextTable(title="", note="", columns=columns, rows=tuple(rows)))
 
