@@ -174,7 +174,7 @@ def _matched(document: Document) -> Iterator[str]:
         for row in matched(document["lines"], pairs)
     ]
     if not rows:
-        yield "No gain is reached by both methods at every rate in any seed that is measured: nothing is compared here."
+        yield "Nothing is compared yet: no seed has two rates or more of both methods that reach a common gain."
         return
     columns = ("gain on the target", "seeds", *(f"suite at that gain, {method}" for method in pairs))
     yield from _lines(TextTable(title="", note="", columns=columns, rows=tuple(rows)))
