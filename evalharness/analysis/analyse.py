@@ -30,6 +30,7 @@ def analyse(run: MeasuredRun) -> Results:
         comparisons=(*comparisons, *overlap_rows(run)),
         errors=run.errors,
         drift=run.drift,
+        drift_forecasts=run.drift_forecasts,
         diagnoses=diagnose(run, comparisons),
         wordings=wording_spreads(run, comparisons),
     )

@@ -180,6 +180,7 @@ def _joined(
         signature={**run.signature, "base": name, "baseline": baseline.packed},
         errors=tuple(error for error in run.errors if error.model != old),
         drift=(),
+        drift_forecasts=(),
         seen={},
     )
 

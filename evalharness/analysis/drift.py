@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Answers = Sequence[Response | Failure | None]
 
 TOP_K = 64
-NEUTRAL, OWN = "neutral", "own outputs"
+NEUTRAL, OWN, INPUTS = "neutral", "own outputs", "inputs of "  # and the target's name
 OTHER_TOKENS = "its tokenizer is not the base's, so there are no tokens at which to compare what both expect"
 OTHER_VOCABULARY = (
     "its vocabulary is smaller than the base's, so there are tokens that the base expects and it does not know"
@@ -37,8 +37,9 @@ class DriftTexts:
     run reads at a time.
     """
 
-    kind: str  # NEUTRAL or OWN
+    kind: str  # NEUTRAL, OWN, or INPUTS and the target
     requests: tuple[Profile, ...]
+    target: str = ""  # of which these are inputs
 
     @property
     def digest(self) -> str:
@@ -59,6 +60,13 @@ def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
         kind=OWN,
         requests=tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs)),
     )
+
+
+def target_inputs(target: str, pairs: Sequence[tuple[str, str]]) -> DriftTexts:
+    """(prompt of the target task, what the base answered by greedy decoding) pairs: the base's own policy on what the
+    candidate was trained for.
+    """
+    return replace(own_outputs(pairs), kind=f"{INPUTS}{target}", target=target)
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:

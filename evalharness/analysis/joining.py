@@ -181,7 +181,10 @@ def _part(text: str, run: MeasuredRun, names: Sequence[str]) -> RunPart:
     errors = tuple(error for error in run.errors if error.model in names)
     seen = {model: of for model, of in run.seen.items() if model in names}
     return RunPart(
-        text=text, run=replace(run, models=models, measurements=measurements, errors=errors, drift=(), seen=seen)
+        text=text,
+        run=replace(
+            run, models=models, measurements=measurements, errors=errors, drift=(), drift_forecasts=(), seen=seen
+        ),
     )
 
 

@@ -139,6 +139,8 @@ def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow |
         return "Add tasks other than the one that it was trained for."
     if any("the policy" in reason for reason in decision.reasons):
         return "Run it again with all that the policy asks for."
+    if results.signature.get("drift_only"):
+        return "Give the same command again without --drift-only: what was answered is kept."
     return "Give the same command again."
 
 

@@ -37,6 +37,7 @@ def check_job_places(output: GateOutput, job: Job) -> None:
     check_places(output, job.output.folder, job.policy)
     inputs = {path: f"the rows of {name}" for name, path in job.data.overrides.items()}
     inputs |= {job.description.drift_text: "the texts of --drift-text"} if job.description.drift_text else {}
+    inputs |= {job.description.drift_table: "the table of --drift-table"} if job.description.drift_table else {}
     for option, path in output.files.items():
         _check(option, path, {job.output.store: "the store", **inputs})
 

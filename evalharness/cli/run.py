@@ -45,7 +45,7 @@ class RunCommand(SectionedCommand):
         "--chat-template-mismatch",
         "Verdicts and gate": "--margin --alpha --until-decided "
         "--gate --policy --on-inconclusive --ceiling --against --junit --markdown --github",
-        "Beside the verdicts": "--explain --drift --drift-text --describe --describe-with",
+        "Beside the verdicts": "--explain --drift --drift-text --drift-only --drift-table --describe --describe-with",
         "Engine": "--engine --engine-option --device --dtype --batch-size --batch-tokens --strict",
         "Files": "--out --store",
     }
@@ -115,6 +115,17 @@ class RunCommand(SectionedCommand):
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="--drift on the paragraphs of this file instead of ours.",
+)
+@click.option(
+    "--drift-only",
+    is_flag=True,
+    help="--drift and its forecast of the suite in about a minute: no task is answered, nothing is judged.",
+)
+@click.option(
+    "--drift-table",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="--drift with a forecast from this table of candidates instead of ours (docs/drift.md).",
 )
 @click.option(
     "--describe",

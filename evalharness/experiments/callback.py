@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from evalharness.analysis.drift_forecast import divergences
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.live_comparison import LiveComparison, start_comparison
 from evalharness.experiments.live_model import LiveModel
@@ -31,7 +32,8 @@ class ForgettingCallback(TrainerCallback):
     `suite`: a suite's name, or names of tasks. `base`: where the base lies; its answers are then kept in the store and
     computed once for all trainings. Without it the model answers for itself before the first step, adapter off.
     `limit`: examples a task; `target`: the task that is being learned, asked as well, which does not count as
-    forgotten. `out`: a folder that keeps results.json of every look.
+    forgotten. `out`: a folder that keeps results.json of every look. `drift`: measure at every look how far the
+    model's predictions are from the base's, too, and forecast from that what a whole suite will say (docs/drift.md).
     `options`: those of `records.job_options.QuestionOptions`.
 
     `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look is given
@@ -40,8 +42,9 @@ class ForgettingCallback(TrainerCallback):
 
     The training is what it would be without the callback, bit by bit: modes, buffers and random numbers are put back.
     Logged, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite
-    (in margins), forgetting/forgotten (how many units), forgetting/unanswered; what was not measured at a look is left
-    out. A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
+    (in margins), forgetting/forgotten (how many units), forgetting/unanswered; with `drift` forgetting/kl_<text>
+    (neutral, outputs, inputs) and forgetting/forecast, …_low, …_high; what was not measured at a look is left out.
+    A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
     through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates alike.
     """
 
@@ -56,17 +59,18 @@ class ForgettingCallback(TrainerCallback):
         out: str | Path | None = None,
         store: str | Path | None = None,
         batch_size: int = 16,
+        drift: bool = False,
         **options: Unpack[QuestionOptions],
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UsageError("every", f"{every!r}", "a whole number of steps above zero would be right")
         _check_names(options)
         self.every, self.stop, self.tokenizer, self.batch_size = every, stop_when_forgotten, tokenizer, batch_size
-        check_options({**options, "out": out, "batch_size": batch_size}, HINTS)
+        check_options({**options, "out": out, "batch_size": batch_size, "drift": drift}, HINTS)
         _check_numbers(options)
         self.out = None if out is None else Path(out)
         name, tasks = (suite, ()) if isinstance(suite, str) else (None, suite)
-        self.job = make_job((), name, tasks=tasks, base=base, store=store, **options)
+        self.job = make_job((), name, tasks=tasks, base=base, store=store, drift=drift, **options)
         self.looks: list[tuple[int, Results]] = []  # (step, results at it)
         self._log: Callable[[dict[str, float]], None] | None = None
         self._comparison: LiveComparison | None = None
@@ -145,9 +149,20 @@ def logs_of(look: Results) -> dict[str, float]:
     suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]
     named = [*((f"{c.task}/difference", c) for c in units), *(("suite", c) for c in suites)]
     logs = {f"{PREFIX}/{name}": c.difference.value for name, c in named if c.difference is not None}
+    logs |= _drift_logs(look)
     target = look.models[1].target_task
     logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == Verdict.FORGOTTEN and c.task != target for c in units))
     return {**logs, f"{PREFIX}/unanswered": float(len(look.errors))}
+
+
+def _drift_logs(look: Results) -> dict[str, float]:
+    """Sum up the drift of the model in training, and its forecast in margins."""
+    logs = {f"{PREFIX}/kl_{kind}": kl for kind, kl in divergences(look.drift, look.models[1]).items()}
+    for forecast in look.drift_forecasts:
+        if (change := forecast.change) is not None:
+            named = {"forecast": change.value, "forecast_low": change.low, "forecast_high": change.high}
+            logs |= {f"{PREFIX}/{name}": value for name, value in named.items() if value is not None}
+    return logs
 
 
 def _check_names(options: QuestionOptions) -> None:

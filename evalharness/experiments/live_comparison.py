@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from evalharness import results
@@ -19,10 +21,12 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Failure, PreparedTask, Response
+from evalharness.records.requests import Failure, PreparedTask, Request, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
-from evalharness.run.collect import ask, blocks, collect
+from evalharness.run.collect import Answers, ask, blocks, collect
+from evalharness.run.drift import Ask, DriftRecorder
+from evalharness.run.drift_sources import drift_sources, neutral_texts
 from evalharness.run.evaluation import write_measured
 from evalharness.run.measure import measure
 from evalharness.run.measured_run import RunState, compare_plan, gather
@@ -42,6 +46,7 @@ class LiveComparison:
     run_plan: RunPlan
     prompts: Prompts
     base: tuple[TaskOutcome, ...]
+    drift: DriftRecorder | None = None  # which has followed the base
 
     def look(self, model: LiveModel, out: Path | None) -> Results:
         """Compare the model as it is now with the base; keep the results in `out` where that is given."""
@@ -50,8 +55,12 @@ class LiveComparison:
         with model.answering(candidate, self.job.engine) as engine:
             outcomes = {base: self.base, MODEL: _answered(engine, by_model[MODEL], MODEL)}
             info = engine.info
+            if self.drift is not None:
+                self.drift.drifts.clear()
+                self.drift.follow_model(candidate, partial(_asked, engine), model.token_counter(candidate))
         state = RunState(self.run_plan, compare_plan(self.job, self.run_plan, by_model[base]), self.prompts, outcomes)
         run = gather(self.job, state, info)
+        run = run if self.drift is None else self.drift.drifted(run)
         if out is None:
             return analyse(run)
         results.open_folder(out)
@@ -86,12 +95,34 @@ def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
     prompts = make_prompts(job, run_plan, _Tokenizers(model=model))
     prepared = prompts.by_model[BASE]
     compare_plan(job, run_plan, prepared)
+    drift = _recorder(job, run_plan, prompts, model)
+    with _base_asked(job, base, model) as ask_base:
+        outcomes = tuple(measure(task, ask_base(task.requests), BASE) for task in prepared)
+        if drift is not None:
+            drift.follow_base(ask_base, ask_base(drift.sources.written))
+            drift.count = _Tokenizers(model=model).token_counter(base)
+    return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=outcomes, drift=drift)
+
+
+@contextmanager
+def _base_asked(job: Job, base: Checkpoint, model: LiveModel) -> Iterator[Ask]:
+    """Open the base, the model with its adapter off or what lies on disk; from there answers are stored."""
     if job.models.base is None:
         with model.answering(base, job.engine) as engine:
-            return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=_answered(engine, prepared, BASE))
-    with answer_source(base, FACTORY, job) as source:
-        outcomes = tuple(measure(task, collect(task.requests, source), BASE) for task in prepared)
-        return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=outcomes)
+            yield partial(_asked, engine)
+    else:
+        with answer_source(base, FACTORY, job) as source:
+            yield lambda requests: collect(requests, source)
+
+
+def _recorder(job: Job, run_plan: RunPlan, prompts: Prompts, model: LiveModel) -> DriftRecorder | None:
+    """Make what measures drift at every look, on as few texts as a run that measures nothing else; None where nobody
+    asks for it.
+    """
+    if not (texts := neutral_texts(job, run_plan)):
+        return None
+    few = changed(job, drift_only=True)
+    return DriftRecorder(few, run_plan, drift_sources(few, run_plan, texts, prompts, _Tokenizers(model=model)))
 
 
 def _base(place: str, model: LiveModel) -> Checkpoint:
@@ -113,10 +144,11 @@ def _base(place: str, model: LiveModel) -> Checkpoint:
 
 def _answered(engine: Engine, prepared: Sequence[PreparedTask], model: str) -> tuple[TaskOutcome, ...]:
     """Answer and measure the tasks without a store, which does not hold what changes with every step."""
-    outcomes = []
-    for task in prepared:
-        answers: dict[str, Response | Failure] = {}
-        for block in blocks(task.requests):
-            answers |= ask(engine, block)
-        outcomes.append(measure(task, answers, model))
-    return tuple(outcomes)
+    return tuple(measure(task, _asked(engine, task.requests), model) for task in prepared)
+
+
+def _asked(engine: Engine, requests: Sequence[Request]) -> Answers:
+    answers: dict[str, Response | Failure] = {}
+    for block in blocks(requests):
+        answers |= ask(engine, block)
+    return answers

@@ -78,6 +78,13 @@ class DescriptionOptions:
     explain: bool = False
     drift: bool = False
     drift_text: Path | None = None
+    drift_only: bool = False
+    drift_table: Path | None = None
+
+    @property
+    def measures_drift(self) -> bool:
+        """Whether drift is asked for, beside the tasks or alone."""
+        return bool(self.drift or self.drift_text or self.drift_only or self.drift_table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,8 @@ class JobOptions(QuestionOptions, EngineOptions, total=False):
     explain: bool  # where a choice task was lost, ask again: is it knowledge or the format of the answer?
     drift: bool  # how far the candidates' predictions are from the base's
     drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
+    drift_only: bool  # drift and its forecast, and no task
+    drift_table: str | Path | None  # a table of candidates to forecast from instead of ours
     on_inconclusive: Literal["fail", "pass"] | None  # what the gate makes of what is undecided; None: fail
     ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
     against: Literal["base", "baseline", "both"] | None  # the gate: whose scores decide; None: base
@@ -203,6 +205,8 @@ def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOpt
         explain=options.get("explain", old.explain),
         drift=options.get("drift", old.drift),
         drift_text=_path(options.get("drift_text", old.drift_text)),
+        drift_only=options.get("drift_only", old.drift_only),
+        drift_table=_path(options.get("drift_table", old.drift_table)),
     )
 
 

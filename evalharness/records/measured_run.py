@@ -8,7 +8,7 @@ from typing import Any
 
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measurements import ExampleError, Measurement, Sample, TaskFacts
-from evalharness.records.results import Drift, ModelRow
+from evalharness.records.results import Drift, DriftForecast, ModelRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,5 +27,6 @@ class MeasuredRun:
     signature: Mapping[str, Any]
     errors: tuple[ExampleError, ...] = ()
     drift: tuple[Drift, ...] = ()
+    drift_forecasts: tuple[DriftForecast, ...] = ()
     seen: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], tuple[Sample, ...]] = field(default_factory=dict)

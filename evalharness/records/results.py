@@ -85,6 +85,27 @@ class Drift:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftForecast:
+    """What a suite will say of a candidate, forecast from its drift and a table of other candidates; it decides
+    nothing.
+
+    `change`: of the suite's mean over gate units in margins, + is better, with an interval of coverage `ci_level`; None
+    where there is no forecast, as `reason` says. An interval of None where the table is too short for one. `kinds`: of
+    text that it rests on; `table`: digest of the `n` lines that it was fitted on. `notes`: what makes it less sure.
+    """
+
+    model: str
+    suite: str
+    ci_level: float
+    change: Estimate | None = None
+    kinds: tuple[str, ...] = ()
+    n: int = 0
+    table: str = ""
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Results:
     """Everything that a run concluded. `flips` live in samples/, the rest in results.json. `verdict_rule`: the version
@@ -98,6 +119,7 @@ class Results:
     errors: tuple[ExampleError, ...] = ()
     flips: tuple[Flip, ...] = ()
     drift: tuple[Drift, ...] = ()
+    drift_forecasts: tuple[DriftForecast, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     wordings: tuple[WordingSpread, ...] = ()
 

@@ -20,7 +20,7 @@ VALUES = {  # of the signature, under the options that set them
     "system_instruction": "--system-instruction",
 }
 DEFAULTS = {"alpha": 0.05, "seed": 1234}
-SWITCHES = {"explain": "--explain", "until_decided": "--until-decided"}
+SWITCHES = {"explain": "--explain", "until_decided": "--until-decided", "drift_only": "--drift-only"}
 
 
 def command(results: Results) -> str:

@@ -32,6 +32,7 @@ from evalharness.report import (
     details,
     diagnoses,
     drift,
+    drift_forecast,
     early_stopping_table,
     examples,
     facts,
@@ -96,6 +97,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "wordings_depend": lambda results: wordings.depending(list(results.wordings)),
     "overlap": overlap.overlap,
     "drift": drift.tables,
+    "forecast": drift_forecast.table,
     "calibration": calibration.calibration,
     "references": references.references,
     "models": attrgetter("models"),
@@ -168,10 +170,10 @@ def page(
 
 def _decision(results: Results) -> dict[str, object]:
     """What the first screen says."""
-    order = candidate_order(results)
+    order, drift_only = candidate_order(results), results.signature.get("drift_only")
     return {
         "looks_at_baseline": Policy.recorded(results.signature).looks_at_baseline,
-        "headline": sentences.headline(order.candidates),
+        "headline": (drift_forecast.NOTHING_JUDGED,) if drift_only else sentences.headline(order.candidates),
         "order": order,
         "statements": sentences.statements(results, order.candidates),
         "lines": candidate_lines.candidate_lines(results, order),

@@ -10,7 +10,7 @@ from evalharness.analysis.number_text import plain as number
 from evalharness.analysis.phrases import leaning, undecided
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import answers, drift, early_stopping_table, overlap, wordings
+from evalharness.report import answers, drift, drift_forecast, early_stopping_table, overlap, wordings
 from evalharness.report.escape import plain
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
@@ -37,13 +37,14 @@ FEW_ERRORS = 5
 
 
 def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift. Tables fit into
+    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift and what it forecasts. Tables fit into
     `width` columns.
     """
     yield from verdict_lines(results, width)
     yield from unexplained(results)
     yield from map(plain, overlap.lines(results))
     yield from drift.lines(results)
+    yield from drift_forecast.lines(results)
 
 
 def verdict_lines(results: Results, width: int | None = None) -> Iterator[str]:

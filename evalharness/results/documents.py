@@ -22,7 +22,12 @@ WRITTEN_AGAIN = (
     "`evalharness compare RUN --out RUN` makes it again of what was measured, `evalharness report RUN` its page"
 )
 FORM = Form(what="results", restore=WRITTEN_AGAIN)
-OPTIONAL = ("drift", "diagnoses", "wordings")  # keys that are left out where there is nothing under them
+OPTIONAL = (
+    "drift",
+    "drift_forecasts",
+    "diagnoses",
+    "wordings",
+)  # keys that are left out where there is nothing under them
 
 
 def results_text(results: Results) -> str:

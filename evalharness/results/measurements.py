@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalharness.errors import UsageError
+from evalharness.records import LATER
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Drift, ModelRow
+from evalharness.records.results import Drift, DriftForecast, ModelRow
 from evalharness.results.digest import with_digest
 from evalharness.results.files import MEASUREMENTS, inside, write_bytes
 from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, Form, parsed, structured
@@ -65,6 +66,7 @@ class _Head:
     errors: tuple[ExampleError, ...]
     drift: tuple[Drift, ...]
     seen: Mapping[str, Mapping[str, tuple[str, ...]]]
+    drift_forecasts: tuple[DriftForecast, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
         signature=run.signature,
         errors=run.errors,
         drift=run.drift,
+        drift_forecasts=run.drift_forecasts,
         seen={model: {task: tuple(sorted(units)) for task, units in of.items()} for model, of in run.seen.items()},
     )
     table = pa.table(columns, schema=COLUMNS)
@@ -139,6 +142,7 @@ def read_measurements(run: Path) -> MeasuredRun:
         signature=head.signature,
         errors=head.errors,
         drift=head.drift,
+        drift_forecasts=head.drift_forecasts,
         seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
     )
 

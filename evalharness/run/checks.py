@@ -46,6 +46,7 @@ def check_job(job: Job, factory: object = None) -> None:
         library.task(target)
     _check_margins(job, library)
     ways = ways_of(job)
+    _check_drift_only(job)
     if factory is not None:
         checked_factory(factory, "factory", "an object that has them, or None,")
     else:
@@ -61,6 +62,7 @@ def check_job(job: Job, factory: object = None) -> None:
             "--data-dir": job.data.folder,
             "--baseline": models.baseline,
             "--drift-text": job.description.drift_text,
+            "--drift-table": job.description.drift_table,
             **rows,
             **described,
         }
@@ -115,6 +117,19 @@ def _check_margins(job: Job, library: Library) -> None:
                 raise UsageError(where, NO_SUITE_MARGIN.format(name), NAME_MEMBERS)
         elif name not in known and name not in FAMILIES:
             raise UsageError(where, f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
+
+
+def _check_drift_only(job: Job) -> None:
+    """Check that nothing is wanted of answers where none are computed. Raises UsageError."""
+    wanted = {
+        "--explain": job.description.explain,
+        "--describe": job.description.ways,
+        "--until-decided": job.statistics.until_decided,
+        "--baseline": job.models.baseline,
+    }
+    if job.description.drift_only and (options := [name for name, given in wanted.items() if given]):
+        why = "drift is measured between a base and candidates that answer, and no task of the suite is answered"
+        raise UsageError("--drift-only", f"given together with {options[0]}: {why}", "state one of them")
 
 
 def _of_one_family(library: Library, suite: str) -> bool:

@@ -2,126 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
-from evalharness.analysis.drift import OTHER_TOKENS, drift_of, follow_ups, neutral, own_outputs, ranked, unavailable
-from evalharness.data.paragraphs import paragraphs
-from evalharness.errors import UsageError
-from evalharness.paths import shipped
+from evalharness.analysis.drift import (
+    OTHER_TOKENS,
+    DriftTexts,
+    drift_of,
+    follow_ups,
+    neutral,
+    own_outputs,
+    ranked,
+    target_inputs,
+    unavailable,
+)
+from evalharness.analysis.drift_forecast import forecasts
 from evalharness.records.job import Job
+from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Generate, Generation, Profile, Request
+from evalharness.records.requests import Generate, Generation, Request
 from evalharness.records.results import Drift
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.collect import Answers, AnswerSource, collect
+from evalharness.run.drift_sources import DriftSources
 from evalharness.run.plan import RunPlan
-from evalharness.run.prompts import Prompts
 from evalharness.run.session import Session
 
-CORPUS = "neutral.txt"
-MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
-MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
+Ask = Callable[[Sequence[Request]], Answers]
 MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
-
-
-def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
-    """Read the paragraphs on which drift is measured; () where the job does not ask for it. Raises UsageError,
-    DataError.
-    """
-    if not (job.description.drift or job.description.drift_text):
-        return ()
-    if not isinstance(run_plan.base, Checkpoint):
-        raise UsageError(
-            "--drift",
-            "the base does not answer in this run: its scores are an earlier run's",
-            "give --base instead of --baseline",
-        )
-    texts = paragraphs(job.description.drift_text or shipped("fixtures/drift") / CORPUS)
-    if len(texts) > MOST_TEXTS:
-        texts = [texts[i * len(texts) // MOST_TEXTS] for i in range(MOST_TEXTS)]
-    return tuple(map(_shortened, texts))
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    return text[:MOST_CHARACTERS].rpartition(" ")[0] or text[:MOST_CHARACTERS]
+ANSWER_TOKENS = 16  # of the base's answer to an input of a target
 
 
 class DriftRecorder:
     """Records what every model of a run predicts in the same texts. The base must be followed first."""
 
-    def __init__(self, job: Job, run_plan: RunPlan, prompts: Prompts, texts: Sequence[str]) -> None:
-        self.job, self.run_plan, self.prompts = job, run_plan, prompts
-        windows = [
-            checkpoint.window - checkpoint.virtual_tokens
-            for checkpoint in run_plan.checkpoints
-            if checkpoint.window is not None
-        ]
-        self.texts = [neutral(texts, min(windows, default=None))] if texts else []
+    def __init__(self, job: Job, run_plan: RunPlan, sources: DriftSources) -> None:
+        self.job, self.run_plan, self.sources = job, run_plan, sources
+        self.texts: list[DriftTexts] = []
         self.base: Answers = {}
         self.count: TokenCounter | None = None
         self.drifts: list[Drift] = []
 
     def follow(self, session: Session) -> None:
         """Measure a model whose tasks are answered, while its engine may still be open."""
-        if not self.texts:
+        if not self.sources.neutral:
             return
-        checkpoint = session.checkpoint
-        session.context.listener.phase(f"{checkpoint.name}: drift")
-        if checkpoint.name == self.run_plan.base.name:
-            self.texts += [own] if (own := own_outputs(self._outputs(session))).requests else []
-            self.base = _answers(session, [request for texts in self.texts for request in texts.requests])
+        session.context.listener.phase(f"{session.checkpoint.name}: drift")
+        if session.checkpoint.name == self.run_plan.base.name:
+            self.follow_base(partial(_answers, session), self._written(session))
             self.count = session.token_counter()
+        else:
+            self.follow_model(session.checkpoint, partial(_answers, session), session.token_counter())
+
+    def follow_base(self, ask: Ask, written: Answers) -> None:
+        """Have the base answer, of which the generative tasks' answers are there."""
+        windows = [each.window - each.virtual_tokens for each in self.run_plan.checkpoints if each.window is not None]
+        own = [own_outputs(self._outputs(written))]
+        own += [target_inputs(name, _continued(prompts, ask)) for name, prompts in self.sources.inputs.items()]
+        self.texts = [neutral(self.sources.neutral, min(windows, default=None)), *own]
+        self.texts = [texts for texts in self.texts if texts.requests]
+        self.base = ask([request for texts in self.texts for request in texts.requests])
+
+    def follow_model(self, checkpoint: Checkpoint, ask: Ask, count: TokenCounter | None) -> None:
+        """Measure a model beside the base, which counts tokens by `count`."""
+        of_model = self._texts_of(checkpoint)
+        if not self._shares_tokens(count, of_model):
+            self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in of_model]
             return
-        if not self._shares_tokens(session):
-            self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in self.texts]
-            return
-        follow_up_requests = [follow_ups(texts, self.base) for texts in self.texts]
-        answers = _answers(
-            session, [request for of_kind in follow_up_requests for request in of_kind if request is not None]
-        )  # together, as of the base
-        for texts, of_kind in zip(self.texts, follow_up_requests, strict=True):
+        requests = [follow_ups(texts, self.base) for texts in of_model]
+        answers = ask([request for of_kind in requests for request in of_kind if request is not None])  # as of the base
+        for texts, of_kind in zip(of_model, requests, strict=True):
             base = [self.base[request.id] for request in texts.requests]
             other = [None if request is None else answers[request.id] for request in of_kind]
             self.drifts.append(drift_of(texts, checkpoint.name, base, other, self._level))
 
-    def ranked_drifts(self) -> tuple[Drift, ...]:
-        """Rank the drifts of every model but the base; () where the job did not ask for them."""
-        return ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
+    def drifted(self, run: MeasuredRun) -> MeasuredRun:
+        """Add the drifts, ranked, of every model but the base, and the forecasts that follow from them, to what was
+        measured.
+        """
+        if not self.drifts:
+            return run
+        drifts = ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
+        statistics, suite = self.job.statistics, self.run_plan.suite
+        own_margins = bool(statistics.margin or statistics.margins)
+        foreseen = forecasts(drifts, run.models, suite.name if suite else "", self.sources.table, own_margins)
+        return replace(run, drift=drifts, drift_forecasts=foreseen)
 
     @property
     def _level(self) -> float:
         return 1 - 2 * self.job.statistics.alpha
 
-    def _shares_tokens(self, session: Session) -> bool:
+    def _texts_of(self, checkpoint: Checkpoint) -> list[DriftTexts]:
+        """List the texts for a model: of the targets' inputs those of its own target, of a reference all."""
+        if checkpoint in self.run_plan.references:
+            return self.texts
+        return [texts for texts in self.texts if texts.target in ("", checkpoint.target_task)]
+
+    def _shares_tokens(self, own: TokenCounter | None, of_model: Sequence[DriftTexts]) -> bool:
         """Does the model cut these texts into as many tokens as the base? It counts as doing so where tokens cannot be
         counted.
         """
-        count, own = self.count, session.token_counter()
+        count = self.count
         if count is None or own is None or count == own:
             return True
-        return all(count(request.text) == own(request.text) for texts in self.texts for request in texts.requests)
+        return all(count(request.text) == own(request.text) for texts in of_model for request in texts.requests)
 
-    def _outputs(self, session: Session) -> list[tuple[str, str]]:
-        """List (prompt, output) of the base on the run's generative tasks: the first of every task, then the second …,
-        without empty outputs.
-        """
-        tasks = [task for task in self.prompts.by_model[session.checkpoint.name] if not task.task.beside]
-        by_task = [[request for request in task.requests if isinstance(request, Generate)] for task in tasks]
-        context, ids = session.context, [request.id for requests in by_task for request in requests]
-        stored = context.store.read(session.checkpoint.fingerprint, context.info.fingerprint, ids)
-        in_turn = [request for turn in zip_longest(*by_task) for request in turn if request is not None]
+    def _written(self, session: Session) -> Answers:
+        """Return what the base wrote to the run's generative tasks; it is asked where drift is all that is measured."""
+        requests = self.sources.written
+        if self.job.description.drift_only:
+            return _answers(session, requests)
+        context = session.context
+        model, engine = session.checkpoint.fingerprint, context.info.fingerprint
+        return context.store.read(model, engine, [request.id for request in requests])
+
+    def _outputs(self, written: Answers) -> list[tuple[str, str]]:
+        """List (prompt, output) of the base on generative tasks, without empty outputs."""
         outputs = [
             (request.prompt, answer.text)
-            for request in in_turn
-            if isinstance(answer := stored.get(request.id), Generation)
+            for request in self.sources.written
+            if isinstance(answer := written.get(request.id), Generation)
         ]
         return [pair for pair in dict.fromkeys(outputs) if pair[1].strip()][:MOST_OUTPUTS]
 
 
-def _answers(session: Session, requests: Sequence[Profile]) -> Answers:
+def _continued(prompts: Sequence[str], ask: Ask) -> list[tuple[str, str]]:
+    """List (prompt, answer) of the base on a target's inputs, without empty answers."""
+    requests = [Generate(prompt=prompt, stop=(), max_tokens=ANSWER_TOKENS) for prompt in prompts]
+    answers = ask(requests)
+    pairs = [(request.prompt, answers[request.id]) for request in requests]
+    return [(prompt, a.text) for prompt, a in pairs if isinstance(a, Generation) and a.text.strip()]
+
+
+def _answers(session: Session, requests: Sequence[Request]) -> Answers:
     context, checkpoint = session.context, session.checkpoint
 
     def count(of_block: Sequence[Request], answers: Answers, stored: int) -> None:

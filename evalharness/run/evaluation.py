@@ -26,7 +26,8 @@ from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
-from evalharness.run.drift import DriftRecorder, neutral_texts
+from evalharness.run.drift import DriftRecorder
+from evalharness.run.drift_sources import drift_sources, neutral_texts, without_tasks
 from evalharness.run.early_stopping import RoundsOfRun, check
 from evalharness.run.explain import check_base, with_explanation
 from evalharness.run.measured_run import RunState, compare_plan, gather, notices_before
@@ -69,13 +70,16 @@ def settle(
         check(job, run_plan)
         listener.phase("making prompts")
         base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
+        texts = drift_sources(job, run_plan, neutral, prompts, factory)
+        if job.description.drift_only:
+            run_plan, prompts = without_tasks(run_plan, prompts)
         prepared = prompts.by_model[base.name]
         plan = compare_plan(job, run_plan, prepared)
         tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
         known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
         results.forget_samples(out)
         results.open_folder(out)
-    state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
+    state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, texts)
     opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
     with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
         model = base.fingerprint if isinstance(base, Checkpoint) else ""
@@ -89,7 +93,7 @@ def settle(
                 state = with_explanation(state, context)
     listener.phase("comparing")
     with run_log.timed("compare"):
-        analysed = write_measured(job, state, gather(job, state, info, drift.ranked_drifts()))
+        analysed = write_measured(job, state, drift.drifted(gather(job, state, info)))
     results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
     results.write_results(out, analysed)
     return results.read_results(out)

@@ -17,7 +17,7 @@ from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import NO_TARGET, Checkpoint, EngineInfo, ModelKind
 from evalharness.records.requests import PreparedTask
-from evalharness.records.results import Drift, ModelRow
+from evalharness.records.results import ModelRow
 from evalharness.run.facts import Outcomes, all_facts, facts_before
 from evalharness.run.overlap_facts import seen_units
 from evalharness.run.plan import RunPlan
@@ -105,7 +105,7 @@ def _without_words(prepared: PreparedTask) -> str:
     return notice if 2 * without > len(examples) else ""
 
 
-def gather(job: Job, state: RunState, info: EngineInfo, drift: tuple[Drift, ...] = ()) -> MeasuredRun:
+def gather(job: Job, state: RunState, info: EngineInfo) -> MeasuredRun:
     """Gather what was measured of every model, with all that an analysis needs."""
     run_plan, plan, prompts, outcomes = state
     prepared = prompts.by_model[run_plan.base.name]
@@ -123,7 +123,6 @@ def gather(job: Job, state: RunState, info: EngineInfo, drift: tuple[Drift, ...]
         models=(base, *(_model_row(candidate, plan) for candidate in others)),
         signature=signature_of(job, run_plan, prompts, every, info),
         errors=tuple(error for outcome in of_tasks for error in outcome.errors),
-        drift=drift,
         seen=seen_units(run_plan, prepared),
     )
 

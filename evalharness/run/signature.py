@@ -43,6 +43,7 @@ def signature_of(
         "describe": list(job.description.ways),
         **({"describe_with": sorted(job.description.files)} if job.description.files else {}),
         **({"explain": True} if job.description.explain else {}),
+        **({"drift_only": True} if job.description.drift_only else {}),
         "limit": run_plan.limit,
         "num_fewshot": run_plan.num_fewshot,
         "split": run_plan.split,

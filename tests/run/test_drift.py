@@ -30,7 +30,7 @@ from evalharness.records.policy import Policy
 from evalharness.report import drift as shown
 from evalharness.report.drift import lines as drift_lines
 from evalharness.report.page import render
-from evalharness.run import drift
+from evalharness.run import drift, drift_sources
 from evalharness.run.evaluation import evaluate
 
 TEXTS = "the cat sat on a mat and a dog ran\n\nred blue green houses\n\npeople talk about weather\nnews today in town\n"
@@ -203,13 +203,13 @@ def test_wrong_on_purpose(job, tmp_path):
 def test_long_files_are_taken_evenly_and_long_paragraphs_cut(job, tmp_path, zoo):
     long, run_plan = tmp_path / "long.txt", SimpleNamespace(base=recognise(str(zoo["llama"]), role="base"))
     long.write_text("\n\n".join(f"cat {i}" for i in range(1000)) + "\n\n" + "dog " * 1000)
-    kept = drift.neutral_texts(job("llama-lora", drift_text=long), run_plan)
-    assert len(kept) == drift.MOST_TEXTS and kept[0] == "cat 0" and kept[-1].startswith("cat 99")
+    kept = drift_sources.neutral_texts(job("llama-lora", drift_text=long), run_plan)
+    assert len(kept) == drift_sources.MOST_TEXTS and kept[0] == "cat 0" and kept[-1].startswith("cat 99")
     assert (
-        drift._shortened("dog " * 1000) == ("dog " * 500).rstrip()
-        and len(drift._shortened("d" * 3000)) == drift.MOST_CHARACTERS
+        drift_sources._shortened("dog " * 1000) == ("dog " * 500).rstrip()
+        and len(drift_sources._shortened("d" * 3000)) == drift_sources.MOST_CHARACTERS
     )
-    ours = drift.neutral_texts(changed(job("llama-lora"), drift_text=None, drift=True), run_plan)
+    ours = drift_sources.neutral_texts(changed(job("llama-lora"), drift_text=None, drift=True), run_plan)
     assert ours == tuple(paragraphs(shipped("fixtures/drift") / "neutral.txt")) and len(ours) == 60
 
 

@@ -1,0 +1,167 @@
+"""Forecast from a candidate's drift what a suite will say of it: a rising curve through other candidates of the same
+base, of which both are known, with a conformal interval.
+
+The forecast is made before the suite is asked, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness import fingerprint
+from evalharness.analysis.drift import INPUTS as INPUTS_OF
+from evalharness.analysis.drift import NEUTRAL as NEUTRAL_TEXT
+from evalharness.records.comparison import Estimate, Level
+from evalharness.records.drift_table import INPUTS, KINDS, NEUTRAL, OUTPUTS, TableCandidate
+from evalharness.records.results import Drift, DriftForecast, ModelRow, Results
+from evalharness.stats.monotone import ConformalCurve, conformal_curve
+
+Floats = NDArray[np.float64]
+COVERAGE = 0.9
+FLOOR = 1e-4  # nats a token; smaller divergences are hardly told apart
+NO_KL = "no drift of it is known that the table has"
+OF_ANOTHER = (
+    "the table has no candidate of this base on the suite {}, on the same neutral texts; what another base loses at "
+    "a divergence, or in another suite's margins, says nothing of this one"
+)
+NO_SUITE = "it is of a suite, and this run has none: name one with --suite"
+FURTHER = "it drifted further than every candidate of the table, so that the loss may be larger"
+OTHER_TARGET = "it was trained for {}, those of the table for {}: they may lose less, or more, at the same drift"
+TARGET_UNKNOWN = "what it was trained for is not known, and the candidates of the table were trained for {}"
+TOO_FEW = "{} candidates in the table are too few for an interval of {:.0%}"
+OWN_MARGINS = "this run has margins of its own; the forecast is in those of the suite"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DriftCurve:
+    """Loss against divergence on the texts of `kinds` together, both on scales of logarithms."""
+
+    kinds: tuple[str, ...]
+    fitted: ConformalCurve
+    furthest: float  # place of the candidate of the table that drifted most
+    n: int
+
+    def change(self, kl: Mapping[str, float]) -> Estimate:
+        """Forecast the suite's change in margins, without an interval where the table is too short for one."""
+        at = place(kl, self.kinds)
+        value = _change(float(self.fitted.curve.at(np.array([at]))[0]))
+        bounds = self.fitted.interval(at, COVERAGE)
+        low, high = (None, None) if bounds is None else (_change(bounds[1]), _change(bounds[0]))
+        return Estimate(value=value, low=low, high=high)
+
+
+def place(kl: Mapping[str, float], kinds: Sequence[str]) -> float:
+    """Say how far a candidate is, on a scale that is 0 where nothing differs and logarithmic beyond FLOOR: the mean
+    over the kinds of text.
+    """
+    return float(np.mean([np.log1p(kl[kind] / FLOOR) for kind in kinds]))
+
+
+def drift_curve(table: Sequence[TableCandidate], kinds: Sequence[str]) -> DriftCurve:
+    """Fit the curve on those of these kinds of text, of which every candidate has them, that forecast best the
+    candidates of recipes that were left out; of equals the fewest. Whole recipes, all seeds of them, are left out.
+    """
+    losses, recipes = np.array([_loss(each.margins) for each in table]), [each.recipe for each in table]
+    curves = []
+    for size in range(1, len(kinds) + 1):
+        for chosen in combinations(kinds, size):
+            places = np.array([place(each.kl, chosen) for each in table])
+            fitted = conformal_curve(places, losses, recipes)
+            curves.append(DriftCurve(chosen, fitted, float(places.max()), len(table)))
+    return min(curves, key=lambda curve: curve.fitted.error)
+
+
+def forecasts(
+    drifts: Sequence[Drift], models: Sequence[ModelRow], suite: str, table: Sequence[TableCandidate], own_margins: bool
+) -> tuple[DriftForecast, ...]:
+    """Forecast the suite's change of every candidate whose drift was measured. `models`: the base first;
+    `own_margins`: the run judges by others than the suite's.
+    """
+    if not drifts or not table:
+        return ()
+    base, fits = models[0], dict[tuple[str, ...], DriftCurve]()
+    texts = next((drift.digest for drift in drifts if drift.text == NEUTRAL_TEXT), "")
+    of_base = [each for each in table if (each.base_fingerprint, each.suite) == (base.fingerprint, suite)]
+    own = [each for each in of_base if fingerprint.agree(each.neutral_texts, texts)]
+    digest = fingerprint.of_value([asdict(each) for each in own])
+
+    def forecast(model: ModelRow) -> DriftForecast:
+        empty, kl = DriftForecast(model=model.name, suite=suite, ci_level=COVERAGE), divergences(drifts, model)
+        kinds = tuple(kind for kind in KINDS if kind in kl and all(kind in each.kl for each in own))
+        if not (own and kinds):
+            reason = NO_KL if own else OF_ANOTHER.format(suite) if suite else NO_SUITE
+            return replace(empty, reason=reason)
+        if kinds not in fits:
+            fits[kinds] = drift_curve(own, kinds)
+        curve = fits[kinds]
+        change = curve.change(kl)
+        notes = [*_notes(model, own, change, own_margins)]
+        notes += [FURTHER] if place(kl, curve.kinds) > curve.furthest else []
+        return replace(empty, change=change, kinds=curve.kinds, n=curve.n, table=digest, notes=tuple(notes))
+
+    return tuple(forecast(model) for model in models if model.judged)
+
+
+def divergences(drifts: Sequence[Drift], model: ModelRow) -> dict[str, float]:
+    """Return the model's divergence on each kind of text that it is known of, as a table names the kinds."""
+    own = [drift for drift in drifts if drift.model == model.name and drift.kl is not None]
+    return {_kind(drift.text): drift.kl.value for drift in own if drift.kl is not None}
+
+
+def table_candidates(results: Results) -> Iterator[TableCandidate]:
+    """Make the lines of a table of a run with drift and verdicts; candidates without a record of their training, and
+    those that were not measured, are left out.
+    """
+    digest = fingerprint.short(fingerprint.of_value(results.signature))
+    suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
+    base, texts = results.models[0], next((d.digest for d in results.drift if d.text == NEUTRAL_TEXT), "")
+    for model in results.models:
+        suite, facts = suites.get(model.name), model.training
+        if suite is None or suite.difference is None or not {"method", "learning_rate", "seed"} <= set(facts):
+            continue
+        yield TableCandidate(
+            base=base.name,
+            base_fingerprint=base.fingerprint,
+            suite=suite.task,
+            target=model.target_task or "",
+            method=str(facts["method"]),
+            rate=float(facts["learning_rate"]),
+            replay=float(sum(facts.get("replay", {}).values())),
+            seed=int(facts["seed"]),
+            neutral_texts=texts,
+            kl=divergences(results.drift, model),
+            margins=suite.difference.value,
+            ability=suite.general.value if suite.general else None,
+            run=digest,
+        )
+
+
+def _notes(model: ModelRow, own: Sequence[TableCandidate], change: Estimate, own_margins: bool) -> Iterator[str]:
+    targets = sorted({each.target for each in own})
+    if model.target_task is None:
+        yield TARGET_UNKNOWN.format(", ".join(targets))
+    elif model.target_task not in targets:
+        yield OTHER_TARGET.format(model.target_task, ", ".join(targets))
+    if change.low is None:
+        yield TOO_FEW.format(len(own), COVERAGE)
+    if own_margins:
+        yield OWN_MARGINS
+
+
+def _kind(text: str) -> str:
+    return INPUTS if text.startswith(INPUTS_OF) else NEUTRAL if text == NEUTRAL_TEXT else OUTPUTS
+
+
+def _loss(margins: float) -> float:
+    """A loss in margins on a scale that is linear around 0 and logarithmic beyond a margin, + is worse."""
+    return float(-np.sign(margins) * np.log1p(abs(margins)))
+
+
+def _change(loss: float) -> float:
+    """The change in margins that has this loss."""
+    return float(-np.sign(loss) * np.expm1(abs(loss))) + 0.0

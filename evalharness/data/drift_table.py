@@ -1,0 +1,90 @@
+"""Read and write tables of drifts: CSV, a line a candidate."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evalharness.data.contents import read_text, unreadable
+from evalharness.errors import DataError
+from evalharness.paths import shipped
+from evalharness.records.drift_table import KINDS, TableCandidate
+
+FOLDER, PATTERN = "fixtures/atlas", "drift-*.csv"  # of the tables that are shipped
+RIGHT = "a table as `make atlas-world` writes it would be right"
+TEXTS = ("base", "base_fingerprint", "suite", "target", "method", "neutral_texts", "run")
+KL = {f"kl_{kind}": kind for kind in KINDS}
+COLUMNS = (
+    *("base", "base_fingerprint", "suite", "target", "method", "rate", "replay", "seed", "neutral_texts"),
+    *(*KL, "margins", "ability", "run"),
+)
+
+
+def shipped_table() -> tuple[TableCandidate, ...]:
+    """Read the tables that are shipped. Raises DataError for one that is damaged."""
+    return tuple(row for path in sorted(shipped(FOLDER).glob(PATTERN)) for row in read_table(path))
+
+
+def read_table(path: Path) -> tuple[TableCandidate, ...]:
+    """Read one table. Raises DataError that names file, line and column."""
+    if not path.is_file():
+        raise DataError(path, "is no regular file" if path.exists() else "does not exist", RIGHT)
+    try:
+        lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        header = tuple(next(lines, ()))
+        if header != COLUMNS:
+            raise DataError(path, f"its columns are not {', '.join(COLUMNS)}", RIGHT)
+        return tuple(_candidate(cells, f"{path}, line {lines.line_num}") for cells in lines)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except csv.Error as error:
+        raise DataError(path, f"not CSV ({error})", RIGHT) from error
+
+
+def table_text(candidates: Sequence[TableCandidate]) -> str:
+    """The content of a table's file."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for each in candidates:
+        kls = {column: each.kl.get(kind) for column, kind in KL.items()}
+        writer.writerow(["" if (v := _value(each, kls, name)) is None else v for name in COLUMNS])
+    return out.getvalue()
+
+
+def _value(candidate: TableCandidate, kls: Mapping[str, float | None], column: str) -> object:
+    value = kls[column] if column in kls else getattr(candidate, column)
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _candidate(cells: Sequence[str], where: str) -> TableCandidate:
+    if len(cells) != len(COLUMNS):
+        raise DataError(where, f"has {len(cells)} cells", f"{len(COLUMNS)} would be right")
+    given = dict(zip(COLUMNS, cells, strict=True))
+    if empty := next((name for name in TEXTS if not given[name]), None):
+        raise DataError(where, f"{empty} is empty", RIGHT)
+    kl = {kind: _number(given, column, where) for column, kind in KL.items() if given[column]}
+    if negative := next((kind for kind, value in kl.items() if value < 0), None):
+        raise DataError(where, f"kl_{negative} is below 0", RIGHT)
+    return TableCandidate(
+        **{name: given[name] for name in TEXTS},
+        rate=_number(given, "rate", where),
+        replay=_number(given, "replay", where),
+        seed=int(_number(given, "seed", where)),
+        kl=kl,
+        margins=_number(given, "margins", where),
+        ability=_number(given, "ability", where) if given["ability"] else None,
+    )
+
+
+def _number(given: Mapping[str, str], column: str, where: str) -> float:
+    try:
+        value = float(given[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(where, f"{column} is {given[column]!r}", "a finite number would be right")
+    return value

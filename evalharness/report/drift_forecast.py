@@ -1,0 +1,108 @@
+"""Show what a suite is forecast to say of the candidates, from their drift: for the page and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evalharness.analysis.drift_forecast import COVERAGE
+from evalharness.analysis.number_text import coverage
+from evalharness.records.comparison import Estimate, Level
+from evalharness.records.results import DriftForecast, Results
+from evalharness.report import wording
+from evalharness.report.drift import LONGEST
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
+
+WAIVER = (
+    "a forecast from other candidates of the same base, fitted before this one was seen: no verdict, the gate does "
+    "not look, and which task is lost it cannot say"
+)
+NOTHING_JUDGED = (
+    "Nothing was judged: drift alone was measured (--drift-only), no task was answered, and the gate ends with 5"
+)
+TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs": "inputs of the target"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastRow:
+    """One candidate. `cells`: forecast, interval, what the suite said (both as words where there is none); () where
+    `reason` says why. `notes`: what makes it less sure.
+    """
+
+    model: str
+    cells: tuple[str, ...]
+    reason: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastTable:
+    """All candidates. `basis`: on what the forecasts rest, as sentences."""
+
+    suite: str
+    level: str
+    waiver: str
+    basis: tuple[str, ...]
+    rows: tuple[ForecastRow, ...]
+
+
+def table(results: Results) -> ForecastTable | None:
+    """The forecasts of a run; None where nobody asked for drift, or nothing is there to forecast from."""
+    forecasts = results.drift_forecasts
+    if not forecasts:
+        return None
+    suite = wording.one_line(forecasts[0].suite or "the suite", LONGEST)
+    basis = dict.fromkeys(_basis(forecast) for forecast in forecasts if forecast.change is not None)
+    return ForecastTable(
+        suite=suite,
+        level=coverage(COVERAGE),
+        waiver=WAIVER,
+        basis=tuple(basis),
+        rows=tuple(_row(results, forecast) for forecast in forecasts),
+    )
+
+
+def lines(results: Results) -> Iterator[str]:
+    """The same as a terminal shows it; that nothing was judged first, where drift alone was measured."""
+    if results.signature.get("drift_only"):
+        yield from ("", NOTHING_JUDGED)
+    if (shown := table(results)) is None:
+        return
+    yield from ("", f"forecast of {plain(shown.suite)}, its change in margins ({shown.waiver})")
+    titles = ("", "forecast", f"{shown.level} interval", "measured")
+    if known := [(row.model, *row.cells) for row in shown.rows if row.cells]:
+        yield from (f"  {line}" for line in aligned([titles, *known], range(1, len(titles))))
+    yield from (plain(f"  {row.model}: no forecast: {row.reason}") for row in shown.rows if not row.cells)
+    yield from (plain(f"  {row.model}: {note}") for row in shown.rows for note in row.notes)
+    yield from (plain(f"  {sentence}") for sentence in shown.basis)
+
+
+def _basis(forecast: DriftForecast) -> str:
+    texts = wording.listed([TEXTS[kind] for kind in forecast.kinds])
+    of = wording.counted(forecast.n, "candidate")
+    return f"fitted on {of} of this base (table {forecast.table[:8]}), from the drift on {texts}"
+
+
+def _row(results: Results, forecast: DriftForecast) -> ForecastRow:
+    name = wording.one_line(forecast.model, LONGEST)
+    reason = wording.one_line(forecast.reason, 5 * LONGEST)
+    notes = tuple(wording.one_line(note, 5 * LONGEST) for note in forecast.notes)
+    if forecast.change is None:
+        return ForecastRow(model=name, cells=(), reason=reason, notes=notes)
+    measured = _measured(results, forecast.model)
+    cells = (
+        _margins(forecast.change.value),
+        wording.interval(forecast.change, wording.IN_MARGINS) or "none",
+        wording.NONE if measured is None else _margins(measured.value),
+    )
+    return ForecastRow(model=name, cells=cells, reason="", notes=notes)
+
+
+def _measured(results: Results, candidate: str) -> Estimate | None:
+    suites = (c for c in results.comparisons if c.level == Level.SUITE and c.primary and c.candidate == candidate)
+    return next((c.difference for c in suites), None)
+
+
+def _margins(value: float) -> str:
+    return wording.signed(value, wording.IN_MARGINS)

@@ -1,0 +1,112 @@
+"""Find the texts on which drift is measured: neutral ones, the tasks that the base writes answers to, and inputs of the
+candidates' targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+
+from evalharness.data.drift_table import read_table, shipped_table
+from evalharness.data.paragraphs import paragraphs
+from evalharness.data.sources import missing
+from evalharness.engines.base import EngineFactory, ModelTokenizers
+from evalharness.errors import UsageError
+from evalharness.paths import shipped
+from evalharness.records.drift_table import TableCandidate
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Generate, PreparedTask, Rank, Request
+from evalharness.records.tasks import OutputType, Task
+from evalharness.run.plan import RunPlan
+from evalharness.run.prompts import Prompts, make_prompts
+
+CORPUS = "neutral.txt"
+MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
+MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
+MOST_INPUTS = 64  # of a target, drawn with the job's seed
+ALONE = 8  # examples a generative task that the base answers where drift is all that is measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSources:
+    """Where the texts come from. `written`: requests of generative tasks, the first of every task, then the second …,
+    to which the base's answers are texts; `inputs`: target task -> prompts; `table`: candidates to forecast from.
+    """
+
+    neutral: tuple[str, ...] = ()
+    written: tuple[Generate, ...] = ()
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    table: tuple[TableCandidate, ...] = ()
+
+
+def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
+    """Read the paragraphs on which drift is measured; () where the job does not ask for it. Raises UsageError,
+    DataError.
+    """
+    if not job.description.measures_drift:
+        return ()
+    if not isinstance(run_plan.base, Checkpoint):
+        raise UsageError(
+            "--drift",
+            "the base does not answer in this run: its scores are an earlier run's",
+            "give --base instead of --baseline",
+        )
+    texts = paragraphs(job.description.drift_text or shipped("fixtures/drift") / CORPUS)
+    if len(texts) > MOST_TEXTS:
+        texts = [texts[i * len(texts) // MOST_TEXTS] for i in range(MOST_TEXTS)]
+    return tuple(map(_shortened, texts))
+
+
+def drift_sources(
+    job: Job, run_plan: RunPlan, neutral: tuple[str, ...], prompts: Prompts, factory: EngineFactory | ModelTokenizers
+) -> DriftSources:
+    """Gather the texts of every kind; none where `neutral` is empty, which is where nobody asks for drift."""
+    if not neutral:
+        return DriftSources()
+    base = run_plan.base.name
+    own = [task for task in prompts.by_model[base] if not task.task.beside]
+    if job.description.drift_only:
+        written = tuple(task.task for task in own if task.task.output_type == OutputType.GENERATE_UNTIL)
+        few = replace(run_plan, tasks=written, limit=ALONE, limits={})
+        own = list(make_prompts(job, few, factory).by_model[base])
+    targets = {candidate.target_task for candidate in run_plan.candidates}
+    learned = [task for task in run_plan.judged_tasks if task.origin in targets]
+    inputs = {task.origin: _inputs(job, run_plan, task, factory) for task in learned}
+    by_task = [[each for each in task.requests if isinstance(each, Generate)] for task in own]
+    in_turn = [request for turn in zip_longest(*by_task) for request in turn if request is not None]
+    file = job.description.drift_table
+    table = shipped_table() if file is None else read_table(file)
+    return DriftSources(neutral=neutral, written=tuple(in_turn), inputs=inputs, table=table)
+
+
+def without_tasks(run_plan: RunPlan, prompts: Prompts) -> tuple[RunPlan, Prompts]:
+    """Take every task out of a plan, for a run that measures drift alone. Its suite keeps its name."""
+    suite = replace(run_plan.suite, margins={}, average=None) if run_plan.suite else None
+    nothing: dict[str, tuple[PreparedTask, ...]] = dict.fromkeys(prompts.by_model, ())
+    bare = replace(run_plan, tasks=(), groups=(), computed={}, suite=suite, overlaps={}, notices=())
+    return bare, replace(prompts, by_model=nothing)
+
+
+def _inputs(job: Job, run_plan: RunPlan, task: Task, factory: EngineFactory | ModelTokenizers) -> tuple[str, ...]:
+    """Draw prompts of rows that the target is learned from; where these are not there, of those it is chosen or tested
+    on. Their labels are not looked at.
+    """
+    known = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
+    split = next((name for name in known if missing([task], run_plan.source, name) is None), run_plan.split)
+    drawn = replace(run_plan, tasks=(task,), split=split, limit=MOST_INPUTS, num_fewshot=0, limits={}, fewshots={})
+    (prepared,) = make_prompts(job, drawn, factory).by_model[run_plan.base.name]
+    return tuple(dict.fromkeys(filter(None, map(_prompt, prepared.requests))))
+
+
+def _prompt(request: Request) -> str:
+    if isinstance(request, Generate):
+        return request.prompt
+    return request.pairs[0][0] if isinstance(request, Rank) else ""
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return text[:MOST_CHARACTERS].rpartition(" ")[0] or text[:MOST_CHARACTERS]
