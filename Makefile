@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -56,6 +56,9 @@ sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes)
 
 sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
+
+atlas-world: $(VENV)/.ready     ## drift and loss of 48 candidates of the embedded world (half an hour of one core); writes fixtures/atlas/drift-world.csv
+	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/drift_table.py
 
 base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in runs/base-sizes (hours of one core; STEPS=…: fewer than 1500 steps)
 	set -e; for size in 3M 5M; do OMP_NUM_THREADS=1 PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base.py \

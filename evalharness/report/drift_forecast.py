@@ -15,8 +15,8 @@ from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 
 WAIVER = (
-    "a forecast from other candidates of the same base, fitted before this one was seen: no verdict, the gate does "
-    "not look, and which task is lost it cannot say"
+    "from the drift and loss of other candidates of this base: no verdict, the gate does not look, and which task is "
+    "lost it cannot say"
 )
 NOTHING_JUDGED = (
     "Nothing was judged: drift alone was measured (--drift-only), no task was answered, and the gate ends with 5"

@@ -37,8 +37,8 @@ FEW_ERRORS = 5
 
 
 def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift and what it forecasts. Tables fit into
-    `width` columns.
+    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift, its forecast.
+    Tables fit into `width` columns.
     """
     yield from verdict_lines(results, width)
     yield from unexplained(results)

@@ -16,6 +16,7 @@ from evalharness.analysis.margins import NAME_MEMBERS, NO_SUITE_MARGIN
 from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
+from evalharness.data.drift_table import read_table
 from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
@@ -36,7 +37,7 @@ OUT, STORE = "name a folder that can be written with --out", "name another with 
 
 def check_job(job: Job, factory: object = None) -> None:
     """Check what a run is given; `factory`, where given, stands in for the engine. Raises TaskError, UsageError,
-    ModelError or StoreError for the first thing wrong.
+    DataError, ModelError or StoreError for the first thing wrong.
     """
     models, tasks, library = job.models, job.tasks, Library(job.tasks.include)
     if tasks.suite:
@@ -46,7 +47,7 @@ def check_job(job: Job, factory: object = None) -> None:
         library.task(target)
     _check_margins(job, library)
     ways = ways_of(job)
-    _check_drift_only(job)
+    _check_drift(job)
     if factory is not None:
         checked_factory(factory, "factory", "an object that has them, or None,")
     else:
@@ -62,7 +63,6 @@ def check_job(job: Job, factory: object = None) -> None:
             "--data-dir": job.data.folder,
             "--baseline": models.baseline,
             "--drift-text": job.description.drift_text,
-            "--drift-table": job.description.drift_table,
             **rows,
             **described,
         }
@@ -119,8 +119,13 @@ def _check_margins(job: Job, library: Library) -> None:
             raise UsageError(where, f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
 
 
-def _check_drift_only(job: Job) -> None:
-    """Check that nothing is wanted of answers where none are computed. Raises UsageError."""
+def _check_drift(job: Job) -> None:
+    """Check that nothing is wanted of answers where none are computed, and the table of forecasts. Raises UsageError,
+    DataError.
+    """
+    if (table := job.description.drift_table) is not None:
+        check_paths({"--drift-table": table})
+        read_table(table)
     wanted = {
         "--explain": job.description.explain,
         "--describe": job.description.ways,

@@ -26,7 +26,9 @@ CORPUS = "neutral.txt"
 MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
 MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
 MOST_INPUTS = 64  # of a target, drawn with the job's seed
-ALONE = 8  # examples a generative task that the base answers where drift is all that is measured
+# where drift is all that is measured, and is to take a minute:
+FEW_INPUTS = 24
+FEW_WRITTEN = 8  # examples of a generative task that the base answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def drift_sources(
     own = [task for task in prompts.by_model[base] if not task.task.beside]
     if job.description.drift_only:
         written = tuple(task.task for task in own if task.task.output_type == OutputType.GENERATE_UNTIL)
-        few = replace(run_plan, tasks=written, limit=ALONE, limits={})
+        few = replace(run_plan, tasks=written, limit=FEW_WRITTEN, limits={})
         own = list(make_prompts(job, few, factory).by_model[base])
     targets = {candidate.target_task for candidate in run_plan.candidates}
     learned = [task for task in run_plan.judged_tasks if task.origin in targets]
@@ -95,7 +97,8 @@ def _inputs(job: Job, run_plan: RunPlan, task: Task, factory: EngineFactory | Mo
     """
     known = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
     split = next((name for name in known if missing([task], run_plan.source, name) is None), run_plan.split)
-    drawn = replace(run_plan, tasks=(task,), split=split, limit=MOST_INPUTS, num_fewshot=0, limits={}, fewshots={})
+    most = FEW_INPUTS if job.description.drift_only else MOST_INPUTS
+    drawn = replace(run_plan, tasks=(task,), split=split, limit=most, num_fewshot=0, limits={}, fewshots={})
     (prepared,) = make_prompts(job, drawn, factory).by_model[run_plan.base.name]
     return tuple(dict.fromkeys(filter(None, map(_prompt, prepared.requests))))
 

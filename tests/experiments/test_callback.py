@@ -94,14 +94,24 @@ def logged(trainer: Trainer) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("base", "adapter"), [("llama", ""), ("llama", "lora"), ("llama", "prompt"), ("llama", "prefix"), ("t5", "")]
+    ("base", "adapter", "drift"),
+    [
+        *(("llama", adapter, False) for adapter in ("", "lora", "prompt", "prefix")),
+        *(("t5", "", False), ("llama", "lora", True), ("t5", "", True)),
+    ],
 )
 def test_weights_and_losses_are_bit_by_bit_those_of_a_training_without_it(
-    base: str, adapter: str, zoo: dict[str, Path], tmp_path: Path, watching: Callable[..., ForgettingCallback]
+    base: str,
+    adapter: str,
+    drift: bool,
+    zoo: dict[str, Path],
+    tmp_path: Path,
+    watching: Callable[..., ForgettingCallback],
 ) -> None:
     plain = trained(model_of(zoo[base], adapter), zoo[base], tmp_path, [])
-    watched = trained(model_of(zoo[base], adapter), zoo[base], tmp_path, [watching(every=2)])
+    watched = trained(model_of(zoo[base], adapter), zoo[base], tmp_path, [watching(every=2, drift=drift)])
     assert [entry["step"] for entry in logged(watched)] == [2, 3]
+    assert all(("forgetting/kl_neutral" in entry) is drift for entry in logged(watched))
     one, other = plain.model.state_dict(), watched.model.state_dict()
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     losses = [
@@ -112,6 +122,22 @@ def test_weights_and_losses_are_bit_by_bit_those_of_a_training_without_it(
     assert all(
         module.training == plain.model.get_submodule(name).training for name, module in watched.model.named_modules()
     )
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_drift_is_logged_at_every_look(
+    on_disk: bool, zoo: dict[str, Path], tmp_path: Path, watching: Callable[..., ForgettingCallback]
+) -> None:
+    """On neutral text, on what the base writes to `echo`, and on inputs of the target. The table knows no such base, so
+    there is no forecast, which the looks say.
+    """
+    callback = watching(every=1, drift=True, target="yes_no", base=zoo["llama"] if on_disk else None)
+    looks = logged(trained(model_of(zoo["llama"], "lora", dropout=0), zoo["llama"], tmp_path, [callback]))
+    for kind in ("neutral", "outputs", "inputs"):
+        assert all(entry[f"forgetting/kl_{kind}"] > 0 for entry in looks), kind
+    assert looks[-1]["forgetting/kl_neutral"] > looks[0]["forgetting/kl_neutral"]
+    assert not any("forecast" in name for entry in looks for name in entry)
+    assert all(look.drift_forecasts[0].reason for _, look in callback.looks)
 
 
 @pytest.mark.parametrize(("adapter", "options"), [("", {"bf16": True}), ("prefix", {})])
