@@ -137,3 +137,13 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_shipped_table_forecasts_the_seed_that_it_is_not_fitted_on(script: ModuleType) -> None:
+    """Golden: `python fixtures/demo/drift_table.py --check` on fixtures/atlas/drift-world.csv, as docs/drift.md has it."""
+    held = list(script.held_out(shipped_table()))
+    found = [(each.seed, each.kinds, round(each.spearman, 3), each.covered, each.n) for each in held]
+    assert found == GOLDEN
+    assert sum(each.covered for each in held) / sum(each.n for each in held) >= 0.85
+    assert {each.method for each in shipped_table()} == {"full", "lora", "prompt"}
+    assert len(shipped_table()) == 48 and {kind for each in shipped_table() for kind in each.kl} == set(KINDS)

@@ -31,6 +31,7 @@ from evalharness.errors import UsageError
 from evalharness.experiments.callback import ForgettingCallback, logs_of
 from evalharness.records.job_options import make_job
 from evalharness.records.results import ModelRow, Results
+from evalharness.run import drift_sources
 from evalharness.run.evaluation import evaluate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -74,8 +75,9 @@ def trained(
 
 
 @pytest.fixture
-def watching(small_world: Path, tmp_path: Path) -> Callable[..., ForgettingCallback]:
-    """A callback on the small world's two tasks."""
+def watching(small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ForgettingCallback]:
+    """A callback on the small world's two tasks, with four neutral texts."""
+    monkeypatch.setattr(drift_sources, "MOST_TEXTS", 4)
 
     def make(every: int = 2, **options: Any) -> ForgettingCallback:
         world = {
