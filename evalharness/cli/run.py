@@ -119,7 +119,7 @@ class RunCommand(SectionedCommand):
 @click.option(
     "--drift-only",
     is_flag=True,
-    help="--drift and its forecast of the suite in about a minute: no task is answered, nothing is judged.",
+    help="--drift and its forecast of the suite in a minute or two: no task is answered, nothing is judged.",
 )
 @click.option(
     "--drift-table",
