@@ -63,7 +63,7 @@ def evaluate(
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
     * verdicts: seed, margin, margins, alpha, until_decided
     * gate: on_inconclusive, ceiling, ceilings, against
-    * beside the verdicts: describe, describe_with, explain, drift, drift_text
+    * beside the verdicts: describe, describe_with, explain, drift, drift_text, drift_only, drift_table
     * engine: engine, device, dtype, generation_config, batch_size, batch_tokens, strict,
       engine_options
     * places: out (None: runs/<time>-<suite>), store (None: in the user's cache directory)

@@ -25,7 +25,7 @@ TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastRow:
+class DriftForecastRow:
     """One candidate. `cells`: forecast, interval, what the suite said (both as words where there is none); () where
     `reason` says why. `notes`: what makes it less sure.
     """
@@ -37,24 +37,24 @@ class ForecastRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastTable:
+class DriftForecastTable:
     """All candidates. `basis`: on what the forecasts rest, as sentences."""
 
     suite: str
     level: str
     waiver: str
     basis: tuple[str, ...]
-    rows: tuple[ForecastRow, ...]
+    rows: tuple[DriftForecastRow, ...]
 
 
-def table(results: Results) -> ForecastTable | None:
+def table(results: Results) -> DriftForecastTable | None:
     """The forecasts of a run; None where nobody asked for drift, or nothing is there to forecast from."""
     forecasts = results.drift_forecasts
     if not forecasts:
         return None
     suite = wording.one_line(forecasts[0].suite or "the suite", LONGEST)
     basis = dict.fromkeys(_basis(forecast) for forecast in forecasts if forecast.change is not None)
-    return ForecastTable(
+    return DriftForecastTable(
         suite=suite,
         level=coverage(COVERAGE),
         waiver=WAIVER,
@@ -84,19 +84,19 @@ def _basis(forecast: DriftForecast) -> str:
     return f"fitted on {of} of this base (table {forecast.table[:8]}), from the drift on {texts}"
 
 
-def _row(results: Results, forecast: DriftForecast) -> ForecastRow:
+def _row(results: Results, forecast: DriftForecast) -> DriftForecastRow:
     name = wording.one_line(forecast.model, LONGEST)
     reason = wording.one_line(forecast.reason, 5 * LONGEST)
     notes = tuple(wording.one_line(note, 5 * LONGEST) for note in forecast.notes)
     if forecast.change is None:
-        return ForecastRow(model=name, cells=(), reason=reason, notes=notes)
+        return DriftForecastRow(model=name, cells=(), reason=reason, notes=notes)
     measured = _measured(results, forecast.model)
     cells = (
         _margins(forecast.change.value),
         wording.interval(forecast.change, wording.IN_MARGINS) or "none",
         wording.NONE if measured is None else _margins(measured.value),
     )
-    return ForecastRow(model=name, cells=cells, reason="", notes=notes)
+    return DriftForecastRow(model=name, cells=cells, reason="", notes=notes)
 
 
 def _measured(results: Results, candidate: str) -> Estimate | None:

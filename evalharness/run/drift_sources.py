@@ -83,8 +83,10 @@ def drift_sources(
     return DriftSources(neutral=neutral, written=tuple(in_turn), inputs=inputs, table=table)
 
 
-def without_tasks(run_plan: RunPlan, prompts: Prompts) -> tuple[RunPlan, Prompts]:
-    """Take every task out of a plan, for a run that measures drift alone. Its suite keeps its name."""
+def tasks_to_answer(job: Job, run_plan: RunPlan, prompts: Prompts) -> tuple[RunPlan, Prompts]:
+    """Take every task out of the plan of a job that measures drift alone; its suite keeps its name."""
+    if not job.description.drift_only:
+        return run_plan, prompts
     suite = replace(run_plan.suite, margins={}, average=None) if run_plan.suite else None
     nothing: dict[str, tuple[PreparedTask, ...]] = dict.fromkeys(prompts.by_model, ())
     bare = replace(run_plan, tasks=(), groups=(), computed={}, suite=suite, overlaps={}, notices=())

@@ -27,7 +27,7 @@ from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
 from evalharness.run.drift import DriftRecorder
-from evalharness.run.drift_sources import drift_sources, neutral_texts, without_tasks
+from evalharness.run.drift_sources import drift_sources, neutral_texts, tasks_to_answer
 from evalharness.run.early_stopping import RoundsOfRun, check
 from evalharness.run.explain import check_base, with_explanation
 from evalharness.run.measured_run import RunState, compare_plan, gather, notices_before
@@ -71,8 +71,7 @@ def settle(
         listener.phase("making prompts")
         base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
         texts = drift_sources(job, run_plan, neutral, prompts, factory)
-        if job.description.drift_only:
-            run_plan, prompts = without_tasks(run_plan, prompts)
+        run_plan, prompts = tasks_to_answer(job, run_plan, prompts)
         prepared = prompts.by_model[base.name]
         plan = compare_plan(job, run_plan, prepared)
         tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)

@@ -5,6 +5,7 @@ seed that it is not fitted on.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
 from types import ModuleType
 
@@ -139,7 +140,7 @@ def script() -> ModuleType:
     path = shipped("fixtures/demo") / "drift_table.py"
     spec = importlib.util.spec_from_file_location("drift_table_script", path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
 

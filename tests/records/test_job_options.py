@@ -111,7 +111,16 @@ def test_a_change_leaves_the_rest_as_it_is() -> None:
 
 
 def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() -> None:
-    flags = ("placebo", "allow_noop", "strict", "until_decided", "explain", "drift", "apply_chat_template")
+    flags = (
+        "placebo",
+        "allow_noop",
+        "strict",
+        "until_decided",
+        "explain",
+        "drift",
+        "drift_only",
+        "apply_chat_template",
+    )
     values: dict[str, object] = dict.fromkeys(JobOptions.__annotations__, "text") | dict.fromkeys(flags, True)
     values |= dict.fromkeys(("limit", "num_fewshot", "seed", "batch_size", "batch_tokens"), 7)
     values |= {

@@ -108,7 +108,7 @@ def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path,
             out="plain",
         )
     )
-    assert plain.drift == () and plain == replace(found, drift=())
+    assert plain.drift == () and plain == replace(found, drift=(), drift_forecasts=())
     assert judge(plain, Policy()) == judge(found, Policy())
 
     page, lines = html.unescape(render(found)), list(drift_lines(found))
