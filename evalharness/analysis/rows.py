@@ -68,6 +68,7 @@ class ComparisonDraft:
     median: float | None = None
     watch: RoundsAsked | None = None  # where units were asked in rounds
     repeated: int = 0
+    left_out: int = 0
     answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
     unfit: UnfitShares | None = None  # of gate units
     parts: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})  # what the scores of both are made of
@@ -113,6 +114,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         variant=subject.variant,
         span=subject.span,
         repeated=sum(task.repeated for task in subject.tasks),
+        left_out=sum(task.left_out for task in subject.tasks),
         answers=answers,
         human=subject.human,
         unfit=unfit_shares(subject.tasks, data.sides, examples) if subject.unit else None,

@@ -102,6 +102,7 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         variant=row.variant,
         examples=row.examples,
         repeated=row.repeated,
+        left_out=row.left_out,
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
         unfit=row.unfit,

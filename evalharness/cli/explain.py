@@ -1,4 +1,4 @@
-"""`evalharness tasks explain`: show how ROUGE and BLEU come to the score of one text."""
+"""`evalharness tasks explain`: show how a metric comes to the score of a text, by n-grams or by what it looks for."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from evalharness.cli.option_texts import metric_specs
 from evalharness.cli.options import debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_lines
 from evalharness.errors import TaskError, UsageError
+from evalharness.metrics import OBSERVED
 from evalharness.metrics.explanation import EXPLAINED, Explanation, explain
 from evalharness.records.tasks import MetricSpec
 from evalharness.report.text_table import aligned
+from evalharness.report.wording import one_line
 from evalharness.results.documents import read_results
 from evalharness.results.samples import sample_of
 from evalharness.tasks.library import Library
 
 USUAL = ("rouge1", "rouge2", "rougeL", "bleu")
 TITLES = ("n-gram of the output", "in the output", "in the reference", "counted")
+LOOKS = ("looked for", "there", "seen")
 
 
 @click.command("explain", cls=Command)
@@ -44,12 +47,13 @@ TITLES = ("n-gram of the output", "in the output", "in the reference", "counted"
     "metric_texts",
     multiple=True,
     metavar="NAME[:KEY=VALUE,…]",
-    help=f"rouge1 to rouge9, rougeL, rougeLsum, bleu (bleu:tokenize=none) [default: TASK's, else {', '.join(USUAL)}]. "
+    help=f"rouge1 to rouge9, rougeL, rougeLsum, bleu (bleu:tokenize=none), {', '.join(OBSERVED)} [default: TASK's, else {', '.join(USUAL)}]. "
     "Repeatable.",
 )
 @with_options(include_option, json_option, debug_option)
 def explain_command(name: str | None, **given: Any) -> None:
-    """Show which words and n-grams of a text match its references, and what ROUGE and BLEU make of the counts.
+    """Show which words and n-grams of a text match its references, and what ROUGE and BLEU make of the counts; or which
+    of the things that a metric looks for (instructions, a refusal, a language) are there.
 
     The text is --output, held against --reference; or what a model of a finished run wrote: TASK --run RUN --example
     ID, the references then being told apart by " | ", as samples write them.
@@ -98,6 +102,8 @@ def _lines(explanation: Explanation, references: int) -> Iterator[str]:
     yield "  " + ", ".join(f"{name} {_number(value)}" for name, value in explanation.measures.items())
     rows = [(each.gram, str(each.output), str(each.reference), str(each.counted)) for each in explanation.matches]
     yield from (f"  {line}" for line in (aligned([TITLES, *rows], (1, 2, 3)) if rows else ()))
+    seen = [(each.check, "yes" if each.held else "no", one_line(each.seen)) for each in explanation.observations]
+    yield from (f"  {line}" for line in (aligned([LOOKS, *seen]) if seen else ()))
     if explanation.subsequence:
         yield f"  longest common subsequence: {' '.join(explanation.subsequence)}"
 

@@ -25,6 +25,13 @@ REGISTRY: dict[str, str] = {
     "em": "evalharness.metrics.answers:em",
     "token_f1": "evalharness.metrics.answers:token_f1",
     "exact_match": "evalharness.metrics.text:exact_match",
+    "contains": "evalharness.metrics.text:contains",
+    "instructions": "evalharness.metrics.instructions:instructions",
+    "instructions_share": "evalharness.metrics.instructions:instructions_share",
+    "answered": "evalharness.metrics.refusal:answered",
+    "refused": "evalharness.metrics.refusal:refused",
+    "answer_language": "evalharness.metrics.language:answer_language",
+    "no_language": "evalharness.metrics.language:no_language",
     **dict.fromkeys(ROUGE, "evalharness.metrics.rouge:rouge"),
     "bleu": "evalharness.metrics.bleu:bleu",
     "chrf": "evalharness.metrics.translation:chrf",
@@ -50,6 +57,7 @@ LOWER_IS_BETTER = {  # names of ours, and others by which such metrics are known
     *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl", "loss", "nll", "cross_entropy"),
     *("ter", "wer", "cer", "mer", "brier", "brier_score", "ece", "mae", "mse", "rmse", "error", "error_rate"),
     *("toxicity", "toxic_share", "unparsed", "empty", "repetition", "cut", "bbq_bias"),
+    "no_language",
 }
 
 CHOOSE = (
@@ -57,8 +65,15 @@ CHOOSE = (
     *("f1a", "em_all", "parity"),
 )
 TOXICITY = ("toxicity", "toxic_share")  # of what was written, by a classifier
+# of what is looked for in a text; `tasks explain` says what of it is there
+OBSERVED = ("instructions", "instructions_share", "answered", "refused", "answer_language", "no_language", "contains")
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
-WRITE = (*(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"), *TEXTS, *TOXICITY)
+WRITE = (
+    *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"),
+    *TEXTS,
+    *TOXICITY,
+    *OBSERVED,
+)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[OutputType, tuple[str, ...]] = {  # the metrics that can read an output type's answers
     OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),

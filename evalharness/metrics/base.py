@@ -57,9 +57,22 @@ class OfAll(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing that was looked for in a text: what it was, whether the text has it, and what was seen of it."""
+
+    check: str
+    held: bool
+    seen: str = ""
+
+
+# What is looked for in a text, given the references of its row. Raises ValueError where these cannot be read.
+Look = Callable[[Sequence[str], str], Sequence[Observation]]
+
+
+@dataclass(frozen=True, slots=True)
 class Mean:
     """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count, and 0 where
-    the count is 0.
+    the count is 0. `look`: of a value that stands on things looked for in a text.
     """
 
     id: str
@@ -70,6 +83,7 @@ class Mean:
     high: float = 1.0
     higher_is_better: bool = True
     width: int = 2
+    look: Look | None = None
 
     def row(self, prediction: Prediction) -> tuple[float, ...]:
         return (float(self.value(prediction)), 1.0)
@@ -226,3 +240,29 @@ def generation(prediction: Prediction, name: str) -> Generation:
     if not isinstance(prediction.response, Generation):
         raise refused(name, prediction.example, "has no generated text", "it is for generate_until tasks")
     return prediction.response
+
+
+def observing(
+    spec: MetricSpec, kind: MetricKind, signature: str, look: Look, value: Callable[[list[bool]], float]
+) -> Mean:
+    """A metric that makes a value of whether each thing that it looks for is in the written text."""
+
+    def score(prediction: Prediction) -> float:
+        text = written(prediction, spec.name) or ""
+        try:
+            seen = look(prediction.example.references, text)
+        except ValueError as problem:
+            raise refused(
+                spec.name,
+                prediction.example,
+                f"cannot be scored: {problem}",
+                "docs/behaviour.md says what they look like",
+            ) from None
+        return value([each.held for each in seen])
+
+    return Mean(spec.id, kind, f"{spec.name}|{signature}|v:1", score, look=look)
+
+
+def all_held(held: list[bool]) -> float:
+    """1 where everything that was looked for is there."""
+    return float(all(held))

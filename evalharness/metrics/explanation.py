@@ -1,5 +1,5 @@
-"""Explain the ROUGE or BLEU score of one text: which words and n-grams match, how often each counts, and what is made
-of the counts.
+"""Explain the score of one text: which words and n-grams match by ROUGE or BLEU, how often each counts, and what is
+made of the counts; or which of the things that a metric looks for are there.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics import ROUGE
+from evalharness.metrics import OBSERVED, ROUGE
+from evalharness.metrics.base import Look, Mean, Observation
 from evalharness.metrics.bleu import ORDERS, bleu_parts, corpus_bleu, statistics, words_of
 from evalharness.metrics.build import build
 from evalharness.metrics.lcs import matched_places, places
 from evalharness.metrics.ngrams import ngrams
 from evalharness.metrics.rouge import rouge_counts, rouge_words
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
-EXPLAINED = (*ROUGE, "bleu")
+OWN = "docs/behaviour.md says what they look like"
+EXPLAINED = (*ROUGE, "bleu", *OBSERVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class GramMatch:
 class Explanation:
     """How a metric comes to the score of one text. `measures`: counts and scores by name; `reference`: the one that
     counts, of several; None of BLEU, which clips by all of them. `subsequence`: the words of the longest common
-    subsequence, of ROUGE-L.
+    subsequence, of ROUGE-L; `observations`: what was looked for, of metrics that do.
     """
 
     metric: str
@@ -45,6 +49,7 @@ class Explanation:
     reference: str | None
     matches: tuple[GramMatch, ...] = ()
     subsequence: tuple[str, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
 
 def explain(spec: MetricSpec, output: str, references: Sequence[str]) -> Explanation:
@@ -55,10 +60,30 @@ def explain(spec: MetricSpec, output: str, references: Sequence[str]) -> Explana
         raise TaskError(f"metric {spec.name}", "has no explanation", f"{', '.join(EXPLAINED)} have one")
     if not references:
         raise TaskError(f"metric {spec.id}", "there is no reference", "one or more would be right")
-    signature = build(spec).signature
+    metric = build(spec)
+    signature = metric.signature
+    if isinstance(metric, Mean) and metric.look is not None:
+        return _observed(metric, metric.look, output, references)
     if spec.name == "bleu":
         return _bleu(spec, signature, output, references)
     return _rouge(spec, signature, output, references)
+
+
+def _observed(metric: Mean, look: Look, output: str, references: Sequence[str]) -> Explanation:
+    try:
+        observations = tuple(look(references, output))
+    except ValueError as problem:
+        raise TaskError(f"metric {metric.id}", f"cannot read the references: {problem}", OWN) from None
+    example = Example(id="", unit="", prompt="", references=tuple(references))
+    response = Generation(request_id="", text=output, finish_reason="eos", tokens=0)
+    score = metric.value(Prediction(example=example, response=response, text=output))
+    return Explanation(
+        metric=metric.id,
+        signature=metric.signature,
+        measures={"score": score},
+        reference=None,
+        observations=observations,
+    )
 
 
 def _rouge(spec: MetricSpec, signature: str, output: str, references: Sequence[str]) -> Explanation:

@@ -1,19 +1,20 @@
-"""Score generated text by exact match with any of its references.
+"""Score generated text by exact match with any of its references, or by whether it contains one.
 
-The normalisation is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate` library's
-`exact_match`).
+The normalisation of exact matches is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate`
+library's `exact_match`).
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from evalharness.budget import TooMuch, time_limit
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Mean, flag, options_of, written
+from evalharness.metrics.base import Mean, Observation, flag, observing, options_of, written
+from evalharness.metrics.instruction_checks import occurrences
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
@@ -58,6 +59,21 @@ def exact_match(spec: MetricSpec) -> Metric:
         MetricKind.BINARY,
         f"exact_match|ignore:{','.join(ignored) or 'nothing'}|refs:any|v:1",
         partial(_matches, spec.name, normalise),
+    )
+
+
+def contains(spec: MetricSpec) -> Metric:
+    """1 where the text contains one of the references as whole words, whatever the case."""
+    options_of(spec, ())
+    return observing(
+        spec, MetricKind.BINARY, "refs:any|whole:words|ignore:case", _looked_for, lambda held: float(any(held))
+    )
+
+
+def _looked_for(references: Sequence[str], text: str) -> tuple[Observation, ...]:
+    places = {reference: occurrences(text, reference) for reference in references}
+    return tuple(
+        Observation(f"contains “{each}”", bool(found), f"{len(found)} times") for each, found in places.items()
     )
 
 

@@ -34,11 +34,16 @@ def repetition(spec: MetricSpec) -> Metric:
     n = whole(spec, options_of(spec, ("n",)), "n", GRAM, 1, None)
 
     def share(prediction: Prediction) -> float:
-        words = generation(prediction, spec.name).text.split()
-        grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
-        return 1 - len(set(grams)) / len(grams) if grams else 0.0
+        return repeated_share(generation(prediction, spec.name).text, n)
 
     return Mean(spec.id, MetricKind.GRADED, f"repetition|gram:{n}|pieces:words|v:1", share, higher_is_better=False)
+
+
+def repeated_share(text: str, n: int) -> float:
+    """The share of a text's n-grams of words that stood in it before; 0 where it has none."""
+    words = text.split()
+    grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def length(spec: MetricSpec) -> Metric:

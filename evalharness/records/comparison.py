@@ -204,6 +204,7 @@ class Comparison:
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
     examples: int = field(default=0, metadata=LATER)  # in the units compared, each of which is one or several
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question, and share its unit
+    left_out: int = field(default=0, metadata=LATER)  # examples that no model was asked, because they do not fit
     # how the answers of both are spread, where a tenth of either's is out of the ordinary or one answer fits all
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)

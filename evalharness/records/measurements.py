@@ -136,6 +136,7 @@ class TaskFacts:
     # models whose answers were decoded by other rules than the base's, of tasks on which something is written
     decoded: tuple[str, ...] = field(default=(), metadata=LATER)
     human: HumanLevel | None = field(default=None, metadata=LATER)
+    left_out: int = field(default=0, metadata=LATER)  # examples that no model was asked, because they do not fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

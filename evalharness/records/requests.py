@@ -199,3 +199,4 @@ class PreparedTask:
     # known
     chance: float | None
     repeated: int = 0  # examples that ask what another asks, with the same choices and the same answer
+    left_out: tuple[str, ...] = ()  # ids of chosen examples that are asked of no model, because they do not fit

@@ -124,6 +124,7 @@ class Task:
     templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
     stop_at_once: bool = False  # a stop string ends an answer before anything was written, too, as in lm-eval
+    too_long: Literal["error", "leave_out"] = "error"  # what becomes of a row that does not fit into the window
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
     # of a disturbance that replaces words: what may stand in the place of each

@@ -41,6 +41,13 @@ def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
     if c.repeated:
         rows = wording.counted(c.repeated, "row repeats the question of another", "rows repeat questions of others")
         yield "every model", "is asked repeated questions", f"{rows}; each question counts once in the tests"
+    if c.left_out:
+        rows = wording.counted(c.left_out, "row does", "rows do")
+        yield (
+            "every model",
+            "is not asked what does not fit",
+            f"{rows} not fit into the smallest window; no model is asked",
+        )
 
 
 def beside_score(counts: AnswerCounts | None) -> str:

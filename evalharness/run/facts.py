@@ -58,6 +58,7 @@ def _task_facts(prepared: PreparedTask, outcomes: Mapping[str, TaskOutcome]) -> 
         partly=tuple(model for model, outcome in outcomes.items() if outcome.partly),
         variant=task.variant,
         repeated=prepared.repeated,
+        left_out=len(prepared.left_out),
         human=None if task.beside else task.human,
         answers={model: outcome.answers for model, outcome in outcomes.items() if outcome.answers is not None},
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.base import EngineFactory, ModelTokenizers
-from evalharness.errors import ModelError, NotComparableError, UsageError
+from evalharness.errors import DataError, ModelError, NotComparableError, UsageError
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job, PromptOptions
 from evalharness.records.models import Architecture, Checkpoint
@@ -46,6 +46,8 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     """Make every task's prompts, once for all models that are asked alike, within the smallest of the windows; nothing
     is cut where the factory has no tokenizers.
 
+    A row that one of the ways of asking leaves out because it does not fit is left out of all.
+
     Raises DataError, TaskError; UsageError and ModelError where a template that is asked for cannot be had;
     NotComparableError where base and candidates would be asked by different ones and the job does not allow it.
     """
@@ -55,21 +57,31 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     counters = {c.name: tokenizers.token_counter(c) for c in run_plan.checkpoints} if tokenizers else {}
     settings, notices = _settings(job, run_plan, list(counters.values())), _left_out(job, run_plan, renderers)
 
-    def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
+    def prepared(task: Task, renderer: ChatRenderer | None, without: frozenset[str] = frozenset()) -> PreparedTask:
         stop_if_interrupted()
         chat = None if renderer is None else Chat(renderer, job.prompts.fewshot_as_multiturn is not False)
         shots, limit = run_plan.shots_of(task), run_plan.limit_of(task)
-        return prepare(task, run_plan.source, replace(settings, num_fewshot=shots, limit=limit, chat=chat))
+        asking = replace(settings, num_fewshot=shots, limit=limit, chat=chat, without=without)
+        return prepare(task, run_plan.source, asking)
 
     ways = {_name(renderer): renderer for renderer in renderers.values()}
     by_way = {name: tuple(prepared(task, renderer) for task in run_plan.tasks) for name, renderer in ways.items()}
+    left_out = [frozenset().union(*(each.left_out for each in alike)) for alike in zip(*by_way.values(), strict=True)]
+    by_way = {
+        name: tuple(
+            each if without == frozenset(each.left_out) else prepared(each.task, ways[name], without)
+            for each, without in zip(of_way, left_out, strict=True)
+        )
+        for name, of_way in by_way.items()
+    }
+    short = tuple(_too_long(next(iter(by_way.values())), settings.budget))
     by_model = {model: by_way[_name(renderer)] for model, renderer in renderers.items()}
     templates = {model: _name(renderer) for model, renderer in renderers.items()}
     if isinstance(run_plan.base, Baseline):
         by_model = {run_plan.base.name: _prompts_before(run_plan.base, list(by_way.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
     split = _split_otherwise(run_plan.base.name, by_model, counters)
-    prompts = Prompts(by_model=by_model, templates=templates, notices=(*notices, *split))
+    prompts = Prompts(by_model=by_model, templates=templates, notices=(*notices, *short, *split))
     if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts
@@ -166,6 +178,18 @@ def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
 def shortened(names: Sequence[str]) -> str:
     """List the first three names, and count the others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _too_long(prepared: Sequence[PreparedTask], budget: int | None) -> Iterator[str]:
+    """Say of the tasks that leave out what does not fit how many rows these are. Raises DataError where no row fits."""
+    for task in prepared:
+        rows = len(task.left_out) + len(task.examples) + len(task.failures)
+        what = f"of its {rows} rows fit into {budget} tokens, the smallest window here"
+        if task.left_out and not task.examples:
+            fix = f"a model with a longer window, or tasks without {task.task.name}, would be right"
+            raise DataError(task.task.name, f"none {what}", fix)
+        if task.left_out:
+            yield f"{task.task.name}: {len(task.examples)} {what}; the others are asked of no model"
 
 
 def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]) -> tuple[PreparedTask, ...]:

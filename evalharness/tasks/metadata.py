@@ -52,15 +52,18 @@ FAMILIES = (
         "summarization",
         "translation",
         "nlg",
+        "behaviour",
         "demo",
         "other",
     ),
 )
 ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
+TOO_LONG: dict[str, Literal["error", "leave_out"]] = {"error": "error", "leave_out": "leave_out"}
 LM_EVAL: dict[str, Literal["same", "subset", "no"]] = {"same": "same", "subset": "subset", "no": "no"}
 OURS = (
     *("family", "chance", "primary", "margin", "metrics", "lm_eval", "document", "unit", "unit_name", "reader"),
     *("variant_of", "value", "choice_scores", "labels", "templates", "twin", "stop_at_once", "human"),
+    "too_long",
 )
 OTHERS = (
     *("version", "num_fewshot", "licence", "license", "source", "citation", "homepage", "note", "notes"),
@@ -97,6 +100,7 @@ def described(task: Task, metadata: Fields) -> Task:
         labels={name: labels.required_text(name) for name in labels.values},
         templates={name: wording(templates.part(name), WORDING_KEYS) for name in templates.values},
         twin=wording(metadata.part("twin"), TWIN_KEYS),
+        too_long=TOO_LONG[metadata.one_of("too_long", TOO_LONG, "error")],
         stop_at_once=_stops_at_once(task, metadata),
         human=human(metadata, task.metrics, task.primary),
     )

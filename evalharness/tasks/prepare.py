@@ -10,6 +10,7 @@ from evalharness import fingerprint
 from evalharness.data.files import DataRow
 from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
+from evalharness.metrics.base import Look, Mean
 from evalharness.metrics.build import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
@@ -19,7 +20,7 @@ from evalharness.tasks.perturb import perturbed
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.shots import Shots, draw, generator
 from evalharness.tasks.split_rows import SplitRows
-from evalharness.tasks.templates import render
+from evalharness.tasks.templates import TemplateProblem, render
 from evalharness.tasks.truncation import Draft, Truncator
 from evalharness.tasks.turns import Chat, Turn, delimited
 
@@ -32,7 +33,8 @@ class PromptSettings:
     `system`: the text that stands before the task's description; `chat`: the template that puts prompts, None: plain
     ones. `whole_ids`: examples are told apart by what they were before anything was cut to fit, so that a model with
     another template, which leaves another budget, can be paired with this one. `apart`: an encoder reads the prompt
-    and a decoder the answer, each within the budget.
+    and a decoder the answer, each within the budget. `without`: ids of examples that are left out, whether they fit or
+    not.
     """
 
     num_fewshot: int | None = None
@@ -45,6 +47,7 @@ class PromptSettings:
     chat: Chat | None = None
     whole_ids: bool = False
     apart: bool = False
+    without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
@@ -65,12 +68,10 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
     """Every example of the split, or of a seeded part of it in the order of the data.
 
     Raises DataError naming task, split, row and column for a row that cannot be asked or has no label, and TaskError
-    for a metric that cannot be computed. A prompt that does not fit the budget is a failure of that example; a text
-    that is scored whole always fits, in pieces.
+    for a metric that cannot be computed. A prompt that does not fit the budget is a failure of that example, unless the
+    task leaves such rows out; a text that is scored whole always fits, in pieces.
     """
-    for spec in task.metrics:
-        build(spec)
-        check_asked(spec, task.output_type)
+    looks = _looks(task)
     split = SplitRows.read(task, settings.split or task.evaluation_split, source)
     shots, renderer = _shots(task, source, settings, split.columns), Renderer(task, split.columns)
     truncator, units = _truncator(renderer, settings), _units(split)
@@ -84,8 +85,13 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
             draft = truncator.truncate(whole)
             one = example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
             plain = whole if shown is row else _draft(renderer, row, (), settings.system)
+            _check_references(looks, one)
             rendered.append(_Rendered(one, draft, content(renderer, plain)))
-    return replace(_prepared(task, settings, rendered, len(units)), data_digest=split.digest)
+    kept = [row for row in rendered if not _is_left_out(row, task, settings)]
+    left_out = {row.example.id: row.example.key for row in rendered if _is_left_out(row, task, settings)}
+    units_left = len(units) - len(set(left_out.values()) - {row.example.key for row in kept})
+    prepared = _prepared(task, settings, kept, units_left)
+    return replace(prepared, data_digest=split.digest, left_out=tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,27 @@ class _Rendered:
     example: Example
     draft: Draft | None
     content: str
+
+
+def _is_left_out(row: _Rendered, task: Task, settings: PromptSettings) -> bool:
+    return row.example.id in settings.without or (row.draft is None and task.too_long == "leave_out")
+
+
+def _looks(task: Task) -> list[Look]:
+    """What the metrics of a task look for. Raises TaskError for a metric that cannot be computed of it."""
+    metrics = [build(spec) for spec in task.metrics]
+    for spec in task.metrics:
+        check_asked(spec, task.output_type)
+    return [metric.look for metric in metrics if isinstance(metric, Mean) and metric.look is not None]
+
+
+def _check_references(looks: Sequence[Look], one: Example) -> None:
+    """Raise TemplateProblem for references that a metric could not read once there is an answer."""
+    try:
+        for look in looks:
+            look(one.references, "")
+    except ValueError as problem:
+        raise TemplateProblem(str(problem)) from None
 
 
 def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered], units: int) -> PreparedTask:
