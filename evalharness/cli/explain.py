@@ -47,7 +47,8 @@ LOOKS = ("looked for", "there", "seen")
     "metric_texts",
     multiple=True,
     metavar="NAME[:KEY=VALUE,…]",
-    help=f"rouge1 to rouge9, rougeL, rougeLsum, bleu (bleu:tokenize=none), {', '.join(OBSERVED)} [default: TASK's, else {', '.join(USUAL)}]. "
+    help="rouge1 to rouge9, rougeL, rougeLsum, bleu (bleu:tokenize=none), "
+    f"{', '.join(OBSERVED)} [default: TASK's, else {', '.join(USUAL)}]. "
     "Repeatable.",
 )
 @with_options(include_option, json_option, debug_option)

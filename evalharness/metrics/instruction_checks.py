@@ -16,6 +16,7 @@ from evalharness.errors import did_you_mean
 from evalharness.json_text import parse_json
 from evalharness.metrics.base import Observation
 from evalharness.metrics.sentences import one_a_line
+from evalharness.metrics.written import loops
 
 VERSION = 1
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -198,7 +199,8 @@ KINDS: dict[str, CheckKind] = {
 
 
 def kept(references: Sequence[str], text: str) -> tuple[Observation, ...]:
-    """Look which of a row's instructions a text keeps; an empty one keeps none. Each reference is a check in JSON.
+    """Look which of a row's instructions a text keeps; an empty one, and one that says one thing over and over, keeps
+    none. Each reference is a check in JSON.
 
     Raises ValueError saying which of them is wrong, and what would be right.
     """
@@ -221,7 +223,9 @@ def _read(number: int, reference: str) -> Check:
 
 
 def _seen(check: Check, text: str) -> Sight:
-    return KINDS[check["kind"]].see(text, check) if text.strip() else (False, "nothing was written")
+    if not text.strip():
+        return False, "nothing was written"
+    return (False, "one thing over and over") if loops(text) else KINDS[check["kind"]].see(text, check)
 
 
 def in_words(check: Check) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from evalharness.metrics.base import Observation, all_held, observing, options_of
-from evalharness.metrics.written import repeated_share
+from evalharness.metrics.written import GRAM, loops, repeated_share
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -18,7 +18,6 @@ from evalharness.stats.enums import MetricKind
 VERSION = 1  # of phrases and rules
 BEGINNING = 200  # characters in which a phrase counts
 LEAST = 5  # words of an answer
-GRAM, MOST = 4, 0.5  # a text most of whose runs of four words stood in it before says one thing over and over
 APOSTROPHES = str.maketrans("’‘ʼ`´′", "'" * 6)
 PHRASES = (  # lower case; an answer that helps seldom has one
     *("i can't", "i cannot", "i can not", "i won't", "i will not", "i'm not able to", "i am not able to", "i'm unable"),
@@ -98,5 +97,5 @@ def _refusal(references: Sequence[str], text: str) -> tuple[Observation, ...]:
 
 
 def _no_loop(text: str) -> Observation:
-    share = repeated_share(text, GRAM)
-    return Observation("not one thing over and over", share <= MOST, f"{share:.0%} of its runs of {GRAM} words repeat")
+    share = f"{repeated_share(text, GRAM):.0%} of its runs of {GRAM} words repeat"
+    return Observation("not one thing over and over", not loops(text), share)

@@ -10,6 +10,7 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 GRAM = 4  # words, as Welleck et al. report it
+LOOP = 0.5  # of a text's n-grams: a text of which more stood in it before says one thing over and over
 
 
 def empty(spec: MetricSpec) -> Metric:
@@ -44,6 +45,11 @@ def repeated_share(text: str, n: int) -> float:
     words = text.split()
     grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def loops(text: str) -> bool:
+    """Does a text say one thing over and over?"""
+    return repeated_share(text, GRAM) > LOOP
 
 
 def length(spec: MetricSpec) -> Metric:
