@@ -72,3 +72,10 @@ def test_what_cannot_be_explained_is_refused() -> None:
         of("rouge1", "a")
     with pytest.raises(TaskError, match="unknown option 'stemmer'"):
         of("rouge1", "a", "b", stemmer=True)
+
+
+def test_what_a_metric_looks_for_and_what_is_there() -> None:
+    found = of("instructions_share", "one\ntwo, three", '{"kind": "no_commas"}', '{"kind": "words", "least": 3}')
+    assert found.measures == {"score": 0.5} and [each.held for each in found.observations] == [False, True]
+    with pytest.raises(TaskError, match="check 1 has the unknown kind 'x'"):
+        of("instructions", "text", '{"kind": "x"}')
