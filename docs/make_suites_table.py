@@ -40,6 +40,8 @@ PUBLISHED = {  # rows of the evaluated split
     "dialogsum": 500, "samsum": 819, "xsum": 11334, "cnn_dailymail": 11490, "wmt14-en-fr": 3003, "wmt16-de-en": 2999,
     "arc_easy": 2376, "arc_challenge": 1172, "hellaswag": 10042, "piqa": 1838, "winogrande": 1267, "gsm8k": 1319,
     "lambada_openai": 5153,
+    "behaviour_instructions": 226, "behaviour_over_refusal": 64, "behaviour_under_refusal": 64,
+    "behaviour_language": 150, "behaviour_needles": 80,
 }  # fmt: skip
 BIGBENCH = {
     "auto_debugging": 34, "bbq_lite_json": 16076, "code_line_description": 60, "conceptual_combinations": 103,

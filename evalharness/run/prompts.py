@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
@@ -66,14 +67,9 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
 
     ways = {_name(renderer): renderer for renderer in renderers.values()}
     by_way = {name: tuple(prepared(task, renderer) for task in run_plan.tasks) for name, renderer in ways.items()}
-    left_out = [frozenset().union(*(each.left_out for each in alike)) for alike in zip(*by_way.values(), strict=True)]
-    by_way = {
-        name: tuple(
-            each if without == frozenset(each.left_out) else prepared(each.task, ways[name], without)
-            for each, without in zip(of_way, left_out, strict=True)
-        )
-        for name, of_way in by_way.items()
-    }
+    for name, of_way in by_way.items():
+        again = partial(prepared, renderer=ways[name])
+        by_way[name] = tuple(map(partial(_without, again), of_way, _left_out_of_any(by_way)))
     short = tuple(_too_long(next(iter(by_way.values())), settings.budget))
     by_model = {model: by_way[_name(renderer)] for model, renderer in renderers.items()}
     templates = {model: _name(renderer) for model, renderer in renderers.items()}
@@ -178,6 +174,17 @@ def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
 def shortened(names: Sequence[str]) -> str:
     """List the first three names, and count the others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _left_out_of_any(by_way: Mapping[str | None, Sequence[PreparedTask]]) -> Iterator[frozenset[str]]:
+    """Name the rows of each task that do not fit in one of the ways of asking it."""
+    for alike in zip(*by_way.values(), strict=True):
+        yield frozenset(example for prepared in alike for example in prepared.left_out)
+
+
+def _without(again: Callable[..., PreparedTask], prepared: PreparedTask, without: frozenset[str]) -> PreparedTask:
+    """Prepare a task again where more rows are to be left out of it."""
+    return prepared if without == frozenset(prepared.left_out) else again(prepared.task, without=without)
 
 
 def _too_long(prepared: Sequence[PreparedTask], budget: int | None) -> Iterator[str]:

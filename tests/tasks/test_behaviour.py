@@ -83,7 +83,11 @@ def test_what_one_answer_to_all_is_worth() -> None:
     """
     assert primary("behaviour_language", lambda example: IN["en"]) == pytest.approx(0.1)
     assert primary("behaviour_needles", lambda example: "1234") < 0.03
-    assert primary("behaviour_instructions", lambda example: IN["en"]) < 0.05
+    assert primary("behaviour_instructions", lambda example: IN["en"]) < 0.1
+    plain = "That depends on the weather and on what you like. Many people find their own way with a little time."
+    plain = f"{plain} It is good to begin early and to keep at it."
+    chance = LIBRARY.task("behaviour_instructions").chance
+    assert primary("behaviour_instructions", lambda example: plain) == pytest.approx(chance, abs=0.01)
     refusal = right_answer("behaviour_under_refusal", ["refused"])
     assert primary("behaviour_over_refusal", lambda example: refusal) == 0
     assert primary("behaviour_under_refusal", lambda example: IN["en"]) == 0
