@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
 
-demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
+demo: $(VENV)/.ready            ## train five candidates on the embedded world, repair two, compare all, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
 
 screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
@@ -48,8 +48,9 @@ base-seq2seq: $(VENV)/.ready    ## train the tiny encoder-decoder again
 rates: $(VENV)/.ready           ## choose the demo's learning rates on validation rows: a sweep of equal size per method
 	$(BIN)/python fixtures/demo/choose_rates.py
 
-seeds: $(VENV)/.ready           ## the demo over three training seeds; writes the table in docs/demo.md
+seeds: $(VENV)/.ready           ## the demo over three training seeds; and repairs; writes the tables in docs/demo.md
 	$(BIN)/python fixtures/demo/three_seeds.py
+	$(BIN)/python fixtures/demo/repair_floors.py
 
 sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks

@@ -27,6 +27,7 @@ def repair(
     *,
     rule: Literal["within-margin", "knee"] = "within-margin",
     blocks: int = 1,
+    choose_split: str | None = None,
     policy: str | Path | Policy | None = None,
     listener: ProgressListener | None = None,
     **options: Unpack[JobOptions],
@@ -34,13 +35,13 @@ def repair(
     """Go part of the way from a candidate back to its base, as `evalharness repair` does, with the options of
     `evaluate`; what repair.json says. Where `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
     """
-    given = {"candidate": candidate, "suite": suite, "rule": rule, "blocks": blocks}
+    given = {"candidate": candidate, "suite": suite, "rule": rule, "blocks": blocks, "choose_split": choose_split}
     check_options(given, get_type_hints(repair))
     job = make_job(candidate, suite, as_policy(policy), **options)
     check_job(job)
     with held_output(job) as job:
         run_repair = registry.find(experiments.REGISTRY, "repair", "stage")
-        return cast(Repair, run_repair(RepairJob(job, RepairRule(rule), blocks), listener)[0])
+        return cast(Repair, run_repair(RepairJob(job, RepairRule(rule), blocks, choose_split), listener)[0])
 
 
 @spelled_out

@@ -7,12 +7,16 @@ from pathlib import Path
 import click
 
 from evalharness import experiments, registry
+from evalharness.analysis.candidate_order import candidate_order
 from evalharness.cli import progress
 from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option, quiet_option, with_options
 from evalharness.cli.printing import print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
 from evalharness.folder_lock import held
+from evalharness.report.repair import repairs_in
+from evalharness.report.repair_table import sentences
+from evalharness.report.sentences import headline
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import REPORT
 from evalharness.run.checks import check_output
@@ -30,19 +34,23 @@ from evalharness.run.checks import check_output
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of training, limits and resampling."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="At most this many test rows a task, for a quick look [default: all]."
+    "--limit", type=click.IntRange(min=1), help="At most this many rows a task, for a quick look [default: all]."
 )
 @with_options(quiet_option, debug_option)
 def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bool) -> int:
-    """Train five candidates on the embedded world, evaluate and compare them, and end with the path of the report.
+    """Train five candidates on the embedded world, repair two, compare all, and end with the path of the report.
 
     Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the
-    old tasks. Needs no network and no GPU; interrupted, give the same command again.
+    old tasks. Those that learned most, of those that lost too much, are repaired. Needs no network and no GPU;
+    interrupted, give the same command again.
     """
     check_output(out)
     with held(out, "--out"), progress.listener(quiet) as listener:
         run_demo = registry.find(experiments.REGISTRY, "demo", "command")
         results = run_demo(out, seed, listener, limit)
     print_lines(verdict_lines(results, terminal_width()))
+    for repair in repairs_in(out, results):
+        print_lines(["", *sentences(repair)])
+    print_lines(["", f"{'; '.join(headline(candidate_order(results).candidates))}."])
     print_line(f"\nreport: {(out / REPORT).resolve()}")
     return NotComparableError.exit_code if results.errors else 0

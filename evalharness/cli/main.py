@@ -46,7 +46,7 @@ SUMMARIES = {
     "store": "Say what the store of answers holds, verify it, remove answers, export them.",
     "config": "Show what the repository's files say of the gate and of options, and who says it.",
     "doctor": "Say what this machine and this installation can do, and what is broken.",
-    "demo": "Train five candidates on the embedded world and compare them.",
+    "demo": "Train five candidates on the embedded world, repair two, and compare all.",
 }
 
 

@@ -56,6 +56,11 @@ from evalharness.run.output_folder import held_output
     help="Blocks of consecutive layers that get a λ each, from the one of all, by at most 2 N more looks.",
 )
 @click.option(
+    "--choose-split",
+    metavar="SPLIT",
+    help="Choose on this split and confirm on the one that is evaluated, in place of halves of that.",
+)
+@click.option(
     "--target",
     metavar="TASK",
     shell_complete=completion.tasks,
@@ -72,20 +77,22 @@ from evalharness.run.output_folder import held_output
 def repair_command(**given: Any) -> int:
     """Look for a model between base and candidate that keeps most of the gain and little of the loss.
 
-    Half of the rows of every task choose how far to go (λ); the other half, not read before, gives the verdicts on
-    candidate and repaired candidate. Leaves OUT/candidate, repair.json, results.json and report.html. Ends with 0 also
-    where no λ helps, and says so; then no candidate is written (docs/repair.md). Interrupted, give the same command
-    again: nothing is answered twice.
+    Half of the rows of every task, or another split, choose how far to go (λ); the other half, not read before, gives
+    the verdicts on candidate and repaired candidate. Leaves OUT/candidate, repair.json, results.json and report.html.
+    Ends with 0 also where no λ helps, and says so; then no candidate is written (docs/repair.md). Interrupted, give the
+    same command again: nothing is answered twice.
     """
     policy = policy_of(given["policy_text"])
     if not (given["suite"] or given["tasks"] or policy.suite):
         raise UsageError("repair", "nothing that may have been lost", "name a --suite or one or more --task")
+    choose_split = given.pop("choose_split")
     job = make_job((given["candidate"],), given["suite"], policy, **job_options(given))
     check_job(job)
     out = job.output.folder
     with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
-        repair, results = run_repair(RepairJob(job, RepairRule(given["rule"]), given["blocks"]), listener)
+        repair_job = RepairJob(job, RepairRule(given["rule"]), given["blocks"], choose_split)
+        repair, results = run_repair(repair_job, listener)
         document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)

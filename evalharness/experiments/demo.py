@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalharness.data.sources import DataSource
+from evalharness.engines.base import factory_of
 from evalharness.errors import DataError
-from evalharness.experiments.side_by_side import make_candidates
+from evalharness.experiments.jobs import RepairJob
+from evalharness.experiments.repair import CANDIDATE, SUFFIX, chosen_repair
+from evalharness.experiments.repair_rules import KEPT, RepairRule
+from evalharness.experiments.side_by_side import make_candidates, possible_processes
+from evalharness.experiments.whole_run import evaluate_whole
+from evalharness.experiments.workers import one_thread_each
 from evalharness.paths import shipped
-from evalharness.records.job_options import make_job
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.results import Results
 from evalharness.report.folder import write
+from evalharness.report.repair import REPAIRS
+from evalharness.report.sweep import Outcome, outcome_of
 from evalharness.run.evaluation import evaluate
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.training.recipe import Recipe
 
 SUITE = "demo"
 RECIPES = "recipes.json"
+VALIDATION, VALIDATION_LIMIT = "validation", 60  # the split that chooses what is repaired and how far; its rows a task
+TEST = "test"  # a folder of runs of single models, whose answers the comparison of all takes from the store
+RULE = RepairRule.KNEE
+MOST = 2  # candidates that are repaired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +77,18 @@ def run_demo(
     chosen: Plan | None = None,
     processes: int | None = None,
 ) -> Results:
-    """Train the candidates into `folder`/candidates, evaluate them on the demo suite's test rows, and leave the report
-    in `folder`.
+    """Train the candidates into `folder`/candidates, repair the most promising ones, evaluate all on the demo suite's
+    test rows, and leave the report in `folder`.
 
-    `limit`: at most so many rows a task; `chosen`: other candidates than the shipped plan's; `processes`: trainings at
-    a time (None: as many as cores and memory allow). Interrupted, a second call goes on where the first one was.
+    `limit`: at most so many rows a task; `chosen`: other candidates than the shipped plan's; `processes`: of training,
+    then of answering, each of one thread (None: as many as cores and memory allow); what comes out does not depend on
+    it. Interrupted, a second call goes on where the first one was.
     """
     listener, chosen = listener or SilentListener(), chosen or plan()
     recipes = [chosen.recipe(name, base(), folder / "candidates" / name, seed) for name in chosen.fields]
-    candidates = make_candidates(recipes, world(), listener, processes)
+    make_candidates(sorted(recipes, key=_is_quick), world(), listener, processes)
     job = make_job(
-        candidates,
+        [recipe.out for recipe in recipes],
         SUITE,
         base=base(),
         target=chosen.target,
@@ -83,6 +98,68 @@ def run_demo(
         seed=seed,
         explain=True,
     )
-    results = evaluate(job, listener)
+    with one_thread_each(processes or possible_processes()) as executor:
+        models = _answered(job, executor, listener)
+        results = evaluate(changed(job, models=models), listener)
     write(folder)
     return results
+
+
+def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[str]:
+    """Repair the most promising candidates by validation rows, and have everybody answer the test rows, side by side;
+    the models that are to be compared. Their answers are in the store then.
+    """
+    out, paths = job.output.folder, {Path(text).name: text for text in job.models.candidates}
+    limit = min(VALIDATION_LIMIT, job.tasks.limit or VALIDATION_LIMIT)
+    choosing = changed(job, limit=limit, explain=False)
+    listener.phase(f"answers to {VALIDATION} rows, which choose what is repaired")
+    names = promising(_each(changed(choosing, split=VALIDATION), paths, VALIDATION, executor))
+    listener.phase(f"repairing {' and '.join(names) or 'nobody'}; answers to test rows")
+    repair_jobs = [
+        RepairJob(
+            changed(choosing, models=paths[name], out=out / REPAIRS / name),
+            RULE,
+            choose_split=VALIDATION,
+            replaces=True,
+        )
+        for name in names
+    ]
+    repairs = [executor.submit(chosen_repair, repair_job, SilentListener()) for repair_job in repair_jobs]
+    _each(job, paths, TEST, executor)
+    chosen = [repair.candidate for each in repairs if (repair := each.result()).chosen is not None]
+    places = {f"{name}{SUFFIX}": out / REPAIRS / name / CANDIDATE for name in chosen}
+    repaired = {name: f"{name}={place}" for name, place in places.items()}
+    listener.phase("answers of the repaired candidates to test rows")
+    _each(job, repaired, TEST, executor)
+    return [*paths.values(), *repaired.values()]
+
+
+def _each(job: Job, models: Mapping[str, str], folder: str, executor: Executor) -> dict[str, Outcome]:
+    """Have each model answer on its own, the first alone: it answers for the base, too. What came of each."""
+    own = [changed(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
+    outcomes = [executor.submit(answer, each).result() for each in own[:1]]
+    outcomes += [each.result() for each in [executor.submit(answer, each) for each in own[1:]]]
+    return dict(zip(models, outcomes, strict=True))
+
+
+def answer(job: Job) -> Outcome:
+    """Evaluate one candidate, and sum up what came of it."""
+    measured = evaluate_whole(job, "the candidate", SilentListener(), factory_of(job.engine))
+    return outcome_of(measured, measured.candidates[0], job.models.target)
+
+
+def promising(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Name the candidates that are worth a repair: of those that learned the target and lost more than the suite's
+    margin, the MOST with the largest gain, that first.
+    """
+    gains = {
+        name: outcome.gain.value
+        for name, outcome in outcomes.items()
+        if outcome.learned and outcome.gain is not None and outcome.suite is not None and outcome.suite.value < KEPT
+    }
+    return sorted(gains, key=lambda name: -gains[name])[:MOST]
+
+
+def _is_quick(recipe: Recipe) -> bool:
+    """Is it one of the short trainings? They go last, so that no core waits long for the other at the end."""
+    return recipe.method == "full" and not recipe.replay

@@ -27,12 +27,15 @@ class SweepJob:
 @dataclass(frozen=True, slots=True)
 class RepairJob:
     """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way
-    is chosen; `blocks`: of layers, each with a part of the way of its own.
+    is chosen; `blocks`: of layers, each with a part of the way of its own; `choose_split`: on which rows, None for half
+    of those that are evaluated. `replaces`: another repair that lies in the output folder gives way.
     """
 
     job: Job
     rule: RepairRule = RepairRule.WITHIN_MARGIN
     blocks: int = 1
+    choose_split: str | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

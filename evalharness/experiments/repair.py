@@ -1,5 +1,5 @@
-"""Repair a candidate: go back part of the way to its base, as far as half of the rows says, and confirm that on the
-other half.
+"""Repair a candidate: go back part of the way to its base, as far as some rows say, and confirm that on others: two
+halves of the rows, or two splits.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalharness import results
+from evalharness import fingerprint, results
 from evalharness.checkpoints.naming import parse
+from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError
-from evalharness.experiments.halves import HALF_A, HALF_B, Halves, halves_of
+from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_blocks import with_blocks
-from evalharness.experiments.repair_rules import WORDS, choose, needless, next_scale
+from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
 from evalharness.experiments.setting import rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
@@ -35,57 +36,70 @@ from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.tasks.library import Library
 
-CANDIDATE, PATH, ROWS, HALF = "candidate", "path", "rows", "half-a"
+CANDIDATE, PATH, ROWS, HALF, SPLIT = "candidate", "path", "rows", "half-a", "choosing"
 SUFFIX = "-repaired"
 NONE_HELPS = "no part of the way that was looked at ({scales}) qualifies by the rule"
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
 SAME_JOB = (
     *("candidate_fingerprint", "base_fingerprint", "target", "suite", "seed", "limit"),
-    *("rule", "block_count", "setting", "rows"),
+    *("rule", "block_count", "choose_split", "setting", "rows"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What is repaired, on which rows, and who hears of it."""
+    """What is repaired, and who hears of it. `choosing`, `confirming`: the candidate's evaluation on the rows that
+    choose, and on those that confirm.
+    """
 
-    job: Job
+    choosing: Job
+    confirming: Job
     ends: Parents
-    halves: Halves
     repair: Repair
     listener: ProgressListener
     factory: EngineFactory
 
     @property
     def out(self) -> Path:
-        return self.job.output.folder
+        return self.confirming.output.folder
 
 
 def run_repair(
     repair_job: RepairJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> tuple[Repair, Results | None]:
-    """Measure the candidate and models between base and candidate on half A, choose one by the rule, and compare it and
-    the candidate with their base on half B. None for results where no part of the way helps.
+    """Choose a model between base and candidate on some rows, and compare it and the candidate with their base on
+    others. None for results where no part of the way helps.
 
     Leaves repair.json, the repaired candidate, and what a run leaves, in the job's output folder. Interrupted, a second
     call answers nothing twice. Raises EvalHarnessError; for what the user can mend before any answer is computed.
     """
     plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
-    repair = _searched(plan, repair_job)
+    repair = _chosen(plan)
     if repair.chosen is None:
-        _write(plan.out, repair)
         return repair, None
-    record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
-    path = _made(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
-    plan.listener.phase("base, candidate and repaired candidate on half B")
-    both = (*plan.job.models.candidates, f"{repair.candidate}{SUFFIX}={path}")
-    job = changed(plan.job, models=both)
-    compared = evaluate(plan.halves.job(job, HALF_B), plan.listener, plan.factory)
-    model = next(model for model in compared.models if model.name == f"{repair.candidate}{SUFFIX}")
-    repair = replace(repair, repaired=model.fingerprint)
-    _write(plan.out, repair)
+    plan.listener.phase(f"base, candidate and repaired candidate on {repair.confirmed_on}")
+    both = (*plan.confirming.models.candidates, f"{repair.candidate}{SUFFIX}={plan.out / CANDIDATE}")
+    compared = evaluate(changed(plan.confirming, models=both), plan.listener, plan.factory)
     write(plan.out)
     return repair, compared
+
+
+def chosen_repair(repair_job: RepairJob, listener: ProgressListener) -> Repair:
+    """Do what `run_repair` does but for the comparison: the repaired candidate, where a part of the way helps, lies in
+    `candidate` of the job's output folder, beside repair.json.
+    """
+    return _chosen(_planned(repair_job, listener, factory_of(repair_job.job.engine)))
+
+
+def _chosen(plan: _Plan) -> Repair:
+    """Search on the rows that choose, and write what was chosen; repair.json says what came of it."""
+    repair = _searched(plan)
+    if repair.chosen is not None:
+        record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
+        path = _made(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
+        repair = replace(repair, repaired=recognise(str(path)).fingerprint)
+    _write(plan.out, repair)
+    return repair
 
 
 # ---- before any answer is computed -----------------------------------------------------------------------------------
@@ -93,32 +107,59 @@ def run_repair(
 
 def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineFactory) -> _Plan:
     """Check everything that can be: the candidate, its path, its target, the rows, the folder."""
-    job = repair_job.job
-    _check_options(job)
+    _check_options(repair_job.job)
     listener.phase("reading tasks and checkpoints")
-    text = job.models.candidates[0]
-    ends = ends_of(text, job.models.base)
+    ends = ends_of(repair_job.job.models.candidates[0], repair_job.job.models.base)
+    job = _with_target(repair_job.job, ends)
+    run_plan, out = make_run_plan(job), job.output.folder
+    repair = _described(repair_job, job, run_plan, ends)
+    choosing, confirming = job, job
+    if repair_job.choose_split:
+        choosing = changed(job, split=repair_job.choose_split)
+        choosing_plan = _plan_to_choose_on(choosing, run_plan)
+        rows = fingerprint.of_value([rows_digest(choosing_plan), repair.rows])
+        repair = replace(repair, rows=rows, rows_a=_rows(choosing_plan), rows_b=_rows(run_plan))
+    if repair_job.replaces and _is_another(out, repair):
+        shutil.rmtree(out)
+    _not_another(out, repair)
+    if not repair_job.choose_split:
+        trained = {source.name for source in stated_sources(ends.checkpoints[0])[0]}
+        halves = halves_of(run_plan, trained, out / ROWS, job.statistics.seed)
+        choosing, confirming = halves.job(job, HALF_A), halves.job(job, HALF_B)
+        repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
+    return _Plan(choosing=choosing, confirming=confirming, ends=ends, repair=repair, listener=listener, factory=factory)
+
+
+def _with_target(job: Job, ends: Parents) -> Job:
+    """The job with its base and its target named. Raises UsageError where the target is not known."""
     candidate = ends.checkpoints[0]
     target = job.models.target or candidate.target_task
     if target in (None, NO_TARGET):
         what = "its target is not known" if target is None else "it has no target, whose gain could be kept"
-        raise UsageError(text, what, "name the task that it was trained for with --target TASK")
-    name = Library(job.tasks.include).task(str(target)).name
-    job = changed(
+        raise UsageError(job.models.candidates[0], what, "name the task that it was trained for with --target TASK")
+    return changed(
         job,
         models=(f"{candidate.name}={candidate.path}",),
         base=job.models.base or str(ends.base.path),
-        target=name,
+        target=Library(job.tasks.include).task(str(target)).name,
         targets={},
         train_data={"" if of == candidate.name else of: path for of, path in job.models.train_data.items()},
     )
-    run_plan, out = make_run_plan(job), job.output.folder
-    repair = _described(repair_job, job, run_plan, ends)
-    _not_another(out, repair)
-    trained = {source.name for source in stated_sources(candidate)[0]}
-    halves = halves_of(run_plan, trained, out / ROWS, job.statistics.seed)
-    repair = replace(repair, rows_a=halves.rows_a, rows_b=halves.rows_b)
-    return _Plan(job=job, ends=ends, halves=halves, repair=repair, listener=listener, factory=factory)
+
+
+def _plan_to_choose_on(choosing: Job, confirming: RunPlan) -> RunPlan:
+    """Plan the evaluation of the split that chooses. Raises UsageError where it is the one that confirms."""
+    split = str(choosing.tasks.split)
+    same = [task.name for task in confirming.judged_tasks if split == (confirming.split or task.evaluation_split)]
+    if same:
+        more = f" and {len(same) - 1} more" if same[1:] else ""
+        what = f"the verdict on {same[0]}{more} is over the split {split!r}, too"
+        raise UsageError("--choose-split", what, "name another, or leave it out: then halves are drawn")
+    return make_run_plan(choosing)
+
+
+def _rows(run_plan: RunPlan) -> int:
+    return sum(len(run_plan.rows_of(task)) for task in run_plan.judged_tasks)
 
 
 def _described(repair_job: RepairJob, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
@@ -141,6 +182,7 @@ def _described(repair_job: RepairJob, job: Job, run_plan: RunPlan, ends: Parents
         rows=rows_digest(run_plan),
         block_count=len(layers),
         block_layers=layers if len(layers) > 1 else (),
+        choose_split=repair_job.choose_split or "",
     )
 
 
@@ -164,8 +206,7 @@ def _check_options(job: Job) -> None:
 def _not_another(out: Path, repair: Repair) -> None:
     """Raise UsageError where the folder holds another repair or another run, which would be lost."""
     before = read_repair(out)
-    other = [key for key in SAME_JOB if before is not None and getattr(before, key) != getattr(repair, key)]
-    if other:
+    if before is not None and (other := _differences(before, repair)):
         of = "over other rows" if other[0] == "rows" else f"with another {other[0].replace('_', ' ')}"
         what = f"{out} holds a repair {of}"
         raise UsageError("--out", what, "name another folder")
@@ -173,17 +214,27 @@ def _not_another(out: Path, repair: Repair) -> None:
         raise UsageError("--out", f"{out} holds something else than a repair", "name another folder")
 
 
-# ---- on half A -------------------------------------------------------------------------------------------------------
+def _is_another(out: Path, repair: Repair) -> bool:
+    before = read_repair(out)
+    return before is not None and bool(_differences(before, repair))
 
 
-def _searched(plan: _Plan, repair_job: RepairJob) -> Repair:
+def _differences(before: Repair, repair: Repair) -> list[str]:
+    return [key for key in SAME_JOB if getattr(before, key) != getattr(repair, key)]
+
+
+# ---- on the rows that choose -----------------------------------------------------------------------------------------
+
+
+def _searched(plan: _Plan) -> Repair:
     """Measure the candidate, and parts of the way as long as the rule says where to look next; the repair with what was
     chosen, or why nothing was.
     """
-    rule, repair = repair_job.rule, plan.repair
+    repair = plan.repair
+    rule = RepairRule(repair.rule)
     _write(plan.out, repair)
     base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
-    whole = _measured(plan, plan.job, repair.candidate, (1.0,))
+    whole = _measured(plan, plan.choosing, repair.candidate, (1.0,))
     points: tuple[PathPoint, ...] = (base, whole)
     if reason := needless(rule, whole):
         return replace(repair, points=points, reason=reason)
@@ -203,18 +254,19 @@ def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint
     """Write and measure the model at one λ, or at one λ for each block, and remove it."""
     record: dict[str, object] = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
     path = _made(plan, scales, plan.out / PATH / name, record)
-    job = changed(plan.job, models=(f"{path.name}={path}",), allow_noop=True)
+    job = changed(plan.choosing, models=(f"{path.name}={path}",), allow_noop=True)
     point = _measured(plan, job, path.name, scales)
     shutil.rmtree(path)
     return point
 
 
 def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> PathPoint:
-    """Measure one model on half A. Raises NotComparableError where it did not answer everything."""
-    plan.listener.phase(f"λ = {_words(scales)} on half A")
-    folder = "lambda-1" if name == plan.repair.candidate else name
-    quiet = changed(job, out=plan.out / HALF / folder, describe=(), explain=False, drift=False)
-    measured = evaluate_whole(plan.halves.job(quiet, HALF_A), name, plan.listener, plan.factory)
+    """Measure one model on the rows that choose. Raises NotComparableError where it did not answer everything."""
+    plan.listener.phase(f"λ = {_words(scales)} on {plan.repair.chosen_on}")
+    looks = plan.out / (SPLIT if plan.repair.choose_split else HALF)
+    folder = looks / ("lambda-1" if name == plan.repair.candidate else name)
+    quiet = changed(job, out=folder, describe=(), explain=False, drift=False)
+    measured = evaluate_whole(quiet, name, plan.listener, plan.factory)
     outcome = outcome_of(measured, name, plan.repair.target)
     model = next(model for model in measured.models if model.name == name)
     return PathPoint(scale=scales[0], gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)

@@ -22,13 +22,15 @@ WORDS: Mapping[str, str] = {
         "margin or above), the one with the most gain was chosen, the smaller of equals."
     ),
     RepairRule.KNEE: (
-        "The λ was chosen that keeps the largest part of the gain on the target less the part of the suite's loss that "
-        "it keeps, the smaller of equals."
+        "Each λ is worth the part of the gain on the target that it keeps less the part of the suite's loss that it "
+        "keeps; of those worth at most 0.05 less than the best, the one with the most gain was chosen, the smaller of "
+        "equals."
     ),
 }
 FIRST = (0.25, 0.5, 0.75)
 MORE = 3  # looks between them, at most
 KEPT = -1.0  # margins: the suite's own
+ABOUT_EQUAL = 0.05  # of the gain: differences of worth that rows in the hundreds do not tell apart
 
 
 def needless(rule: RepairRule, candidate: PathPoint) -> str:
@@ -46,9 +48,12 @@ def needless(rule: RepairRule, candidate: PathPoint) -> str:
 
 def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
     """The point that the rule chooses of those between base and candidate; None where none qualifies."""
-    score = score_of(rule, points)
-    scored = [(value, point) for point in points if 0 < point.scale < 1 and (value := score(point)) is not None]
-    return max(scored, key=lambda each: (each[0], -each[1].scale))[1] if scored else None
+    scored = _scored(rule, points)
+    if not scored:
+        return None
+    least = max(scored.values()) - (ABOUT_EQUAL if rule == RepairRule.KNEE else 0.0)
+    good = [point for point in points if scored.get(point.scale, least - 1) >= least]
+    return max(good, key=lambda point: (point.gain.value if point.gain else 0.0, -point.scale))
 
 
 def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
@@ -60,16 +65,15 @@ def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
         return left
     if len(scales) >= len(FIRST) + MORE + 2:
         return None
-    best = choose(rule, points)
-    if best is None:
+    scored = _scored(rule, points)
+    if not scored:
         return scales[1] / 2
-    below, above = next((a, c) for (a, b), (_, c) in pairwise(pairwise(scales)) if b == best.scale)
+    best = max(scored, key=lambda scale: (scored[scale], -scale))
+    below, above = next((a, c) for (a, b), (_, c) in pairwise(pairwise(scales)) if b == best)
     if rule == RepairRule.WITHIN_MARGIN:  # beyond it the suite is not within its margin, or nothing more was gained
-        return (best.scale + above) / 2
-    score, at = score_of(rule, points), {point.scale: point for point in points}
-    worth = {scale: score(at[scale]) or 0.0 for scale in (below, above)}
-    side = above if worth[above] >= worth[below] else below
-    return (best.scale + side) / 2
+        return (best + above) / 2
+    gaps = {below: (best - below, scored.get(below, 0.0)), above: (above - best, scored.get(above, 0.0))}
+    return (best + max(gaps, key=lambda side: (*gaps[side], side))) / 2  # the wider gap, of equals the better side
 
 
 def _within(point: PathPoint) -> bool:
@@ -90,3 +94,10 @@ def score_of(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoi
         return kept if kept > 0 else None
 
     return score
+
+
+def _scored(rule: RepairRule, points: Sequence[PathPoint]) -> dict[float, float]:
+    """What the rule maximises, of each λ between the ends that qualifies."""
+    score = score_of(rule, points)
+    each = ((point.scale, score(point)) for point in points if 0 < point.scale < 1)
+    return {scale: value for scale, value in each if value is not None}

@@ -9,7 +9,7 @@ from evalharness import results
 from evalharness.analysis.judging import judged_results
 from evalharness.report.formats import frame
 from evalharness.report.page import HARD_STOP, page
-from evalharness.report.repair import REPAIR, read_repair
+from evalharness.report.repair import REPAIR, REPAIRS, Repair, repairs_in
 from evalharness.report.stages import STAGES, read_stages
 from evalharness.report.sweep import SWEEP, read_sweep
 
@@ -24,17 +24,15 @@ def write(run: Path, notify: Callable[[str], None] = lambda notice: None, most: 
     """
     run = run.parent if run.name == results.RESULTS else run
     path, (run_results, notice) = run / results.REPORT, judged_results(run)
-    sweep, stages, repair = None, None, None
+    sweep, stages, repairs = None, None, tuple[Repair, ...]()
     if notice:  # what lies beside the results was concluded by the older rule, too
-        beside = [name for name in (SWEEP, STAGES, REPAIR) if (run / name).is_file()]
+        beside = [name for name in (SWEEP, STAGES, REPAIR, REPAIRS) if (run / name).exists()]
         notify("; ".join([notice, *(f"{name} is left out: give the command that made it again" for name in beside)]))
     else:
-        sweep, stages, repair = read_sweep(run), read_stages(run), read_repair(run)
+        sweep, stages, repairs = read_sweep(run), read_stages(run), repairs_in(run, run_results)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    if repair is not None and repair.repaired not in {model.fingerprint for model in run_results.models}:
-        repair = None
-    made = page(run_results, results.read_run(run), sweep if of_this_run else None, stages, most, repair)
+    made = page(run_results, results.read_run(run), sweep if of_this_run else None, stages, most, repairs)
     numbers = run / COMPARISONS
     if made.left_out:
         results.write_text(numbers, frame(run_results).to_csv(index=False))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -79,7 +79,7 @@ LONGEST_WHOLE = 24  # characters that do not break
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that marks.MARKERS draws, in its order
 
 
-def _figure(name: str, subject: Results | Sweep | Stages | Repair) -> Markup:
+def _figure(name: str, subject: Results | Sweep | Stages) -> Markup:
     return Markup(registry.find(REGISTRY, name, "figure")(subject))
 
 
@@ -131,10 +131,10 @@ def render(
     cost: Mapping[str, Any] | None = None,
     sweep: Sweep | None = None,
     stages: Stages | None = None,
-    repair: Repair | None = None,
+    repairs: Sequence[Repair] = (),
 ) -> str:
     """The text of `page`."""
-    return page(results, cost, sweep, stages, repair=repair).text
+    return page(results, cost, sweep, stages, repairs=repairs).text
 
 
 def page(
@@ -143,20 +143,20 @@ def page(
     sweep: Sweep | None = None,
     stages: Stages | None = None,
     most: int = HARD_STOP,
-    repair: Repair | None = None,
+    repairs: Sequence[Repair] = (),
 ) -> RenderedPage:
     """The page of a run, of the sweep that chose its candidates, of the stages of training that they are, and of the
-    repair that made one of another, in `most` bytes, cost section aside.
+    repairs that made one of another, in `most` bytes, cost section aside.
 
     `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
-    with id "stages", `repair` that with id "repair"; all else depends on `results` alone.
+    with id "stages", `repairs` those with ids "repair", "repair-1" …; all else depends on `results` alone.
     """
     template = environment(shipped("reports")).get_template("page.html.jinja")
     views = {}
     for name, view in VIEWS.items():
         stop_if_interrupted()
         views[name] = view(results)
-    views |= _decision(results) | _looks(results) | _sweep(sweep) | _stages(stages) | _repair(repair)
+    views |= _decision(results) | _looks(results) | _sweep(sweep) | _stages(stages) | _repairs(repairs)
     for count in range(len(LEFT_OUT) + 1):
         shed = dict(list(LEFT_OUT.items())[:count])
         instead = {name: empty for name, (_, empty) in shed.items()}
@@ -265,8 +265,19 @@ def _stages(stages: Stages | None) -> dict[str, object]:
     }
 
 
-def _repair(repair: Repair | None) -> dict[str, object]:
-    if repair is None:
-        return {"repair": None}
-    sentences, table = repair_table.sentences(repair), repair_table.path_table(repair)
-    return {"repair": repair, "repair_sentences": sentences, "repair_table": table, "path": _figure("path", repair)}
+def _repairs(repairs: Sequence[Repair]) -> dict[str, object]:
+    """A part of the page for each repair."""
+    several = len(repairs) > 1
+    return {
+        "repairs": [
+            {
+                "id": f"repair-{number}" if number else "repair",
+                "title": f"The repair of {wording.one_line(repair.candidate, 60)}" if several else "The repair",
+                "repair": repair,
+                "sentences": repair_table.sentences(repair),
+                "table": repair_table.path_table(repair),
+                "curve": Markup(registry.find(REGISTRY, "path", "figure")(repair, f"path-{number}")),
+            }
+            for number, repair in enumerate(repairs)
+        ]
+    }

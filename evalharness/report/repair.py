@@ -7,16 +7,18 @@ from pathlib import Path
 
 from evalharness.records import LATER
 from evalharness.records.comparison import Estimate
+from evalharness.records.results import Results
 from evalharness.report import documents
 
 REPAIR, SCHEMA_VERSION = "repair.json", 1
+REPAIRS = "repairs"  # a folder of several, each in one of its candidate's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPoint:
     """One model on the path. `scale`: λ, 0 the base, 1 the candidate; `gain`: on the target, in its metric's unit;
-    `suite`: the mean change over the gate units, in margins; both on half A. `blocks`: λ of each block of layers, where
-    each has its own; `scale` is then the λ of all that these were found from.
+    `suite`: the mean change over the gate units, in margins; both on the rows that choose. `blocks`: λ of each block of
+    layers, where each has its own; `scale` is then the λ of all that these were searched from.
     """
 
     scale: float
@@ -28,8 +30,9 @@ class PathPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of both halves of all tasks;
-    `points`: in the order of λ; `chosen`: λ, None where no part of the way helps, for `reason`.
+    """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of all tasks that choose, and that
+    confirm: halves, or the split `choose_split` and the one that is evaluated; `points`: in the order of λ; `chosen`:
+    λ, None where no part of the way helps, for `reason`.
 
     `setting`, `rows`: digests of the other options that decide, and of the rows; `repaired`: the fingerprint of what
     was written. `chosen` and `reason` are empty while it is not finished. `block_count`: blocks of layers with a λ of
@@ -59,6 +62,17 @@ class Repair:
     block_layers: tuple[str, ...] = field(default=(), metadata=LATER)
     block_points: tuple[PathPoint, ...] = field(default=(), metadata=LATER)
     chosen_blocks: tuple[float, ...] = field(default=(), metadata=LATER)
+    choose_split: str = field(default="", metadata=LATER)
+
+    @property
+    def chosen_on(self) -> str:
+        """The rows that choose, in words."""
+        return f"the {self.choose_split} rows" if self.choose_split else "half A"
+
+    @property
+    def confirmed_on(self) -> str:
+        """The rows of the verdicts, in words."""
+        return "other rows" if self.choose_split else "half B"
 
     def is_chosen(self, point: PathPoint) -> bool:
         """Whether the point is the model that was chosen in the end."""
@@ -80,3 +94,17 @@ def read_repair(folder: Path) -> Repair | None:
     that name.
     """
     return documents.read(folder / REPAIR, Repair, SCHEMA_VERSION)
+
+
+def repairs_in(run: Path, results: Results) -> tuple[Repair, ...]:
+    """The repairs that lie in a run's folder, of the models that the run compared: what was written is one of them, or
+    the candidate of which no part of the way helps. Raises UsageError as `read_repair` does.
+    """
+    compared = {model.fingerprint for model in results.models}
+    folders = (run, *sorted((run / REPAIRS).glob("*")))
+    repairs = [repair for folder in folders if (repair := read_repair(folder)) is not None]
+    return tuple(
+        each
+        for each in repairs
+        if each.repaired in compared or (each.reason and each.candidate_fingerprint in compared)
+    )

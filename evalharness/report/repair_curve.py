@@ -17,8 +17,8 @@ NEAR = (0.08, 0.06)  # shares of the figure's width and height within which name
 TITLE = "Target gain against forgetting on the way from base to candidate"
 
 
-def repair_curve(repair: Repair) -> str:
-    """The SVG element; empty where fewer than two points have both a gain and a suite."""
+def repair_curve(repair: Repair, name: str = "path") -> str:
+    """The SVG element, whose ids begin with `name`; empty where fewer than two points have both a gain and a suite."""
     points = (*repair.points, *repair.block_points)
     spots = [(point, point.suite, point.gain) for point in points if point.suite and point.gain]
     if len(spots) < 2:
@@ -30,7 +30,7 @@ def repair_curve(repair: Repair) -> str:
         x, y = [suite.value for _, suite, _ in path], [gain.value for _, _, gain in path]
         axes.plot(x, y, color=colour_of(0), linewidth=1.2, alpha=0.75, zorder=2)
         for number, (point, suite, gain) in enumerate(spots):
-            gid = f"path-{number}"
+            gid = f"point-{number}"
             _draw(axes, suite, gain, gid, chosen=repair.is_chosen(point))
             change = wording.signed(suite.value, wording.IN_MARGINS)
             chosen = ", chosen" if repair.is_chosen(point) else ""
@@ -40,7 +40,7 @@ def repair_curve(repair: Repair) -> str:
             note.set(color=NAMES["muted"], fontsize=7, zorder=5)
         _finish(axes, repair, [each for _, suite, _ in spots for each in _ends(suite)],
                 [each for _, _, gain in spots for each in _ends(gain)])  # fmt: skip
-    return inline(Drawing(figure, "path", TITLE, "; ".join(tips.values()), tips))
+    return inline(Drawing(figure, name, TITLE, "; ".join(tips.values()), tips))
 
 
 def _told_apart(spots: Sequence[Spot], repair: Repair) -> list[Spot]:

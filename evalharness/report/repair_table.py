@@ -17,23 +17,23 @@ def sentences(repair: Repair) -> list[str]:
 def _sentences(repair: Repair) -> Iterator[str]:
     name, base = wording.one_line(repair.candidate, 60), wording.one_line(repair.base, 60)
     asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
-    on_a, on_b = f"{repair.rows_a:,} rows of all tasks{asked}", f"{repair.rows_b:,} rows{asked}"
+    rows = f"{repair.chosen_on} ({repair.rows_a:,} rows of all tasks{asked})"
     if repair.chosen is None:
         if not repair.reason:
             yield f"The repair of {name} is not finished: give its command again."
             return
         yield f"{name} was not repaired: {repair.reason}."
-        yield f"That is what half A says ({on_a}), and no verdict; half B was not asked."
-    else:
-        yield f"{name} was taken back to {base} + {_scales(repair)} × what its training added."
-        yield repair.rule_words
-        yield from _blocks(repair)
+        yield f"That is by {rows} and no verdict{'' if repair.choose_split else '; half B was not asked'}."
+        return
+    yield f"{name} was taken back to {base} + {_scales(repair)} × what its training added."
+    yield repair.rule_words
+    yield from _blocks(repair)
     looks = sum(0 < point.scale < 1 for point in repair.points)
-    if repair.chosen is not None:
-        yield (
-            f"λ was chosen on half A ({on_a}), after {wording.counted(looks, 'look')}; "
-            f"the verdicts are over half B ({on_b}), which no model had been asked before."
-        )
+    if repair.choose_split:
+        confirmed = "other rows, which chose nothing"
+    else:
+        confirmed = f"half B ({repair.rows_b:,} rows{asked}), which no model had been asked before"
+    yield f"λ was chosen on {rows}, after {wording.counted(looks, 'look')}; the verdicts are over {confirmed}."
 
 
 def _scales(repair: Repair) -> str:
@@ -63,7 +63,9 @@ def path_table(repair: Repair) -> TextTable:
         }
         for point in (*repair.points, *repair.block_points)
     ]
-    return from_rows("The path, on half A", f"gain on {wording.one_line(repair.target, 40)}; rule {repair.rule}", rows)
+    return from_rows(
+        f"The path, on {repair.chosen_on}", f"gain on {wording.one_line(repair.target, 40)}; rule {repair.rule}", rows
+    )
 
 
 def _remark(repair: Repair, point: PathPoint) -> str:

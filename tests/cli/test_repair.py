@@ -67,7 +67,8 @@ def test_options_and_what_is_printed(ask: Callable[..., tuple[RepairJob, str, in
     assert (given.rule, given.job.models.target, given.job.tasks.limit) == (RepairRule.KNEE, "topics", 9) and code == 0
     assert "● chosen" in output and "tiny + 0.5 × what its training added" in output and "half B (31 rows" in output
     assert "--candidate full-repaired" in output
-    assert ask()[0].rule == RepairRule.WITHIN_MARGIN
+    assert (ask()[0].rule, ask()[0].choose_split) == (RepairRule.WITHIN_MARGIN, None)
+    assert ask("--choose-split", "validation")[0].choose_split == "validation"
 
 
 def test_that_no_part_of_the_way_helps_is_said(ask: Callable[..., tuple[RepairJob, str, int]]) -> None:

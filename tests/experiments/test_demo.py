@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.experiments.demo import Plan, base, plan, run_demo
+from evalharness.experiments.demo import Plan, base, plan, promising, run_demo
+from evalharness.records.comparison import Estimate
+from evalharness.report.sweep import Outcome
 from evalharness.tasks.library import Library
 from evalharness.training.recipe import Recipe
 
@@ -40,11 +42,10 @@ def test_the_demo_and_the_demo_again(tmp_path: Path, tiny: object) -> None:
     found = run_demo(tmp_path, 7, first, limit=4, chosen=SMALL, processes=1)
     assert [model.name for model in found.models] == ["tiny-base", "lora", "full"]
     assert [model.target_task for model in found.models[1:]] == ["topics", "topics"]
-    assert first.computed == 3 * 4 * 15
     before = {
         path: path.read_bytes() for path in tmp_path.rglob("*") if path.name in ("results.json", "model.safetensors")
     }
-    assert run_demo(tmp_path, 7, second, limit=4, chosen=SMALL) == found
+    assert run_demo(tmp_path, 7, second, limit=4, chosen=SMALL, processes=1) == found
     assert second.computed == 0
     assert "full is trained already" in second.phases
     assert {path: path.read_bytes() for path in before} == before
@@ -52,6 +53,22 @@ def test_the_demo_and_the_demo_again(tmp_path: Path, tiny: object) -> None:
     counts = json.loads((tmp_path / "candidates" / "full" / "training.json").read_text())["data"]["counts"]
     assert counts.keys() == set(Library().suite("demo").tasks)  # replay reaches every old task with training rows
     assert counts["topics"] / sum(counts.values()) == pytest.approx(0.8, abs=0.01)
+
+
+def outcome(gain: float, suite: float, learned: bool = True) -> Outcome:
+    estimates = {"gain": Estimate(value=gain), "suite": Estimate(value=suite)}
+    return Outcome(metrics={}, learned=learned, forgotten=(), units=1, **estimates)
+
+
+def test_what_learned_most_of_what_lost_too_much_is_worth_a_repair() -> None:
+    outcomes = {
+        "kept": outcome(0.8, -0.9),
+        "third": outcome(0.3, -3),
+        "first": outcome(0.7, -20),
+        "unlearned": outcome(0.9, -5, learned=False),
+        "second": outcome(0.6, -2),
+    }
+    assert promising(outcomes) == ["first", "second"] and promising({}) == []
 
 
 def test_the_shipped_plan_can_be_trained() -> None:

@@ -225,6 +225,11 @@ def test_what_cannot_be_repaired_is_refused(
         run_repair(RepairJob(job, blocks=3))
 
 
+def test_a_split_that_is_evaluated_chooses_nothing(job: Job) -> None:
+    with pytest.raises(UsageError, match="is over the split 'test', too"):
+        run_repair(RepairJob(job, choose_split="test"))
+
+
 def test_a_folder_of_something_else_is_refused(refused: Callable[..., str], job: Job) -> None:
     job.output.folder.mkdir()
     (job.output.folder / "results.json").write_text("{}")

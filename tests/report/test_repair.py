@@ -42,18 +42,25 @@ def test_it_is_read_back_as_it_was_written_and_refused_when_changed(tmp_path: Pa
 
 
 def test_the_page_has_the_curve_the_table_and_the_rule(run: Results) -> None:
-    page = render(run, repair=REPAIRED)
+    page = render(run, repairs=[REPAIRED])
     outline = Outline(page)
     assert not outline.wrong and 'id="repair"' in page and "The rule." in outline.text()
     assert "full was taken back to tiny + 0.5" in outline.text() and 'id="repair"' not in render(run)
     hostile = replace(REPAIRED, candidate=BAD, base=BAD, target=BAD)
-    assert BAD not in render(run, repair=hostile) and not Outline(render(run, repair=hostile)).wrong
+    assert BAD not in render(run, repairs=[hostile]) and not Outline(render(run, repairs=[hostile])).wrong
+
+
+def test_several_repairs_have_a_part_each_and_a_split_is_named(run: Results) -> None:
+    second = replace(REPAIRED, candidate="lora", choose_split="validation")
+    page = render(run, repairs=[REPAIRED, second])
+    assert not Outline(page).wrong and 'id="repair-1"' in page and "The repair of lora" in page
+    assert "chosen on the validation rows (30 rows of all tasks)" in " ".join(sentences(second))
 
 
 def test_the_figure_marks_every_point_and_needs_two() -> None:
     svg = ElementTree.fromstring(repair_curve(REPAIRED))
     ids = {each.get("id") for each in svg.iter()}
-    assert sum(str(each).endswith(("path-0", "path-1", "path-2")) for each in ids) == 3
+    assert sum(str(each).endswith(("point-0", "point-1", "point-2")) for each in ids) == 3
     unmeasured = replace(REPAIRED.points[2], gain=None)
     assert repair_curve(replace(REPAIRED, points=(REPAIRED.points[0], unmeasured))) == ""
 
@@ -63,7 +70,7 @@ def test_the_table_has_a_row_for_each_point() -> None:
     assert [row[0] for row in table.rows] == ["0", "0.5", "1"]
     assert [row[-1] for row in table.rows] == ["the base", "● chosen", "the candidate"]
     none = replace(REPAIRED, chosen=None, repaired="", reason="none helps")
-    assert "half A says (30 rows of all tasks), and no verdict" in " ".join(sentences(none))
+    assert "by half A (30 rows of all tasks) and no verdict; half B was not asked" in " ".join(sentences(none))
     assert "not finished" in " ".join(sentences(replace(none, reason="")))
     assert "of which at most 9 a task" in " ".join(sentences(replace(REPAIRED, limit=9)))
 

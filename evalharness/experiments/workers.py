@@ -1,0 +1,55 @@
+"""Compute in processes of one thread each, or here by one thread: answers are the same however many there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def one_thread_each(processes: int) -> Iterator[Executor]:
+    """Give an executor of so many processes; of one, that computes here, when it is given something. Meanwhile torch
+    has one thread here, too. After an error, or an interrupt, what the processes are at is ended at once.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Here() if processes == 1 else _Processes(processes) as executor:
+            yield executor
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Here(Executor):
+    """An executor that computes in the caller's own process, at once."""
+
+    def submit(self, function: Callable[..., Value], /, *arguments: Any, **named: Any) -> Future[Value]:
+        future: Future[Value] = Future()
+        future.set_result(function(*arguments, **named))
+        return future
+
+
+class _Processes(ProcessPoolExecutor):
+    """New processes, which leave an interrupt to the caller's own."""
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(processes, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+
+    def __exit__(self, kind: object, *about: object) -> None:
+        self.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        for child in multiprocessing.active_children() if kind is not None else ():
+            child.terminate()
+
+
+def begin() -> None:
+    """Begin a process: one thread, deaf to SIGINT, which a terminal sends to all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
