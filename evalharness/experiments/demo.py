@@ -112,9 +112,14 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
     out, paths = job.output.folder, {Path(text).name: text for text in job.models.candidates}
     limit = min(VALIDATION_LIMIT, job.tasks.limit or VALIDATION_LIMIT)
     choosing = changed(job, limit=limit, explain=False)
-    listener.phase(f"answers to {VALIDATION} rows, which choose what is repaired")
-    names = promising(_each(changed(choosing, split=VALIDATION), paths, VALIDATION, executor))
-    listener.phase(f"repairing {' and '.join(names) or 'nobody'}; answers to test rows")
+    listener.phase(f"answers to {VALIDATION} rows, which choose what is repaired, and to {TEST} rows")
+    first, *others = _each(job, paths, TEST)
+    answers = [executor.submit(answer, first)]  # for the base, too: long, so that it begins before all else
+    screen = _each(changed(choosing, split=VALIDATION), paths, VALIDATION)
+    outcomes = [executor.submit(answer, screen[0]).result()]
+    outcomes += [each.result() for each in [executor.submit(answer, each) for each in screen[1:]]]
+    names = promising(dict(zip(paths, outcomes, strict=True)))
+    listener.phase(f"repairing {' and '.join(names) or 'nobody'}; answers to {TEST} rows")
     repair_jobs = [
         RepairJob(
             changed(choosing, models=paths[name], out=out / REPAIRS / name),
@@ -125,26 +130,25 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
         for name in names
     ]
     repairs = [executor.submit(chosen_repair, repair_job, SilentListener()) for repair_job in repair_jobs]
-    _each(job, paths, TEST, executor)
+    answers[0].result()
+    answers += [executor.submit(answer, each) for each in others]
     chosen = [repair.candidate for each in repairs if (repair := each.result()).chosen is not None]
     places = {f"{name}{SUFFIX}": out / REPAIRS / name / CANDIDATE for name in chosen}
     repaired = {name: f"{name}={place}" for name, place in places.items()}
-    listener.phase("answers of the repaired candidates to test rows")
-    _each(job, repaired, TEST, executor)
+    answers += [executor.submit(answer, each) for each in reversed(_each(job, repaired, TEST))]  # LoRA is slower
+    for each in answers:
+        each.result()
     return [*paths.values(), *repaired.values()]
 
 
-def _each(job: Job, models: Mapping[str, str], folder: str, executor: Executor) -> dict[str, Outcome]:
-    """Have each model answer on its own, the first alone: it answers for the base, too. What came of each."""
-    own = [changed(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
-    outcomes = [executor.submit(answer, each).result() for each in own[:1]]
-    outcomes += [each.result() for each in [executor.submit(answer, each) for each in own[1:]]]
-    return dict(zip(models, outcomes, strict=True))
+def _each(job: Job, models: Mapping[str, str], folder: str) -> list[Job]:
+    """An evaluation of each model on its own."""
+    return [changed(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
 
 
 def answer(job: Job) -> Outcome:
     """Evaluate one candidate, and sum up what came of it."""
-    measured = evaluate_whole(job, "the candidate", SilentListener(), factory_of(job.engine))
+    measured = evaluate_whole(job, "the candidate", SilentListener(), factory_of(job.engine), overlaps=False)
     return outcome_of(measured, measured.candidates[0], job.models.target)
 
 

@@ -266,7 +266,7 @@ def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> Path
     looks = plan.out / (SPLIT if plan.repair.choose_split else HALF)
     folder = looks / ("lambda-1" if name == plan.repair.candidate else name)
     quiet = changed(job, out=folder, describe=(), explain=False, drift=False)
-    measured = evaluate_whole(quiet, name, plan.listener, plan.factory)
+    measured = evaluate_whole(quiet, name, plan.listener, plan.factory, overlaps=False)
     outcome = outcome_of(measured, name, plan.repair.target)
     model = next(model for model in measured.models if model.name == name)
     return PathPoint(scale=scales[0], gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)

@@ -10,11 +10,13 @@ from evalharness.run.evaluation import evaluate
 from evalharness.run.progress import ProgressListener
 
 
-def evaluate_whole(job: Job, name: str, listener: ProgressListener, factory: EngineFactory) -> Results:
-    """Evaluate the model of that `name`. Raises NotComparableError where examples got no answer, and what `evaluate`
-    raises.
+def evaluate_whole(
+    job: Job, name: str, listener: ProgressListener, factory: EngineFactory, *, overlaps: bool = True
+) -> Results:
+    """Evaluate the model of that `name`; `overlaps` as of `evaluate`. Raises NotComparableError where examples got no
+    answer, and what `evaluate` raises.
     """
-    measured = evaluate(job, listener, factory)
+    measured = evaluate(job, listener, factory, overlaps=overlaps)
     if measured.unanswered:
         raise NotComparableError(name, measured.unanswered, "give the same command again: what was answered is kept")
     return measured

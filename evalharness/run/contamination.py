@@ -147,6 +147,7 @@ class _Search:
             [item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.statistics.seed)]
         )
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
+        self._pairs: dict[tuple[str, str, str | None], TrainingPairs] = {}
         here = [Path.cwd()] if Path.cwd() != Path(Path.cwd().anchor) else []  # below the root lies everything
         self.places = [*here, *filter(None, [job.data.folder]), *job.data.overrides.values()]
 
@@ -197,7 +198,8 @@ class _Search:
             remaining = replace(source, overrides={**source.overrides, name: place})
             if (pairs := training_pairs(trained, remaining, split)).digest == stated.digest:
                 return label, lambda: _split(task, split, remaining, pairs), pairs.digest
-        pairs = training_pairs(trained, source, split)
+        key = (name, split, stated.wording)
+        pairs = self._pairs[key] = self._pairs.get(key) or training_pairs(trained, source, split)
         digest = "" if stated.wording == EVERY and task.templates else pairs.digest
         return label, lambda: _split(task, split, source, pairs), digest
 

@@ -41,18 +41,22 @@ from evalharness.run.unchanged import without_effect
 from evalharness.store import Store
 
 
-def evaluate(job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None) -> Results:
+def evaluate(
+    job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None, *, overlaps: bool = True
+) -> Results:
     """Measure base and candidates on the same prompts, compare them, and leave everything but the page in the job's
     output folder.
 
     Raises EvalHarnessError for what the user can mend, before any answer is computed; what fails later is in
-    `Results.errors`. `factory` stands in for the engine that `job.engine` names.
+    `Results.errors`. `factory` stands in for the engine that `job.engine` names; without `overlaps` no questions are
+    searched for among training rows, which decides nothing.
     """
     listener, run_log = listener or SilentListener(), RunLog()
     with memory.kept_in(memory.beside(job.output.store)):
         with run_log.timed("prepare"):
             listener.phase("reading tasks and checkpoints")
-            run_plan = with_overlaps(job, make_run_plan(job))
+            run_plan = make_run_plan(job)
+            run_plan = with_overlaps(job, run_plan) if overlaps else run_plan
         return settle(job, run_plan, listener, factory or factory_of(job.engine), run_log)
 
 

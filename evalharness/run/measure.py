@@ -168,10 +168,11 @@ def _measurement(
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
     at: list[str] = []
     point, errors = None, []
+    by_unit = metric.unit_row if isinstance(metric, ByUnit) else None  # asking a protocol is slow
     for together in _rows_together(metric, predictions):
         unit = together[0].example.unit
         try:
-            rows.append(metric.unit_row(together) if isinstance(metric, ByUnit) else metric.row(together[0]))
+            rows.append(metric.row(together[0]) if by_unit is None else by_unit(together))
         except TaskError as error:
             errors += [
                 ExampleError(task=task, model=model, example=prediction.example.id, reason=str(error))
