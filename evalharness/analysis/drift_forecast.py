@@ -33,8 +33,9 @@ NO_SUITE = "it is of a suite, and this run has none: name one with --suite"
 FURTHER = "it drifted further than every candidate of the table, so that the loss may be larger"
 OTHER_TARGET = "it was trained for {}, those of the table for {}: they may lose less, or more, at the same drift"
 TARGET_UNKNOWN = "what it was trained for is not known, and the candidates of the table were trained for {}"
-TOO_FEW = "{} candidates in the table are too few for an interval of {:.0%}"
+TOO_FEW = "the table's {} candidates of this base ({} recipes) are too few for an interval of {:.0%}"
 OWN_MARGINS = "this run has margins of its own; the forecast is in those of the suite"
+OWN_QUESTIONS = "this run asks otherwise ({}) than the table's candidates were asked: loss and interval may be others"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +78,14 @@ def drift_curve(table: Sequence[TableCandidate], kinds: Sequence[str]) -> DriftC
 
 
 def forecasts(
-    drifts: Sequence[Drift], models: Sequence[ModelRow], suite: str, table: Sequence[TableCandidate], own_margins: bool
+    drifts: Sequence[Drift],
+    models: Sequence[ModelRow],
+    suite: str,
+    table: Sequence[TableCandidate],
+    remarks: Sequence[str],
 ) -> tuple[DriftForecast, ...]:
     """Forecast the suite's change of every candidate whose drift was measured. `models`: the base first;
-    `own_margins`: the run judges by others than the suite's.
+    `remarks`: in what the run is not as the suite says, which makes every forecast less sure.
     """
     if not drifts or not table:
         return ()
@@ -100,7 +105,7 @@ def forecasts(
             fits[kinds] = drift_curve(own, kinds)
         curve = fits[kinds]
         change = curve.change(kl)
-        notes = [*_notes(model, own, change, own_margins)]
+        notes = [*_notes(model, own, change), *remarks]
         notes += [FURTHER] if place(kl, curve.kinds) > curve.furthest else []
         return replace(empty, change=change, kinds=curve.kinds, n=curve.n, table=digest, notes=tuple(notes))
 
@@ -122,7 +127,8 @@ def table_candidates(results: Results) -> Iterator[TableCandidate]:
     base, texts = results.models[0], next((d.digest for d in results.drift if d.text == NEUTRAL_TEXT), "")
     for model in results.models:
         suite, facts = suites.get(model.name), model.training
-        if suite is None or suite.difference is None or not {"method", "learning_rate", "seed"} <= set(facts):
+        kl = divergences(results.drift, model)
+        if not kl or suite is None or suite.difference is None or not {"method", "learning_rate", "seed"} <= set(facts):
             continue
         yield TableCandidate(
             base=base.name,
@@ -134,23 +140,21 @@ def table_candidates(results: Results) -> Iterator[TableCandidate]:
             replay=float(sum(facts.get("replay", {}).values())),
             seed=int(facts["seed"]),
             neutral_texts=texts,
-            kl=divergences(results.drift, model),
+            kl=kl,
             margins=suite.difference.value,
             ability=suite.general.value if suite.general else None,
             run=digest,
         )
 
 
-def _notes(model: ModelRow, own: Sequence[TableCandidate], change: Estimate, own_margins: bool) -> Iterator[str]:
+def _notes(model: ModelRow, own: Sequence[TableCandidate], change: Estimate) -> Iterator[str]:
     targets = sorted({each.target for each in own})
     if model.target_task is None:
         yield TARGET_UNKNOWN.format(", ".join(targets))
     elif model.target_task not in targets:
         yield OTHER_TARGET.format(model.target_task, ", ".join(targets))
     if change.low is None:
-        yield TOO_FEW.format(len(own), COVERAGE)
-    if own_margins:
-        yield OWN_MARGINS
+        yield TOO_FEW.format(len(own), len({each.recipe for each in own}), COVERAGE)
 
 
 def _kind(text: str) -> str:

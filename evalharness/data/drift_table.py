@@ -37,11 +37,14 @@ def read_table(path: Path) -> tuple[TableCandidate, ...]:
         header = tuple(next(lines, ()))
         if header != COLUMNS:
             raise DataError(path, f"its columns are not {', '.join(COLUMNS)}", RIGHT)
-        return tuple(_candidate(cells, f"{path}, line {lines.line_num}") for cells in lines)
+        candidates = tuple(_candidate(cells, f"{path}, line {lines.line_num}") for cells in lines)
     except OSError as error:
         raise unreadable(path, error) from None
     except csv.Error as error:
         raise DataError(path, f"not CSV ({error})", RIGHT) from error
+    if not candidates:
+        raise DataError(path, "has no candidate", RIGHT)
+    return candidates
 
 
 def table_text(candidates: Sequence[TableCandidate]) -> str:
@@ -69,11 +72,16 @@ def _candidate(cells: Sequence[str], where: str) -> TableCandidate:
     kl = {kind: _number(given, column, where) for column, kind in KL.items() if given[column]}
     if negative := next((kind for kind, value in kl.items() if value < 0), None):
         raise DataError(where, f"kl_{negative} is below 0", RIGHT)
+    if not kl:
+        raise DataError(where, f"has none of {', '.join(KL)}", RIGHT)
+    seed = _number(given, "seed", where)
+    if seed != int(seed):
+        raise DataError(where, f"seed is {given['seed']!r}", "a whole number would be right")
     return TableCandidate(
         **{name: given[name] for name in TEXTS},
         rate=_number(given, "rate", where),
         replay=_number(given, "replay", where),
-        seed=int(_number(given, "seed", where)),
+        seed=int(seed),
         kl=kl,
         margins=_number(given, "margins", where),
         ability=_number(given, "ability", where) if given["ability"] else None,

@@ -25,7 +25,7 @@ from evalharness.records.requests import Generate, Generation, Request
 from evalharness.records.results import Drift
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.collect import Answers, AnswerSource, collect
-from evalharness.run.drift_sources import DriftSources
+from evalharness.run.drift_sources import DriftSources, own_ways
 from evalharness.run.plan import RunPlan
 from evalharness.run.session import Session
 
@@ -84,9 +84,8 @@ class DriftRecorder:
         if not self.drifts:
             return run
         drifts = ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
-        statistics, suite = self.job.statistics, self.run_plan.suite
-        own_margins = bool(statistics.margin or statistics.margins)
-        foreseen = forecasts(drifts, run.models, suite.name if suite else "", self.sources.table, own_margins)
+        suite, remarks = self.run_plan.suite, own_ways(self.job, self.run_plan)
+        foreseen = forecasts(drifts, run.models, suite.name if suite else "", self.sources.table, remarks)
         return replace(run, drift=drifts, drift_forecasts=foreseen)
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
+from evalharness.analysis.drift_forecast import OWN_MARGINS, OWN_QUESTIONS
 from evalharness.data.drift_table import read_table, shipped_table
 from evalharness.data.paragraphs import paragraphs
 from evalharness.data.sources import missing
@@ -18,9 +19,10 @@ from evalharness.records.drift_table import TableCandidate
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Generate, PreparedTask, Rank, Request
-from evalharness.records.tasks import OutputType, Task
+from evalharness.records.tasks import OutputType, Suite, Task
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, make_prompts
+from evalharness.tasks.library import Library
 
 CORPUS = "neutral.txt"
 MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
@@ -81,6 +83,25 @@ def drift_sources(
     file = job.description.drift_table
     table = shipped_table() if file is None else read_table(file)
     return DriftSources(neutral=neutral, written=tuple(in_turn), inputs=inputs, table=table)
+
+
+def own_ways(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
+    """Say in what a run is not as its suite says, so that a table of other candidates may not hold for it."""
+    tasks, ways = job.tasks, []
+    ways += ["other tasks"] * bool(tasks.names or _is_other(run_plan.suite))
+    ways += ["other shots"] * (tasks.num_fewshot is not None)
+    ways += ["another split"] * bool(tasks.split) + ["other wordings"] * bool(tasks.templates)
+    ways += ["other rows"] * bool(job.data.overrides)
+    ways += ["a chat template"] * bool(job.prompts.apply_chat_template)
+    ways += ["quantised models"] * bool(run_plan.precision)
+    margins = [OWN_MARGINS] * bool(job.statistics.margin or job.statistics.margins)
+    return (*margins, *([OWN_QUESTIONS.format(", ".join(ways))] if ways else []))
+
+
+def _is_other(suite: Suite | None) -> bool:
+    """Does a suite have the name of a shipped one, and not its tasks?"""
+    library = Library()
+    return suite is not None and suite.name in library.suites() and suite.tasks != library.suite(suite.name).tasks
 
 
 def tasks_to_answer(job: Job, run_plan: RunPlan, prompts: Prompts) -> tuple[RunPlan, Prompts]:

@@ -79,7 +79,7 @@ def forecast(
     kl: dict[str, float | None], table: list[TableCandidate], suite: str = "demo", own: bool = False, **changes: object
 ) -> DriftForecast:
     drifts = [drift("c", {NEUTRAL: NEUTRAL_TEXT, OUTPUTS: OWN}[kind], value) for kind, value in kl.items()]
-    (one,) = forecasts(drifts, (BASE, model("c", **changes)), suite, table, own)
+    (one,) = forecasts(drifts, (BASE, model("c", **changes)), suite, table, [OWN_MARGINS] * own)
     return one
 
 
@@ -113,8 +113,8 @@ def test_of_what_the_table_does_not_hold_there_is_no_forecast_and_it_is_said() -
         assert none.change is None and none.reason == OF_ANOTHER.format(suite)
     assert forecast(kl, drawn(), "").reason == NO_SUITE
     assert forecast({NEUTRAL: None, OUTPUTS: None}, drawn()).reason == NO_KL
-    assert forecasts([], (BASE, model("c")), "demo", drawn(), False) == ()
-    assert forecasts([drift("c", OWN, 1.0)], (BASE, model("c")), "demo", (), False) == ()
+    assert forecasts([], (BASE, model("c")), "demo", drawn(), ()) == ()
+    assert forecasts([drift("c", OWN, 1.0)], (BASE, model("c")), "demo", (), ()) == ()
 
 
 def test_what_makes_it_less_sure_is_said() -> None:
@@ -127,7 +127,9 @@ def test_what_makes_it_less_sure_is_said() -> None:
     assert "not known" in forecast({NEUTRAL: 1.5, OUTPUTS: 0.1}, drawn(), target_task=None).notes[0]
     few = forecast({NEUTRAL: 1.5, OUTPUTS: 0.1}, drawn(8))
     assert few.change is not None and (few.change.low, few.change.high) == (None, None)
-    assert few.notes == ("8 candidates in the table are too few for an interval of 90%",)
+    assert few.notes == ("the table's 8 candidates of this base (8 recipes) are too few for an interval of 90%",)
+    seeds = forecast({NEUTRAL: 1.5, OUTPUTS: 0.1}, [replace(each, rate=1.0) for each in drawn()])
+    assert seeds.change is not None and seeds.change.low is None and "20 candidates" in seeds.notes[0]
 
 
 def test_a_kind_of_text_that_is_not_known_of_the_candidate_is_done_without() -> None:

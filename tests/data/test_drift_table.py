@@ -47,6 +47,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         (lambda text: text.rstrip()[:-20], "line 2: has "),
         (lambda text: text.replace("full", '"full'), "not CSV"),
         (lambda text: "", "its columns are not"),
+        (lambda text: text.splitlines()[0], "has no candidate"),
+        (lambda text: text.replace("1.25,0,", ",,"), "line 2: has none of kl_neutral, kl_outputs, kl_inputs"),
+        (lambda text: text.replace("0.2,3", "0.2,3.5"), "line 2: seed is '3.5'; a whole number would be right"),
     ],
 )
 def test_damage_is_named(damage: Callable[[str], str], says: str, tmp_path: Path) -> None:

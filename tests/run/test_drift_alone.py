@@ -12,6 +12,7 @@ from command_line import exit_code
 
 from evalharness import results
 from evalharness.analysis.drift import INPUTS, NEUTRAL, OWN
+from evalharness.analysis.drift_forecast import OWN_QUESTIONS
 from evalharness.analysis.gate import judge
 from evalharness.data.drift_table import table_text
 from evalharness.records.drift_table import TableCandidate
@@ -81,6 +82,21 @@ def test_nothing_is_answered_or_judged_and_the_forecast_is_there(
     assert NOTHING_JUDGED in lines and "forecast of small, its change in margins (" in lines
     assert "Nothing was judged" in page and "Forecast of small" in page and "without <code>--drift-only</code>" in page
     assert "fitted on 12 candidates of this base" in lines and "fitted on 12 candidates of this base" in page
+
+
+def test_questions_that_are_not_the_suites_are_noted_beside_the_forecast(
+    run: Callable[..., int], zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    lora = ("--model", f"lora={zoo['llama-lora']}", "--drift-only")
+    assert run(*lora) == 0
+    table = table_of(json.loads((tmp_path / "out" / "results.json").read_text()), tmp_path)
+    for options, ways in (((), None), (("--num-fewshot", 1), "other shots")):
+        assert run(*lora, "--drift-table", table, *options, out=f"{ways}") == 0
+        (forecast,) = results.read_results(tmp_path / f"{ways}").drift_forecasts
+        assert forecast.change is not None
+        assert [note for note in forecast.notes if "asks otherwise" in note] == (
+            [OWN_QUESTIONS.format(ways)] if ways else []
+        )
 
 
 def test_beside_verdicts_the_forecast_stands_with_what_was_measured_and_changes_nothing_else(
