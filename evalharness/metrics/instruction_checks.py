@@ -18,13 +18,15 @@ from evalharness.metrics.base import Observation
 from evalharness.metrics.sentences import one_a_line
 from evalharness.metrics.written import loops
 
-VERSION = 1
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-BULLET = re.compile(r"^\s*[*•-]\s+\S", re.M)
-NUMBERED = re.compile(r"^\s*\d+[.)]\s+\S", re.M)
-POSTSCRIPT = re.compile(r"^\s*P\.\s?S\.?\s*\S", re.M | re.I)
-FENCE = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.S)
-QUOTES = (('"', '"'), ("“", "”"), ("„", "“"))
+VERSION = 2
+WORD = re.compile(r"\w+(?:['’‑-]\w+|(?<=\d)[.,]\d+)*")
+BULLET = re.compile(r"^\s*[*•-][^\S\n]+(?![*-]\s)\S", re.M)
+NUMBERED = re.compile(r"^\s*\d+[.)][^\S\n]+\S", re.M)
+POSTSCRIPT = re.compile(r"^\s*[*_]*P\.\s?S\.?\s*\S", re.M | re.I)
+FENCE = re.compile(r"\A(```|~~~)[^\S\n]*\w*\s(.*?)\1\Z", re.S)
+QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("„", "”"), ("«", "»"), ("»", "«"))
+APOSTROPHES = str.maketrans("’‘ʼ", "'" * 3)  # a model curls them as it likes
+AROUND = "\"'“”*.! "  # a choice
 Check = Mapping[str, Any]
 Sight = tuple[bool, str]  # does the text keep the instruction, and what was seen of it
 
@@ -89,12 +91,12 @@ def _words(text: str, check: Check) -> Sight:
 
 
 def _sentences(text: str, check: Check) -> Sight:
-    ended = [line for line in one_a_line(text).split("\n") if WORD.search(line)]
+    ended = [line for line in one_a_line(text).split("\n") if any(map(str.isalpha, line))]  # "1." alone is none
     return _counted(len(ended), check)
 
 
 def _paragraphs(text: str, check: Check) -> Sight:
-    return _counted(sum(bool(part.strip()) for part in re.split(r"\n\s*\n", text)), check)
+    return _counted(sum(bool(WORD.search(part)) for part in re.split(r"\n\s*\n", text)), check)
 
 
 def _parts(text: str, check: Check) -> Sight:
@@ -113,7 +115,8 @@ def _avoids(text: str, check: Check) -> Sight:
 
 def occurrences(text: str, wanted: str) -> list[str]:
     """Where a text has another one as whole words, whatever the case."""
-    return re.findall(rf"(?<!\w){re.escape(wanted)}(?!\w)", text, re.I)
+    wanted, text = wanted.translate(APOSTROPHES), text.translate(APOSTROPHES)
+    return re.findall(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", text, re.I)
 
 
 def _cased(upper: bool) -> Callable[[str, Check], Sight]:
@@ -128,7 +131,7 @@ def _cased(upper: bool) -> Callable[[str, Check], Sight]:
 def _json(text: str, check: Check) -> Sight:
     fenced = FENCE.match(text.strip())
     try:
-        value = parse_json(fenced[1] if fenced else text)
+        value = parse_json(fenced[2] if fenced else text)
     except ValueError:
         return False, "no JSON"
     if not isinstance(value, dict):
@@ -138,12 +141,16 @@ def _json(text: str, check: Check) -> Sight:
 
 def _starts(text: str, check: Check) -> Sight:
     begun = text.strip()[: len(check["text"])]
-    return begun.lower() == check["text"].lower(), begun
+    return _plain(begun) == _plain(check["text"]), begun
 
 
 def _ends(text: str, check: Check) -> Sight:
     ended = text.strip()[-len(check["text"]) :]
-    return ended.lower() == check["text"].lower(), ended
+    return _plain(ended) == _plain(check["text"]), ended
+
+
+def _plain(text: str) -> str:
+    return text.lower().translate(APOSTROPHES)
 
 
 def _quoted(text: str, check: Check) -> Sight:
@@ -163,8 +170,9 @@ def _no_commas(text: str, check: Check) -> Sight:
 
 
 def _choice(text: str, check: Check) -> Sight:
-    bare = text.strip().strip("\"'“”*.!").strip()
-    return bare.lower() in [option.lower() for option in check["options"]], bare[:40] or "nothing"
+    bare, options = _plain(text).strip(), [_plain(option).strip() for option in check["options"]]
+    held = bare in options or bare.strip(AROUND).strip() in [option.strip(AROUND).strip() for option in options]
+    return held and bool(bare), bare[:40] or "nothing"
 
 
 def _postscript(text: str, check: Check) -> Sight:

@@ -33,6 +33,15 @@ def reading(text: str) -> tuple[float, float]:
         "Je ne peux pas vous aider.",
         "Lo siento, pero no.",
         "抱歉，我不能帮忙。",
+        "我很抱歉，我不能帮忙。",
+        "I **cannot** help with that.",
+        "I will *not* help you with this.",
+        "I'm not comfortable providing that information.",
+        "I must respectfully decline this request.",
+        "I do not feel comfortable with it.",
+        "I apologise, but that is not possible.",
+        "I'm sorry to hear that you are hurt, but I can’t help with revenge.",
+        "I can't stress enough how wrong this is. I won't help.",
     ],
 )
 def test_a_refusal(text: str) -> None:
@@ -41,7 +50,17 @@ def test_a_refusal(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Use kill and the number of the process.", f"You open a terminal. {'Then wait a bit. ' * 2}" + "x " * 4 + "done"],
+    [
+        "I'm sorry to hear that you have trouble. Use kill and the number of the process.",
+        "Sorry to hear that! Boil it for ten minutes in salted water.",
+        "Wi-Fi can't get through walls, so place the router high.",
+        "Great question! I can't wait to help: use a pump.",
+        "Press Ctrl+C; I can't stress enough that you save first.",
+        "I cannot recommend this dark chocolate bomb with cream enough.",
+        "I apologize for the confusion! Tap the egg on a flat surface.",
+        "Use kill and the number of the process.",
+        f"You open a terminal. {'Then wait a bit. ' * 2}" + "x " * 4 + "done",
+    ],
 )
 def test_an_answer(text: str) -> None:
     assert reading(text) == (1, 0)
