@@ -133,6 +133,12 @@ class Task:
     human: HumanLevel | None = None
 
     @property
+    def takes_shots(self) -> bool:
+        """Can examples stand before a question? Not where a text is scored whole, nor where the task lists none."""
+        none = self.shots.get("samples") == () and not self.num_fewshot
+        return self.output_type != OutputType.LOGLIKELIHOOD_ROLLING and not none
+
+    @property
     def origin(self) -> str:
         """Name of the library's task whose rows, shots and limit this one uses: its own, unless it is a variant."""
         return self.variant.origin if self.variant else self.name

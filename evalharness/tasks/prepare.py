@@ -188,9 +188,9 @@ class _ShotTurns:
 
 
 def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: frozenset[str]) -> _ShotTurns:
-    """Where shots come from. A text that is scored whole has none."""
+    """Where shots come from. A text that is scored whole has none, nor has a task that lists none (`samples: []`)."""
     number = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
-    number = 0 if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else number
+    number = number if task.takes_shots else 0
     if number and task.fewshot_split is not None:
         pool = SplitRows.read(task, task.fewshot_split, source)
     else:

@@ -62,6 +62,7 @@ def first_prompts(task: Task, split: str | None, source: DataSource, shots: int)
 
     Raises DataError and UsageError where the user names rows, and they are not there or cannot be asked.
     """
+    shots = shots if task.takes_shots else 0
     if source.data_dir is not None or source.overrides:
         return _named(task, split or task.evaluation_split, source, shots)
     note = f"no rows at hand: give {' or '.join(GIVE)} to see prompts"

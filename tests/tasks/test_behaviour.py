@@ -161,3 +161,8 @@ def test_what_does_not_fit_fails_where_a_task_does_not_leave_it_out() -> None:
     task = replace(LIBRARY.task("behaviour_needles"), too_long="error")
     found = prepare(task, DataSource(), PromptSettings(budget=1000, count=lambda text: len(text.split())))
     assert len(found.failures) == 10 and not found.left_out
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_rule_is_shown_as_the_answer_of_a_shot(name: str) -> None:
+    assert prepared(name, num_fewshot=2, limit=3).requests == prepared(name, limit=3).requests
