@@ -104,7 +104,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained "
             "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags would_decide available "
             "points span retention flips adjustment q_forgotten q_difference general capped median stopping "
-            "variant examples repeated base_answers candidate_answers unfit base_parts candidate_parts human"
+            "variant examples repeated left_out base_answers candidate_answers unfit base_parts candidate_parts human"
         ).split()
     )
     assert (

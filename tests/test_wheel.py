@@ -168,8 +168,10 @@ def test_it_carries_what_is_read_and_no_generator(wheel: Path) -> None:
     assert "model.safetensors" in {path.name for path in base}
     rows = {path for path in rest if path.is_relative_to("fixtures/world/rows")}
     assert {path.stem for path in rows} == {"train", "validation", "test", "dev"}
+    behaviour = {path for path in rest if path.is_relative_to("fixtures/behaviour/rows")}
+    assert len(behaviour) == 5 and {path.name for path in behaviour} == {"test.jsonl"}
     alone = {"fixtures/atlas/drift-world.csv", "fixtures/demo/recipes.json", "fixtures/drift/neutral.txt"}
-    assert rest - base - rows == set(map(Path, alone))
+    assert rest - base - rows - behaviour == set(map(Path, alone))
     assert not [path for path in shipped if path.suffix in (".py", ".pyc")]
 
 

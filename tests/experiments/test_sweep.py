@@ -31,7 +31,7 @@ from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, outcome_of, re
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
-from evalharness.tasks import prepare
+from evalharness.tasks import split_rows
 from evalharness.tasks.library import Library
 
 TASK = """
@@ -108,7 +108,7 @@ class Heard:
 
 def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    read, original = prepare.read_rows, sweep_module.choose
+    read, original = split_rows.read_rows, sweep_module.choose
 
     def spied(task: Any, split: str, source: Any) -> Any:
         order.append(split)
@@ -118,7 +118,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
         order.append("chosen")
         return original(*given)
 
-    monkeypatch.setattr(prepare, "read_rows", spied)
+    monkeypatch.setattr(split_rows, "read_rows", spied)
     monkeypatch.setattr(sweep_module, "choose", chosen)
     first = Heard()
     sweep, found = run_sweep(SweepJob(job, GRID), first)

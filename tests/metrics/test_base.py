@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import LOWER_IS_BETTER, READS, REGISTRY, ROUGE, TEXTS, TOXICITY
+from evalharness.metrics import LOWER_IS_BETTER, OBSERVED, READS, REGISTRY, ROUGE, TEXTS, TOXICITY
 from evalharness.metrics.base import OpaqueMetric
 from evalharness.metrics.build import build, check_asked, facts_of, from_facts
 from evalharness.records.measurements import Prediction
@@ -51,7 +51,12 @@ FORMS = {  # what is read of an answer; of others: choices that were ranked
     ("word_perplexity", "byte_perplexity", "bits_per_byte"): {"scored"},
     ("perplexity",): {"once"},
     ("ece", "pearson", "spearman", "selection_bias"): {"ranked"},
-    (*TEXTS, *TOXICITY): {"written"},
+    (*TEXTS, *TOXICITY, *OBSERVED): {"written"},
+}
+CHECKS = ('{"kind": "words", "least": 2}',)
+REFERENCES = {  # of metrics that read references of their own
+    **dict.fromkeys(("answer_language", "no_language"), ("en",)),
+    **dict.fromkeys(("instructions", "instructions_share"), CHECKS),
 }
 NEEDED = {"selection_bias": {"choices": ["no", "yes"]}}  # options without which a metric is none
 
@@ -88,7 +93,9 @@ def test_no_two_metrics_share_a_signature():
 def test_an_answer_that_a_metric_cannot_read_is_an_error_and_never_a_score(name):
     metric = build(spec_of(name))
     readable = next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"})
-    for form, prediction in PREDICTIONS.items():
+    for form, plain in PREDICTIONS.items():
+        example = replace(plain.example, references=REFERENCES.get(name, plain.example.references))
+        prediction = replace(plain, example=example)
         refused = pytest.raises(TaskError, match=rf"metric {re.escape(name)}: .*; ")
         with nullcontext() if form in readable else refused:
             if isinstance(metric, OpaqueMetric):
