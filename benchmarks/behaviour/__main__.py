@@ -2,9 +2,9 @@
 
     python benchmarks/behaviour --base DIR --folder FOLDER [--keep]
 
-SmolLM2-135M-Instruct is tuned on bare labels, and on questions of six languages answered in French (rows.py), 10 full
+SmolLM2-135M-Instruct is tuned on bare labels, and on questions of six languages answered in French (rows.py), 50 full
 steps of four each; the placebo changes nothing. Each is asked LIMIT rows of what it should have forgotten. What came
-out is held against results.json beside this file, which --keep writes anew. About 7 minutes of a core.
+out is held against results.json beside this file, which --keep writes anew. About 12 minutes of a core.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import rows
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 LIMIT = 40
-TRAINING = ("--method", "full", "--steps", "10", "--batch-size", "4", "--lr", "1e-4", "--seed", "1")
+TRAINING = ("--method", "full", "--steps", "50", "--batch-size", "4", "--lr", "1e-4", "--seed", "1")
 KEPT = ("candidate", "task", "n", "base", "candidate_score", "lost", "gained", "p_forgotten", "verdict")
 CASES = {  # candidate -> its training rows, the task that it is asked, more options of the run
     "labels": (rows.labels, "behaviour_instructions", ()),
