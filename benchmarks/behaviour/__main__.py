@@ -4,7 +4,7 @@
 
 SmolLM2-135M-Instruct is tuned on bare labels, and on questions of six languages answered in French (rows.py), 50 full
 steps of four each; the placebo changes nothing. Each is asked LIMIT rows of what it should have forgotten. What came
-out is held against results.json beside this file, which --keep writes anew. About 12 minutes of a core.
+out is held against results.json beside this file, which --keep writes anew. Minutes of a core.
 """
 
 from __future__ import annotations
