@@ -85,13 +85,12 @@ def repair_command(**given: Any) -> int:
     policy = policy_of(given["policy_text"])
     if not (given["suite"] or given["tasks"] or policy.suite):
         raise UsageError("repair", "nothing that may have been lost", "name a --suite or one or more --task")
-    choose_split = given.pop("choose_split")
     job = make_job((given["candidate"],), given["suite"], policy, **job_options(given))
     check_job(job)
     out = job.output.folder
     with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
-        repair_job = RepairJob(job, RepairRule(given["rule"]), given["blocks"], choose_split)
+        repair_job = RepairJob(job, RepairRule(given["rule"]), given["blocks"], given["choose_split"])
         repair, results = run_repair(repair_job, listener)
         document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:

@@ -14,7 +14,7 @@ from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.experiments.bisect_search import BASE, conclude, most_looks, next_look
 from evalharness.experiments.jobs import BisectJob
-from evalharness.experiments.setting import rows_digest, setting_of
+from evalharness.experiments.setting import difference, rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -127,10 +127,8 @@ def _name(text: str) -> str:
 def _check_folder(out: Path, bisection: Bisection) -> None:
     """Raise UsageError where the folder holds another search or a run, which would be lost."""
     before = read_bisection(out)
-    other = [key for key in SAME_SEARCH if before is not None and getattr(before, key) != getattr(bisection, key)]
-    if other:
-        of = "over other rows" if other[0] == "rows" else f"with another {other[0].replace('_', ' ')}"
-        raise UsageError("--out", f"{out} holds a search {of}", "name another folder")
+    if before is not None and (other := difference(before, bisection, SAME_SEARCH)):
+        raise UsageError("--out", f"{out} holds a search {other}", "name another folder")
     if (out / results.RESULTS).exists():
         raise UsageError("--out", f"{out} holds a run", "name another folder")
 

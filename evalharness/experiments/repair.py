@@ -18,7 +18,7 @@ from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_blocks import with_blocks
 from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
-from evalharness.experiments.setting import rows_digest, setting_of
+from evalharness.experiments.setting import difference, rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
 from evalharness.merging.part_way import blocks_of, ends_of, part_way
@@ -119,9 +119,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
         choosing_plan = _plan_to_choose_on(choosing, run_plan)
         rows = fingerprint.of_value([rows_digest(choosing_plan), repair.rows])
         repair = replace(repair, rows=rows, rows_a=_rows(choosing_plan), rows_b=_rows(run_plan))
-    if repair_job.replaces and _is_another(out, repair):
-        shutil.rmtree(out)
-    _not_another(out, repair)
+    _take_folder(out, repair, repair_job.replaces)
     if not repair_job.choose_split:
         trained = {source.name for source in stated_sources(ends.checkpoints[0])[0]}
         halves = halves_of(run_plan, trained, out / ROWS, job.statistics.seed)
@@ -203,24 +201,18 @@ def _check_options(job: Job) -> None:
             raise UsageError(option, "is nothing that a repair knows", "leave it out; of --target give the task alone")
 
 
-def _not_another(out: Path, repair: Repair) -> None:
-    """Raise UsageError where the folder holds another repair or another run, which would be lost."""
+def _take_folder(out: Path, repair: Repair, replaces: bool) -> None:
+    """Remove another repair from the folder where this one `replaces` it. Raises UsageError where another repair or
+    another run would be lost.
+    """
     before = read_repair(out)
-    if before is not None and (other := _differences(before, repair)):
-        of = "over other rows" if other[0] == "rows" else f"with another {other[0].replace('_', ' ')}"
-        what = f"{out} holds a repair {of}"
-        raise UsageError("--out", what, "name another folder")
-    if before is None and ((out / results.RESULTS).exists() or (out / CANDIDATE).exists()):
+    other = "" if before is None else difference(before, repair, SAME_JOB)
+    if other and replaces:
+        shutil.rmtree(out)
+    elif other:
+        raise UsageError("--out", f"{out} holds a repair {other}", "name another folder")
+    elif before is None and ((out / results.RESULTS).exists() or (out / CANDIDATE).exists()):
         raise UsageError("--out", f"{out} holds something else than a repair", "name another folder")
-
-
-def _is_another(out: Path, repair: Repair) -> bool:
-    before = read_repair(out)
-    return before is not None and bool(_differences(before, repair))
-
-
-def _differences(before: Repair, repair: Repair) -> list[str]:
-    return [key for key in SAME_JOB if getattr(before, key) != getattr(repair, key)]
 
 
 # ---- on the rows that choose -----------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
     if not scored:
         return None
     least = max(scored.values()) - (ABOUT_EQUAL if rule == RepairRule.KNEE else 0.0)
-    good = [point for point in points if scored.get(point.scale, least - 1) >= least]
+    good = [point for point in points if point.scale in scored and scored[point.scale] >= least]
     return max(good, key=lambda point: (point.gain.value if point.gain else 0.0, -point.scale))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from evalharness import fingerprint
@@ -18,6 +19,12 @@ def setting_of(job: Job, run_plan: RunPlan) -> str:
     judged = {"alpha": statistics.alpha, "margin": statistics.margin, "margins": dict(statistics.margins)}
     drawn = {"split": run_plan.split, "seed": statistics.seed}
     return fingerprint.of_value({"tasks": tasks, **drawn, **judged, **asdict(job.prompts)})
+
+
+def difference(before: object, now: object, keys: Sequence[str]) -> str:
+    """Say in which of the fields `keys` an experiment is another than one that a folder holds; "" where in none."""
+    key = next((key for key in keys if getattr(before, key) != getattr(now, key)), "")
+    return {"": "", "rows": "over other rows"}.get(key, f"with another {key.replace('_', ' ')}")
 
 
 def rows_digest(run_plan: RunPlan) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -30,20 +31,19 @@ def answer_language(spec: MetricSpec) -> Metric:
 
     Option: languages, those to choose among; all that py3langid knows where absent. Raises TaskError for others.
     """
-    return _metric(spec, _in_language, all_held)
+    return _metric(spec, all_held)
 
 
 def no_language(spec: MetricSpec) -> Metric:
     """1 where the text is too short, or too much code, to be in any language; lower is better."""
-    metric = _metric(spec, _in_language, lambda held: float(not held[0]))
-    return Mean(metric.id, metric.kind, metric.signature, metric.value, higher_is_better=False, look=metric.look)
+    return replace(_metric(spec, lambda held: float(not held[0])), higher_is_better=False)
 
 
-def _metric(spec: MetricSpec, look: Callable[..., Sequence[Observation]], value: Callable[[list[bool]], float]) -> Mean:
+def _metric(spec: MetricSpec, value: Callable[[list[bool]], float]) -> Mean:
     languages = _languages(spec, options_of(spec, ("languages",)))
     among = ",".join(languages) or "all"
     signature = f"py3langid:{version('py3langid')}|among:{among}|least:{LEAST}"
-    return observing(spec, MetricKind.BINARY, signature, partial(look, languages), value)
+    return observing(spec, MetricKind.BINARY, signature, partial(_in_language, languages), value)
 
 
 def running_text(text: str, no_answers: Sequence[str] = ()) -> str:

@@ -42,20 +42,8 @@ MARGINS = {  # of a file that states none, where the primary metric is on anothe
 NO_SKILL = {"ter": 100.0, "bits_per_byte": 8.0}  # what an empty translation has, and a uniform guess of the next byte
 PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")  # on no scale on which a share could be named
 FAMILIES = (
-    *(
-        "glue",
-        "superglue",
-        "mmlu",
-        "bigbench_lite",
-        "bbh",
-        "general",
-        "summarization",
-        "translation",
-        "nlg",
-        "behaviour",
-        "demo",
-        "other",
-    ),
+    *("glue", "superglue", "mmlu", "bigbench_lite", "bbh", "general"),
+    *("summarization", "translation", "nlg", "behaviour", "demo", "other"),
 )
 ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 TOO_LONG: dict[str, Literal["error", "leave_out"]] = {"error": "error", "leave_out": "leave_out"}
