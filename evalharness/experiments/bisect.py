@@ -86,9 +86,9 @@ def run_bisect(
 def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: EngineFactory) -> tuple[_Search, Bisection]:
     """Check what can be: the checkpoints and their names, the unit, the folder."""
     job = bisect_job.job
-    if job.statistics.until_decided or job.models.baseline:
-        what = "looks that stop early, or whose base is not run, are not all tested alike"
-        raise UsageError("bisect", what, "leave until_decided and baseline out")
+    if job.statistics.until_decided or job.models.baseline or job.description.drift_only:
+        what = "looks that stop early, whose base is not run, or that answer no task, are not all tested alike"
+        raise UsageError("bisect", what, "leave until_decided, baseline and drift_only out")
     texts = expand_all(job.models.candidates)
     if not texts:
         raise UsageError("bisect", "no checkpoint", STEPS_WANTED)

@@ -195,6 +195,7 @@ def _check_options(job: Job) -> None:
         "--precision": job.models.precision,
         "--placebo": job.models.placebo,
         "--target": job.models.targets,
+        "--drift-only": job.description.drift_only,
     }
     for option, value in without.items():
         if value:

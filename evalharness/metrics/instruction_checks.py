@@ -18,7 +18,7 @@ from evalharness.metrics.base import Observation
 from evalharness.metrics.sentences import one_a_line
 from evalharness.metrics.written import loops
 
-VERSION = 2
+VERSION = 3
 WORD = re.compile(r"\w+(?:['’‑-]\w+|(?<=\d)[.,]\d+)*")
 BULLET = re.compile(r"^\s*[*•-][^\S\n]+(?![*-]\s)\S", re.M)
 NUMBERED = re.compile(r"^\s*\d+[.)][^\S\n]+\S", re.M)
@@ -140,13 +140,15 @@ def _json(text: str, check: Check) -> Sight:
 
 
 def _starts(text: str, check: Check) -> Sight:
-    begun = text.strip()[: len(check["text"])]
-    return _plain(begun) == _plain(check["text"]), begun
+    wanted, bare = check["text"], text.strip()
+    begun, cut = bare[: len(wanted)], re.match(r"\w\w", bare[len(wanted) - 1 :])  # "Not" does not start "Nothing"
+    return _plain(begun) == _plain(wanted) and not cut, begun
 
 
 def _ends(text: str, check: Check) -> Sight:
-    ended = text.strip()[-len(check["text"]) :]
-    return _plain(ended) == _plain(check["text"]), ended
+    wanted, bare = check["text"], text.strip()
+    ended, cut = bare[-len(wanted) :], re.search(r"\w\w\Z", bare[: len(bare) - len(wanted) + 1])
+    return _plain(ended) == _plain(wanted) and not cut, ended
 
 
 def _plain(text: str) -> str:

@@ -118,6 +118,7 @@ def test_what_cannot_be_searched_is_refused(job: Job, tmp_path: Path) -> None:
     assert "'ech' is not measured" in refused(job, "ech")
     assert "several checkpoints are called" in refused(changed(job, models=job.models.candidates[:1] * 2))
     assert "until_decided" in refused(changed(job, until_decided=True))
+    assert "drift_only" in refused(changed(job, drift_only=True))
     job.output.folder.mkdir()
     (job.output.folder / "results.json").write_text("{}")
     assert "holds a run" in refused(job)

@@ -221,6 +221,7 @@ def test_what_cannot_be_repaired_is_refused(
     ia3 = make_adapter(zoo["llama"], tmp_path / "ia3", adapter_config("IA3", "llama"))
     assert "checkpoint merge" in refused(models=str(ia3))
     assert "--until-decided" in refused(until_decided=True)
+    assert "--drift-only" in refused(drift_only=True)
     with pytest.raises(EvalHarnessError, match="3 blocks of 2 layers"):
         run_repair(RepairJob(job, blocks=3))
 

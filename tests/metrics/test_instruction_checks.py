@@ -54,6 +54,8 @@ def holds(answer: str, kind: str, **arguments: object) -> bool:
         ("contains", {"text": "don't"}, "I don’t", "I dont"),
         ("avoids", {"texts": ["good"]}, "goodness", "It is _good_ stuff"),
         ("starts", {"text": "Don't"}, "Don’t go", "Dont go"),
+        ("starts", {"text": "Not"}, "Not: I think", "Nothing"),
+        ("ends", {"text": "the end"}, "It is the end", "We breathe end"),
         ("ends", {"text": "that’s it."}, "Well, that's it.", "That is it."),
         ("quoted", {}, "„so jest”", "'so'"),
         ("quoted", {}, "«oui, oui»", "«oui» il dit"),
