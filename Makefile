@@ -59,7 +59,7 @@ sweep: $(VENV)/.ready           ## every method over learning rates and seeds (a
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
 atlas-world: $(VENV)/.ready     ## drift and loss of 48 candidates of the embedded world (half an hour of one core); writes fixtures/atlas/drift-world.csv
-	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/drift_table.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/atlas/world.py
 
 base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in runs/base-sizes (hours of one core; STEPS=…: fewer than 1500 steps)
 	set -e; for size in 3M 5M; do OMP_NUM_THREADS=1 PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base.py \

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import figures
+import forecast
 import lines
 import measure
 import tables
 from model import made
 from plan import Plan, real_ways
 
+from evalharness.data.drift_table import table_text
 from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
 
 HERE = Path(__file__).resolve().parent
@@ -67,6 +69,8 @@ def run(plan: Plan, processes: int, records: Path) -> None:
         print(f"{len(measured)} lines: {measured[-1]['name']} {measured[-1].get('cost', {})}", flush=True)
 
     measure.measured(plan, processes, save)
+    table = forecast.candidates_in(plan.folder / measure.EVALUATIONS)
+    (plan.folder / "drift.csv").write_text(table_text(table), "utf-8")  # for --drift-table
 
 
 def show(records: Path, out: Path | None) -> None:

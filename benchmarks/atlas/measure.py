@@ -23,7 +23,7 @@ from evalharness.experiments.candidates import make_candidate
 from evalharness.records.comparison import value_of
 from evalharness.results import write_text
 
-RESULTS = "results.json"
+RESULTS, EVALUATIONS = "results.json", "evaluations"
 Job = Callable[[], Line]
 
 
@@ -69,7 +69,7 @@ def candidate_line(plan: Plan, way: Way, seed: int) -> Line:
     with Lines() as listener:
         path = make_candidate(recipe, plan.source, listener)
         trained = time.monotonic() - begun
-        out = plan.folder / "evaluations" / name
+        out = plan.folder / EVALUATIONS / name
         found = evalharness.evaluate(f"{name}={path}", plan.suite, listener=listener, out=out, **plan.asked())
     line = lines.line_of(found.record, _digest(out), name, facts, plan.target)
     seconds = {"training": round(trained, 1), "all": round(time.monotonic() - begun, 1)}
@@ -115,7 +115,7 @@ def stable(recipe: dict[str, Any]) -> dict[str, Any]:
 def head(plan: Plan) -> dict[str, Any]:
     """What the records say of the whole: the base, the target, and what was asked."""
     facts: dict[str, Any] = {"base": json.loads(_base(plan).read_text("utf-8")), "target": plan.target}
-    first = next(iter(sorted((plan.folder / "evaluations").glob(f"*/{RESULTS}"))))
+    first = next(iter(sorted((plan.folder / EVALUATIONS).glob(f"*/{RESULTS}"))))
     signature = json.loads(first.read_text("utf-8"))["signature"]
     facts |= {key: signature[key] for key in ("suite", "seed", "alpha", "packages")}
     facts["threads"] = signature["engine"].get("threads")

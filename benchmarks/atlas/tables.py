@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from forecast import lines_of_records
 from matching import matched
 
 from evalharness.report.text_table import TextTable, markdown
@@ -223,5 +224,6 @@ PARTS = {
     "families": _families,
     "matched": _matched,
     "repairs": _repairs,
+    "forecast": lines_of_records,
     "digests": _digests,
 }

@@ -4,13 +4,9 @@ seed that it is not fitted on.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
-import pytest
 
 from evalharness.analysis.drift import NEUTRAL as NEUTRAL_TEXT
 from evalharness.analysis.drift import OWN
@@ -25,19 +21,12 @@ from evalharness.analysis.drift_forecast import (
     forecasts,
     place,
 )
-from evalharness.data.drift_table import shipped_table
-from evalharness.paths import shipped
 from evalharness.records.comparison import Estimate
-from evalharness.records.drift_table import KINDS, NEUTRAL, OUTPUTS, TableCandidate
+from evalharness.records.drift_table import NEUTRAL, OUTPUTS, TableCandidate
 from evalharness.records.models import ModelKind
 from evalharness.records.results import Drift, DriftForecast, ModelRow
 
 TEXTS = "d" * 64
-GOLDEN = [  # seed, kinds, Spearman, Spearman without prompt tuning, within the interval
-    (1, (OUTPUTS,), 0.944, 0.923, 15),
-    (2, (OUTPUTS,), 0.85, 0.965, 16),
-    (3, (OUTPUTS,), 0.976, 0.972, 16),
-]
 
 
 def candidate(kl: dict[str, float], margins: float, rate: float = 1e-3, **changes: object) -> TableCandidate:
@@ -135,23 +124,3 @@ def test_what_makes_it_less_sure_is_said() -> None:
 def test_a_kind_of_text_that_is_not_known_of_the_candidate_is_done_without() -> None:
     alone = forecast({NEUTRAL: 1.5, OUTPUTS: None}, drawn())
     assert alone.kinds == (NEUTRAL,) and alone.change is not None
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    path = shipped("fixtures/demo") / "drift_table.py"
-    spec = importlib.util.spec_from_file_location("drift_table_script", path)
-    assert spec and spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_shipped_table_forecasts_the_seed_that_it_is_not_fitted_on(script: ModuleType) -> None:
-    """Golden: `python fixtures/demo/drift_table.py --check`, as docs/drift.md has it."""
-    held = list(script.held_out(shipped_table()))
-    found = [(each.seed, each.kinds, round(each.spearman, 3), round(each.of_weights, 3), each.covered) for each in held]
-    assert found == GOLDEN
-    assert sum(each.covered for each in held) / sum(each.n for each in held) >= 0.85
-    assert {each.method for each in shipped_table()} == {"full", "lora", "prompt"}
-    assert len(shipped_table()) == 48 and {kind for each in shipped_table() for kind in each.kl} == set(KINDS)

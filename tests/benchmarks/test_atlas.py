@@ -15,19 +15,26 @@ from typing import Any
 import pytest
 import torch
 
+from evalharness.data.drift_table import shipped_table
 from evalharness.errors import DataError, UsageError
+from evalharness.records.drift_table import KINDS, OUTPUTS
 from evalharness.tasks.library import Library
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "benchmarks" / "atlas"
 BASE, WORLD = ROOT / "fixtures" / "models" / "tiny-base", ROOT / "fixtures" / "world" / "rows"
+FORECAST = [  # seed, kinds, Spearman, Spearman without prompt tuning, within the interval
+    (1, (OUTPUTS,), 0.944, 0.923, 15),
+    (2, (OUTPUTS,), 0.85, 0.965, 16),
+    (3, (OUTPUTS,), 0.976, 0.972, 16),
+]
 PAGE = (ROOT / "docs" / "atlas.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def atlas() -> Iterator[Any]:
     """The modules beside the script, by name; `main` is what the script has."""
-    names = ("plan", "lines", "matching", "measure", "model", "tables", "figures")
+    names = ("plan", "lines", "matching", "measure", "model", "tables", "figures", "forecast")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         modules: dict[str, ModuleType] = {name: importlib.import_module(name) for name in names}
@@ -181,3 +188,29 @@ def test_the_page_shows_the_records(atlas: Any, tmp_path: Path) -> None:
     assert atlas.tables.written(PAGE, document) == PAGE, "run: python benchmarks/atlas --tables"
     for drawn in atlas.figures.draw(tmp_path, document):
         assert drawn.read_bytes() == (ROOT / "docs" / drawn.name).read_bytes(), drawn.name
+
+
+def test_the_shipped_table_forecasts_the_seed_that_it_is_not_fitted_on(atlas: Any) -> None:
+    """Golden: `python benchmarks/atlas/world.py --check`, as docs/drift.md has it."""
+    table = shipped_table()
+    held = list(atlas.forecast.held_out(table))
+    measured = [(e.seed, e.kinds, round(e.spearman, 3), round(e.of_weights, 3), e.covered) for e in held]
+    assert measured == FORECAST
+    assert sum(each.covered for each in held) / sum(each.n for each in held) >= 0.85
+    assert {each.method for each in table} == {"full", "lora", "prompt"}
+    assert len(table) == 48 and {kind for each in table for kind in each.kl} == set(KINDS)
+
+
+def test_the_records_are_a_table_once_two_seeds_are_measured(atlas: Any, small: Any) -> None:
+    head = {"base": {"fingerprint": "f"}, "suite": "s", "target": "topics"}
+    one = small.lines
+    assert atlas.forecast.lines_of_records({**head, "lines": one}) == [
+        "Nothing is forecast yet: one seed is forecast from the others."
+    ]
+    two = [{**line, "seed": seed} for line in one for seed in (1, 2)]
+    assert len(atlas.forecast.lines_of_records({**head, "lines": two})) == 5
+
+
+def test_a_run_with_drift_gives_lines_of_a_table(atlas: Any, small: Any) -> None:
+    [line] = atlas.forecast.candidates_in(small.plan.folder / atlas.measure.EVALUATIONS)
+    assert line.method == "full" and line.margins == pytest.approx(small.lines[0]["suite"]["value"], abs=1e-6)
