@@ -170,8 +170,9 @@ def page(
 
 def _decision(results: Results) -> dict[str, object]:
     """What the first screen says."""
-    order, drift_only = candidate_order(results), results.signature.get("drift_only")
+    order, drift_only = candidate_order(results), bool(results.signature.get("drift_only"))
     return {
+        "drift_only": drift_only,
         "looks_at_baseline": Policy.recorded(results.signature).looks_at_baseline,
         "headline": (drift_forecast.NOTHING_JUDGED,) if drift_only else sentences.headline(order.candidates),
         "order": order,

@@ -81,6 +81,7 @@ def test_nothing_is_answered_or_judged_and_the_forecast_is_there(
     page = html.unescape((tmp_path / "out" / "report.html").read_text())
     assert NOTHING_JUDGED in lines and "forecast of small, its change in margins (" in lines
     assert "Nothing was judged" in page and "Forecast of small" in page and "without <code>--drift-only</code>" in page
+    assert page.index("Forecast of small") < page.index('id="matrix"'), "what was measured comes first"
     assert "fitted on 12 candidates of this base" in lines and "fitted on 12 candidates of this base" in page
 
 
