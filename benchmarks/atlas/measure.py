@@ -90,7 +90,8 @@ def repair_line(plan: Plan, candidate: Line) -> Line:
     begun, out = time.monotonic(), plan.folder / "repairs" / candidate["name"]
     path = plan.folder / "candidates" / candidate["name"]
     with Lines() as listener:
-        made = evalharness.repair(path, plan.repair_suite, rule="knee", listener=listener, out=out, **plan.asked())
+        asked = plan.asked_of_repairs()
+        made = evalharness.repair(path, plan.repair_suite, rule="knee", listener=listener, out=out, **asked)
     cost = {"all": round(time.monotonic() - begun, 1)}
     facts |= {
         "lambda": made.chosen,

@@ -70,9 +70,13 @@ class Plan:
         return DataSource(data_dir=shipped("fixtures/world/rows"))
 
     def asked(self) -> dict[str, Any]:
-        """The options of every evaluation and repair."""
+        """The options of every evaluation."""
         files = {f"mmlu_{s}_continuation": self.data / "test" / f"{s}_test.csv" for s in SUBJECTS} if self.data else {}
-        options: dict[str, Any] = {"base": f"base={self.base}", "include": [TASKS], "data": files, "drift": True}
+        return {"data": files, **self.asked_of_repairs()}
+
+    def asked_of_repairs(self) -> dict[str, Any]:
+        """The options of every repair, whose suite has the embedded world's rows alone."""
+        options: dict[str, Any] = {"base": f"base={self.base}", "include": [TASKS], "drift": True}
         return {**options, "target": self.target, "store": self.folder / "store.sqlite", **self.instead}
 
     def recipe(self, way: Way, seed: int) -> Recipe:

@@ -18,6 +18,8 @@ import torch
 from evalharness.data.drift_table import shipped_table
 from evalharness.errors import DataError, UsageError
 from evalharness.records.drift_table import KINDS, OUTPUTS
+from evalharness.records.job_options import make_job
+from evalharness.run.plan import make_run_plan
 from evalharness.tasks.library import Library
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,6 +190,14 @@ def test_the_page_shows_the_records(atlas: Any, tmp_path: Path) -> None:
     assert atlas.tables.written(PAGE, document) == PAGE, "run: python benchmarks/atlas --tables"
     for drawn in atlas.figures.draw(tmp_path, document):
         assert drawn.read_bytes() == (ROOT / "docs" / drawn.name).read_bytes(), drawn.name
+
+
+@pytest.mark.parametrize("data", [None, Path("mmlu")])
+def test_repairs_ask_what_their_suite_has(atlas: Any, tmp_path: Path, data: Path | None) -> None:
+    plan = atlas.plan.Plan(base=BASE, folder=tmp_path, ways=atlas.plan.real_ways(), data=data)
+    models = (f"same={BASE}",)
+    job = make_job(models, plan.repair_suite, **{**plan.asked_of_repairs(), "allow_noop": True})
+    assert make_run_plan(job).suite.name == plan.repair_suite
 
 
 def test_the_shipped_table_forecasts_the_seed_that_it_is_not_fitted_on(atlas: Any) -> None:
