@@ -48,3 +48,16 @@ def test_its_engine_answers_its_task_through_its_reader_and_metric(
     assert (row["base"]["value"], row["candidate_score"]["value"]) == (1.0, 0.0)
     assert results["signature"]["engine"]["suffix"] == "!"
     assert "HEY!" in (tmp_path / "out/samples/shout/base.jsonl").read_text()
+
+
+def test_its_engine_keeps_the_contract_by_the_lines_of_the_recipe(
+    site: Path, zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    recipe = (ROOT / "CONTRIBUTING.md").read_text().partition("```python\nimport pytest\n")[2].partition("```")[0]
+    (tmp_path / "test_engine.py").write_text(f"import pytest\n{recipe}")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny").symlink_to(zoo["llama"])
+    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+    called = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_engine.py"]
+    done = subprocess.run(called, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError, did_you_mean
@@ -103,10 +104,14 @@ class Script:
 
 
 def _generation(request: Generate, text: str) -> Generation:
-    """The text as far as the request's stop strings let it go."""
-    answer, stopped = request.answer_in(text)
+    """The text as far as the request's stop strings, and its number of words, let it go."""
+    ends = [word.end() for word in re.finditer(r"\S+", text)]
+    is_cut = len(ends) > request.max_tokens
+    written = text[: [0, *ends][request.max_tokens]] if is_cut else text
+    answer, stopped = request.answer_in(written)
     tokens = len(answer.split())
-    return Generation(request_id=request.id, text=answer, finish_reason="stop" if stopped else "eos", tokens=tokens)
+    reason: Literal["stop", "eos", "length"] = "stop" if stopped else "length" if is_cut else "eos"
+    return Generation(request_id=request.id, text=answer, finish_reason=reason, tokens=tokens)
 
 
 def _prompts(request: Rank | Generate | Score) -> Sequence[str]:

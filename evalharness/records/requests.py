@@ -171,6 +171,12 @@ class Profiling:
 
 
 Response = Ranking | Generation | Scoring | Profiling
+ANSWERED_BY: dict[type[Request], type[Response]] = {
+    Rank: Ranking,
+    Generate: Generation,
+    Score: Scoring,
+    Profile: Profiling,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,28 +11,20 @@ from dataclasses import dataclass
 from evalharness.engines.base import AnswersWithDrafts, Engine, errors_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.requests import (
+    ANSWERED_BY,
     Failure,
     Generate,
     Generation,
-    Profile,
-    Profiling,
     Rank,
     Ranking,
     Request,
     Response,
-    Score,
     Scoring,
 )
 from evalharness.store import Store
 
 BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over
 
-ANSWERED_BY: dict[type[Request], type[Response]] = {
-    Rank: Ranking,
-    Generate: Generation,
-    Score: Scoring,
-    Profile: Profiling,
-}
 Answers = Mapping[str, Response | Failure]  # by request id
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from evalharness.engines.base import check_options
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
@@ -23,9 +24,11 @@ class Shouter:
             if not isinstance(request, Generate):
                 yield Failure(request_id=request.id, reason="it can only shout")
                 continue
-            word = request.prompt.split()[-1]
-            text = word.lower() if self.mumbles else word.upper()
-            yield Generation(request_id=request.id, text=text + self.suffix, finish_reason="eos", tokens=1)
+            word = request.prompt.split()[-1] if request.prompt.split() and request.max_tokens else ""
+            loud = (word.lower() if self.mumbles else word.upper()) + (self.suffix if word else "")
+            text, stopped = request.answer_in(loud)
+            reason: Literal["stop", "eos"] = "stop" if stopped else "eos"
+            yield Generation(request_id=request.id, text=text, finish_reason=reason, tokens=1 if word else 0)
 
     def close(self) -> None: ...
 

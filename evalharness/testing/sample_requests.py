@@ -1,0 +1,67 @@
+"""List the requests by which an engine is tested: prompts of many kinds, texts, and such as no model can answer."""
+
+from __future__ import annotations
+
+from evalharness.records.requests import Generate, Profile, Rank, Request, Score
+
+PROMPTS = (
+    "The cat sat on the",
+    "Question: Is snow white?\nAnswer:",
+    "One two three four five",
+    "The weather is fine today, and so we",
+    "Once there was a small boat. It",
+    "Name a colour:",
+)
+UNICODE = (
+    "Der Hund lief über die Straße, naïve",
+    "日本語のテキスト",
+    "A smile 😀 and a family 👩‍👩‍👧",
+    "مرحبا بالعالم",
+    "e\u0301 is two code points",
+)
+CHOICES = ((" yes", " no"), (" mat", " roof of the house", " 7"), (" dog",), (" 😀", " é", "\nno"))
+WORD = " one"
+NEW = 12  # tokens that a text may have
+SURROGATE = "half of a pair \ud83d"  # no text that UTF-8 has
+
+
+def rankings(prompts: tuple[str, ...] = PROMPTS) -> list[Request]:
+    """Several continuations after every prompt, of one token and of many."""
+    every = [(prompt, CHOICES[i % len(CHOICES)]) for i, prompt in enumerate(prompts)]
+    return [Rank(pairs=tuple((prompt, choice) for choice in choices)) for prompt, choices in every]
+
+
+def generations(prompts: tuple[str, ...] = PROMPTS, new: int = NEW) -> list[Generate]:
+    """Texts that only their length or an end token ends."""
+    return [Generate(prompt=prompt, stop=(), max_tokens=new) for prompt in prompts]
+
+
+def texts() -> list[Request]:
+    """Texts to score whole."""
+    return [Score(text=f"{prompt}.") for prompt in PROMPTS[:3]]
+
+
+def profiles() -> list[Request]:
+    """Texts of which every token's distribution is asked for: alone, and after a context."""
+    alone: list[Request] = [Profile(text=f"{prompt}.", top_k=3) for prompt in PROMPTS[:2]]
+    return [*alone, Profile(text=" The cat sat on a mat.", top_k=2, context=PROMPTS[0])]
+
+
+def of_every_type(answers: tuple[type[Request], ...]) -> list[Request]:
+    """Requests of these types, mixed as a block may have them."""
+    by_type: list[list[Request]] = [rankings(), [*generations()], texts(), profiles()]
+    longest = max(map(len, by_type))
+    mixed = [requests[i] for i in range(longest) for requests in by_type if i < len(requests)]
+    return [request for request in mixed if isinstance(request, answers)]
+
+
+def unanswerable() -> list[Request]:
+    """Requests that no model can answer, or few: of a text that is none, to no prompt, of an empty continuation."""
+    ranked = [Rank(pairs=((PROMPTS[0], ""),)), Rank(pairs=((SURROGATE, " yes"),)), Rank(pairs=(("", " yes"),))]
+    written = [Generate(prompt=prompt, stop=(), max_tokens=2) for prompt in (SURROGATE, "")]
+    return [*ranked, *written, Score(text=SURROGATE)]
+
+
+def of_words(count: int) -> str:
+    """A text of so many words."""
+    return (WORD * count).strip()
