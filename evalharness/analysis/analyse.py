@@ -13,6 +13,7 @@ from evalharness.analysis.wording_spread import wording_spreads
 from evalharness.records.comparison import Comparison
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.results import ModelRow, Results
+from evalharness.stats.enums import RULE, RULE_WITH_NOISE
 
 
 def analyse(run: MeasuredRun) -> Results:
@@ -21,10 +22,11 @@ def analyse(run: MeasuredRun) -> Results:
 
     Raises NotComparableError where two models were not asked the same, TaskError where a gate unit cannot be pooled.
     """
-    comparisons = with_average(
-        compare(run.facts, run.measurements, run.plan), run.facts, run.plan.average, run.plan.suite_name
-    )
+    compared = compare(run.facts, run.measurements, run.plan, run.placebo)
+    comparisons = with_average(compared, run.facts, run.plan.average, run.plan.suite_name)
+    widened = any(row.engine_noise and row.engine_noise.widened_by for row in comparisons)
     return Results(
+        verdict_rule=RULE_WITH_NOISE if widened else RULE,
         signature=run.signature,
         models=tuple(_with_gain(model, run, comparisons) for model in run.models),
         comparisons=(*comparisons, *overlap_rows(run)),

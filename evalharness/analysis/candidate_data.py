@@ -16,8 +16,8 @@ from evalharness.stats.resample import SWAPS
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateData:
     """What was measured of a candidate and its base. `facts`: of every task; `table`: every measurement, by task,
-    metric and model; `swaps`: how many
-    p_difference is drawn by.
+    metric and model; `placebo`: the base answered once more, None where it was not; `swaps`: how many p_difference is
+    drawn by.
     """
 
     candidate: str
@@ -25,6 +25,7 @@ class CandidateData:
     table: MeasurementTable
     plan: ComparePlan
     swaps: int = SWAPS
+    placebo: str | None = None
 
     @property
     def sides(self) -> Sides:
@@ -48,9 +49,11 @@ class CandidateData:
 
 
 def candidate_data(
-    candidate: str, facts: Sequence[TaskFacts], table: MeasurementTable, plan: ComparePlan
+    candidate: str, facts: Sequence[TaskFacts], table: MeasurementTable, plan: ComparePlan, placebo: str | None = None
 ) -> CandidateData:
-    """The data of a candidate. Variants that only describe may have been asked of some candidates alone."""
+    """The data of a candidate. Variants that only describe may have been asked of some candidates alone. References are
+    held against no placebo.
+    """
     there = [
         task
         for task in facts
@@ -58,4 +61,5 @@ def candidate_data(
         or any((task.name, metric.id, candidate) in table for metric in task.metrics)
         or task.failed.get(candidate)
     ]
-    return CandidateData(candidate=candidate, facts=there, table=table, plan=plan)
+    noise = None if candidate in plan.references else placebo
+    return CandidateData(candidate=candidate, facts=there, table=table, plan=plan, placebo=noise)

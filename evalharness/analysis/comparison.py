@@ -21,10 +21,10 @@ from evalharness.records.measurements import Measurement, TaskFacts
 
 
 def compare(
-    facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan
+    facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan, placebo: str | None = None
 ) -> tuple[Comparison, ...]:
     """All rows of every candidate, then of every reference: tasks in the order of `facts`, groups, families where there
-    are several, the suite.
+    are several, the suite. `placebo`: the reference that shows what the engine alone moves.
 
     Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were
     not asked the same, where a measurement is missing or a row is not finite, and TaskError where the tasks of a gate
@@ -33,7 +33,7 @@ def compare(
     table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        data = candidate_data(candidate, facts, table, plan)
+        data = candidate_data(candidate, facts, table, plan, placebo)
         rows = []
         for subject in data.subjects:
             stop_if_interrupted()

@@ -15,9 +15,9 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.policy import DEFAULT, OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.results import MEASUREMENTS, OlderRuleError, read_flips, read_measurements, read_results, rule_of
+from evalharness.results import MEASUREMENTS, OlderRuleError, older_rule_of, read_flips, read_measurements, read_results
 from evalharness.results.structuring import AGAIN
-from evalharness.stats.enums import RULE
+from evalharness.stats.enums import RULE, RULE_WITH_NOISE
 
 OTHERWISE = {
     "alpha": "another error rate than its verdicts",
@@ -39,7 +39,8 @@ def judged_results(run: Path) -> tuple[Results, str]:
     except OlderRuleError as older:
         folder = _measured(run, older.where, older.what)
         results = analyse(read_measurements(folder))
-        return replace(results, flips=tuple(read_flips(folder, results))), JUDGED_AGAIN.format(RULE, older.rule)
+        notice = JUDGED_AGAIN.format(results.verdict_rule, older.rule)
+        return replace(results, flips=tuple(read_flips(folder, results))), notice
 
 
 def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
@@ -112,5 +113,6 @@ def _measured(run: Path, where: object, what: str) -> Path:
 
 def rule_notices(run: Path) -> list[str]:
     """What to say where what a run measured is judged by another rule than its results.json was."""
-    rule = rule_of(run)
-    return [] if rule in (None, RULE) else [JUDGED_AGAIN.format(RULE, rule)]
+    rule = older_rule_of(run)
+    judges = RULE if rule is None or rule < RULE else RULE_WITH_NOISE
+    return [] if rule is None else [JUDGED_AGAIN.format(judges, rule)]

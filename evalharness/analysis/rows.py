@@ -21,6 +21,7 @@ from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.early_stopping import ROUNDS, SequentialUnit, sequential_unit
+from evalharness.stats.engine_noise import NoiseLevel, noise_level, widened
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.pairs import Interval, Pairs, pooled
 
@@ -57,6 +58,7 @@ class ComparisonDraft:
     examples: int  # in the units that were compared
     flags: tuple[Flag, ...]
     finding: Finding
+    noise: NoiseLevel | None = None  # what the engine alone moves, by which the finding is widened
     variant: Variant | None = None
     part: bool = False  # a judged task within a gate unit, to look into
     span: float | None = None  # the width of the metric's range; None where nothing bounds it
@@ -93,12 +95,14 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
         examples = int(sum(pairs.sizes.sum() for pairs in parts))
         alone, whole = subject.group is None, whole_of(subject, parts, subject.margin)
-        finding = _assessed(data, whole, subject)
+        measures["noise"] = noise = _noise(data, subject)
+        finding = widened(_assessed(data, whole, subject), noise.bound if noise else 0.0)
         chance_known = all(knows_chance(task, metric) for task, metric in subject.members)
-        measures = measures_of(finding, whole, parts, plan.level, chance_known)
+        measures |= measures_of(finding, whole, parts, plan.level, chance_known)
         measures["part"] = subject.judged and not subject.unit and alone
         measures["parts"] = _parts(subject, whole) if alone else ({}, {})
-        measures["watch"] = _rounds_asked(data, whole if subject.unit and not subject.macro else None, subject)
+        looked_at = whole if subject.unit and not subject.macro else None
+        measures["watch"] = _rounds_asked(data, looked_at, subject, finding.noise)
     return ComparisonDraft(
         task=subject.name,
         family=subject.family,
@@ -136,7 +140,16 @@ def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> 
     return pooled(parts, margin, subject.macro)
 
 
-def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) -> RoundsAsked | None:
+def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
+    """What the engine alone moves of a subject's score; None where no placebo was asked it."""
+    if data.placebo is None or any((t.name, m.id, data.placebo) not in data.table for t, m in subject.members):
+        return None
+    sides = (data.plan.base, data.placebo)
+    parts = [paired(task, metric, sides, data.table, data.plan.order_seed)[0] for task, metric in subject.members]
+    return noise_level(whole_of(subject, parts, subject.margin), data.plan.final_alpha)
+
+
+def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject, noise: float) -> RoundsAsked | None:
     """How far a row was asked; None where all were asked at once. `pairs`: of a gate unit whose score may have an
     e-process.
     """
@@ -147,7 +160,7 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) ->
         1 if isinstance(from_facts(metric), ByUnit) and not task.repeated else task.largest
         for task, metric in subject.members
     )
-    unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest))
+    unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest), noise)
     return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
 
@@ -190,6 +203,6 @@ def unjudged(row: ComparisonDraft) -> ComparisonDraft:
         row,
         unit=False,
         judged=False,
-        flags=tuple(flag for flag in row.flags if flag != Flag.BASE_AT_CHANCE),
+        flags=tuple(flag for flag in row.flags if flag not in (Flag.BASE_AT_CHANCE, Flag.ENGINE_NOISE)),
         finding=finding,
     )

@@ -11,6 +11,7 @@ from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.comparison import MARGINS, Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
+from evalharness.stats.engine_noise import NoiseLevel, mean_noise, widened
 from evalharness.stats.suite import combine, mean_difference, mean_share_kept, median_difference
 
 
@@ -44,7 +45,8 @@ def suite_row(
     flags = [flag for flag in carried if any(flag in each.flags for each in units)]
     if data.candidate not in plan.targets:
         flags.append(Flag.NO_TARGET)
-    finding = combine(findings, level)
+    noise = _noise(kept)
+    finding = widened(combine(findings, level), noise.bound if noise else 0.0)
     if not finding.can_retain and any(each.units and each.skill is None for each in findings):
         flags.append(Flag.CHANCE_UNKNOWN)
     return replace(
@@ -53,6 +55,7 @@ def suite_row(
         primary=True,
         judged=True,
         flags=tuple(flags),
+        noise=noise,
         general=None
         if mean is None
         else MeanDifference(
@@ -62,6 +65,12 @@ def suite_row(
         capped=_capped(finding),
         median=median_difference(findings),
     )
+
+
+def _noise(kept: Sequence[ComparisonDraft]) -> NoiseLevel | None:
+    """The mean over the units that count, in margins."""
+    counted = [row for row in kept if row.noise is not None and row.finding.mean is not None]
+    return mean_noise([(row.noise, row.finding.margin) for row in counted if row.noise and row.finding.margin])
 
 
 def _capped(suite: Finding) -> float | None:
@@ -85,12 +94,11 @@ def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[Comp
 
 
 def _of_family(name: str, of: Sequence[ComparisonDraft], plan: ComparePlan) -> ComparisonDraft:
-    findings = [row.finding for row in of]
+    findings, noise = [row.finding for row in of], _noise(of)
     finding = replace(combine(findings, plan.level), margin=None, p_forgotten=None, p_retained=None)
-    row = _row((name, Level.FAMILY), of, finding)
-    return replace(
-        row, watch=_least(of), retention=mean_share_kept(findings, plan.level), median=median_difference(findings)
-    )
+    row = _row((name, Level.FAMILY), of, widened(finding, noise.bound if noise else 0.0))
+    kept = mean_share_kept(findings, plan.level)
+    return replace(row, noise=noise, watch=_least(of), retention=kept, median=median_difference(findings))
 
 
 def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Finding) -> ComparisonDraft:

@@ -8,7 +8,16 @@ from dataclasses import replace
 from evalharness.analysis.early_stopping import sequential_rows
 from evalharness.analysis.rows import ComparisonDraft
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, StoppingState, WouldDecide
+from evalharness.records.comparison import (
+    Adjustment,
+    Comparison,
+    EngineNoise,
+    Estimate,
+    Flag,
+    Level,
+    StoppingState,
+    WouldDecide,
+)
 from evalharness.stats.assess import Finding
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
@@ -109,7 +118,15 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         base_parts=row.parts[0],
         candidate_parts=row.parts[1],
         human=row.human,
+        engine_noise=_noise(row),
     )
+
+
+def _noise(row: ComparisonDraft) -> EngineNoise | None:
+    level = row.noise
+    if level is None:
+        return None
+    return EngineNoise(n=level.units, flips=level.changed, mean_change=level.seen, widened_by=level.bound)
 
 
 def _without_unmeasured(row: Comparison) -> Comparison:
@@ -135,6 +152,8 @@ def _verdict(
         would_decide = _would_decide(row, (plan.final_alpha / tests, plan.final_alpha))
     if row.is_gate_unit and is_suspect(finding.p_forgotten, plan.alpha, tests, finding.units):
         flags.append(Flag.SUSPECT)
+    if finding.noise:
+        flags.append(Flag.ENGINE_NOISE)
     if finding.units and finding.at_chance:
         flags.append(Flag.BASE_AT_CHANCE)
     elif finding.units and finding.bounded and not finding.can_retain and Flag.CHANCE_UNKNOWN not in row.flags:

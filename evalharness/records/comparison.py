@@ -53,6 +53,7 @@ class Flag(StrEnum):
     CONSTANT_ANSWER = "constant_answer"
     EMPTY_ANSWERS = "empty_answers"
     CUT_OFF = "cut_off"
+    ENGINE_NOISE = "engine_noise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,19 @@ class StoppingState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNoise:
+    """What the engine alone moves of a row's score, as a placebo shows it: of `n` units `flips` changed; `mean_change`:
+    the mean of |change| over them, `widened_by`: its upper bound, by which the tests at the margin and the difference's
+    interval are widened on either side; in the metric's unit, of a mean over gate units in margins.
+    """
+
+    n: int
+    flips: int
+    mean_change: float
+    widened_by: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 
@@ -213,6 +227,7 @@ class Comparison:
     base_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
     candidate_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
     human: HumanLevel | None = field(default=None, metadata=LATER)  # what people score by this metric, if stated
+    engine_noise: EngineNoise | None = field(default=None, metadata=LATER)  # None where no placebo was measured
 
     @property
     def is_gate_unit(self) -> bool:

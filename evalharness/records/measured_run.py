@@ -8,6 +8,7 @@ from typing import Any
 
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measurements import ExampleError, Measurement, Sample, TaskFacts
+from evalharness.records.models import ModelKind
 from evalharness.records.results import Drift, DriftForecast, ModelRow
 
 
@@ -30,3 +31,9 @@ class MeasuredRun:
     drift_forecasts: tuple[DriftForecast, ...] = ()
     seen: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], tuple[Sample, ...]] = field(default_factory=dict)
+
+    @property
+    def placebo(self) -> str | None:
+        """The base through an adapter that changes nothing, where it was measured."""
+        kinds = {model.name: model.kind for model in self.models}
+        return next((name for name in self.plan.references if kinds.get(name) == ModelKind.PLACEBO), None)

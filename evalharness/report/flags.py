@@ -116,6 +116,13 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "a tenth or more of the texts of base or candidate end only because they are as long as they may be",
         "a larger limit in the task's generation_kwargs, or a stop string that the model writes",
     ),
+    Flag.ENGINE_NOISE: FlagWords(
+        "engine noise",
+        "the base, answered once more through an adapter that changes nothing, does not answer alike: the tests at the "
+        "margin and the interval are widened on either side by as much as that may move the score",
+        "an engine that answers alike (--strict, one batch size), or a larger margin: a smaller one than the noise is "
+        "never retained",
+    ),
     Flag.STOPPED_EARLY: FlagWords(
         "stopped early",
         "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at "

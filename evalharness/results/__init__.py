@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalharness.results.documents import OlderRuleError, read_results, results_text, rule_of, write_results
+from evalharness.results.documents import OlderRuleError, older_rule_of, read_results, results_text, write_results
 from evalharness.results.files import (
     MEASUREMENTS,
     OVERLAP,
@@ -30,6 +30,7 @@ __all__ = [
     "OlderRuleError",
     "file_name",
     "forget_samples",
+    "older_rule_of",
     "open_folder",
     "read_flips",
     "read_measurements",
@@ -37,7 +38,6 @@ __all__ = [
     "read_run",
     "read_samples",
     "results_text",
-    "rule_of",
     "run_and_model",
     "samples_path",
     "save",

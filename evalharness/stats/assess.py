@@ -23,6 +23,8 @@ class Finding:
     is not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
     test, None where `mean` is tested: the difference as a mean over units, None for none. Of a suite:
     `capped`, the mean that p_retained is of, and `single`, its only unit. Without a margin the p-values at it are None.
+    `noise`: by how much the tests at the margin and the difference's interval are widened on either side
+    (engine_noise.py).
     """
 
     units: int
@@ -43,6 +45,7 @@ class Finding:
     mean: WeightedMean | None = None
     capped: WeightedMean | None = None
     single: Finding | None = None
+    noise: float = 0.0
 
     @property
     def can_retain(self) -> bool:

@@ -39,12 +39,13 @@ LOOKS = (10, 20)  # rounds after which the suite is tested
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequentialUnit:
     """The answers of one gate unit so far. `stream`: its units in the order in which they are drawn; `rounds` (units,):
-    the round of each, from 1 on.
+    the round of each, from 1 on; `noise`: by which the margin is widened on either side.
     """
 
     stream: Stream
     rounds: NDArray[np.int_]
     margin: float
+    noise: float = 0.0
 
 
 class EvidencePath(NamedTuple):
@@ -61,7 +62,7 @@ def round_of(order: Floats) -> NDArray[np.int_]:
     return np.floor(np.asarray(order) * ROUNDS).astype(np.int_) + 1
 
 
-def sequential_unit(pairs: Pairs, order: Floats, largest: float) -> SequentialUnit | None:
+def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 0.0) -> SequentialUnit | None:
     """A gate unit's rows, drawn by `order` (units,), with at most `largest` rows in a unit.
 
     None where there is no margin, and for scores that are no means of bounded rows with the same weights in both models
@@ -76,7 +77,7 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float) -> SequentialUn
     stream = Stream(
         net=net, sizes=sizes, largest=max(largest, float(sizes.max(initial=1.0))), reach=pairs.high - pairs.low
     )
-    return SequentialUnit(stream=stream, rounds=round_of(order[places]), margin=pairs.margin)
+    return SequentialUnit(stream=stream, rounds=round_of(order[places]), margin=pairs.margin, noise=noise)
 
 
 def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
@@ -84,9 +85,16 @@ def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
     ends = np.searchsorted(unit.rounds, np.arange(1, rounds + 1), side="right")
 
     def logs(side: Side) -> Floats:
-        return np.concatenate([[0.0], evidence(unit.stream, unit.margin, side)])
+        margin = _margin(unit, side)
+        steps = np.zeros(len(unit.stream.net)) if margin <= 0 else evidence(unit.stream, margin, side)
+        return np.concatenate([[0.0], steps])
 
     return EvidencePath(logs(Verdict.FORGOTTEN)[ends], np.maximum.accumulate(logs(Verdict.RETAINED))[ends])
+
+
+def _margin(unit: SequentialUnit, side: Side) -> float:
+    """The margin at which one side is tested; at 0 or below nothing can be retained."""
+    return unit.margin + (unit.noise if side == Verdict.FORGOTTEN else -unit.noise)
 
 
 def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
@@ -127,7 +135,8 @@ def anytime_interval(unit: SequentialUnit, alpha: float) -> tuple[float, float]:
     """Interval of Δ each end of which errs, at whatever round one stops, with probability ≤ the early share of
     `alpha`.
     """
-    return interval(unit.stream, alpha * EARLY)
+    low, high = interval(unit.stream, alpha * EARLY)
+    return low - unit.noise, high + unit.noise
 
 
 def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple[Verdict, float, float]:
@@ -135,7 +144,11 @@ def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple
     answered: certain at level 1 − α; and the p-values of its two nulls. Raises ValueError for more units than there
     are.
     """
-    forgotten, retained = (_p(certificate(unit.stream, unit.margin, side, population)) for side in SIDES)
+    margins = [_margin(unit, side) for side in SIDES]
+    forgotten, retained = (
+        _p(certificate(unit.stream, margin, side, population)) if margin > 0 else 1.0
+        for margin, side in zip(margins, SIDES, strict=True)
+    )
     if forgotten <= min(alpha, retained):
         return Verdict.FORGOTTEN, forgotten, retained
     return Verdict.RETAINED if retained <= alpha else Verdict.INCONCLUSIVE, forgotten, retained

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 RULE = 2  # version of the rule by which verdicts are given: results of another one are judged again
+RULE_WITH_NOISE = 3  # the same, of results of which an engine's own noise widened a test (engine_noise.py)
 EARLY = 0.5  # share of α for verdicts before the last round
 
 

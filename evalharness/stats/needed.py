@@ -40,9 +40,9 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
     if finding.margin is None or not finding.units:
         return None
     value = finding.difference.value
-    if value < -finding.margin - NEGLIGIBLE:
+    if value < -finding.margin - finding.noise - NEGLIGIBLE:
         return Needed(Verdict.FORGOTTEN, Assumption.AS_SEEN, units_needed(finding, value, Verdict.FORGOTTEN, alphas[0]))
-    if not finding.can_retain:
+    if not finding.can_retain or finding.noise >= finding.margin:
         return None
     high = finding.difference.high
     if high is None or high >= 0:
@@ -57,8 +57,8 @@ def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, po
     """Units with which `verdict` comes out with probability `power` if the true difference is `value` and answers
     change as they did; None: more than MOST, or no number.
     """
-    margin = finding.margin or 0.0
     side = 1.0 if verdict == Verdict.RETAINED else -1.0
+    margin = (finding.margin or 0.0) - side * finding.noise
     if side * (value + margin) <= NEGLIGIBLE:
         return None
     if finding.counts is not None:
