@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.notebook import RunResults as Results
     from evalharness.records.comparison import Comparison
-    from evalharness.searches import bisect, repair
+    from evalharness.searches import bisect, engine_check, repair
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 PUBLIC = {
     "bisect": "evalharness.searches:bisect",
     "compare": "evalharness.api:compare",
+    "engine_check": "evalharness.searches:engine_check",
     "evaluate": "evalharness.api:evaluate",
     "gate": "evalharness.api:gate",
     "load": "evalharness.api:load",
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "bisect",
     "compare",
+    "engine_check",
     "evaluate",
     "gate",
     "load",

@@ -1,21 +1,23 @@
-"""The public functions that evaluate several times for one answer: `repair` and `bisect`."""
+"""The public functions that evaluate several times for one answer: `repair`, `bisect` and `engine_check`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Unpack, cast, get_type_hints
 
 from evalharness import experiments, registry
 from evalharness.checkpoints.discover import steps_of
-from evalharness.experiments.jobs import BisectJob, RepairJob
+from evalharness.experiments.jobs import BisectJob, EngineCheckJob, RepairJob, engine_side
 from evalharness.experiments.repair_rules import RepairRule
 from evalharness.notebook import as_policy
-from evalharness.records.job_options import JobOptions, Texts, make_job
+from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job
 from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import Policy
 from evalharness.report.bisect import Bisection
+from evalharness.report.engine_check import EngineCheck
 from evalharness.report.repair import Repair
-from evalharness.run.checks import check_job
+from evalharness.run.checks import check_device, check_job, check_models
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
@@ -70,3 +72,44 @@ def bisect(
     with held_output(job) as job:
         run_bisect = registry.find(experiments.REGISTRY, "bisect", "stage")
         return cast(Bisection, run_bisect(BisectJob(job, unit), listener))
+
+
+CHECK_SUITE, CHECK_LIMIT = "demo", 8  # what two engines are asked where nothing is named: rows that are shipped
+
+
+@spelled_out
+def engine_check(
+    first: str,
+    second: str,
+    suite: str | None = None,
+    *,
+    first_options: Mapping[str, str] | None = None,
+    second_options: Mapping[str, str] | None = None,
+    tolerance: float | None = None,
+    same_texts: float = 1.0,
+    listener: ProgressListener | None = None,
+    **options: Unpack[PlanOptions],
+) -> EngineCheck:
+    """Ask two engines the same requests, as `evalharness engine check` does: how far their answers are apart, and each
+    engine's from its own when it is asked again. `equal` says whether they answer alike.
+
+    `first`, `second`: ENGINE=MODEL; `first_options`, `second_options`: settings of one of them (device, dtype,
+    batch_size, batch_tokens, strict, generation_config) and options of its own; `tolerance`: nats, None: the larger of
+    their near ties; `same_texts`: the least share of texts that must be alike. The options are those of `plan` that say
+    what is asked; without a suite and tasks, 8 examples of each task of the suite demo. Raises EvalHarnessError.
+    """
+    given: dict[str, object] = {"first": first, "second": second, "suite": suite, "tolerance": tolerance}
+    given |= {"same_texts": same_texts, "first_options": first_options, "second_options": second_options}
+    check_options(given, get_type_hints(engine_check))
+    if not (suite or options.get("tasks")):
+        suite = CHECK_SUITE
+    options["limit"] = options.get("limit") or CHECK_LIMIT
+    job = make_job((), suite, **options)
+    one, other = (
+        engine_side(text, own or {}, job.engine) for text, own in ((first, first_options), (second, second_options))
+    )
+    whole = EngineCheckJob(job=job, sides=(one, other), tolerance=tolerance, same_texts=same_texts)
+    for side in whole.sides:
+        check_device(side.settings.device)
+    check_models(side.model for side in whole.sides)
+    return cast(EngineCheck, registry.find(experiments.REGISTRY, "engine_check", "stage")(whole, listener))

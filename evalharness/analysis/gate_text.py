@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from evalharness.analysis.number_text import coverage, signed
-from evalharness.analysis.phrases import never_retained, units_of, would_decide
+from evalharness.analysis.phrases import engine_noise, never_retained, units_of, would_decide
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.measurements import ExampleError
 from evalharness.records.models import NO_TARGET
@@ -205,7 +205,8 @@ def _difference(row: Comparison) -> str:
     value, low, high = row.difference.value, row.difference.low, row.difference.high
     interval = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
-    return f"{row.metric} {signed(value)}{interval}{margin}"
+    noise = f", {words}" if row.margin is not None and (words := engine_noise(row)) else ""
+    return f"{row.metric} {signed(value)}{interval}{margin}{noise}"
 
 
 def _any_change(row: Comparison) -> bool:

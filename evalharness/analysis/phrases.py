@@ -101,3 +101,14 @@ def _why_none(row: Comparison) -> str:
     if row.stopping is not None and row.stopping.stopped:
         return f"asked no further than {row.stopping.asked:,} of {row.stopping.planned:,} {units_of(row)}"
     return never_retained(row)
+
+
+def engine_noise(row: Comparison) -> str:
+    """How many answers the engine alone changed, and by how much its tests are widened for it; "" where no placebo was
+    measured.
+    """
+    noise = row.engine_noise
+    if noise is None:
+        return ""
+    widened = f", ±{noise.widened_by:.2g}" if noise.widened_by else ""
+    return f"engine noise {noise.flips} of {noise.n}{widened}"

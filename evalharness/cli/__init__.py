@@ -15,6 +15,7 @@ REGISTRY = {
     "tasks": "evalharness.cli.tasks:tasks_command",
     "data": "evalharness.cli.data:data_command",
     "checkpoint": "evalharness.cli.checkpoint:checkpoint_command",
+    "engine": "evalharness.cli.engine:engine_command",
     "store": "evalharness.cli.store:store_command",
     "config": "evalharness.cli.config:config_command",
     "doctor": "evalharness.cli.doctor:doctor_command",

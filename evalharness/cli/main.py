@@ -43,6 +43,7 @@ SUMMARIES = {
     "tasks": "List, show and validate task definitions.",
     "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",
     "checkpoint": "Say what a checkpoint directory holds; merge several into one.",
+    "engine": "Check whether two engines answer alike, and how far one is from itself.",
     "store": "Say what the store of answers holds, verify it, remove answers, export them.",
     "config": "Show what the repository's files say of the gate and of options, and who says it.",
     "doctor": "Say what this machine and this installation can do, and what is broken.",

@@ -1,7 +1,8 @@
-"""Evaluate several times for one question: sweeps, repairs, traces, bisections, forecasts, the demo."""
+"""Evaluate several times for one question: sweeps, repairs, traces, bisections, forecasts, engine checks, the demo."""
 
 REGISTRY = {
     "bisect": "evalharness.experiments.bisect:run_bisect",
+    "engine_check": "evalharness.experiments.engine_check:check_engines",
     "forecast": "evalharness.experiments.power_forecast:forecast",
     "demo": "evalharness.experiments.demo:run_demo",
     "repair": "evalharness.experiments.repair:run_repair",

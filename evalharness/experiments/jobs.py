@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from evalharness import engines, registry
+from evalharness.engines.base import check_options
 from evalharness.errors import UsageError
 from evalharness.experiments.grid import Grid
 from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
+
+# settings of ours that one of two engines may have by itself, and how their texts are read
+SETTINGS: Mapping[str, Callable[[str], Any]] = {
+    "device": str,
+    "dtype": str,
+    "generation_config": str,
+    "batch_size": int,
+    "batch_tokens": int,
+    "strict": {"true": True, "false": False}.__getitem__,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,59 @@ class BisectJob:
 
     job: Job
     unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSide:
+    """One of two engines that are compared: as it was `given`, how it is opened, and its model as the user names it."""
+
+    given: str
+    settings: EngineSettings
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCheckJob:
+    """What a check of two engines is to do. `job`: what they are asked; `tolerance`: nats within which they are equal,
+    None: the larger of their own near ties; `same_texts`: the least share of texts that must be alike. Raises
+    UsageError.
+    """
+
+    job: Job
+    sides: tuple[EngineSide, EngineSide]
+    tolerance: float | None = None
+    same_texts: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not self.tolerance >= 0:
+            raise UsageError("--tolerance", f"{self.tolerance} is no difference", "nats of at least 0 would be right")
+        if not 0 <= self.same_texts <= 1:
+            raise UsageError("--same-texts", f"{self.same_texts} is no share", "a share from 0 to 1 would be right")
+
+
+def engine_side(text: str, options: Mapping[str, str], shared: EngineSettings) -> EngineSide:
+    """One side of a check: ENGINE=MODEL, where `options` stand over the settings that both share; those that are none
+    of ours are the engine's own. Raises UsageError.
+    """
+    name, _, model = text.partition("=")
+    if not (name and model):
+        raise UsageError("engine check", f"{text!r} is not ENGINE=MODEL", "hf=runs/my-lora would be right")
+    registry.check(engines.REGISTRY, name, "engine")
+    values = {key: _setting(key, value) for key, value in options.items() if key in SETTINGS}
+    own = {key: value for key, value in options.items() if key not in SETTINGS}
+    settings = replace(shared, name=name, options={**shared.options, **own}, **values)
+    if name in engines.OPTIONS:
+        check_options(settings, engines.OPTIONS[name])
+    return EngineSide(given=text, settings=settings, model=model)
+
+
+def _setting(key: str, value: str) -> Any:
+    """A setting's value from its text. Raises UsageError."""
+    try:
+        return SETTINGS[key](value)
+    except (KeyError, ValueError):
+        kind = "true or false" if key == "strict" else "a whole number"
+        raise UsageError(f"option {key}", f"{value!r} is no value for it", f"{kind} would be right") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from evalharness.analysis.phrases import leaning, would_decide
 from evalharness.analysis.relative import relative_scores
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, EngineNoise, Estimate
 from evalharness.records.results import Results
 from evalharness.records.tasks import HumanLevel
 from evalharness.report import wording
@@ -54,6 +54,9 @@ def details(results: Results) -> DetailTable:
     levels = [c.human for c in results.comparisons if c.task not in left_out]
     if any(levels):
         lines = [{**line, "People": _people(level)} for line, level in zip(lines, levels, strict=True)]
+    noises = [c.engine_noise for c in results.comparisons if c.task not in left_out]
+    if any(noises):
+        lines = [{**line, "Engine noise": _noise(noise)} for line, noise in zip(lines, noises, strict=True)]
     sources = dict.fromkeys(level.source for level in levels if level)
     return DetailTable(lines=lines, shortened=bool(left_out), people="; ".join(sources))
 
@@ -103,6 +106,13 @@ def _people(level: HumanLevel | None) -> SortableCell:
     """What people score by the same metric, where that is published."""
     value = None if level is None else level.value
     return SortableCell(wording.plain(value, 3), value, more=True)
+
+
+def _noise(noise: EngineNoise | None) -> SortableCell:
+    """How many answers the engine alone changed, and by how much the tests are widened for it."""
+    if noise is None:
+        return SortableCell(wording.NONE, None, more=True)
+    return SortableCell(f"{noise.flips} of {noise.n}, ±{noise.widened_by:.2g}", noise.widened_by, more=True)
 
 
 def _metric(metric: str, unit: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from evalharness.analysis import diagnosis_rule
 from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.number_text import plain as number
-from evalharness.analysis.phrases import leaning, undecided
+from evalharness.analysis.phrases import engine_noise, leaning, undecided
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import answers, drift, drift_forecast, early_stopping_table, overlap, wordings
@@ -169,6 +169,7 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
     verdict += f", {leans}" if (leans := leaning(c)) else ""
     verdict += "" if c.unit or c.level in (Level.FAMILY, Level.SUITE) else " (describes)"
     verdict += "".join(f" ({flag_words(flag).words})" for flag in shown_flags(c) if flag in REASONS)
+    verdict += f", {noise}" if c.verdict and (noise := engine_noise(c)) else ""
     counts = (NONE, NONE) if c.lost is None else (str(c.lost), str(c.gained))
     return (name, _units(c), *_scores(c), _interval(c.difference, _places(c)), *counts, verdict)
 
