@@ -57,7 +57,8 @@ def evaluate(
 
     The options are the command's; texts are as good as paths:
 
-    * models: base, baseline, target, targets, train_data, placebo, precision, allow_noop
+    * models: base, baseline, target, targets, train_data, placebo, precision, allow_noop,
+      allow_mixed_engines
     * tasks: tasks, include, limit, num_fewshot, split, templates
     * rows: data_dir, data, columns
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch

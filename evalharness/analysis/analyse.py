@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalharness.analysis.average import with_average
+from evalharness.analysis.baseline import MIXED
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.diagnosis import diagnose
 from evalharness.analysis.overlap_split import overlap_rows
 from evalharness.analysis.wording_spread import wording_spreads
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Flag
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.results import ModelRow, Results
 from evalharness.stats.enums import RULE, RULE_WITH_NOISE
@@ -24,6 +25,8 @@ def analyse(run: MeasuredRun) -> Results:
     """
     compared = compare(run.facts, run.measurements, run.plan, run.placebo)
     comparisons = with_average(compared, run.facts, run.plan.average, run.plan.suite_name)
+    if run.signature.get(MIXED):
+        comparisons = tuple(_mixed(row) for row in comparisons)
     widened = any(row.engine_noise and row.engine_noise.widened_by for row in comparisons)
     return Results(
         verdict_rule=RULE_WITH_NOISE if widened else RULE,
@@ -36,6 +39,11 @@ def analyse(run: MeasuredRun) -> Results:
         diagnoses=diagnose(run, comparisons),
         wordings=wording_spreads(run, comparisons),
     )
+
+
+def _mixed(row: Comparison) -> Comparison:
+    """A row whose two sides were answered by different engines."""
+    return replace(row, flags=(*row.flags, Flag.MIXED_ENGINES)) if row.n else row
 
 
 def _with_gain(model: ModelRow, run: MeasuredRun, comparisons: Sequence[Comparison]) -> ModelRow:

@@ -19,6 +19,7 @@ from evalharness.records.models import EngineInfo, engine_differences
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
 
+MIXED = "mixed_engines"  # of a signature: models that another engine answered for than the run's, and which
 AGAIN = "evaluate the base again with this evalharness, engine and task files, or give --base instead"
 
 
@@ -93,7 +94,7 @@ def read(path: Path) -> Baseline:
     return Baseline(
         path=path,
         row=replace(row, base=None),
-        engine=run.signature["engine"],
+        engine=(run.signature.get(MIXED) or {}).get(name) or run.signature["engine"],
         tasks={
             fact.name: BaselineTask(
                 definition=tasks[fact.name]["definition"],
@@ -120,13 +121,17 @@ def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[s
         raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
 
 
-def measured(baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo) -> list[TaskOutcome]:
-    """The base's measurements in the order of `prepared`, with its samples where the run's folder has them.
+def measured(
+    baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo, mixed: bool = False
+) -> list[TaskOutcome]:
+    """The base's measurements in the order of `prepared`, with its samples where the run's folder has them. `mixed`:
+    another engine may have answered.
 
     Raises NotComparableError where the base was asked something else, answered by another engine, or did not answer
     everything.
     """
-    check_engine(baseline, info.fingerprint, info.signature)
+    if not mixed:
+        check_engine(baseline, info.fingerprint, info.signature)
     return [_of_task(baseline, task) for task in prepared]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalharness.analysis.average import left_out
+from evalharness.analysis.baseline import MIXED
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
@@ -138,6 +139,10 @@ def check_comparable(parts: Sequence[RunPart]) -> None:
 
 def _check_engines(base: RunPart, others: Sequence[RunPart]) -> None:
     there = base.run.signature["engine"]
+    for part in (base, *others):
+        if part.run.signature.get(MIXED):
+            what = "its base was answered by another engine than its candidates"
+            raise NotComparableError(part.text, what, "compare it by itself, or runs of one engine")
     for part in others:
         here = part.run.signature["engine"]
         if here["fingerprint"] != there["fingerprint"]:

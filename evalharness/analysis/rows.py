@@ -95,14 +95,12 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
         examples = int(sum(pairs.sizes.sum() for pairs in parts))
         alone, whole = subject.group is None, whole_of(subject, parts, subject.margin)
-        measures["noise"] = noise = _noise(data, subject)
-        finding = widened(_assessed(data, whole, subject), noise.bound if noise else 0.0)
+        finding, measures["noise"] = _assessed(data, whole, subject)
         chance_known = all(knows_chance(task, metric) for task, metric in subject.members)
         measures |= measures_of(finding, whole, parts, plan.level, chance_known)
         measures["part"] = subject.judged and not subject.unit and alone
         measures["parts"] = _parts(subject, whole) if alone else ({}, {})
-        looked_at = whole if subject.unit and not subject.macro else None
-        measures["watch"] = _rounds_asked(data, looked_at, subject, finding.noise)
+        measures["watch"] = _rounds_asked(data, whole, subject, finding.noise)
     return ComparisonDraft(
         task=subject.name,
         family=subject.family,
@@ -146,12 +144,13 @@ def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
         return None
     sides = (data.plan.base, data.placebo)
     parts = [paired(task, metric, sides, data.table, data.plan.order_seed)[0] for task, metric in subject.members]
-    return noise_level(whole_of(subject, parts, subject.margin), data.plan.final_alpha)
+    level = noise_level(whole_of(subject, parts, subject.margin), data.plan.final_alpha)
+    return level if level.units else None
 
 
-def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject, noise: float) -> RoundsAsked | None:
-    """How far a row was asked; None where all were asked at once. `pairs`: of a gate unit whose score may have an
-    e-process.
+def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: float) -> RoundsAsked | None:
+    """How far a row was asked; None where all were asked at once. A gate unit whose score is a mean over units may have
+    an e-process.
     """
     if not data.plan.until_decided:
         return None
@@ -160,12 +159,16 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject, no
         1 if isinstance(from_facts(metric), ByUnit) and not task.repeated else task.largest
         for task, metric in subject.members
     )
-    unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest), noise)
+    unit = None
+    if subject.unit and not subject.macro and pairs.order is not None:
+        unit = sequential_unit(pairs, pairs.order, float(largest), noise)
     return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
 
-def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
-    """The finding of a subject. Its swaps know no candidate's name: renaming moves no number."""
+def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> tuple[Finding, NoiseLevel | None]:
+    """The finding of a subject, and what the engine alone moves of it, by which it is widened. Its swaps know no
+    candidate's name: renaming moves no number.
+    """
     plan = data.plan
     rng = generator([plan.seed, subject.name, subject.metric, "swap"])
     finding = assess(pairs, plan.level, rng, data.swaps, plan.final_level if subject.unit else None)
@@ -173,7 +176,8 @@ def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
     if not all(math.isfinite(number) for number in numbers if number is not None):
         what = f"{subject.metric} is not a finite number"
         raise NotComparableError(subject.name, what, "it must have a value for every sum of rows")
-    return finding
+    noise = _noise(data, subject)
+    return widened(finding, noise.bound if noise else 0.0), noise
 
 
 def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers: BothCounts) -> tuple[Flag, ...]:

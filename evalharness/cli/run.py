@@ -38,7 +38,7 @@ STEPS = {"run": "evalharness.cli.run_steps:run"}
 
 class RunCommand(SectionedCommand):
     sections: ClassVar = {
-        "Models": "--model --base --baseline --precision --placebo --allow-noop",
+        "Models": "--model --base --baseline --precision --placebo --allow-noop --allow-mixed-engines",
         "Tasks and data": "--suite --task --target --limit --num-fewshot --split --seed "
         "--data-dir --data --include-path --train-data",
         "Prompts": "--template --apply-chat-template --system-instruction --fewshot-as-multiturn "
@@ -161,6 +161,11 @@ class RunCommand(SectionedCommand):
     help="Of the base and adapters on it, instead of what the candidates were made for.",
 )
 @with_options(noop_option)
+@click.option(
+    "--allow-mixed-engines",
+    is_flag=True,
+    help="With --baseline: accept scores of the base that another engine answered, and say so beside every verdict.",
+)
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
 @with_options(*policy_options, *against_options, *gate_output_options)
 @click.option(

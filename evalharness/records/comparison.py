@@ -54,6 +54,7 @@ class Flag(StrEnum):
     EMPTY_ANSWERS = "empty_answers"
     CUT_OFF = "cut_off"
     ENGINE_NOISE = "engine_noise"
+    MIXED_ENGINES = "mixed_engines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ class ModelSelection:
     precision: str | None = None  # None: the candidates' own
     train_data: Mapping[str, Path] = field(default_factory=dict)  # by candidate; "": of all
     allow_noop: bool = False
+    allow_mixed_engines: bool = False
 
     def target_of(self, name: str) -> str | None:
         """The target that is stated for the candidate of this name; None: none is stated."""

@@ -80,6 +80,7 @@ class JobOptions(QuestionOptions, EngineOptions, total=False):
     placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor
     precision: str | None  # of the base and adapters on it: nf4, fp4, int8, none; None: as the candidates were made for
     allow_noop: bool  # accept a copy of the base, and an adapter that changes nothing
+    allow_mixed_engines: bool  # compare with scores of `baseline` that another engine answered, and flag every row
     templates: str | None  # ask in this other wording; "all": in every other one beside the task's own
     until_decided: bool  # ask in rounds, and a gate unit no longer once its verdict is certain
     describe: str | Sequence[str]  # calibration, robustness, fairness, generation, toxicity, bias, efficiency
@@ -166,6 +167,7 @@ def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
         precision=options.get("precision", old.precision),
         train_data=_paths(options.get("train_data", old.train_data)),
         allow_noop=options.get("allow_noop", old.allow_noop),
+        allow_mixed_engines=options.get("allow_mixed_engines", old.allow_mixed_engines),
     )
 
 

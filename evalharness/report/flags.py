@@ -116,6 +116,12 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "a tenth or more of the texts of base or candidate end only because they are as long as they may be",
         "a larger limit in the task's generation_kwargs, or a stop string that the model writes",
     ),
+    Flag.MIXED_ENGINES: FlagWords(
+        "other engine",
+        "the base was answered by another engine than the candidate, because that was allowed: part of the difference "
+        "may be theirs",
+        "measure how far the two are apart (`evalharness engine check A B`), or answer both by one",
+    ),
     Flag.ENGINE_NOISE: FlagWords(
         "engine noise",
         "the base, answered once more through an adapter that changes nothing, does not answer alike: the tests at the "

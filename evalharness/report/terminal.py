@@ -28,6 +28,7 @@ REASONS = (  # flags that say why there is no other verdict, what stops the gate
     Flag.SUITE_NOT_TESTED,
     Flag.PROMPTS_DIFFER,
     Flag.DECODED_DIFFERENTLY,
+    Flag.MIXED_ENGINES,
 )
 ORDER = (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK)
 RIGHT = range(1, 8)  # columns of numbers

@@ -6,7 +6,7 @@ at the end the analysis, and the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -22,7 +22,9 @@ from evalharness.errors import ModelError, NotComparableError
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.models import Checkpoint, EngineInfo
+from evalharness.records.measurements import TaskOutcome
+from evalharness.records.models import Checkpoint, EngineInfo, engine_differences
+from evalharness.records.requests import PreparedTask
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
@@ -79,7 +81,7 @@ def settle(
         prepared = prompts.by_model[base.name]
         plan = compare_plan(job, run_plan, prepared)
         tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
-        known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
+        known = _known(job, base, prepared, info)
         results.forget_samples(out)
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, texts)
@@ -100,6 +102,15 @@ def settle(
     results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
     results.write_results(out, analysed)
     return results.read_results(out)
+
+
+def _known(
+    job: Job, base: Checkpoint | Baseline, prepared: Sequence[PreparedTask], info: EngineInfo
+) -> dict[str, list[TaskOutcome]]:
+    """What an earlier run's base answered, where it stands in for the base."""
+    if not isinstance(base, Baseline):
+        return {}
+    return {base.name: answered_before(base, prepared, info, job.models.allow_mixed_engines)}
 
 
 def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
@@ -176,11 +187,11 @@ def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> N
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:
     with errors_of(type(factory).__name__, "describe"):
         described = [factory.describe(checkpoint, job.engine) for checkpoint in run_plan.checkpoints]
-    infos = {info.fingerprint: info for info in described}
-    if len(infos) > 1:
-        raise NotComparableError(
-            "engine",
-            "base and candidates would be answered in different ways",
-            "use one engine, device and dtype for all",
-        )
-    return next(iter(infos.values()))
+    first, names = described[0], [checkpoint.name for checkpoint in run_plan.checkpoints]
+    for name, info in zip(names, described, strict=True):
+        if info.fingerprint != first.fingerprint:
+            differ = engine_differences(first.signature, info.signature)
+            what = f"{names[0]} and {name} would be answered in different ways ({names[0]} is there: {differ})"
+            fix = "use one engine, device and dtype for all; `evalharness engine check` says how far two are apart"
+            raise NotComparableError("engine", what, fix)
+    return first

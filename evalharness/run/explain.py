@@ -187,7 +187,9 @@ def _outcomes(
     outcomes: dict[str, list[TaskOutcome]] = {}
     base = prompts.by_model[run_plan.base.name]
     if isinstance(run_plan.base, Baseline):
-        outcomes[run_plan.base.name] = answered_before(run_plan.base, base, context.info)
+        outcomes[run_plan.base.name] = answered_before(
+            run_plan.base, base, context.info, context.job.models.allow_mixed_engines
+        )
     wanted = {
         model: [task for task in prepared if task.task.name in whom.get(model, ())]
         for model, prepared in prompts.by_model.items()

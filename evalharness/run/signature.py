@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.analysis.baseline import Baseline, questions
+from evalharness.analysis.baseline import MIXED, Baseline, questions
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import EngineInfo
@@ -52,6 +52,7 @@ def signature_of(
         "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.statistics.until_decided else None,
         "precision": run_plan.precision or None,
         "engine": info.signature,
+        **_mixed_engines(run_plan, info),
         "packages": dict(_versions()),
         "models": {model.name: model.fingerprint for model in models},
         **({"unchanged": dict(run_plan.unchanged)} if run_plan.unchanged else {}),
@@ -59,6 +60,14 @@ def signature_of(
         "chat": _chat(job, prompts),
         **({"overlap": overlap_signature(run_plan, prepared)} if run_plan.overlaps else {}),
     }
+
+
+def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
+    """State what answered for the base, where that was another engine than the candidates'."""
+    base = run_plan.base
+    if isinstance(base, Baseline) and base.engine["fingerprint"] != info.fingerprint:
+        return {MIXED: {base.name: dict(base.engine)}}
+    return {}
 
 
 def _judged_by(job: Job) -> dict[str, Any]:

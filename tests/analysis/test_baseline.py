@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import evalharness
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
+from evalharness.report.terminal import verdict_lines
 from evalharness.run.evaluation import evaluate
 
 MakeJob = Callable[..., Job]
@@ -89,6 +91,25 @@ def test_scores_of_other_questions_are_refused(
     with pytest.raises(NotComparableError, match=said):
         evaluate(changed(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
     assert factory.requests == []
+
+
+def test_a_base_that_another_engine_answered_is_said_beside_every_verdict_where_that_is_allowed(
+    job: MakeJob, first: Path, zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    factory = ScriptedFactory(answers("x"))
+    asked = changed(job(zoo["llama-prompt"], "b", baseline=first), batch_size=3, allow_mixed_engines=True)
+    found = evaluate(asked, factory=factory)
+    assert all("mixed_engines" in row.flags for row in found.comparisons)
+    assert found.signature["engine"]["batch_size"] == 3
+    assert found.signature["mixed_engines"]["llama"]["batch_size"] == 16
+    assert any("(other engine)" in line for line in verdict_lines(found))
+    again = changed(asked, models=(str(zoo["llama-lora"]),), baseline=asked.output.folder, out=tmp_path / "c")
+    with pytest.raises(NotComparableError, match="batch_size 16 there, 3 here"):  # the base's own engine is known
+        evaluate(changed(again, allow_mixed_engines=False), factory=factory)
+    with pytest.raises(NotComparableError, match="its base was answered by another engine than its candidates"):
+        evalharness.compare([first, asked.output.folder])
+    same = changed(job(zoo["llama-prompt"], "d", baseline=first), allow_mixed_engines=True)
+    assert "mixed_engines" not in evaluate(same, factory=factory).signature
 
 
 def test_an_adapter_of_another_base_is_refused(job: MakeJob, first: Path, zoo: dict[str, Path]) -> None:

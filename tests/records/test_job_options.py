@@ -114,6 +114,7 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     flags = (
         "placebo",
         "allow_noop",
+        "allow_mixed_engines",
         "strict",
         "until_decided",
         "explain",
@@ -163,11 +164,12 @@ def test_the_command_line_and_python_make_equal_jobs_of_equal_options() -> None:
     assert job_of(trace.trace_command, trace._job, *shared, "--stage", "a", "--stage", "x=b") == job
 
     shared += "--model a --model x=b --baseline L --target rte --template claim --placebo --until-decided".split()
+    shared += ["--allow-mixed-engines"]
     shared += "--drift --drift-text F --describe bias,efficiency --explain --train-data a=.".split()
     shared += "--on-inconclusive pass --ceiling 0.1 --ceiling rte=0.2".split()
     job = changed(
         job, on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2}, baseline="L",
-        target="rte", templates="claim", placebo=True, until_decided=True, drift=True,
+        target="rte", templates="claim", placebo=True, until_decided=True, drift=True, allow_mixed_engines=True,
         drift_text="F", describe=("bias", "efficiency"), explain=True, train_data={"a": "."},
     )  # fmt: skip
     assert job_of(run.run_command, run_steps._job, *shared) == job

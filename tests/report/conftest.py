@@ -88,6 +88,7 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
     flags += ["prompts_differ"] if task == "copa" and candidate == "prompt-16" else []
     flags += ["repeated_prompts", "constant_answer"] if task == "rte" else []
     flags += ["cut_off", "empty_answers", "decoded_differently"] if task == "dialogsum" else []
+    flags += ["engine_noise", "mixed_engines"] if task == "dialogsum" else []
     flags += ["stopped_early"] if task == "copa" and candidate == "full-high" else []
     flags += ["suite_not_tested"] if level == "suite" and candidate == "full-high" else []
     changed = max(round(n * SCALE[candidate] * 0.2), abs(round(n * delta / high)))

@@ -5,6 +5,7 @@ judged.
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import evalharness
 from evalharness import results
 from evalharness.analysis.gate import judge, judge_alone
+from evalharness.analysis.judging import judged_results
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
@@ -94,13 +97,47 @@ def test_the_same_numerics_have_no_noise(job: MakeJob) -> None:
     assert any(line == noise_floor(found) for line in verdict_lines(found))
 
 
-def test_a_placebo_changes_nothing_about_the_candidates(job: MakeJob, tmp_path: Path) -> None:
-    with_it = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+def test_a_placebo_that_answers_as_the_base_changes_nothing_about_the_candidates(job: MakeJob, tmp_path: Path) -> None:
+    with_it = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2)}))
     without = evaluate(job(out="plain"), factory=ScriptedFactory(parrot, {"llama-lora": but(2)}))
-    assert tuple(c for c in with_it.comparisons if c.candidate != "placebo") == without.comparisons
-    assert with_it.flips == without.flips
-    assert judge(with_it, Policy()) == judge(without, Policy())
-    assert noise_floor(without) == ""
+    own = [c for c in with_it.comparisons if c.candidate != "placebo"]
+    assert tuple(replace(c, engine_noise=None) for c in own) == without.comparisons
+    assert {(c.engine_noise.flips, c.engine_noise.widened_by) for c in own} == {(0, 0.0)}
+    assert with_it.flips == without.flips and with_it.verdict_rule == without.verdict_rule == 2
+    assert judge(with_it, Policy()).exit_code == judge(without, Policy()).exit_code
+    assert noise_floor(without) == "" and "engine_noise" not in (tmp_path / "plain" / "results.json").read_text()
+
+
+def test_a_placebo_that_answers_otherwise_widens_what_decides(job: MakeJob, tmp_path: Path) -> None:
+    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+    without = evaluate(job(out="plain"), factory=ScriptedFactory(parrot, {"llama-lora": but(2)}))
+    rows = {(c.task, c.metric): c for c in found.comparisons if c.candidate != "placebo"}
+    plain = {(c.task, c.metric): c for c in without.comparisons}
+    echo, before = rows["echo", "exact_match"], plain["echo", "exact_match"]
+    assert echo.engine_noise is not None and echo.engine_noise.flips and "engine_noise" in echo.flags
+    assert echo.difference.low == pytest.approx(before.difference.low - echo.engine_noise.widened_by)
+    assert echo.p_retained == 1.0 and rows["yes_no", "acc"].engine_noise.flips == 0
+    assert rows["yes_no", "acc"].p_retained == plain["yes_no", "acc"].p_retained
+    assert found.verdict_rule == 3
+    assert evalharness.compare(job().output.folder).record == replace(found, flips=())
+    said = f"engine noise {echo.engine_noise.flips} of 30, ±"
+    assert any(said in line for line in verdict_lines(found))
+    assert f"engine noise {echo.engine_noise.flips} of 60, ±" in judge(found, Policy()).reasons[0]
+    assert f"{echo.engine_noise.flips} of 30, ±" in html.unescape(render(found))
+
+
+def test_results_that_did_not_look_at_their_placebo_are_judged_again(job: MakeJob, tmp_path: Path) -> None:
+    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+    path = job().output.folder / "results.json"
+    document = json.loads(path.read_text())
+    del document["digest"]
+    document["verdict_rule"] = 2
+    for row in document["comparisons"]:
+        row.pop("engine_noise", None)
+    path.write_text(json.dumps(document))
+    results, notice = judged_results(path.parent)
+    assert results == found
+    assert notice == "judged again by rule 3 from what was measured: the verdicts in its results.json are of rule 2"
 
 
 def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
