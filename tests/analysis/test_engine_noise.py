@@ -10,8 +10,10 @@ import pytest
 from measured_runs import ACC, MCC, ROUGE, by_task, plan, scored, task
 
 from evalharness.analysis.comparison import compare
+from evalharness.analysis.pairing import pairs_of
 from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import Measurement, MetricFacts
+from evalharness.stats.early_stopping import anytime_interval, anytime_p, evidence_path, sequential_unit, verdict_on_set
 from evalharness.stats.engine_noise import garwood
 
 PLACEBO = "placebo"
@@ -102,6 +104,22 @@ def test_graded_and_corpus_scores_have_noise_of_their_own_unit(metric: MetricFac
     noise = by_task([row for row in rows if row.candidate == "lora"])["t"].engine_noise
     assert noise is not None and noise.flips == 1 and 0 < noise.mean_change < noise.widened_by
     assert noise.widened_by == pytest.approx(noise.mean_change * garwood(1.0, 0.05))
+
+
+def test_e_processes_are_widened_alike() -> None:
+    rows = [np.column_stack([right, np.ones(1000)]) for right in (BASE, flipped(BASE, range(990, 1000)))]
+    metric = (task("t"), ACC)
+    of = replace(pairs_of(metric, *rows, np.ones(1000)), margin=0.02)
+    order = np.arange(1000) / 1000
+    found = [sequential_unit(of, order, 1.0, noise) for noise in (0.0, 0.005, 0.02)]
+    units = [unit for unit in found if unit is not None]
+    p_values = [anytime_p(evidence_path(unit, 20)) for unit in units]
+    retained = [p for _, p in p_values]
+    assert retained[0] < retained[1] < retained[2] == 1.0
+    assert p_values[0][0] <= p_values[1][0] <= p_values[2][0]
+    low, high = anytime_interval(units[0], 0.05)
+    assert anytime_interval(units[1], 0.05) == pytest.approx((low - 0.005, high + 0.005))
+    assert verdict_on_set(units[2], 1000, 0.05)[0] != "retained" == verdict_on_set(units[0], 1000, 0.05)[0]
 
 
 # ---- how often it errs
