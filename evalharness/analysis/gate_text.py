@@ -32,7 +32,8 @@ def forgotten(row: Comparison) -> str:
 
 def suspect(row: Comparison) -> str:
     """Why a unit that is not forgotten keeps the gate from passing."""
-    says = "alone it would count as forgotten"
+    without = "without the engine's noise, " if Flag.ENGINE_NOISE in row.flags else ""
+    says = f"{without}alone it would count as forgotten"
     return f"suspect: {row.candidate} on {row.task}: {_difference(row)}, p {_p(row.p_forgotten)}: {says}"
 
 

@@ -21,7 +21,8 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
     Flag.SUSPECT: FlagWords(
         "suspect",
         "the unadjusted p_forgotten is at most α and at most 0.75 divided by the number of gate units, so that chance "
-        "alone makes less than one suspect; never of fewer than 10 rows; the gate does not pass on it",
+        "alone makes less than one suspect (an engine's noise takes no suspicion away); never of fewer than 10 rows; "
+        "the gate does not pass on it",
         "read the answers that changed; ask this unit again with more examples, or repair it and compare again",
     ),
     Flag.DROP_DETECTED: FlagWords(

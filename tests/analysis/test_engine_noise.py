@@ -10,6 +10,7 @@ import pytest
 from measured_runs import ACC, MCC, ROUGE, by_task, plan, scored, task
 
 from evalharness.analysis.comparison import compare
+from evalharness.analysis.gate_text import suspect
 from evalharness.analysis.pairing import pairs_of
 from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import Measurement, MetricFacts
@@ -79,6 +80,13 @@ def test_a_loss_that_noise_may_have_made_is_not_forgotten() -> None:
     noisy = compared(BASE, candidate, flipped(BASE, [*range(100, 110), *range(900, 910)]))["t"]
     assert noisy.verdict == "inconclusive"
     assert compared(BASE, flipped(BASE, range(200)), flipped(BASE, [1, 999]))["t"].verdict == "forgotten"
+
+
+def test_noise_takes_no_suspicion_away() -> None:
+    candidate = flipped(BASE, range(45))
+    noisy = compared(BASE, candidate, flipped(BASE, [*range(100, 110), *range(900, 910)]))["t"]
+    assert noisy.p_forgotten > 0.05 and "suspect" in noisy.flags
+    assert "without the engine's noise, alone it would count as forgotten" in suspect(noisy)
 
 
 def test_the_suite_of_one_unit_says_what_the_unit_says() -> None:
