@@ -2,5 +2,13 @@
 and `open` (base.py).
 """
 
-REGISTRY = {"hf": "evalharness.engines.hf.factory:FACTORY", "scripted": "evalharness.engines.scripted:FACTORY"}
-OPTIONS: dict[str, tuple[str, ...]] = {"hf": (), "scripted": ("answers", "samples")}
+REGISTRY = {
+    "hf": "evalharness.engines.hf.factory:FACTORY",
+    "vllm": "evalharness.engines.vllm.factory:FACTORY",
+    "scripted": "evalharness.engines.scripted:FACTORY",
+}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "hf": (),
+    "vllm": ("gpu_memory_utilization", "tensor_parallel_size", "max_model_len", "max_lora_rank", "enforce_eager"),
+    "scripted": ("answers", "samples"),
+}

@@ -8,6 +8,7 @@ import gc
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from evalharness.engines.hf.batches import BatchLimits, free_memory, plan
 from evalharness.engines.hf.decoding import Decoder
 from evalharness.engines.hf.info import info_of
 from evalharness.engines.hf.model_adapter import ModelAdapter
-from evalharness.engines.hf.profiles import Profiler
+from evalharness.engines.hf.profiles import Profiler, in_forward_passes
 from evalharness.engines.hf.rows import BatchRow
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
@@ -46,8 +47,11 @@ class HFEngine:
         self._arithmetic = Arithmetic.set(settings.strict)
         self._loaded: LoadedModel | None = loaded
         model = model_adapter(loaded, window)
-        self._scorer = Scorer(model, lambda: pair_scorer(model, self._limits))
-        self._decoder, self._profiler = Decoder(model, self._limits), Profiler(model, self._limits)
+        self._model, self._scorer = model, Scorer(model, lambda: pair_scorer(model, self._limits))
+        self._decoder, self._profiler = (
+            Decoder(model, self._limits),
+            Profiler(model, partial(in_forward_passes, model, self._limits)),
+        )
         wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
         self._training = [module for whole in wholes for module in whole.modules() if module.training]
         for module in self._training:
@@ -84,7 +88,7 @@ class HFEngine:
         """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
         if path == "decode":
             return self._decoder.next_logits(prompts, adapter)
-        tokens = [self._scorer.model.tokenizer.prompt(prompt) for prompt in prompts]
+        tokens = [self._model.tokenizer.prompt(prompt) for prompt in prompts]
         return self._scorer.pair_scorer.last_logits(tokens, adapter)
 
     def merge_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -98,7 +102,7 @@ class HFEngine:
             merged = _logits_within(
                 texts, model_adapter(replace(self._loaded, model=model), self._window), self._limits
             )
-        return _logits_within(texts, self._scorer.model, self._limits), merged
+        return _logits_within(texts, self._model, self._limits), merged
 
     def close(self) -> None:
         """Free the model's memory; the engine answers no more."""
@@ -113,7 +117,7 @@ class HFEngine:
         resident = resident_of(self._loaded)
         self._loaded, self._training = None, []
         self._arithmetic.restore()
-        del self._scorer, self._decoder, self._profiler
+        del self._model, self._scorer, self._decoder, self._profiler
         free_memory()
         return resident
 

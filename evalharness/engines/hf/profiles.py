@@ -4,8 +4,9 @@ tokens, or of those asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -13,6 +14,7 @@ from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.pair_scores import CHUNK, NONFINITE
 from evalharness.engines.hf.rows import BatchRow, Tokens
+from evalharness.engines.hf.scoring import PairReader
 from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.records.requests import Failure, Profile, Profiling
 
@@ -41,18 +43,27 @@ class PieceProfile:
     rest: list[float | None] = field(default_factory=list)
 
 
-class Profiler:
-    """Profiles with one loaded model."""
+class RowReader(PairReader, Protocol):
+    """What profiles need to know of a model beside: which row reads a pair."""
 
-    def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
-        self.model, self.limits = model, limits
+    def read(self, pair: TokenPair) -> tuple[Tokens, Tokens]:
+        """What encoder and decoder read to predict the continuation."""
+        ...
+
+
+class Profiler:
+    """Profiles texts as one model reads them; `of_pieces` computes what it expects in their pieces, in order."""
+
+    def __init__(
+        self, model: RowReader, of_pieces: Callable[[Sequence[TextPiece]], Iterable[PieceProfile | Refusal]]
+    ) -> None:
+        self.model, self._of_pieces = model, of_pieces
 
     def profile(self, requests: Sequence[Profile]) -> Iterator[Profiling | Failure]:
         """An answer per request, in order."""
         pieces = [self._pieces(request) for request in requests]
         flat = [piece for of_request in pieces if not isinstance(of_request, str) for piece in of_request]
-        lengths = [self.model.size(piece.row) for piece in flat]
-        profiles = iter(in_batches(flat, lengths, self.limits, self._forward, _profiles))
+        profiles = iter(self._of_pieces(flat))
         for request, of_request in zip(requests, pieces, strict=True):
             if isinstance(of_request, str):
                 yield Failure(request_id=request.id, reason=of_request)
@@ -83,8 +94,16 @@ class Profiler:
             return (self.model.tokenizer.pair(request.context, request.text),)
         return self.model.pieces(request.text, request.piece_limit, special=False)
 
-    def _forward(self, pieces: Sequence[TextPiece]) -> torch.Tensor:
-        return self.model.logits([piece.row for piece in pieces])
+
+def in_forward_passes(
+    model: ModelAdapter, limits: BatchLimits, pieces: Sequence[TextPiece]
+) -> Sequence[PieceProfile | Refusal]:
+    """What a model in memory expects in pieces of text, by passes of batches."""
+
+    def forward(some: Sequence[TextPiece]) -> torch.Tensor:
+        return model.logits([piece.row for piece in some])
+
+    return in_batches(pieces, [model.size(piece.row) for piece in pieces], limits, forward, _profiles)
 
 
 @torch.no_grad()
@@ -110,19 +129,20 @@ def _profile(piece: TextPiece, logits: torch.Tensor) -> PieceProfile | Refusal:
         else:
             ids = logprobs.topk(min(piece.top_k, logprobs.shape[1]), dim=-1).indices
             profile.ids.extend(ids.tolist())
-        profile.logprobs.extend(_kept(value) for value in logprobs.gather(1, own.unsqueeze(1))[:, 0].tolist())
+        profile.logprobs.extend(kept(value) for value in logprobs.gather(1, own.unsqueeze(1))[:, 0].tolist())
         profile.argmax.extend(part.argmax(-1).tolist())
-        profile.top.extend([_kept(value) for value in row] for row in logprobs.gather(1, ids).tolist())
+        profile.top.extend([kept(value) for value in row] for row in logprobs.gather(1, ids).tolist())
         if ids.shape[1] < logprobs.shape[1]:
             others = logprobs.scatter(1, ids, -torch.inf).logsumexp(-1)
-            profile.rest.extend(_kept(value) for value in others.tolist())
+            profile.rest.extend(kept(value) for value in others.tolist())
         else:
             profile.rest.extend([None] * len(part))
         done = end
     return profile
 
 
-def _kept(value: float) -> float:
+def kept(value: float) -> float:
+    """A log-probability as it is kept."""
     return max(round(value, PLACES), LEAST)
 
 

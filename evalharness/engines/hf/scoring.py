@@ -5,22 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from evalharness.engines.hf.batches import Refusal
-from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.pair_scores import NONFINITE, PairScorer, RunScore, Scores
-from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair, Untokenizable
 from evalharness.records.requests import Failure, Rank, Ranking, Score, Scoring
 
 RankOrScore = TypeVar("RankOrScore", Rank, Score)
 Answer = TypeVar("Answer", Ranking, Scoring)
 
 
+class PairReader(Protocol):
+    """What scoring needs to know of a model: its tokens, and what fits its window."""
+
+    @property
+    def tokenizer(self) -> TokenizerAdapter: ...
+    def too_long(self, pair: TokenPair) -> str:
+        """Why the pair does not fit the window; "" where it does."""
+        ...
+
+    def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:
+        """A whole text in pieces that the window holds. Raises Untokenizable."""
+        ...
+
+
 class Scorer:
     """Scores with one loaded model, by forward passes that `choose` chooses when the first one is needed."""
 
-    def __init__(self, model: ModelAdapter, choose: Callable[[], PairScorer]) -> None:
+    def __init__(self, model: PairReader, choose: Callable[[], PairScorer]) -> None:
         self.model, self._choose = model, choose
 
     @cached_property

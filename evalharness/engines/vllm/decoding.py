@@ -1,0 +1,117 @@
+"""Answer Generate requests with greedy texts that vLLM writes, ended where our own rule ends them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from transformers import GenerationConfig
+
+from evalharness.checkpoints.generation_rules import stated
+from evalharness.engines.hf.endings import DecodedRow, Endings
+from evalharness.engines.hf.rows import Tokens
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
+from evalharness.engines.vllm.calls import PLAIN, AnsweredCall, Ask, Call
+from evalharness.engines.vllm.reader import VllmReader
+from evalharness.engines.vllm.scores import logprob_of
+from evalharness.records.requests import Failure, Generate, Generation
+
+NOTHING = "vLLM wrote nothing"
+
+
+@dataclass(slots=True, kw_only=True)
+class GrowingText:
+    """One request, and the tokens written for it so far; `finite`: all of them had log-probabilities that are."""
+
+    request: Generate
+    prompt: Tokens
+    new: list[int] = field(default_factory=list)
+    finite: bool = True
+
+
+class VllmDecoder:
+    """Decodes by the greedy part of a generation config."""
+
+    def __init__(self, ask: Ask, reader: VllmReader, config: GenerationConfig) -> None:
+        self._ask, self._reader = ask, reader
+        self._penalty = float(config.repetition_penalty or 1.0)
+        self._endings = _endings(config, reader.tokenizer)
+
+    def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
+        """An answer per request; those to which the model need not be asked first.
+
+        vLLM stops at stop strings as soon as its own reading of the tokens has one. Where ours has none there, as with
+        white space before the first word, it is asked to go on from there.
+        """
+        growing: list[GrowingText] = []
+        for request in requests:
+            text = self._growing(request)
+            if isinstance(text, GrowingText):
+                growing.append(text)
+            else:
+                yield text
+        while growing:
+            answers = self._ask([self._call(text) for text in growing])
+            rest = []
+            for text, answer in zip(growing, answers, strict=True):
+                if self._ended(text, answer):
+                    yield self._answer(text)
+                else:
+                    rest.append(text)
+            growing = rest
+
+    def _growing(self, request: Generate) -> GrowingText | Generation | Failure:
+        if request.max_tokens < 1:
+            return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
+        try:
+            prompt = self._reader.tokenizer.prompt(request.prompt)
+        except Untokenizable as error:
+            return Failure(request_id=request.id, reason=str(error))
+        if too_much := self._reader.too_much(prompt, request.max_tokens):
+            return Failure(request_id=request.id, reason=too_much)
+        return GrowingText(request=request, prompt=prompt)
+
+    def _call(self, text: GrowingText) -> Call:
+        request, done = text.request, len(text.new)
+        least = self._endings.least_new(len(text.prompt), request.max_tokens)
+        stops = [stop for stop in (*request.stop, *self._endings.own_stops) if stop]
+        sampling = {
+            **PLAIN,
+            "max_tokens": request.max_tokens - done,
+            "min_tokens": max(0, least - done),
+            "stop_token_ids": sorted(self._endings.ends),
+            "repetition_penalty": self._penalty,
+            "logprobs": 0,  # of the tokens written, to see that they are numbers
+            **({"stop": stops, "detokenize": True} if stops else {}),
+        }
+        return Call(tokens=(*text.prompt, *text.new), sampling=sampling)
+
+    def _ended(self, text: GrowingText, answer: AnsweredCall) -> bool:
+        """Whether the tokens that vLLM added end the text; what it wrote beyond its end is left out."""
+        (written,) = answer.outputs
+        places = written.logprobs or ()
+        before = len(text.new)
+        for place, token in enumerate(written.token_ids):
+            text.new.append(token)
+            value = logprob_of(token, places[place] if place < len(places) else None)
+            text.finite = text.finite and value is not None and math.isfinite(value)
+            if self._endings.ended(text.request, text.new):
+                return True
+        return len(text.new) == before
+
+    def _answer(self, text: GrowingText) -> Generation | Failure:
+        if not text.new:
+            return Failure(request_id=text.request.id, reason=NOTHING)
+        return self._endings.answer(text.request, DecodedRow(new=text.new, finite=text.finite))
+
+
+def _endings(config: GenerationConfig, tokenizer: TokenizerAdapter) -> Endings:
+    """By what texts end: as the engine hf has it."""
+    own, stated_ends, rules = tokenizer.tokenizer.eos_token_id, config.eos_token_id, stated(config)
+    ends = {*(stated_ends if isinstance(stated_ends, list | tuple) else [stated_ends]), own} - {None}
+    strings = rules.get("stop_strings") or ()
+    end_text = "" if own is None else tokenizer.decode([own])
+    stops = (*((strings,) if isinstance(strings, str) else strings), *([end_text] if end_text else ()))
+    least = (rules.get("min_length"), rules.get("min_new_tokens"))
+    return Endings(tokenizer=tokenizer, ends=frozenset(ends), own_stops=stops, least=least)

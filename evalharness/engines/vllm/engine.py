@@ -1,0 +1,134 @@
+"""Open a checkpoint as an engine that answers with vLLM, LoRA adapters on one resident base."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import GenerationConfig
+
+from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.generation_rules import generation_config
+from evalharness.checkpoints.kinds import PLACEBO
+from evalharness.checkpoints.sealed import sealed
+from evalharness.checkpoints.special_tokens import tokenizer_directory
+from evalharness.checkpoints.tokenizer import shared_prompt_tokens, tokenizer_in
+from evalharness.engines.base import Engine
+from evalharness.engines.hf.profiles import Profiler
+from evalharness.engines.hf.scoring import Scorer
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
+from evalharness.engines.vllm.adapters import rank_of
+from evalharness.engines.vllm.calls import AnsweredCall, Call
+from evalharness.engines.vllm.decoding import VllmDecoder
+from evalharness.engines.vllm.next_logits import written_logits
+from evalharness.engines.vllm.options import vllm_options
+from evalharness.engines.vllm.placebo import write_placebo
+from evalharness.engines.vllm.profiles import VllmProfiler
+from evalharness.engines.vllm.reader import VllmReader
+from evalharness.engines.vllm.resident import ResidentBase, key_of, open_base
+from evalharness.engines.vllm.scores import VllmPairScorer
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
+
+
+class VllmEngine:
+    """One opened model. A block's rankings, its texts to write and its profiles are one call of vLLM each, which plans
+    its own batches.
+    """
+
+    def __init__(
+        self, resident: ResidentBase, tokenizer: TokenizerAdapter, config: GenerationConfig, info: EngineInfo
+    ) -> None:
+        self.info = info
+        self._resident: ResidentBase | None = resident
+        self._reader = VllmReader(tokenizer=tokenizer, window=resident.window)
+        known = resident.vocabulary, resident.names_tokens
+        self._pairs, profiles = VllmPairScorer(self._ask, *known), VllmProfiler(self._ask, *known)
+        self._scorer = Scorer(self._reader, lambda: self._pairs)
+        self._decoder = VllmDecoder(self._ask, self._reader, config)
+        # the last token of a profile is read, too, and vLLM always writes one more
+        self._profiler = Profiler(replace(self._reader, window=resident.window - 1), profiles.of_pieces)
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
+        """One response or failure per request: rankings first, then texts scored whole, generations, profiles."""
+        return itertools.chain(
+            self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
+            self._scorer.score([request for request in requests if isinstance(request, Score)]),
+            self._decoder.generate([request for request in requests if isinstance(request, Generate)]),
+            self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
+        )
+
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
+    ) -> NDArray[np.float64]:
+        """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
+        most = self._reader.window - 2
+        tokens = [self._reader.tokenizer.prompt(prompt)[-most:] for prompt in prompts]
+        if path == "score":
+            return self._pairs.last_logits(tokens, adapter)
+        return written_logits(partial(self._ask, adapter=adapter), tokens, self._opened.vocabulary)
+
+    def close(self) -> None:
+        """End vLLM and free its memory; the engine answers no more."""
+        if (resident := self.hand_over()) is not None:
+            resident.close()
+
+    def hand_over(self) -> ResidentBase | None:
+        """Close, but keep the base for the engine opened next, its adapter taken off; None once that was done."""
+        resident, self._resident = self._resident, None
+        if resident is not None:
+            resident.take_off()
+        return resident
+
+    @property
+    def _opened(self) -> ResidentBase:
+        if self._resident is None:
+            raise RuntimeError("the engine is closed")
+        return self._resident
+
+    def _ask(self, calls: Sequence[Call], adapter: bool = True) -> Sequence[AnsweredCall]:
+        return self._opened.ask(calls, adapter)
+
+
+def open_engine(
+    checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
+) -> VllmEngine:
+    """The model in memory, on the base that `previous` had where it is the same and has room for the adapter, else in
+    its place; `info` is what was described. Raises ModelError where vLLM cannot open it, and where its files are not
+    those any more that were recognised.
+    """
+    resident = previous.hand_over() if isinstance(previous, VllmEngine) else None
+    options = vllm_options(settings.options)
+    with sealed(checkpoint) as private:
+        tokenizer = TokenizerAdapter(
+            tokenizer_in(tokenizer_directory(private)), checkpoint.architecture, shared_prompt_tokens(private)
+        )
+        config = generation_config(private, settings.generation_config)
+        if resident is not None and (resident.key != key_of(private, info) or not resident.holds(rank_of(private))):
+            resident.close()
+            resident = None
+        if resident is None:
+            resident = open_base(private, settings, info, options)
+        try:
+            _put_on(private, resident)
+            refuse_changed(private)
+        except BaseException:
+            resident.close()
+            raise
+    return VllmEngine(resident, tokenizer, config, info)
+
+
+def _put_on(private: Checkpoint, resident: ResidentBase) -> None:
+    """Load the checkpoint's adapter, or the one that changes nothing in place of a placebo's."""
+    with tempfile.TemporaryDirectory(prefix="evalharness-") as folder:
+        if private.adapter == PLACEBO:
+            write_placebo(private, Path(folder))
+        if private.adapter:
+            resident.put_on(private, Path(folder) if private.adapter == PLACEBO else private.path)
