@@ -53,7 +53,7 @@ class VllmEngine:
         self._pairs, profiles = VllmPairScorer(self._ask, *known), VllmProfiler(self._ask, *known)
         self._scorer = Scorer(self._reader, lambda: self._pairs)
         self._decoder = VllmDecoder(self._ask, self._reader, config)
-        # the last token of a profile is read, too, and vLLM always writes one more
+        # the last token of a profile is read, too
         self._profiler = Profiler(replace(self._reader, window=resident.window - 1), profiles.of_pieces)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
@@ -69,7 +69,7 @@ class VllmEngine:
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
         """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
-        most = self._reader.window - 2
+        most = self._reader.window - 1
         tokens = [self._reader.tokenizer.prompt(prompt)[-most:] for prompt in prompts]
         if path == "score":
             return self._pairs.last_logits(tokens, adapter)

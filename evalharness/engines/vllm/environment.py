@@ -18,6 +18,7 @@ DEFAULTS = {  # before vllm is imported: its log is no output of ours, and nothi
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",  # for the one token that is written after a full window, and never read
 }
 # variables by which vLLM chooses other arithmetic
 CHOICES = {"batch_invariant": "VLLM_BATCH_INVARIANT", "model_runner_v2": "VLLM_USE_V2_MODEL_RUNNER"}

@@ -10,7 +10,7 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmReader:
-    """`window`: tokens of a prompt and what is written after it, together: vLLM's max_model_len."""
+    """`window`: the tokens that are read at most, of a prompt and what is written after it together."""
 
     tokenizer: TokenizerAdapter
     window: int
@@ -20,16 +20,16 @@ class VllmReader:
         return (), pair.fed
 
     def too_long(self, pair: TokenPair) -> str:
-        """Why the pair does not fit the window; "" where it does. vLLM always writes a token."""
-        return self.too_much(pair.fed, 1)
+        """Why the pair does not fit the window; "" where it does."""
+        total = len(pair.fed)
+        return "" if total <= self.window else f"{total} tokens do not fit the window of {self.window}"
 
     def too_much(self, prompt: Tokens, new: int) -> str:
         """Why the prompt and so many new tokens do not fit the window; "" where they do."""
         total = len(prompt) + new
         fits = total <= self.window
-        return "" if fits else f"{total} tokens, {new} of them new, do not fit the {self.window} that vLLM has room for"
+        return "" if fits else f"{total} tokens, {new} of them new, do not fit the window of {self.window}"
 
     def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:
-        """A whole text in pieces of at most `limit` tokens that the window holds beside the token before them."""
-        most = self.window - 1
-        return self.tokenizer.pieces(text, most if limit is None else min(limit, most), special)
+        """A whole text in pieces of at most `limit` tokens that the window holds."""
+        return self.tokenizer.pieces(text, self.window if limit is None else min(limit, self.window), special)

@@ -36,8 +36,8 @@ class ResidentBase:
 
     @property
     def window(self) -> int:
-        """Tokens of a prompt and what is written after it."""
-        return int(self.llm.model_config.max_model_len)
+        """Tokens that are read at most: vLLM has room for one more, which it writes and never reads."""
+        return int(self.llm.model_config.max_model_len) - 1
 
     @property
     def vocabulary(self) -> int:
@@ -97,7 +97,7 @@ def key_of(private: Checkpoint, info: EngineInfo) -> Key:
 
 
 def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, options: VllmOptions) -> ResidentBase:
-    """The full weights that answer, with room for adapters where its architecture, and the type of its numbers, have
+    """Open the full weights that answer, with room for adapters where its architecture, and the type of its numbers, have
     it. Raises ModelError where vLLM cannot open them.
     """
     arguments, key = _arguments(private, settings, options), key_of(private, info)
@@ -118,7 +118,10 @@ def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, o
 
 
 def _arguments(private: Checkpoint, settings: EngineSettings, options: VllmOptions) -> dict[str, Any]:
-    given = {name: value for name, value in asdict(options).items() if value is not None and name != "max_lora_rank"}
+    other = ("max_lora_rank", "max_model_len")
+    given = {name: value for name, value in asdict(options).items() if name not in other}
+    lengths = [length for length in (private.window, options.max_model_len) if length is not None]
+    room = {"max_model_len": min(lengths) + 1} if lengths else {}  # vLLM always writes a token
     alone = {"distributed_executor_backend": "uni"} if options.tensor_parallel_size == 1 else {}
     return {
         "model": str(private.weights),
@@ -128,6 +131,7 @@ def _arguments(private: Checkpoint, settings: EngineSettings, options: VllmOptio
         "enable_prefix_caching": True,
         "max_logprobs": -1,
         "seed": 0,
+        **room,
         **alone,
         **given,
     }
