@@ -18,7 +18,9 @@ from evalharness.errors import MissingPackageError, UsageError, did_you_mean
 HF = "accelerate datasets evaluate huggingface_hub peft safetensors tokenizers torch transformers".split()
 EXTRA_OF = {  # a module to the extra that brings it
     **dict.fromkeys(HF, "hf"),
-    **{"bitsandbytes": "quant", "gguf": "gguf", "vllm": "vllm"},
+    "bitsandbytes": "quant",
+    "gguf": "gguf",
+    "vllm": "vllm",
 }
 TASKS = "folder of tasks"
 GROUPS = {  # what other packages may add, to the group of entry points in which they name it

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,26 +18,20 @@ from evalharness.checkpoints.sealed import sealed
 from evalharness.checkpoints.special_tokens import tokenizer_directory
 from evalharness.checkpoints.tokenizer import shared_prompt_tokens, tokenizer_in
 from evalharness.engines.base import Engine
-from evalharness.engines.hf.profiles import Profiler
-from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.engines.vllm.adapters import rank_of
+from evalharness.engines.vllm.answers import VllmAnswers
 from evalharness.engines.vllm.calls import AnsweredCall, Call
-from evalharness.engines.vllm.decoding import VllmDecoder
-from evalharness.engines.vllm.next_logits import written_logits
 from evalharness.engines.vllm.options import vllm_options
 from evalharness.engines.vllm.placebo import write_placebo
-from evalharness.engines.vllm.profiles import VllmProfiler
-from evalharness.engines.vllm.reader import VllmReader
 from evalharness.engines.vllm.resident import ResidentBase, key_of, open_base
-from evalharness.engines.vllm.scores import VllmPairScorer
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
-from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
+from evalharness.records.requests import Failure, Request, Response
 
 
 class VllmEngine:
-    """One opened model. A block's rankings, its texts to write and its profiles are one call of vLLM each, which plans
-    its own batches.
+    """One opened model. A block's rankings, its texts scored whole, each round of its texts to write and its profiles
+    are one call of vLLM each, which plans its own batches.
     """
 
     def __init__(
@@ -48,32 +39,17 @@ class VllmEngine:
     ) -> None:
         self.info = info
         self._resident: ResidentBase | None = resident
-        self._reader = VllmReader(tokenizer=tokenizer, window=resident.window)
-        known = resident.vocabulary, resident.names_tokens
-        self._pairs, profiles = VllmPairScorer(self._ask, *known), VllmProfiler(self._ask, *known)
-        self._scorer = Scorer(self._reader, lambda: self._pairs)
-        self._decoder = VllmDecoder(self._ask, self._reader, config)
-        # the last token of a profile is read, too
-        self._profiler = Profiler(replace(self._reader, window=resident.window - 1), profiles.of_pieces)
+        self._answers = VllmAnswers(self._ask, tokenizer, config, resident.limits)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request: rankings first, then texts scored whole, generations, profiles."""
-        return itertools.chain(
-            self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
-            self._scorer.score([request for request in requests if isinstance(request, Score)]),
-            self._decoder.generate([request for request in requests if isinstance(request, Generate)]),
-            self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
-        )
+        """One response or failure per request, equal requests answered each."""
+        return self._answers.to(requests)
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
         """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
-        most = self._reader.window - 1
-        tokens = [self._reader.tokenizer.prompt(prompt)[-most:] for prompt in prompts]
-        if path == "score":
-            return self._pairs.last_logits(tokens, adapter)
-        return written_logits(partial(self._ask, adapter=adapter), tokens, self._opened.vocabulary)
+        return self._answers.next_token_logits(prompts, adapter=adapter, path=path)
 
     def close(self) -> None:
         """End vLLM and free its memory; the engine answers no more."""
@@ -87,14 +63,10 @@ class VllmEngine:
             resident.take_off()
         return resident
 
-    @property
-    def _opened(self) -> ResidentBase:
+    def _ask(self, calls: Sequence[Call], adapter: bool = True) -> Sequence[AnsweredCall]:
         if self._resident is None:
             raise RuntimeError("the engine is closed")
-        return self._resident
-
-    def _ask(self, calls: Sequence[Call], adapter: bool = True) -> Sequence[AnsweredCall]:
-        return self._opened.ask(calls, adapter)
+        return self._resident.ask(calls, adapter)
 
 
 def open_engine(

@@ -15,6 +15,7 @@ from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.special_tokens import tokenizer_directory
 from evalharness.engines.hf.batches import free_memory
 from evalharness.engines.vllm.adapters import linear_layers, rank_of
+from evalharness.engines.vllm.answers import ModelLimits
 from evalharness.engines.vllm.calls import AnsweredCall, Call
 from evalharness.engines.vllm.options import VllmOptions, room_for
 from evalharness.errors import ModelError, first_line, pass_on_memory_error
@@ -35,19 +36,16 @@ class ResidentBase:
         self._adapter: LoRARequest | None = None
 
     @property
-    def window(self) -> int:
-        """Tokens that are read at most: vLLM has room for one more, which it writes and never reads."""
-        return int(self.llm.model_config.max_model_len) - 1
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of tokens that the model has."""
-        return int(self.llm.model_config.get_vocab_size())
-
-    @property
-    def names_tokens(self) -> bool:
-        """Whether it has log-probabilities of certain tokens of a prompt."""
-        return bool(self.llm.llm_engine.vllm_config.use_v2_model_runner)
+    def limits(self) -> ModelLimits:
+        """What the opened model holds. vLLM has room for one token beside the window, which it writes and never
+        reads.
+        """
+        config = self.llm.model_config
+        return ModelLimits(
+            window=int(config.max_model_len) - 1,
+            vocabulary=int(config.get_vocab_size()),
+            certain=bool(self.llm.llm_engine.vllm_config.use_v2_model_runner),
+        )
 
     def holds(self, rank: int) -> bool:
         """Whether an adapter of this rank can be put on."""
@@ -97,8 +95,8 @@ def key_of(private: Checkpoint, info: EngineInfo) -> Key:
 
 
 def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, options: VllmOptions) -> ResidentBase:
-    """Open the full weights that answer, with room for adapters where its architecture, and the type of its numbers, have
-    it. Raises ModelError where vLLM cannot open them.
+    """Open the full weights that answer, with room for adapters where their architecture and type of numbers have it.
+    Raises ModelError where vLLM cannot open them.
     """
     arguments, key = _arguments(private, settings, options), key_of(private, info)
     room = room_for(max(options.max_lora_rank, rank_of(private)))  # a larger one later opens the base again

@@ -1,0 +1,69 @@
+"""Answer requests of every kind through whatever asks vLLM."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import GenerationConfig
+
+from evalharness.engines.hf.profiles import Profiler
+from evalharness.engines.hf.scoring import Scorer
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
+from evalharness.engines.vllm.calls import AskWithAdapter
+from evalharness.engines.vllm.decoding import VllmDecoder
+from evalharness.engines.vllm.next_logits import written_logits
+from evalharness.engines.vllm.profiles import VllmProfiler
+from evalharness.engines.vllm.reader import VllmReader
+from evalharness.engines.vllm.scores import VllmPairScorer
+from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """`window`: tokens that are read at most; `vocabulary`: number of tokens; `certain`: whether this vLLM has
+    log-probabilities of named tokens of a prompt.
+    """
+
+    window: int
+    vocabulary: int
+    certain: bool
+
+
+class VllmAnswers:
+    """Answers as one model reads and decodes."""
+
+    def __init__(
+        self, ask: AskWithAdapter, tokenizer: TokenizerAdapter, config: GenerationConfig, limits: ModelLimits
+    ) -> None:
+        self._ask, self._limits = ask, limits
+        self._reader = VllmReader(tokenizer=tokenizer, window=limits.window)
+        known = limits.vocabulary, limits.certain
+        self._pairs, profiles = VllmPairScorer(ask, *known), VllmProfiler(ask, *known)
+        self._scorer = Scorer(self._reader, lambda: self._pairs)
+        self._decoder = VllmDecoder(ask, self._reader, config)
+        # the last token of a profile is read, too
+        self._profiler = Profiler(replace(self._reader, window=limits.window - 1), profiles.of_pieces)
+
+    def to(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
+        """One per request: rankings first, then texts scored whole, generations, profiles."""
+        return itertools.chain(
+            self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
+            self._scorer.score([request for request in requests if isinstance(request, Score)]),
+            self._decoder.generate([request for request in requests if isinstance(request, Generate)]),
+            self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
+        )
+
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
+    ) -> NDArray[np.float64]:
+        """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
+        tokens = [self._reader.tokenizer.prompt(prompt)[-(self._limits.window - 1) :] for prompt in prompts]
+        if path == "score":
+            return self._pairs.last_logits(tokens, adapter)
+        return written_logits(partial(self._ask, adapter=adapter), tokens, self._limits.vocabulary)
