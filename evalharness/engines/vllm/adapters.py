@@ -55,7 +55,7 @@ def _unlike_peft(config: Mapping[str, Any]) -> str:
 
 def _odd_tensors(checkpoint: Checkpoint) -> str:
     """What an adapter's file holds beside the matrices of LoRA on linear layers; "" where there is nothing."""
-    for name in files.tensors(checkpoint.path / files.ADAPTER):
+    for name in _stored(checkpoint):
         part = PART.fullmatch(name)
         if part is None:
             return f"the tensor {name}"
@@ -68,8 +68,14 @@ def rank_of(checkpoint: Checkpoint) -> int:
     """The largest rank that any matrix of its LoRA has; 0 without one."""
     if checkpoint.adapter != "LORA":
         return 0
-    stored = files.tensors(checkpoint.path / files.ADAPTER)
-    return max((facts.shape[0] for name, facts in stored.items() if name.endswith(".lora_A.weight")), default=0)
+    ranks = (facts.shape[0] for name, facts in _stored(checkpoint).items() if name.endswith(".lora_A.weight"))
+    return max(ranks, default=0)
+
+
+def _stored(checkpoint: Checkpoint) -> Mapping[str, files.TensorFacts]:
+    """What the header of an adapter's file says; nothing where there is none, which opening it tells."""
+    path = checkpoint.path / files.ADAPTER
+    return files.tensors(path) if path.is_file() else {}
 
 
 def linear_layers(checkpoint: Checkpoint) -> list[str]:

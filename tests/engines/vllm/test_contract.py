@@ -12,6 +12,7 @@ from evalharness.engines.base import factory_of
 from evalharness.engines.vllm import environment
 from evalharness.errors import EvalHarnessError
 from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.requests import Generate, Profile, Rank, Score
 from evalharness.testing.engine_contract import EngineCase, EngineContract
 
 BASE = Path(__file__).resolve().parents[3] / "fixtures" / "models" / "tiny-base"
@@ -31,6 +32,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_n
 
 class VllmContract(EngineContract):
     """Numbers as the engine hf gives them in float32 on a CPU, in bfloat16 on a GPU."""
+
+    answers = (Rank, Generate, Score, Profile)
 
     @pytest.fixture
     def settings(self) -> EngineSettings:
