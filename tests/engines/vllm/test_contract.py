@@ -8,8 +8,9 @@ import pytest
 from tiny_models import lora, make_adapter
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import factory_of
+from evalharness.engines.base import Engine, factory_of
 from evalharness.engines.vllm import environment
+from evalharness.engines.vllm.profiles import FIRST_RUNNER
 from evalharness.errors import EvalHarnessError
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Generate, Profile, Rank, Score
@@ -44,6 +45,11 @@ class VllmContract(EngineContract):
     def reference(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineCase:
         hf = EngineSettings(name="hf", dtype=settings.dtype)
         return EngineCase(factory=factory_of(hf), checkpoint=checkpoint, settings=hf)
+
+    def test_a_profile_gives_the_tokens_asked_for(self, engine: Engine) -> None:
+        if environment.installed_vllm().for_cpu:
+            pytest.skip(FIRST_RUNNER)
+        super().test_a_profile_gives_the_tokens_asked_for(engine)
 
 
 class TestBase(VllmContract):
