@@ -5,6 +5,7 @@ texts scored whole.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.batches import BatchLimits
-from evalharness.engines.hf.profiles import BEYOND, Profiler
+from evalharness.engines.hf.profiles import BEYOND, Profiler, in_forward_passes
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Profile, Profiling, Score
 from evalharness.store import Store
@@ -140,7 +141,8 @@ def test_non_finite_logits_fail_the_text_they_touch_and_no_other(zoo):
     spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
     with torch.no_grad():
         loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
-    profiler = Profiler(model_adapter(loaded, 96), BatchLimits(8, 10_000))
+    model = model_adapter(loaded, 96)
+    profiler = Profiler(model, partial(in_forward_passes, model, BatchLimits(8, 10_000)))
     bad, good = profiler.profile([Profile(text="the dog ran over", top_k=2), Profile(text="the cat", top_k=2)])
     assert bad == Failure(request_id=bad.request_id, reason="non-finite logits") and isinstance(good, Profiling)
 
