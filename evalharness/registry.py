@@ -20,6 +20,7 @@ EXTRA_OF = {  # a module to the extra that brings it
     **dict.fromkeys(HF, "hf"),
     "bitsandbytes": "quant",
     "gguf": "gguf",
+    "httpx2": "openai",
     "vllm": "vllm",
 }
 TASKS = "folder of tasks"

@@ -1,0 +1,1 @@
+"""Talk with servers that speak OpenAI's HTTP dialect: addresses (location.py), requests (client.py) and their pace."""

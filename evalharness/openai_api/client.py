@@ -1,0 +1,226 @@
+"""Send requests to a server that speaks OpenAI's dialect: several at once, each again after what may pass, and never
+more than was allowed.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, first_line
+from evalharness.openai_api.location import root_of
+from evalharness.openai_api.pace import Pace
+from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, judged, shown
+
+LARGEST = 1 << 28  # bytes of one answer
+LONGEST_ASKED = 120.0  # seconds that a Retry-After is obeyed
+GIVEN_UP = 8  # requests in a row without an answer, each tried as often as it may be: the server is dead
+KEPT = "what was answered is kept"
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """What requests to one server may take.
+
+    `concurrency`: how many at once, at most; `timeout`: seconds for one answer, from first to last byte; `attempts`: of
+    one request; `most_requests`: of all, None: no limit; `first_wait`, `longest_wait`: seconds before the second
+    attempt, and before a later one, at most (drawn below that, so that clients do not come back together).
+    """
+
+    concurrency: int = 32
+    timeout: float = 300.0
+    attempts: int = 8
+    most_requests: int | None = None
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+
+class ApiClient:
+    """One server. Threads may share it.
+
+    A path ("/models") is below `url`, unless it begins with `root`, the address above the API's. `interrupted` counts
+    what may have been a restart: connections that failed and requests that were sent again, but for those that the
+    server put off (429).
+    """
+
+    def __init__(self, url: str, *, limits: RequestLimits | None = None) -> None:
+        self.url, self.root, self.limits = url, root_of(url), limits or RequestLimits()
+        self.interrupted = self.requests = 0
+        self._pace, self._counts = Pace(self.limits.concurrency), threading.Lock()
+        self._was_reached, self._unanswered, self._closed = False, 0, threading.Event()
+        key = api_key()
+        most = self.limits.concurrency
+        self._http = httpx2.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(self.limits.timeout, connect=min(10.0, self.limits.timeout), pool=None),
+            limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
+            follow_redirects=False,  # a key is for the server that the user named
+        )
+
+    def __enter__(self) -> ApiClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; threads that wait for another attempt give up."""
+        self._closed.set()
+        self._http.close()
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The answer to a GET. Raises as `post`."""
+        return self._answer(path, self._tried("GET", path, None))
+
+    def post(self, path: str, body: Body) -> dict[str, Any]:
+        """The answer to a POST. Raises ModelError where the server never answered, refuses the key or the request, and
+        NotComparableError where it answers no more, or all requests that are allowed were sent.
+        """
+        return self._answer(path, self._tried("POST", path, body))
+
+    def try_post(self, path: str, body: Body) -> dict[str, Any] | ApiFailure:
+        """As `post`, but a request that is refused, or not answered while others may be, is a failure of its own."""
+        return self._tried("POST", path, body)
+
+    def post_all(self, path: str, bodies: Sequence[Body]) -> Iterator[tuple[int, dict[str, Any] | ApiFailure]]:
+        """Yield the place of each body and the answer to it, as they come. Raises as `post`, but as `try_post` for what
+        is wrong with one request.
+        """
+        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        replies: queue.SimpleQueue[tuple[int, dict[str, Any] | ApiFailure | Exception]] = queue.SimpleQueue()
+        abandoned = threading.Event()
+        for place in range(len(bodies)):
+            waiting.put(place)
+
+        def work() -> None:
+            while not abandoned.is_set():
+                try:
+                    place = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    replies.put((place, self._tried("POST", path, bodies[place], abandoned)))
+                except Exception as error:  # raised again where the replies are read
+                    replies.put((place, error))
+
+        try:
+            for number in range(min(self.limits.concurrency, len(bodies))):
+                # an interrupted command must not wait for a slow server's answers
+                threading.Thread(target=work, name=f"request-{number}", daemon=True).start()
+            for _ in bodies:
+                place, reply = replies.get()
+                if isinstance(reply, Exception):
+                    raise reply
+                yield place, reply
+        finally:
+            abandoned.set()
+
+    def _answer(self, path: str, reply: dict[str, Any] | ApiFailure) -> dict[str, Any]:
+        if isinstance(reply, dict):
+            return reply
+        fix = "give the address of its API, which as a rule ends in /v1"
+        if reply.status in (400, 413, 422):
+            fix = "give it what this server takes"
+        raise ModelError(self._address(path), f"the server answered with {reply.reason}", fix)
+
+    def _tried(
+        self, method: str, path: str, body: Body | None, abandoned: threading.Event | None = None
+    ) -> dict[str, Any] | ApiFailure:
+        """The answer after as many attempts as it takes and is allowed."""
+        trouble = Trouble(reason="nothing")
+        for attempt in range(self.limits.attempts):
+            if attempt and self._rest(trouble, attempt, abandoned):
+                break
+            reply = self._sent(method, path, body)
+            if isinstance(reply, dict):
+                return reply
+            trouble = reply
+            if not trouble.again or (trouble.lost and not self._was_reached):
+                break
+        self._refuse(path, trouble)
+        return ApiFailure(reason=trouble.reason, status=trouble.status)
+
+    def _rest(self, trouble: Trouble, attempt: int, abandoned: threading.Event | None) -> bool:
+        """Wait before another attempt; tells whether nobody wants it any more."""
+        most = min(self.limits.longest_wait, self.limits.first_wait * 2 ** (attempt - 1))
+        wait = random.uniform(0, most)
+        if trouble.wait is not None:
+            wait += min(trouble.wait, LONGEST_ASKED)
+        return self._closed.wait(wait) or (abandoned is not None and abandoned.is_set())
+
+    def _sent(self, method: str, path: str, body: Body | None) -> dict[str, Any] | Trouble:
+        """The reply to one attempt, and its consequences for the next ones."""
+        with self._pace.one_request() as sent:
+            self._count_request()
+            try:
+                reply = self._exchanged(method, self._address(path), body, sent)
+            except httpx2.TimeoutException as error:
+                lost = isinstance(error, httpx2.ConnectTimeout)
+                what = "no connection" if lost else f"no answer within {self.limits.timeout:g} seconds"
+                reply = Trouble(reason=what, again=True, overloaded=True, lost=lost)
+            except (httpx2.TransportError, httpx2.DecodingError) as error:
+                words = shown(first_line(error))
+                reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True)
+        with self._counts:
+            self._was_reached |= isinstance(reply, dict) or not reply.lost
+            if isinstance(reply, dict):
+                self._unanswered = 0
+            elif reply.again and reply.status != 429:
+                self.interrupted += 1
+        if isinstance(reply, dict):
+            self._pace.went_well()
+        elif reply.overloaded:
+            self._pace.was_too_much(sent)
+        return reply
+
+    def _exchanged(self, method: str, address: str, body: Body | None, sent: float) -> dict[str, Any] | Trouble:
+        """Raises httpx2's errors; a read that trickles is a time-out, too."""
+        content = bytearray()
+        with self._http.stream(method, address, json=body) as response:
+            for piece in response.iter_bytes():
+                content += piece
+                if time.monotonic() - sent > self.limits.timeout:
+                    raise httpx2.ReadTimeout("the whole answer took too long")
+                if len(content) > LARGEST:
+                    return Trouble(reason=f"more than {LARGEST} bytes", status=response.status_code)
+        return judged(response.status_code, response.headers, bytes(content))
+
+    def _count_request(self) -> None:
+        with self._counts:
+            most = self.limits.most_requests
+            if most is not None and self.requests >= most:
+                what = f"all {most} requests that most_requests allows were sent"
+                raise NotComparableError(self.url, what, f"allow more and run again: {KEPT}")
+            self.requests += 1
+
+    def _refuse(self, path: str, trouble: Trouble) -> None:
+        """Raise for trouble that is not one request's alone."""
+        if trouble.status in REFUSED:
+            names = " or ".join(KEYS)
+            what = "refuses the key of the environment" if api_key() else "wants a key"
+            raise ModelError(self.url, f"{what}: {trouble.reason}", f"set {names} to a key of this server")
+        if trouble.lost and not self._was_reached:
+            raise ModelError(self.url, f"no server answers here: {trouble.reason}", "start it, or mend the address")
+        if trouble.lost:
+            raise self._dead(trouble)
+        if trouble.again:
+            with self._counts:
+                self._unanswered += 1
+                is_dead = self._unanswered >= GIVEN_UP
+            if is_dead:
+                raise self._dead(trouble)
+
+    def _dead(self, trouble: Trouble) -> EvalHarnessError:
+        what = f"the server answers no more, in {self.limits.attempts} attempts a request: {trouble.reason}"
+        return NotComparableError(self.url, what, f"have it answer and run again: {KEPT}")
+
+    def _address(self, path: str) -> str:
+        return path if path.startswith(self.root) else self.url + path

@@ -1,0 +1,62 @@
+"""Parse the address of a served model, `http(s)://HOST[:PORT][/v1]#MODEL`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from evalharness.errors import ModelError
+
+SCHEMES = ("http://", "https://")
+VERSION = "/v1"
+WRITE = "write http://HOST:PORT/v1#MODEL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedLocation:
+    """A model behind a server: `url` is that of the API, as a rule ending in /v1, without a slash at its end."""
+
+    url: str
+    model: str
+
+    @property
+    def text(self) -> str:
+        """The address as it can be written again."""
+        return f"{self.url}#{self.model}"
+
+
+def is_served(location: str) -> bool:
+    """Tell whether a checkpoint's location is an address, not a path or a hub id."""
+    return location.lower().startswith(SCHEMES)
+
+
+def parse_served(location: str) -> ServedLocation:
+    """Split an address; one without a path gets /v1. Raises ModelError for one that names no host or no model, and for
+    one that holds a password or a query: keys come from the environment alone.
+    """
+    address, _, model = location.partition("#")
+    try:
+        parts = urlsplit(address)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise ModelError(_shown(address), f"is no address ({error})", WRITE) from None
+    if parts.scheme not in ("http", "https") or not named or any(sign.isspace() for sign in address):
+        raise ModelError(_shown(address), "is no address of a server", WRITE)
+    if parts.username is not None or parts.password is not None or parts.query:
+        what = "holds a user, a password or a query, which would stand in results"
+        raise ModelError(_shown(address), what, "put the key into the environment variable EVALHARNESS_API_KEY")
+    url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or VERSION}"
+    if not model.strip():
+        raise ModelError(url, "names no model of this server", f"write {url}#MODEL; {url}/models lists its models")
+    return ServedLocation(url=url, model=model.strip())
+
+
+def root_of(url: str) -> str:
+    """The address above that of the API, where servers have what is not OpenAI's (/tokenize)."""
+    return url.removesuffix(VERSION)
+
+
+def _shown(address: str) -> str:
+    """An address without what may be a secret in it."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
