@@ -5,10 +5,12 @@ and `open` (base.py).
 REGISTRY = {
     "hf": "evalharness.engines.hf.factory:FACTORY",
     "vllm": "evalharness.engines.vllm.factory:FACTORY",
+    "openai": "evalharness.engines.openai.factory:FACTORY",
     "scripted": "evalharness.engines.scripted:FACTORY",
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "hf": (),
     "vllm": ("gpu_memory_utilization", "tensor_parallel_size", "max_model_len", "max_lora_rank", "enforce_eager"),
+    "openai": (*("tokenizer", "endpoint", "window", "dtype"), *("concurrency", "timeout", "attempts", "most_requests")),
     "scripted": ("answers", "samples"),
 }

@@ -119,13 +119,37 @@ class WeightReuse(Protocol):
 
 
 @runtime_checkable
+class ConfiguredFactory(Protocol):
+    """An optional capability of a factory: what it can do depends on the settings of a run."""
+
+    def configured(self, settings: EngineSettings) -> EngineFactory:
+        """A factory for a run with these settings. Raises UsageError for settings that are wrong."""
+        ...
+
+
+@runtime_checkable
+class PartialAnswers(Protocol):
+    """An optional capability of a factory: it says which requests its models cannot answer, and what a window is left
+    of where the engine takes some of it.
+    """
+
+    def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
+        """Kinds of requests to which this model gives no answer, and why."""
+        ...
+
+    def window(self, checkpoint: Checkpoint) -> int | None:
+        """Tokens of a prompt with its answer that this model takes; None: no limit is known."""
+        ...
+
+
+@runtime_checkable
 class ModelTokenizers(Protocol):
     """An optional capability of a factory: its models' tokenizers. Without it prompts are not cut to a window, tokens
     not counted, and chat templates not applied.
     """
 
-    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        """How many tokens a text has for this model; loads the tokenizer only."""
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
+        """How many tokens a text has for this model; loads the tokenizer only. None where it has none that counts."""
         ...
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
@@ -147,11 +171,12 @@ class GenerationConfigs(Protocol):
 
 
 def factory_of(settings: EngineSettings) -> EngineFactory:
-    """The factory of the engine that the settings name, ours or another package's. Raises UsageError, and
-    MissingPackageError where it needs an extra.
+    """The factory of the engine that the settings name, ours or another package's, for a run with these settings.
+    Raises UsageError, and MissingPackageError where it needs an extra.
     """
     factory = registry.find(REGISTRY, settings.name, "engine")
-    return checked_factory(factory, f"engine {settings.name}", "an entry point that names such an object")
+    checked = checked_factory(factory, f"engine {settings.name}", "an entry point that names such an object")
+    return checked.configured(settings) if isinstance(checked, ConfiguredFactory) else checked
 
 
 def checked_factory(factory: object, where: str, right: str) -> EngineFactory:

@@ -78,7 +78,7 @@ class _Tokenizers:
 
     model: LiveModel
 
-    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
         return self._of(checkpoint).token_counter(checkpoint)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:

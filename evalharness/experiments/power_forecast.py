@@ -270,10 +270,10 @@ def _costs(
     factory: EngineFactory,
 ) -> tuple[tuple[TaskCost, ...], float | None]:
     """Count every task's tokens and, where a probe is wanted, take its time; also return the seconds of loading."""
-    if not isinstance(factory, ModelTokenizers):
+    count = factory.token_counter(base) if isinstance(factory, ModelTokenizers) else None
+    if count is None:
         return (), None  # nobody can count its tokens
     listener.phase("counting tokens")
-    count = factory.token_counter(base)
     costs = tuple(token_cost(task, count) for task in prepared)
     if not forecast_job.probe:
         return costs, None

@@ -65,6 +65,11 @@ class ApiClient:
             follow_redirects=False,  # a key is for the server that the user named
         )
 
+    @property
+    def was_reached(self) -> bool:
+        """Whether the server ever answered, whatever it said."""
+        return self._was_reached
+
     def __enter__(self) -> ApiClient:
         return self
 

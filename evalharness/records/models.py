@@ -72,6 +72,7 @@ class Checkpoint:
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
     adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
     training: Mapping[str, Any] = field(default_factory=dict)  # of training.json: method, learning_rate, rank, seconds
+    endpoint: str = ""  # URL#MODEL of a model behind a server, which has no files; "": it has
 
     @property
     def weights(self) -> Path:

@@ -26,6 +26,7 @@ from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, engine_differences
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import Results
+from evalharness.run.abilities import within_abilities
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
 from evalharness.run.drift import DriftRecorder
@@ -71,6 +72,7 @@ def settle(
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
         info = _one_engine(job, run_plan, factory)
+        run_plan = within_abilities(run_plan, factory)
         _verify(run_plan, listener, run_log)
         run_plan = with_decoding_rules(run_plan, factory, job.engine.generation_config)
         check(job, run_plan)

@@ -55,7 +55,8 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
     renderers = _renderers(job, run_plan, factory)
-    counters = {c.name: tokenizers.token_counter(c) for c in run_plan.checkpoints} if tokenizers else {}
+    counted = {c.name: tokenizers.token_counter(c) for c in run_plan.checkpoints} if tokenizers else {}
+    counters = {name: counter for name, counter in counted.items() if counter is not None}
     settings, notices = _settings(job, run_plan, list(counters.values())), _left_out(job, run_plan, renderers)
 
     def prepared(task: Task, renderer: ChatRenderer | None, without: frozenset[str] = frozenset()) -> PreparedTask:

@@ -1,0 +1,203 @@
+"""Describe and open models behind servers: what a server can answer is found out once for each of its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from evalharness.checkpoints.fast_tokenizer import splitting_tokenizer
+from evalharness.engines.hf.chat import template_of
+from evalharness.engines.openai.engine import ServedEngine
+from evalharness.engines.openai.options import ServerOptions, options_of
+from evalharness.engines.openai.scoring import ServedScorer
+from evalharness.engines.openai.tokens import PromptSplitter, local_splitter, server_splitter
+from evalharness.engines.openai.ways import COMPLETIONS, TEXTS, Way, find_way
+from evalharness.engines.openai.writing import ServedWriter
+from evalharness.errors import ModelError, did_you_mean
+from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.location import parse_served
+from evalharness.openai_api.replies import ApiFailure
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Profile, Rank, Request, Score
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+
+ALGORITHM = 1  # raise it with any change that can move a number
+WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
+NO_PROFILE = (
+    "a server gives log-probabilities of its own likeliest tokens, not of those that another model finds likely"
+)
+NO_PIECES = "texts cannot be cut into pieces without the tokenizer (--engine-option tokenizer=DIR)"
+NO_PREFIX = "the tokenizer has neither BOS nor EOS to stand before a text, as far as the server says"
+IN_CHAT = "endpoint=chat is for written tasks only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedAbilities:
+    """What one served model can do. `way`: how it scores prompts, or why it cannot; `ids`: it takes token ids;
+    `software`: what the server says that it is; `window`: tokens of prompt and answer, None: not known.
+    """
+
+    way: Way | str
+    ids: bool
+    splitter: PromptSplitter | None
+    software: str
+    window: int | None
+
+    @property
+    def unanswered(self) -> dict[type[Request], str]:
+        """Why requests of some kinds get no answer."""
+        if isinstance(self.way, str):
+            return dict.fromkeys((Rank, Score, Profile), self.way)
+        reasons: dict[type[Request], str] = {Profile: NO_PROFILE}
+        if self.splitter is None:
+            reasons[Score] = NO_PIECES
+        elif self.splitter.adapter.prefix is None:
+            reasons[Score] = NO_PREFIX
+        return reasons
+
+
+@dataclass(slots=True, kw_only=True)
+class ServedFactory:
+    """Opens ServedEngines. `options`: of the run, where `configured` made it."""
+
+    options: ServerOptions = field(default_factory=ServerOptions)
+    _abilities: dict[str, ServedAbilities] = field(default_factory=dict)
+    _clients: list[ApiClient] = field(default_factory=list)
+
+    def configured(self, settings: EngineSettings) -> ServedFactory:
+        """A factory of its own for a run with these settings. Raises UsageError for an option that is wrong."""
+        return ServedFactory(options=options_of(settings))
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        """What can move a number, as far as the server says it. Raises UsageError for an option, ModelError where the
+        server does not answer or has no such model.
+        """
+        options = options_of(settings)
+        abilities, splitter = self._abilities_of(checkpoint), self._abilities_of(checkpoint).splitter
+        details: dict[str, Any] = {
+            "algorithm": ALGORITHM,
+            "server": abilities.software,
+            "endpoint": "chat" if options.chat else "completions",
+            "logprobs": "none" if isinstance(abilities.way, str) else abilities.way.details,
+            "prompts": "token ids" if abilities.ids else "texts",
+            "tokenizer": splitter.fingerprint if splitter else "",
+            "dtype": options.dtype or "not stated",
+        }
+        return EngineInfo(name="openai", details=details)
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ServedEngine:
+        """The model, asked by connections of its own. Raises as `describe`."""
+        info, abilities = self.describe(checkpoint, settings), self._abilities_of(checkpoint)
+        model, api = parse_served(checkpoint.endpoint).model, self._client(checkpoint)
+        splitter, window, chat = abilities.splitter, abilities.window, self.options.chat
+        if splitter is not None and splitter.server is not None:
+            splitter = server_splitter(api, model)
+        writer = ServedWriter(api, model, splitter, ids=abilities.ids, chat=chat, window=window)
+        way = abilities.way
+        scorer = ServedScorer(api, model, way, splitter, window) if isinstance(way, Way) else None
+        return ServedEngine(info, api, writer, scorer, abilities.unanswered, _watch(api, model, checkpoint))
+
+    def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
+        """Kinds of requests to which this model gives no answer, and why."""
+        return self._abilities_of(checkpoint).unanswered
+
+    def window(self, checkpoint: Checkpoint) -> int | None:
+        """Tokens of a prompt with its answer that the server takes; None: not known."""
+        abilities = self._abilities_of(checkpoint)
+        spare = abilities.way.new_tokens if isinstance(abilities.way, Way) else 0
+        return None if abilities.window is None else abilities.window - spare
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
+        """How many tokens a text has, by the tokenizer's files or the server; None where neither says."""
+        return self._abilities_of(checkpoint).splitter
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        """The chat template in the directory that the option names. Raises ModelError where none is named."""
+        directory = self.options.tokenizer
+        if self.options.chat:
+            raise ModelError(checkpoint.endpoint, "its server applies the template where endpoint=chat", "choose one")
+        if directory is None:
+            fix = "name a directory with its tokenizer (--engine-option tokenizer=DIR), or let the server apply it"
+            raise ModelError(checkpoint.endpoint, "its chat template is not here", f"{fix} (endpoint=chat)")
+        return template_of(directory, splitting_tokenizer(directory, None))
+
+    def _client(self, checkpoint: Checkpoint) -> ApiClient:
+        """A client that may send what the others left of the budget."""
+        limits, spent = self.options.limits, sum(client.requests for client in self._clients)
+        if limits.most_requests is not None:
+            limits = replace(limits, most_requests=max(0, limits.most_requests - spent))
+        self._clients.append(ApiClient(parse_served(checkpoint.endpoint).url, limits=limits))
+        return self._clients[-1]
+
+    def _abilities_of(self, checkpoint: Checkpoint) -> ServedAbilities:
+        if not checkpoint.endpoint:
+            fix = "write URL#MODEL, or answer it with --engine hf"
+            raise ModelError(checkpoint.path, "is a checkpoint on this machine, not behind a server", fix)
+        if checkpoint.endpoint not in self._abilities:
+            with self._client(checkpoint) as api:
+                self._abilities[checkpoint.endpoint] = self._found_out(api, checkpoint)
+        return self._abilities[checkpoint.endpoint]
+
+    def _found_out(self, api: ApiClient, checkpoint: Checkpoint) -> ServedAbilities:
+        model, options = parse_served(checkpoint.endpoint).model, self.options
+        entry = _entry_of(api, model)
+        splitter = local_splitter(options.tokenizer) if options.tokenizer else server_splitter(api, model)
+        way: Way | str = IN_CHAT
+        if not options.chat:
+            texts = list(TEXTS)
+            by_ids = [splitter.adapter.encode(text) for text in TEXTS] if splitter else []
+            way = find_way(api, model, by_ids) if by_ids else ""
+            if isinstance(way, str) and (splitter is None or options.tokenizer is None):
+                way = find_way(api, model, texts)
+                splitter = None if isinstance(way, Way) else splitter
+        ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
+        stated = next((size for name in WINDOWS if type(size := entry.get(name)) is int and size > 0), None)
+        return ServedAbilities(
+            way=way,
+            ids=ids,
+            splitter=splitter,
+            software=_software(api, entry),
+            window=options.window or checkpoint.window or stated,
+        )
+
+
+def _entry_of(api: ApiClient, model: str) -> Mapping[str, Any]:
+    """What the server says of the model; nothing where it lists none. Raises ModelError where it has no such model."""
+    try:
+        listed = api.get("/models").get("data")
+    except ModelError:
+        if not api.was_reached:
+            raise
+        return {}  # `transformers serve` without the hub
+    entries = {each.get("id"): each for each in listed if isinstance(each, dict)} if isinstance(listed, list) else {}
+    if entries and model not in entries:
+        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(str, entries)))
+    return entries.get(model, {})
+
+
+def _takes_ids(api: ApiClient, model: str, splitter: PromptSplitter | None) -> bool:
+    """Whether a prompt of token ids is read as such."""
+    if splitter is None:
+        return False
+    ids = list(splitter.adapter.encode(TEXTS[0]))
+    answer = api.try_post(COMPLETIONS, {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0})
+    usage = None if isinstance(answer, ApiFailure) else answer.get("usage")
+    return isinstance(usage, dict) and usage.get("prompt_tokens") == len(ids)
+
+
+def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:
+    """The server's software, as far as it says so."""
+    try:
+        version = api.get(f"{api.root}/version").get("version", "")
+    except ModelError:
+        version = ""
+    named = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
+    return " ".join(named) or "not stated"
+
+
+def _watch(api: ApiClient, model: str, checkpoint: Checkpoint) -> Callable[[], None]:
+    return lambda: None
+
+
+FACTORY = ServedFactory()

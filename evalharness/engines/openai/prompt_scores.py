@@ -1,0 +1,165 @@
+"""Read the log-probabilities of a prompt's tokens out of a server's answer, and refuse what cannot be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Tokens = tuple[int, ...]
+Prompt = Tokens | str
+TOKEN_ID = "token_id:"  # how vLLM writes a token where ids are asked for
+ROUNDED = 1e-3  # nats above 0 that rounding may give a log-probability
+UNREADABLE = ("\ufffd", "bytes:", "<0x")  # how servers write a token that is only part of a character
+
+
+class Unsound(ValueError):
+    """An answer that cannot be used; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenScore:
+    """A token of a prompt: its log-probability in nats, None for the first; whether none is likelier; its text, or ""
+    where it is known by its id.
+    """
+
+    logprob: float | None
+    is_best: bool = False
+    text: str = ""
+
+
+def choices_in(answer: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
+    """The choices of an answer in the order of the prompts. Raises Unsound unless there is one for each."""
+    choices = answer.get("choices")
+    if not (isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)):
+        raise Unsound("the server's answer has no choices")
+    if len(choices) != count:
+        raise Unsound(f"the server's answer has {len(choices)} choices for {count} prompts")
+    by_index = {choice.get("index", 0): choice for choice in choices}
+    if set(by_index) != set(range(count)):
+        raise Unsound("the server does not say which of its choices belongs to which prompt")
+    return [by_index[index] for index in range(count)]
+
+
+def of_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenScore]:
+    """One score a token out of vLLM's `prompt_logprobs`. Raises Unsound."""
+    given = choice.get("prompt_logprobs")
+    if not isinstance(given, list):
+        raise Unsound("the server's answer has no prompt_logprobs")
+    if len(given) != len(prompt):
+        raise Unsound(f"the server gives log-probabilities of {len(given)} tokens for a prompt of {len(prompt)}")
+    if given and given[0] is not None:
+        raise Unsound("the server gives a log-probability of a prompt's first token, which has none")
+    scores = [TokenScore(logprob=None)]
+    for token, place in zip(prompt[1:], given[1:], strict=True):
+        top = _by_id(place)
+        if token not in top:
+            raise Unsound("the server gives log-probabilities of other tokens than it was sent")
+        own = top[token]
+        scores.append(TokenScore(logprob=own, is_best=own >= max(top.values())))
+    return scores
+
+
+def of_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[TokenScore]:
+    """One score a token of the prompt out of `logprobs` of an answer that echoes it; at most `new_tokens` that were
+    written after it are left out. Raises Unsound.
+    """
+    given = choice.get("logprobs")
+    if not isinstance(given, dict):
+        raise Unsound("the server's answer has no logprobs")
+    texts, values, tops = (given.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if not (isinstance(texts, list) and isinstance(values, list) and isinstance(tops, list)):
+        raise Unsound("the server's logprobs have no tokens, token_logprobs or top_logprobs")
+    if not len(texts) == len(values) == len(tops) or not all(isinstance(text, str) for text in texts):
+        raise Unsound("the server's lists of tokens and log-probabilities are not of one length")
+    count = _sent_tokens(texts, prompt)
+    if len(texts) > count + new_tokens:
+        raise Unsound(f"the server gives log-probabilities of {len(texts)} tokens for a prompt of {count}")
+    if values[0] is not None:
+        raise Unsound("the server gives a log-probability of a prompt's first token, which has none")
+    scores = [TokenScore(logprob=None, text=texts[0])]
+    for text, value, top in zip(texts[1:count], values[1:count], tops[1:count], strict=True):
+        likely = [_finite(each) for each in top.values()] if isinstance(top, dict) else []
+        if not likely:
+            raise Unsound("the server does not say which token is the likeliest")
+        own = _finite(value)
+        scores.append(TokenScore(logprob=own, is_best=own >= max(likely), text=text))
+    return scores
+
+
+def check_usage(answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> None:
+    """Raises Unsound where the server says that it read more or fewer tokens than it was sent."""
+    usage = answer.get("usage")
+    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    sent = sum(map(len, prompts))
+    if isinstance(read, int) and read != sent and not any(isinstance(prompt, str) for prompt in prompts):
+        raise Unsound(f"the server read {read} tokens and was sent {sent}")
+
+
+def sum_from(scores: Sequence[TokenScore], start: int) -> tuple[float, bool]:
+    """The log-probability of all tokens from a place on, and whether each of them is the likeliest. Raises Unsound."""
+    scored = [score.logprob for score in scores[start:]]
+    finite = [logprob for logprob in scored if logprob is not None]
+    if not finite or len(finite) != len(scored):
+        raise Unsound("the server gives no log-probability of a token that is scored")
+    return math.fsum(finite), all(score.is_best for score in scores[start:])
+
+
+def token_at(scores: Sequence[TokenScore], text: str, character: int) -> int:
+    """The place of the token of a prompt that begins at this character of its text. Raises Unsound where none does."""
+    at = len(text) - sum(len(score.text) for score in scores)  # below 0: what the server put before the text
+    for place, score in enumerate(scores):
+        if at == character:
+            return place
+        if at > character:
+            break
+        at += len(score.text)
+    raise Unsound("a token is part of the context and of its continuation; give its tokenizer (tokenizer=DIR)")
+
+
+def _sent_tokens(texts: Sequence[str], prompt: Prompt) -> int:
+    """How many of an answer's tokens are the prompt's. Raises Unsound where they are not what was sent."""
+    if not texts:
+        raise Unsound("the server echoes no token")
+    if isinstance(prompt, str):
+        return _tokens_of(texts, prompt)
+    if len(texts) < len(prompt):
+        raise Unsound(f"the server gives log-probabilities of {len(texts)} tokens for a prompt of {len(prompt)}")
+    echoed = texts[: len(prompt)]
+    if all(text.startswith(TOKEN_ID) for text in echoed) and echoed != [f"{TOKEN_ID}{token}" for token in prompt]:
+        raise Unsound("the server gives log-probabilities of other tokens than it was sent")
+    return len(prompt)
+
+
+def _tokens_of(texts: Sequence[str], prompt: str) -> int:
+    """How many tokens add up to the prompt, one that the server puts before it not counted as text."""
+    for lead in (0, len(texts[0])):
+        length = -lead
+        for count, text in enumerate(texts, 1):
+            length += len(text)
+            if length == len(prompt) and "".join(texts[:count])[lead:] == prompt:
+                return count
+            if length > len(prompt):
+                break
+    raise Unsound("the tokens that the server echoes do not add up to the prompt; give its tokenizer (tokenizer=DIR)")
+
+
+def _by_id(place: object) -> dict[int, float]:
+    """Log-probabilities by token id at one place of a prompt. Raises Unsound."""
+    if not (isinstance(place, dict) and place):
+        raise Unsound("the server leaves a token of the prompt without log-probabilities")
+    try:
+        return {int(token): _finite(value["logprob"]) for token, value in place.items()}
+    except (TypeError, KeyError, ValueError) as error:
+        if isinstance(error, Unsound):
+            raise
+        raise Unsound("the server's prompt_logprobs are of another form than vLLM's") from None
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unsound("a log-probability is not a finite number")
+    if value > ROUNDED:
+        raise Unsound("a log-probability is above 0")
+    return float(value)

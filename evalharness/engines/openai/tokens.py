@@ -1,0 +1,118 @@
+"""Split texts into tokens as a served model does: by its tokenizer's files, else by asking its server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from evalharness.checkpoints.fast_tokenizer import prompt_tokens_in, splitting_tokenizer
+from evalharness.checkpoints.fingerprint import of_tokenizer
+from evalharness.checkpoints.special_tokens import PROBE, SpecialTokens
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
+from evalharness.fingerprint import of_value
+from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.replies import ApiFailure
+from evalharness.records.models import Architecture
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PATH = "/tokenize"
+MOST_KNOWN = 20_000  # texts whose tokens are remembered
+
+
+class ServerTokenizer:
+    """Splits texts by the server's /tokenize, as vLLM, SGLang and llama.cpp have it; what was split is remembered."""
+
+    bos_token_id = eos_token_id = pad_token_id = unk_token_id = None
+
+    def __init__(self, api: ApiClient, model: str) -> None:
+        self._api, self._model = api, model
+        self._known: dict[tuple[str, bool], list[int] | str] = {}
+
+    def encode(self, text: str, add_special_tokens: bool = False, verbose: bool = False) -> list[int]:
+        """The ids of a text. Raises TypeError, as a tokenizer does, for what the server does not split."""
+        self.learn([text], add_special_tokens)
+        known = self._known[text, add_special_tokens]
+        if isinstance(known, str):
+            raise TypeError(known)
+        return known
+
+    def learn(self, texts: Iterable[str], special: bool = False) -> None:
+        """Have all texts split whose tokens are not known, several at once."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        unknown = [text for text in dict.fromkeys(texts) if (text, special) not in self._known]
+        bodies = [self._body(text, special) for text in unknown]
+        for place, answer in self._api.post_all(self._api.root + PATH, bodies):
+            self._known[unknown[place], special] = _tokens_in(answer)
+
+    def _body(self, text: str, special: bool) -> dict[str, Any]:
+        """Both names that servers have for each field."""
+        named = {"prompt": text, "content": text, "add_special_tokens": special, "add_special": special}
+        return {"model": self._model, **named}
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Nothing: no text is known to stand for an empty one."""
+        return ""
+
+
+def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:
+    """The tokens in an answer, or why there are none."""
+    if isinstance(answer, ApiFailure):
+        return f"the server does not split it: {answer.reason}"
+    tokens = answer.get("tokens")
+    if isinstance(tokens, list) and all(type(token) is int for token in tokens):
+        return tokens
+    return "the server answers with no tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSplitter:
+    """Splits a served model's texts. `fingerprint`: of the tokenizer, as far as it is known; equal ones split alike."""
+
+    fingerprint: str
+    adapter: TokenizerAdapter = field(compare=False)
+    server: ServerTokenizer | None = field(default=None, compare=False)
+
+    def __call__(self, text: str) -> int:
+        """How many tokens a text has, special tokens around it included; 0 where it cannot be split."""
+        try:
+            return len(self.adapter.encode(text))
+        except Untokenizable:
+            return 0
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text without the special tokens around it."""
+        return self.adapter.encode(text, special=False)
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Prepare for these texts, where the server splits them."""
+        if self.server is not None:
+            self.server.learn(texts)
+
+
+def local_splitter(directory: Path) -> PromptSplitter:
+    """A splitter by the tokenizer's files. Raises ModelError where they cannot be read."""
+    around = prompt_tokens_in(directory, Architecture.CAUSAL)
+    tokenizer = splitting_tokenizer(directory, around.prefix)
+    adapter = TokenizerAdapter(tokenizer, Architecture.CAUSAL, around)
+    return PromptSplitter(fingerprint=of_tokenizer(directory), adapter=adapter)
+
+
+def server_splitter(api: ApiClient, model: str) -> PromptSplitter | None:
+    """A splitter by the server; None where it does not split texts so that they can be put together again."""
+    tokenizer = ServerTokenizer(api, model)
+    try:
+        plain, whole = (tokenizer.encode(PROBE, add_special_tokens=special) for special in (False, True))
+    except TypeError:
+        return None
+    starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
+    if not (plain and starts):
+        return None
+    before = tuple(whole[: starts[0]])
+    around = SpecialTokens(before, (), before[0] if before else None)
+    adapter = TokenizerAdapter(cast("PreTrainedTokenizerBase", tokenizer), Architecture.CAUSAL, around)
+    return PromptSplitter(fingerprint=of_value([plain, whole]), adapter=adapter, server=tokenizer)

@@ -1,0 +1,118 @@
+"""Find out how a server gives the log-probabilities of a prompt's tokens, and whether what it gives is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evalharness.engines.openai.prompt_scores import (
+    Prompt,
+    TokenScore,
+    Unsound,
+    check_usage,
+    choices_in,
+    of_echo,
+    of_prompt_logprobs,
+)
+from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.replies import ApiFailure
+
+COMPLETIONS = "/completions"
+PROMPT_LOGPROBS, ECHO = "prompt_logprobs", "echo"
+STEADY = 0.05  # nats by which a token's log-probability may move where a prompt is asked again; bfloat16 moves so much
+TEXTS = ("The quick brown fox jumps over the lazy dog.", "Is water wet? Answer yes or no: yes, it is")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How log-probabilities are asked for. `ids`: prompts are sent as token ids; `new_tokens`: how many the server has
+    to write after a prompt; `lists`: it takes several prompts at once; `marked`: it says the ids of echoed tokens.
+    """
+
+    name: str
+    ids: bool
+    new_tokens: int
+    lists: bool = True
+    marked: bool = False
+
+    def body(self, model: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """The request for the scores of prompts; one alone is sent as such."""
+        sent = [prompt if isinstance(prompt, str) else list(prompt) for prompt in prompts]
+        body: dict[str, Any] = {"model": model, "prompt": sent if len(sent) > 1 else sent[0], "temperature": 0}
+        body["max_tokens"] = self.new_tokens
+        if self.name == PROMPT_LOGPROBS:
+            return {**body, "prompt_logprobs": 1}
+        return {**body, "echo": True, "logprobs": 1} | ({"return_tokens_as_token_ids": True} if self.marked else {})
+
+    def scores(self, answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> list[list[TokenScore] | str]:
+        """Of each prompt one score a token, or why there are none. Raises Unsound where that is so of all."""
+        check_usage(answer, prompts)
+        return [
+            self._scores(choice, prompt)
+            for choice, prompt in zip(choices_in(answer, len(prompts)), prompts, strict=True)
+        ]
+
+    def _scores(self, choice: Mapping[str, Any], prompt: Prompt) -> list[TokenScore] | str:
+        try:
+            if self.name == PROMPT_LOGPROBS and not isinstance(prompt, str):
+                return of_prompt_logprobs(choice, prompt)
+            return of_echo(choice, prompt, self.new_tokens)
+        except Unsound as error:
+            return str(error)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """As the engine's info has it: what can move a number."""
+        return asdict(self)
+
+
+def ways(with_ids: bool) -> list[Way]:
+    """Every way, the surest first."""
+    if not with_ids:
+        return [Way(name=ECHO, ids=False, new_tokens=new) for new in (0, 1)]
+    by_echo = [Way(name=ECHO, ids=True, new_tokens=new, marked=marked) for marked in (True, False) for new in (0, 1)]
+    return [Way(name=PROMPT_LOGPROBS, ids=True, new_tokens=1), *by_echo]
+
+
+def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt]) -> Way | str:
+    """The first way by which the scores of these prompts, two at least, are sound; else why none is."""
+    reasons: dict[str, None] = {}
+    for way in ways(not isinstance(prompts[0], str)):
+        problem = _problem(api, model, way, prompts)
+        if not problem:
+            several = _problem(api, model, way, prompts, at_once=True)
+            return Way(**{**asdict(way), "lists": not several})
+        reasons[problem] = None
+    return "; ".join(reasons)
+
+
+def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool = False) -> str:
+    """Why this way cannot be trusted; "" where it can. Every prompt is asked twice."""
+    try:
+        first, again = (_asked(api, model, way, prompts, at_once) for _ in range(2))
+    except Unsound as error:
+        return str(error)
+    values = [score.logprob for scores in first for score in scores[1:]]
+    if len(set(values)) < 2:
+        return "the server gives every token the same log-probability"
+    moved = [
+        abs((a.logprob or 0.0) - (b.logprob or 0.0))
+        for one, other in zip(first, again, strict=True)
+        for a, b in zip(one, other, strict=True)
+    ]
+    return "asked twice, the server gives other log-probabilities" if max(moved) > STEADY else ""
+
+
+def _asked(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool) -> list[list[TokenScore]]:
+    """Raises Unsound where any score is missing."""
+    every = []
+    for group in [list(prompts)] if at_once else [[prompt] for prompt in prompts]:
+        answer = api.try_post(COMPLETIONS, way.body(model, group))
+        if isinstance(answer, ApiFailure):
+            raise Unsound(f"the server answers {answer.reason}")
+        for scores in way.scores(answer, group):
+            if isinstance(scores, str):
+                raise Unsound(scores)
+            every.append(scores)
+    return every

@@ -1,0 +1,151 @@
+"""Answer Generate requests: prompts as the server takes them, and answers cut by our own rule of stop strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalharness.engines.hf.tokenizer_adapter import Untokenizable
+from evalharness.engines.openai.prompt_scores import Unsound, check_usage, choices_in
+from evalharness.engines.openai.scoring import UNANSWERED
+from evalharness.engines.openai.tokens import PromptSplitter
+from evalharness.engines.openai.ways import COMPLETIONS
+from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.replies import ApiFailure
+from evalharness.records.requests import Failure, Generate, Generation
+
+CHAT = "/chat/completions"
+MOST_STOPS = 4  # strings that every server takes
+Written = Generation | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentPrompt:
+    """A request as it is sent: the prompt's tokens, or its text; and the stop strings that go with it."""
+
+    request: Generate
+    prompt: tuple[int, ...] | str
+    stops: tuple[str, ...]
+
+
+class ServedWriter:
+    """Writes with one served model, by its chat template where `chat`, else by completions. `ids`: prompts are sent as
+    token ids.
+    """
+
+    def __init__(
+        self, api: ApiClient, model: str, splitter: PromptSplitter | None, *, ids: bool, chat: bool, window: int | None
+    ) -> None:
+        self._api, self._model, self._splitter = api, model, splitter
+        self._ids, self._path, self._window = ids, CHAT if chat else COMPLETIONS, window
+
+    def generate(self, requests: Sequence[Generate]) -> Iterator[Written]:
+        """An answer per request, in any order.
+
+        White space before the first word ends nothing by our rule, but ends a server's answer: where nothing else came,
+        the same is asked again without such stop strings.
+        """
+        if self._splitter is not None and self._ids:
+            self._splitter.learn(request.prompt for request in requests)
+        sent: list[SentPrompt] = []
+        for request in requests:
+            if request.max_tokens < 1:
+                yield Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
+            elif isinstance(prompt := self._prompt(request), Failure):
+                yield prompt
+            else:
+                sent.append(SentPrompt(request=request, prompt=prompt, stops=sent_stops(request)))
+        again = []
+        for asked, answer in self._answered(sent):
+            if isinstance(answer, Failure) or not _may_go_on(asked, answer):
+                yield answer
+            else:
+                words = tuple(stop for stop in asked.stops if not stop.isspace())
+                again.append(SentPrompt(request=asked.request, prompt=asked.prompt, stops=words))
+        yield from (answer for _, answer in self._answered(again))
+
+    def _prompt(self, request: Generate) -> tuple[int, ...] | str | Failure:
+        if self._splitter is None or self._path == CHAT:
+            return request.prompt
+        try:
+            tokens = self._splitter.adapter.prompt(request.prompt)
+        except Untokenizable as error:
+            return Failure(request_id=request.id, reason=str(error))
+        if self._window is not None and len(tokens) + request.max_tokens > self._window:
+            what = f"{len(tokens)} tokens and {request.max_tokens} new ones do not fit the window of {self._window}"
+            return Failure(request_id=request.id, reason=what)
+        return tokens if self._ids else request.prompt
+
+    def _answered(self, sent: Sequence[SentPrompt]) -> Iterator[tuple[SentPrompt, Written]]:
+        for place, answer in self._api.post_all(self._path, [self._body(each) for each in sent]):
+            asked = sent[place]
+            if isinstance(answer, ApiFailure):
+                yield asked, Failure(request_id=asked.request.id, reason=UNANSWERED.format(answer.reason))
+                continue
+            try:
+                yield asked, _generation(asked, answer)
+            except Unsound as error:
+                yield asked, Failure(request_id=asked.request.id, reason=str(error))
+
+    def _body(self, sent: SentPrompt) -> dict[str, Any]:
+        prompt = sent.prompt if isinstance(sent.prompt, str) else list(sent.prompt)
+        content: dict[str, Any] = {"prompt": prompt}
+        if self._path == CHAT:
+            content = {"messages": [{"role": "user", "content": prompt}]}
+        stop = {"stop": list(sent.stops)} if sent.stops else {}
+        return {"model": self._model, **content, "max_tokens": sent.request.max_tokens, "temperature": 0, **stop}
+
+
+def sent_stops(request: Generate) -> tuple[str, ...]:
+    """The stop strings that the server is given: all of the few, else those that hide none of the others."""
+    stops = tuple(dict.fromkeys(stop for stop in request.stop if stop))
+    if len(stops) <= MOST_STOPS:
+        return stops
+    return tuple(stop for stop in stops if not any(_hides(stop, other) for other in stops))[:MOST_STOPS]
+
+
+def _hides(stop: str, other: str) -> bool:
+    """Whether a text that is cut before `stop` may have lost the end of `other`, which begins before it."""
+    rests = (other[start:] for start in range(1, len(other)))
+    return stop != other and any(stop.startswith(rest) or rest.startswith(stop) for rest in rests)
+
+
+def _may_go_on(sent: SentPrompt, answer: Generation) -> bool:
+    """Whether a stop string of white space may have ended an answer before its first word."""
+    spaces = any(stop.isspace() for stop in sent.stops)
+    return spaces and not sent.request.stop_at_once and answer.finish_reason != "length" and not answer.text.strip()
+
+
+def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
+    """The answer that came. Raises Unsound."""
+    choice, request = choices_in(answer, 1)[0], sent.request
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if not isinstance(text, str):
+        raise Unsound("the server's answer has no text")
+    if not isinstance(sent.prompt, str):
+        check_usage(answer, [sent.prompt])
+    usage = answer.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    if type(tokens) is not int or tokens < 0:
+        raise Unsound("the server does not say how many tokens it wrote")
+    if tokens > request.max_tokens:
+        raise Unsound(f"the server wrote {tokens} tokens where {request.max_tokens} are allowed")
+    if text and not tokens:
+        raise Unsound("the server gives a text of 0 tokens")
+    cut, stopped = request.answer_in(text)
+    reason = "stop" if stopped else _reason(choice, sent.stops)
+    return Generation(request_id=request.id, text=cut, finish_reason=reason, tokens=tokens)
+
+
+def _reason(choice: Mapping[str, Any], stops: Sequence[str]) -> Literal["stop", "eos", "length"]:
+    """Why a text ended that has no stop string in it. Raises Unsound where the server does not say, or broke off."""
+    given = choice.get("finish_reason")
+    if given == "length":
+        return "length"
+    if given not in ("stop", "eos", "stop_sequence", "eos_token"):
+        raise Unsound(f"the server ended the answer for another reason than its end: {given!r}"[:200])
+    if "stop_reason" in choice:  # vLLM: the string, or None or a token's id where an end token came
+        return "stop" if isinstance(choice["stop_reason"], str) else "eos"
+    return "stop" if stops and given != "eos" else "eos"

@@ -1,0 +1,61 @@
+"""Hold a plan against what an engine says that its models can answer, before anything is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evalharness.engines.base import EngineFactory, PartialAnswers, errors_of
+from evalharness.errors import UsageError
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Generate, Rank, Request, Score
+from evalharness.records.tasks import OutputType
+from evalharness.run.plan import RunPlan
+
+ASKED_BY: dict[OutputType, type[Request]] = {
+    OutputType.MULTIPLE_CHOICE: Rank,
+    OutputType.LOGLIKELIHOOD: Rank,
+    OutputType.LOGLIKELIHOOD_ROLLING: Score,
+    OutputType.GENERATE_UNTIL: Generate,
+}
+MOST = 12  # names that are shown
+
+
+def within_abilities(run_plan: RunPlan, factory: EngineFactory) -> RunPlan:
+    """The plan with the windows that the engine leaves its models. Raises UsageError naming the tasks that a model
+    cannot be asked, and those that it can.
+    """
+    if not isinstance(factory, PartialAnswers):
+        return run_plan
+    with errors_of(type(factory).__name__, "unanswered"):
+        for checkpoint in run_plan.checkpoints:
+            _check_tasks(run_plan, checkpoint, factory)
+        base = run_plan.base
+        return replace(
+            run_plan,
+            base=_fitted(base, factory) if isinstance(base, Checkpoint) else base,
+            candidates=tuple(_fitted(checkpoint, factory) for checkpoint in run_plan.candidates),
+            references=tuple(_fitted(checkpoint, factory) for checkpoint in run_plan.references),
+        )
+
+
+def _check_tasks(run_plan: RunPlan, checkpoint: Checkpoint, factory: PartialAnswers) -> None:
+    unanswered = factory.unanswered(checkpoint)
+    away = {
+        task.name: ASKED_BY[task.output_type] for task in run_plan.tasks if ASKED_BY[task.output_type] in unanswered
+    }
+    if not away:
+        return
+    reasons = dict.fromkeys(unanswered[kind] for kind in away.values())
+    left = [task.name for task in run_plan.judged_tasks if task.name not in away]
+    fix = f"ask what it can answer: {' '.join(f'--task {name}' for name in left)}" if left else "ask written tasks"
+    what = f"cannot be asked {_shortened(list(away))}: {'; '.join(reasons)}"
+    raise UsageError(checkpoint.name, what, f"{fix}; or use another server or engine")
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more tasks" if len(names) > MOST else "")
+
+
+def _fitted(checkpoint: Checkpoint, factory: PartialAnswers) -> Checkpoint:
+    window = factory.window(checkpoint)
+    return checkpoint if window is None else replace(checkpoint, window=window)
