@@ -11,6 +11,9 @@ REGISTRY = {
 OPTIONS: dict[str, tuple[str, ...]] = {
     "hf": (),
     "vllm": ("gpu_memory_utilization", "tensor_parallel_size", "max_model_len", "max_lora_rank", "enforce_eager"),
-    "openai": (*("tokenizer", "endpoint", "window", "dtype"), *("concurrency", "timeout", "attempts", "most_requests")),
+    "openai": (
+        *("tokenizer", "endpoint", "window", "dtype"),
+        *("concurrency", "timeout", "attempts", "wait", "most_requests"),
+    ),
     "scripted": ("answers", "samples"),
 }

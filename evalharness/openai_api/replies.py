@@ -108,4 +108,4 @@ def _message(answer: Any) -> str:
     for name in ("error", "message", "detail"):
         if isinstance(answer, dict) and answer.get(name):
             return _message(answer[name])
-    return answer if isinstance(answer, str) else json.dumps(answer)
+    return answer if isinstance(answer, str) else json.dumps(answer) if answer else ""

@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from socket_server import Reply, Seen, json_reply, serving
 
 from evalharness.errors import ModelError, NotComparableError
 from evalharness.openai_api.client import ApiClient, RequestLimits
 from evalharness.openai_api.replies import ApiFailure, seconds_to_wait
 
 QUICK = RequestLimits(timeout=5.0, attempts=4, first_wait=0.01, longest_wait=0.02)
-Reply = tuple[int, dict[str, str], bytes]
-FINE: Reply = (200, {}, b'{"choices": []}')
+FINE = Reply(content=b'{"choices": []}')
 
 
-class Scripted(ThreadingHTTPServer):
-    """Answers the n-th request, from 0, by `reply(n, body)`; None: closes the connection without an answer."""
-
-    daemon_threads = True
-
-    def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | None]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.reply, self.lock = reply, threading.Lock()
-        self.seen: list[dict[str, str]] = []
-        self.running = self.most_running = 0
-
-        self.connections: list[Any] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.append(request)
-        super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may leave."""
-
-    def server_close(self) -> None:
-        super().server_close()
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Scripted
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
-        with self.server.lock:
-            number = len(self.server.seen)
-            self.server.seen.append(dict(self.headers))
-            self.server.running += 1
-            self.server.most_running = max(self.server.most_running, self.server.running)
-        try:
-            reply = self.server.reply(number, body)
-        finally:
-            with self.server.lock:
-                self.server.running -= 1
-        if reply is None:
-            self.close_connection = True
-            return
-        status, headers, content = reply
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(reply: Callable[[int, dict[str, Any]], Reply | None]) -> Iterator[Scripted]:
-    server = Scripted(reply)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def first(replies: list[Reply | None]) -> Callable[[int, dict[str, Any]], Reply | None]:
+def first(replies: list[Reply | None]) -> Callable[[int, Seen], Reply | None]:
     """These replies, and fine ones after them."""
     return lambda number, _: replies[number] if number < len(replies) else FINE
 
@@ -106,12 +25,12 @@ def first(replies: list[Reply | None]) -> Callable[[int, dict[str, Any]], Reply 
 @pytest.mark.parametrize(
     ("reply", "interruptions"),
     [
-        ((500, {}, b""), 1),
-        ((503, {"Retry-After": "0.01"}, b"{}"), 1),
-        ((429, {"Retry-After": "0.01"}, b"{}"), 0),
-        ((200, {}, b'{"choices": [{"te'), 1),
-        ((200, {}, b"[]"), 1),
-        ((200, {"Content-Length": "100", "Connection": "close"}, b"{}"), 1),
+        (Reply(status=500, headers={}, content=b""), 1),
+        (Reply(status=503, headers={"Retry-After": "0.01"}, content=b"{}"), 1),
+        (Reply(status=429, headers={"Retry-After": "0.01"}, content=b"{}"), 0),
+        (Reply(status=200, headers={}, content=b'{"choices": [{"te'), 1),
+        (Reply(status=200, headers={}, content=b"[]"), 1),
+        (Reply(status=200, headers={"Content-Length": "100", "Connection": "close"}, content=b"{}"), 1),
         (None, 1),
     ],
 )
@@ -127,12 +46,15 @@ def test_what_may_pass_is_tried_again(reply: Reply | None, interruptions: int) -
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        ((400, {}, b'{"error": {"message": "too long"}}'), r"HTTP status 400 \(too long\)"),
-        ((404, {"Content-Type": "text/html"}, b"<h1>"), r"HTTP status 404 \(a web page\).*ends in /v1"),
-        ((200, {"Content-Type": "text/html"}, b"<h1>"), "a web page instead of JSON"),
-        ((200, {}, b'{"error": {"message": "no"}}'), r"an error \(no\)"),
-        ((302, {"Location": "http://elsewhere/"}, b""), "redirects to http://elsewhere/"),
-        ((401, {}, b""), "wants a key"),
+        (Reply(status=400, headers={}, content=b'{"error": {"message": "too long"}}'), r"HTTP status 400 \(too long\)"),
+        (
+            Reply(status=404, headers={"Content-Type": "text/html"}, content=b"<h1>"),
+            r"HTTP status 404 \(a web page\).*ends in /v1",
+        ),
+        (Reply(status=200, headers={"Content-Type": "text/html"}, content=b"<h1>"), "a web page instead of JSON"),
+        (Reply(status=200, headers={}, content=b'{"error": {"message": "no"}}'), r"an error \(no\)"),
+        (Reply(status=302, headers={"Location": "http://elsewhere/"}, content=b""), "redirects to http://elsewhere/"),
+        (Reply(status=401, headers={}, content=b""), "wants a key"),
     ],
 )
 def test_what_is_wrong_with_the_request_is_not_tried_again(reply: Reply, says: str) -> None:
@@ -160,8 +82,8 @@ def test_a_server_that_dies_is_said_to_be_dead_after_every_attempt() -> None:
 
 
 def test_one_request_may_fail_where_others_do_not() -> None:
-    def reply(_: int, body: dict[str, Any]) -> Reply:
-        return (500, {}, b"") if body["n"] == 3 else (200, {}, json.dumps({"choices": [body["n"]]}).encode())
+    def reply(_: int, seen: Seen) -> Reply:
+        return Reply(status=500) if seen.body["n"] == 3 else json_reply({"choices": [seen.body["n"]]})
 
     with serving(reply) as server, ApiClient(server.url, limits=QUICK) as client:
         answers = dict(client.post_all("/completions", [{"n": n} for n in range(40)]))
@@ -171,7 +93,7 @@ def test_one_request_may_fail_where_others_do_not() -> None:
 
 def test_a_server_that_answers_nothing_is_dead() -> None:
     with (
-        serving(lambda *_: (500, {}, b"")) as server,
+        serving(lambda *_: Reply(status=500)) as server,
         ApiClient(server.url, limits=QUICK) as client,
         pytest.raises(NotComparableError, match="HTTP status 500"),
     ):
@@ -179,9 +101,9 @@ def test_a_server_that_answers_nothing_is_dead() -> None:
 
 
 def test_fewer_requests_run_at_once_where_the_server_is_overloaded() -> None:
-    def reply(number: int, _: dict[str, Any]) -> Reply:
+    def reply(number: int, _: Seen) -> Reply:
         time.sleep(0.005)
-        return (429, {}, b"") if number < 8 else FINE
+        return Reply(status=429) if number < 8 else FINE
 
     limits = RequestLimits(concurrency=8, attempts=8, first_wait=0.05, longest_wait=0.1)
     with serving(reply) as server, ApiClient(server.url, limits=limits) as client:
@@ -210,19 +132,19 @@ def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("EVALHARNESS_API_KEY", "sk-secret")
     said = b'{"error": {"message": "no such key: sk-secret"}}'
     with (
-        serving(lambda *_: (401, {}, said)) as server,
+        serving(lambda *_: Reply(status=401, content=said)) as server,
         ApiClient(server.url, limits=QUICK) as client,
         pytest.raises(ModelError, match=r"refuses the key.*\[key\]") as caught,
     ):
         client.get("/models")
-    assert server.seen[0]["Authorization"] == "Bearer sk-secret"
+    assert server.seen[0].headers["Authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in str(caught.value)
 
 
 def test_an_answer_that_nobody_waits_for_holds_nothing_up() -> None:
     begun = threading.Event()
 
-    def reply(number: int, _: dict[str, Any]) -> Reply:
+    def reply(number: int, _: Seen) -> Reply:
         if number:
             begun.wait(5)
         return FINE

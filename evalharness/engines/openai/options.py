@@ -43,11 +43,14 @@ def options_of(settings: EngineSettings) -> ServerOptions:
     if tokenizer is not None and not tokenizer.is_dir():
         what = f"tokenizer={tokenizer} is no directory"
         raise UsageError(OPTION, what, "a directory with the tokenizer of the served model would be right")
+    wait = _seconds(given, "wait") or usual.first_wait
     limits = RequestLimits(
         concurrency=_whole(given, "concurrency") or usual.concurrency,
         timeout=_seconds(given, "timeout") or usual.timeout,
         attempts=_whole(given, "attempts") or usual.attempts,
         most_requests=_whole(given, "most_requests"),
+        first_wait=wait,
+        longest_wait=wait * usual.longest_wait / usual.first_wait,
     )
     window = _whole(given, "window")
     return ServerOptions(tokenizer=tokenizer, chat=endpoint == CHAT, window=window, dtype=dtype, limits=limits)

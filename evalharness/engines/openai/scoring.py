@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.engines.openai.prompt_scores import Prompt, TokenScore, Unsound, sum_from, token_at
-from evalharness.engines.openai.tokens import PromptSplitter
+from evalharness.engines.openai.tokens import PromptSplitter, check_text
 from evalharness.engines.openai.ways import COMPLETIONS, Way
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
@@ -115,6 +115,7 @@ class ServedScorer:
             return self._part(self._splitter.adapter.pair(context, continuation))
         if not continuation:
             raise Untokenizable("an empty continuation has no probability")
+        check_text(context + continuation)
         cut = len(context.rstrip())
         if not cut:
             raise Untokenizable("an empty context, and the server's tokens are not known (give tokenizer=DIR)")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PATH = "/tokenize"
+NO_TEXT = "it is no Unicode text"
 MOST_KNOWN = 20_000  # texts whose tokens are remembered
 
 
@@ -35,7 +36,7 @@ class ServerTokenizer:
     def encode(self, text: str, add_special_tokens: bool = False, verbose: bool = False) -> list[int]:
         """The ids of a text. Raises TypeError, as a tokenizer does, for what the server does not split."""
         self.learn([text], add_special_tokens)
-        known = self._known[text, add_special_tokens]
+        known = self._known.get((text, add_special_tokens), NO_TEXT)
         if isinstance(known, str):
             raise TypeError(known)
         return known
@@ -44,7 +45,7 @@ class ServerTokenizer:
         """Have all texts split whose tokens are not known, several at once."""
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
-        unknown = [text for text in dict.fromkeys(texts) if (text, special) not in self._known]
+        unknown = [text for text in dict.fromkeys(texts) if (text, special) not in self._known and is_text(text)]
         bodies = [self._body(text, special) for text in unknown]
         for place, answer in self._api.post_all(self._api.root + PATH, bodies):
             self._known[unknown[place], special] = _tokens_in(answer)
@@ -57,6 +58,21 @@ class ServerTokenizer:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Nothing: no text is known to stand for an empty one."""
         return ""
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_text(text: str) -> None:
+    """Raises Untokenizable for what cannot be sent."""
+    if not is_text(text):
+        raise Untokenizable(f"the text cannot be tokenised ({NO_TEXT})")
 
 
 def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from evalharness.engines.hf.tokenizer_adapter import Untokenizable
 from evalharness.engines.openai.prompt_scores import Unsound, check_usage, choices_in
 from evalharness.engines.openai.scoring import UNANSWERED
-from evalharness.engines.openai.tokens import PromptSplitter
+from evalharness.engines.openai.tokens import PromptSplitter, check_text
 from evalharness.engines.openai.ways import COMPLETIONS
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
@@ -66,9 +66,10 @@ class ServedWriter:
         yield from (answer for _, answer in self._answered(again))
 
     def _prompt(self, request: Generate) -> tuple[int, ...] | str | Failure:
-        if self._splitter is None or self._path == CHAT:
-            return request.prompt
         try:
+            check_text(request.prompt)
+            if self._splitter is None or self._path == CHAT:
+                return request.prompt or self._refuse_empty()
             tokens = self._splitter.adapter.prompt(request.prompt)
         except Untokenizable as error:
             return Failure(request_id=request.id, reason=str(error))
@@ -76,6 +77,9 @@ class ServedWriter:
             what = f"{len(tokens)} tokens and {request.max_tokens} new ones do not fit the window of {self._window}"
             return Failure(request_id=request.id, reason=what)
         return tokens if self._ids else request.prompt
+
+    def _refuse_empty(self) -> str:
+        raise Untokenizable("an empty prompt, and the server's tokens are not known (give tokenizer=DIR)")
 
     def _answered(self, sent: Sequence[SentPrompt]) -> Iterator[tuple[SentPrompt, Written]]:
         for place, answer in self._api.post_all(self._path, [self._body(each) for each in sent]):
