@@ -43,6 +43,7 @@ ROWS = {
     31: "other batch sizes and orders: within the tolerance, near ties counted",
     32: "clocks that jump: times never negative, in UTC",
     33: "hub out of reach: an answer within five seconds",
+    34: "a server that is overloaded, slow, dead, cut short, or gives other log-probabilities: never a score",
     35: "part of a suite failed: the rest is reported, exit 5",
     36: "degenerate statistics: no exception, the right verdict or none",
     37: "two runs into one folder: the second is told before it reads a checkpoint, nothing is mixed",

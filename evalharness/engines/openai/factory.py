@@ -27,7 +27,7 @@ WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_win
 NO_PROFILE = (
     "a server gives log-probabilities of its own likeliest tokens, not of those that another model finds likely"
 )
-NO_PIECES = "texts cannot be cut into pieces without the tokenizer (--engine-option tokenizer=DIR)"
+NO_PIECES = "texts are cut into pieces of tokens, which the server does not take, or which are not known here"
 NO_PREFIX = "the tokenizer has neither BOS nor EOS to stand before a text, as far as the server says"
 IN_CHAT = "endpoint=chat is for written tasks only"
 
@@ -50,7 +50,7 @@ class ServedAbilities:
         if isinstance(self.way, str):
             return dict.fromkeys((Rank, Score, Profile), self.way)
         reasons: dict[type[Request], str] = {Profile: NO_PROFILE}
-        if self.splitter is None:
+        if self.splitter is None or not self.way.ids:
             reasons[Score] = NO_PIECES
         elif self.splitter.adapter.prefix is None:
             reasons[Score] = NO_PREFIX
@@ -148,9 +148,8 @@ class ServedFactory:
             texts = list(TEXTS)
             by_ids = [splitter.adapter.encode(text) for text in TEXTS] if splitter else []
             way = find_way(api, model, by_ids) if by_ids else ""
-            if isinstance(way, str) and (splitter is None or options.tokenizer is None):
+            if isinstance(way, str):
                 way = find_way(api, model, texts)
-                splitter = None if isinstance(way, Way) else splitter
         ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
         stated = next((size for name in WINDOWS if type(size := entry.get(name)) is int and size > 0), None)
         return ServedAbilities(

@@ -11,7 +11,6 @@ Tokens = tuple[int, ...]
 Prompt = Tokens | str
 TOKEN_ID = "token_id:"  # how vLLM writes a token where ids are asked for
 ROUNDED = 1e-3  # nats above 0 that rounding may give a log-probability
-UNREADABLE = ("\ufffd", "bytes:", "<0x")  # how servers write a token that is only part of a character
 
 
 class Unsound(ValueError):
@@ -84,6 +83,8 @@ def of_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[
         if not likely:
             raise Unsound("the server does not say which token is the likeliest")
         own = _finite(value)
+        if own > max(likely) + ROUNDED or abs(own - top.get(text, own)) > ROUNDED:
+            raise Unsound("a token's log-probability and those of the likeliest tokens contradict each other")
         scores.append(TokenScore(logprob=own, is_best=own >= max(likely), text=text))
     return scores
 
@@ -126,8 +127,7 @@ def _sent_tokens(texts: Sequence[str], prompt: Prompt) -> int:
         return _tokens_of(texts, prompt)
     if len(texts) < len(prompt):
         raise Unsound(f"the server gives log-probabilities of {len(texts)} tokens for a prompt of {len(prompt)}")
-    echoed = texts[: len(prompt)]
-    if all(text.startswith(TOKEN_ID) for text in echoed) and echoed != [f"{TOKEN_ID}{token}" for token in prompt]:
+    if texts[: len(prompt)] != [f"{TOKEN_ID}{token}" for token in prompt]:
         raise Unsound("the server gives log-probabilities of other tokens than it was sent")
     return len(prompt)
 

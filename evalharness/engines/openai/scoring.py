@@ -25,11 +25,13 @@ Scored = list[TokenScore] | str  # one score a token, or why there is none
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPart:
     """A prompt, and where in it begins what is scored: a token, or a character of a text whose tokens are unknown.
-    `shared`: what several prompts begin with, which are sent together.
+    `tokens`: how many are scored, where that is known beforehand; `shared`: what several prompts begin with, which are
+    sent together.
     """
 
     prompt: Prompt
     start: int
+    tokens: int | None = None
 
     @property
     def shared(self) -> Prompt:
@@ -111,15 +113,20 @@ class ServedScorer:
             return str(error)
 
     def _part_of(self, context: str, continuation: str) -> ScoredPart:
-        if self._splitter is not None:
-            return self._part(self._splitter.adapter.pair(context, continuation))
+        pair = self._splitter.adapter.pair(context, continuation) if self._splitter is not None else None
+        if pair is not None:
+            part = self._part(pair)
+            if self._way.ids:
+                return part
         if not continuation:
             raise Untokenizable("an empty continuation has no probability")
         check_text(context + continuation)
         cut = len(context.rstrip())
         if not cut:
             raise Untokenizable("an empty context, and the server's tokens are not known (give tokenizer=DIR)")
-        return ScoredPart(prompt=context + continuation, start=cut)
+        return ScoredPart(
+            prompt=context + continuation, start=cut, tokens=None if pair is None else len(pair.continuation)
+        )
 
     def _part(self, pair: TokenPair) -> ScoredPart:
         prompt, most = pair.context + pair.continuation, self._window
@@ -150,5 +157,9 @@ def _sums(parts: Sequence[ScoredPart], scores: dict[Prompt, Scored]) -> list[tup
             logprob, greedy = sum_from(scored, start)
         except Unsound as error:
             return str(error)
+        if part.tokens not in (None, len(scored) - start):
+            return (
+                f"the server splits a continuation into {len(scored) - start} tokens, its tokenizer into {part.tokens}"
+            )
         sums.append((logprob, len(scored) - start, greedy))
     return sums
