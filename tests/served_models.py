@@ -14,7 +14,12 @@ from evalharness.records.requests import Failure, Request, Response
 Answers = list[Response | Failure]
 
 
-def checkpoint_of(server: ModelServer, model: str = "base", **changes: object) -> Checkpoint:
+def checkpoint_of(server: ModelServer, model: str = "base") -> Checkpoint:
+    """A model of the test server."""
+    return served_at(server.url, model, window=512)
+
+
+def served_at(url: str, model: str, **changes: object) -> Checkpoint:
     """A served model as it is recognised, but for the probes."""
     given: dict[str, object] = {
         "name": model,
@@ -25,8 +30,8 @@ def checkpoint_of(server: ModelServer, model: str = "base", **changes: object) -
         "parameters": 0,
         "trainable": 0,
         "bytes": 0,
-        "window": 512,
-        "endpoint": f"{server.url}#{model}",
+        "window": None,
+        "endpoint": f"{url}#{model}",
     }
     return Checkpoint(**{**given, **changes})  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, a
 LARGEST = 1 << 28  # bytes of one answer
 LONGEST_ASKED = 120.0  # seconds that a Retry-After is obeyed
 GIVEN_UP = 8  # requests in a row without an answer, each tried as often as it may be: the server is dead
+LOOKS = 3  # attempts of a GET
 KEPT = "what was answered is kept"
 Body = Mapping[str, Any]
 
@@ -82,8 +83,8 @@ class ApiClient:
         self._http.close()
 
     def get(self, path: str) -> dict[str, Any]:
-        """The answer to a GET. Raises as `post`."""
-        return self._answer(path, self._tried("GET", path, None))
+        """The answer to a GET, which reads what a server says of itself: few attempts suffice. Raises as `post`."""
+        return self._answer(path, self._tried("GET", path, None, most=LOOKS))
 
     def post(self, path: str, body: Body) -> dict[str, Any]:
         """The answer to a POST. Raises ModelError where the server never answered, refuses the key or the request, and
@@ -137,11 +138,16 @@ class ApiClient:
         raise ModelError(self._address(path), f"the server answered with {reply.reason}", fix)
 
     def _tried(
-        self, method: str, path: str, body: Body | None, abandoned: threading.Event | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        abandoned: threading.Event | None = None,
+        most: int | None = None,
     ) -> dict[str, Any] | ApiFailure:
         """The answer after as many attempts as it takes and is allowed."""
         trouble = Trouble(reason="nothing")
-        for attempt in range(self.limits.attempts):
+        for attempt in range(min(self.limits.attempts, most or self.limits.attempts)):
             if attempt and self._rest(trouble, attempt, abandoned):
                 break
             reply = self._sent(method, path, body)

@@ -216,8 +216,10 @@ def test_without_a_fault_all_is_answered(right: dict[str, Answers]) -> None:
 
 
 @pytest.mark.fault(34)
-@pytest.mark.parametrize("chosen", [every, third])
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("chosen", [every, pytest.param(third, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "dialect", ["vllm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("echo", "texts"))]
+)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_the_middle_is_never_a_score(
     name: str,
@@ -238,6 +240,7 @@ def test_a_fault_in_the_middle_is_never_a_score(
 
 
 @pytest.mark.fault(34)
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["vllm", "texts"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_from_the_beginning_is_never_a_score(
