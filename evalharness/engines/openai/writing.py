@@ -102,10 +102,10 @@ class ServedWriter:
 
 
 def sent_stops(request: Generate) -> tuple[str, ...]:
-    """The stop strings that the server is given: all of the few, else those that hide none of the others."""
+    """The stop strings that the server is given: a few that hide none of the others. It may end a text at any of those
+    that a token completes, not at that which begins first.
+    """
     stops = tuple(dict.fromkeys(stop for stop in request.stop if stop))
-    if len(stops) <= MOST_STOPS:
-        return stops
     return tuple(stop for stop in stops if not any(_hides(stop, other) for other in stops))[:MOST_STOPS]
 
 

@@ -10,6 +10,7 @@ from openai_server import ECHO, SILENT, TEXTS, VLLM, Dialect, ModelServer
 from served_models import Answers, ask
 
 from evalharness.engines.base import Engine
+from evalharness.engines.openai.writing import sent_stops
 from evalharness.experiments.demo import base
 from evalharness.records.requests import Failure, Generate, Generation, Profile, Rank, Ranking, Request, Score, Scoring
 
@@ -158,3 +159,16 @@ def test_a_chat_is_one_message_of_the_user(serve: Serve, opened: Open) -> None:
     assert isinstance(written, Generation) and isinstance(ranked, Failure)
     assert server.seen[-1].path == "/v1/chat/completions"
     assert server.seen[-1].body["messages"] == [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("stops", "sent"),
+    [
+        (("\n", "Q:"), ("\n", "Q:")),
+        (("sh", "is"), ("is",)),  # "ish" may be one token
+        (("\n", "a\nb"), ("a\nb",)),
+        (("a", "b", "c", "d", "e", ""), ("a", "b", "c", "d")),
+    ],
+)
+def test_a_server_is_given_stop_strings_that_hide_no_other(stops: tuple[str, ...], sent: tuple[str, ...]) -> None:
+    assert sent_stops(Generate(prompt="a", stop=stops, max_tokens=3)) == sent
