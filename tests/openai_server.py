@@ -219,14 +219,17 @@ def _prompt_logprobs(served: Served, ids: Ids, top: int) -> list[dict[str, Any] 
     places: list[dict[str, Any] | None] = [None]
     for place, token in enumerate(ids[1:]):
         likely = [token, *logprobs[place].topk(top).indices.tolist()]
-        order = logprobs[place].sort(descending=True).indices.tolist()
-        places.append({str(each): _entry(served, logprobs[place], each, order) for each in likely})
+        places.append({str(each): _entry(served, logprobs[place], each) for each in likely})
     return places
 
 
-def _entry(served: Served, logprobs: torch.Tensor, token: int, order: Ids) -> dict[str, Any]:
+def _entry(served: Served, logprobs: torch.Tensor, token: int) -> dict[str, Any]:
     word = served.tokenizer.decode([token])
-    return {"logprob": float(logprobs[token]), "rank": order.index(token) + 1, "decoded_token": word}
+    return {
+        "logprob": float(logprobs[token]),
+        "rank": int((logprobs > logprobs[token]).sum()) + 1,
+        "decoded_token": word,
+    }
 
 
 def _echoed(served: Served, ids: Ids, top: int, marked: bool) -> dict[str, Any]:

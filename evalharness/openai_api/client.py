@@ -57,6 +57,7 @@ class ApiClient:
         self.interrupted = self.requests = 0
         self._pace, self._counts = Pace(self.limits.concurrency), threading.Lock()
         self._was_reached, self._unanswered, self._closed = False, 0, threading.Event()
+        self._under_way = 0
         key = api_key()
         most = self.limits.concurrency
         self._http = httpx2.Client(
@@ -78,9 +79,11 @@ class ApiClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections; threads that wait for another attempt give up."""
+        """Close all connections, the last when no request is under way; threads that wait for another attempt give
+        up.
+        """
         self._closed.set()
-        self._http.close()
+        self._close_if_idle()
 
     def get(self, path: str) -> dict[str, Any]:
         """The answer to a GET, which reads what a server says of itself: few attempts suffice. Raises as `post`."""
@@ -129,6 +132,13 @@ class ApiClient:
         finally:
             abandoned.set()
 
+    def _close_if_idle(self) -> None:
+        """Close what is to be closed: a connection that is used meanwhile would stay open."""
+        with self._counts:
+            is_idle = self._closed.is_set() and not self._under_way
+        if is_idle:
+            self._http.close()
+
     def _answer(self, path: str, reply: dict[str, Any] | ApiFailure) -> dict[str, Any]:
         if isinstance(reply, dict):
             return reply
@@ -170,7 +180,7 @@ class ApiClient:
     def _sent(self, method: str, path: str, body: Body | None) -> dict[str, Any] | Trouble:
         """The reply to one attempt, and its consequences for the next ones."""
         with self._pace.one_request() as sent:
-            self._count_request()
+            self._begin()
             try:
                 reply = self._exchanged(method, self._address(path), body, sent)
             except httpx2.TimeoutException as error:
@@ -180,6 +190,10 @@ class ApiClient:
             except (httpx2.TransportError, httpx2.DecodingError) as error:
                 words = shown(first_line(error))
                 reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True)
+            finally:
+                with self._counts:
+                    self._under_way -= 1
+                self._close_if_idle()
         with self._counts:
             self._was_reached |= isinstance(reply, dict) or not reply.lost
             if isinstance(reply, dict):
@@ -204,13 +218,15 @@ class ApiClient:
                     return Trouble(reason=f"more than {LARGEST} bytes", status=response.status_code)
         return judged(response.status_code, response.headers, bytes(content))
 
-    def _count_request(self) -> None:
+    def _begin(self) -> None:
+        """Count a request that is about to be sent. Raises NotComparableError where no more are allowed."""
         with self._counts:
             most = self.limits.most_requests
             if most is not None and self.requests >= most:
                 what = f"all {most} requests that most_requests allows were sent"
                 raise NotComparableError(self.url, what, f"allow more and run again: {KEPT}")
             self.requests += 1
+            self._under_way += 1
 
     def _refuse(self, path: str, trouble: Trouble) -> None:
         """Raise for trouble that is not one request's alone."""

@@ -24,8 +24,8 @@ SETTINGS = EngineSettings(name="openai", options={"tokenizer": MODEL or "", "tim
 @pytest.mark.skipif(MODEL is None, reason="EVALHARNESS_REAL_MODEL names no model")
 def test_a_real_model_is_answered_as_here(suite_requests: Sequence[Request]) -> None:
     assert MODEL is not None
-    ranked = [request for request in suite_requests if isinstance(request, Rank)][:12]
-    written = [request for request in suite_requests if isinstance(request, Generate)][:4]
+    ranked = [request for request in suite_requests if isinstance(request, Rank)][:6]
+    written = [request for request in suite_requests if isinstance(request, Generate)][:2]
     asked: list[Request] = [*ranked, *written]
     with serving_models({"real": load(Path(MODEL), window=2048)}) as server:
         engine = factory_of(SETTINGS).open(served_at(server.url, "real", window=2048), SETTINGS)
