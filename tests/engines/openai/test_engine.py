@@ -11,6 +11,7 @@ from served_models import Answers, ask
 
 from evalharness.engines.base import Engine
 from evalharness.engines.openai.writing import sent_stops
+from evalharness.errors import NotComparableError
 from evalharness.experiments.demo import base
 from evalharness.records.requests import Failure, Generate, Generation, Profile, Rank, Ranking, Request, Score, Scoring
 
@@ -172,3 +173,13 @@ def test_a_chat_is_one_message_of_the_user(serve: Serve, opened: Open) -> None:
 )
 def test_a_server_is_given_stop_strings_that_hide_no_other(stops: tuple[str, ...], sent: tuple[str, ...]) -> None:
     assert sent_stops(Generate(prompt="a", stop=stops, max_tokens=3)) == sent
+
+
+def test_a_budget_of_requests_is_kept(serve: Serve, opened: Open) -> None:
+    """What it takes to find out what the server can do counts, too."""
+    server = serve()
+    engine = opened(server, most_requests="40", **TOKENIZER)
+    with pytest.raises(NotComparableError, match=r"all \d+ requests that most_requests allows") as caught:
+        for number in range(40):
+            ask(engine, [Generate(prompt=f"the fox {number}", stop=(), max_tokens=1)])
+    assert "what was answered is kept" in caught.value.fix and len(server.seen) == 40
