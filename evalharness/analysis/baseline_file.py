@@ -178,10 +178,10 @@ class _Model:
     name: str
     kind: str
     fingerprint: str
-    parameters: int
-    trainable: int
-    trainable_share: float
-    bytes: int
+    parameters: int | None
+    trainable: int | None
+    trainable_share: float | None
+    bytes: int | None
     template: str | None
 
 

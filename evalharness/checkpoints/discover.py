@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalharness import registry
+from evalharness import openai_api, registry
 from evalharness.checkpoints import REGISTRY, files
 from evalharness.checkpoints.naming import EVERY, CheckpointSpec, exists, parse
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, UsageError
 
 CHECKPOINTS = "checkpoints"  # the folder of candidates that a training kept on the way
 STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
@@ -89,7 +89,7 @@ def expand_all(texts: Sequence[str]) -> tuple[str, ...]:
     times = Counter(names)
     return tuple(
         text
-        if times[name] == 1 or spec.name or spec.on_hub or not path.parent.name
+        if times[name] == 1 or spec.name or spec.on_hub or spec.served or not path.parent.name
         else _text(f"{path.parent.name}-{name}", text)
         for text, spec, path, name in zip(expanded, specs, paths, names, strict=True)
     )
@@ -105,7 +105,10 @@ WANTED = "a directory with config.json and model.safetensors, or with adapter_co
 
 
 def directory_of(spec: CheckpointSpec) -> Path:
-    """Find where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory."""
+    """Find where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory,
+    UsageError for a model behind a server.
+    """
+    refuse_served(spec)
     if any(sign in spec.location for sign in "*?[") and not exists(spec.location):
         raise ModelError(
             spec.location,
@@ -125,6 +128,13 @@ def directory_of(spec: CheckpointSpec) -> Path:
     return spec.path.resolve()
 
 
+def refuse_served(spec: CheckpointSpec) -> None:
+    """Raise UsageError for a model behind a server, where files are needed."""
+    if spec.served is not None:
+        what = "a model behind a server has no files, which are needed here"
+        raise UsageError(spec.location, what, "give the checkpoint's directory")
+
+
 def _snapshot_advice(cache: Path) -> str:
     """Name the snapshots that lie in a cache of huggingface_hub."""
     kept = sorted(str(path) for path in (cache / "snapshots").iterdir() if path.is_dir())
@@ -133,9 +143,13 @@ def _snapshot_advice(cache: Path) -> str:
 
 def base_of(text: str) -> str | None:
     """Find the base that the checkpoint's own files name: training.json ("base") first, then adapter_config.json. A
-    local one is made absolute.
+    local one is made absolute. Of a model behind a server, the one on it that the server says it was made of.
     """
-    return base_named_in(directory_of(parse(text)))
+    spec = parse(text)
+    if spec.served is not None:
+        parent = registry.find(openai_api.REGISTRY, "parent_of", "served model")(spec.served)
+        return parent and f"{spec.served.url}#{parent}"
+    return base_named_in(directory_of(spec))
 
 
 def base_named_in(directory: Path) -> str | None:

@@ -1,4 +1,6 @@
-"""Parse a checkpoint as the user writes it: `[NAME=]PATH[#TASK]`, `[NAME=]DIR/*` or `[NAME=]HUB_ID[@REV]`."""
+"""Parse a checkpoint as the user writes it: `[NAME=]PATH[#TASK]`, `[NAME=]DIR/*`, `[NAME=]HUB_ID[@REV]` or
+`[NAME=]URL#MODEL`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import ModelError
+from evalharness.openai_api.location import ServedLocation, parse_served
 
 EVERY = "/*"
+ADDRESS = re.compile(r"(?:([^=/]*)=)?(https?://.*)", re.DOTALL | re.IGNORECASE)
 TASK = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
 
@@ -16,8 +20,8 @@ TASK = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 class CheckpointSpec:
     """A checkpoint's text in its parts.
 
-    `name`: what results are to call it; `location`: a path as typed, or a hub id; `revision`: of a hub id; `task`:
-    which task's prompt is to answer, of an adapter that learned several.
+    `name`: what results are to call it; `location`: a path as typed, a hub id, or the address of a model that `served`
+    has in parts; `revision`: of a hub id; `task`: which task's prompt is to answer, of an adapter that learned several.
     """
 
     name: str | None
@@ -25,6 +29,7 @@ class CheckpointSpec:
     on_hub: bool = False
     revision: str | None = None
     task: int | None = None
+    served: ServedLocation | None = None
 
     @property
     def path(self) -> Path:
@@ -37,12 +42,14 @@ class CheckpointSpec:
     @property
     def names_several(self) -> bool:
         """Whether it is `DIR/*`, every checkpoint in a folder."""
-        return self.location.endswith(EVERY) and not exists(self.location)
+        return self.served is None and self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
         """Return what results call it: as given, else as its directory or repository is called, with the task where one
-        is chosen.
+        is chosen; a served model, as its server calls it, but for what stands before a slash.
         """
+        if self.served is not None:
+            return self.name or self.served.model.rpartition("/")[2] or self.served.model
         own = self.location.rpartition("/")[2] if self.on_hub else directory.name.removesuffix(".gguf") or "root"
         return self.name or (own if self.task is None else f"{own}-task{self.task}")
 
@@ -57,8 +64,11 @@ def exists(location: str | Path) -> bool:
 
 def parse(text: str) -> CheckpointSpec:
     """Split the text. A path that exists wins over every reading of its `=`, `#` and `@`; a hub id has one slash at
-    most. Raises ModelError where nothing is named.
+    most; an address is neither. Raises ModelError where nothing is named.
     """
+    if address := ADDRESS.fullmatch(text):
+        served = parse_served(address[2])
+        return CheckpointSpec(name=(address[1] or "").strip() or None, location=served.text, served=served)
     name, equals, location = text.partition("=")
     if not equals or "/" in name or exists(_without_task(text)[0]):
         name, location = "", text
@@ -67,7 +77,9 @@ def parse(text: str) -> CheckpointSpec:
     unnamed = text.startswith("=") and location == text[1:]
     location, _, revision = location.partition("@") if on_hub else (location, "", "")
     if not location.strip() or unnamed:
-        raise ModelError(repr(text), "names no checkpoint", "write [NAME=]PATH or [NAME=]HUB_ID[@REV]")
+        raise ModelError(
+            repr(text), "names no checkpoint", "write [NAME=]PATH, [NAME=]HUB_ID[@REV] or [NAME=]URL#MODEL"
+        )
     return CheckpointSpec(
         name=name.strip() or None, location=location, on_hub=on_hub, revision=revision or None, task=task
     )

@@ -22,6 +22,7 @@ from evalharness.checkpoints.discover import (
 from evalharness.checkpoints.limits import check_sizes
 from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
+from evalharness.checkpoints.served import recognise_served
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
 from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.records.job import ModelSelection
@@ -44,7 +45,7 @@ def recognise(
     `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised
     base), else the base's weights are to be quantised so on loading ("": not at all). The base of full weights may stay
     unknown (None); an adapter's may not. Raises ModelError, saying what the directory holds, for anything that cannot
-    be evaluated.
+    be evaluated; UsageError for a model behind a server, which `recognise_model` takes, too.
     """
     spec = parse(text)
     try:
@@ -56,11 +57,19 @@ def recognise(
         ) from None
 
 
+def recognise_model(text: str, *, base: str | None = None, role: Role = "candidate") -> Checkpoint:
+    """Recognise the checkpoint or the model behind a server that `text` names. Raises ModelError."""
+    spec = parse(text)
+    if spec.served is not None:
+        return recognise_served(spec, is_base=role == "base")
+    return recognise(text, base=base, role=role)
+
+
 def recognise_candidates(models: ModelSelection, base: str | None) -> tuple[Checkpoint, ...]:
     """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
     ModelError, and UsageError for a target of no candidate.
     """
-    candidates = tuple(recognise(text, base=base) for text in models.candidates)
+    candidates = tuple(recognise_model(text, base=base) for text in models.candidates)
     names = [candidate.name for candidate in candidates]
     for name in models.targets:
         if name not in names:

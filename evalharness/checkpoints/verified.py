@@ -11,13 +11,16 @@ from evalharness.checkpoints import REGISTRY, files, fingerprint
 from evalharness.checkpoints.conclusions import concluded
 from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.kinds import PLACEBO
+from evalharness.checkpoints.served import notices_of
 from evalharness.records.models import Checkpoint
 
 
 def verified(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The notices of `verify.verify`, whose outcome is remembered where it refuses nothing. Raises ModelError as it
-    does.
+    """The notices of `verify.verify`, whose outcome is remembered where it refuses nothing; of a model behind a server,
+    how surely it is told from others. Raises ModelError as `verify.verify` does.
     """
+    if checkpoint.endpoint:
+        return notices_of(checkpoint)
     if checkpoint.adapter == PLACEBO:
         return ()  # it has no files but its base's
     given = {name: str(value) for name, value in asdict(checkpoint).items()}

@@ -17,8 +17,9 @@ from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.lora_sizes import in_short, lora_matrices
 from evalharness.checkpoints.naming import parse
-from evalharness.checkpoints.recognise import holds_itself, recognise
+from evalharness.checkpoints.recognise import holds_itself, recognise_model
 from evalharness.cli.checkpoint_merge import merge_command
+from evalharness.cli.checkpoint_served import served_facts, served_lines
 from evalharness.cli.command import CommandGroup
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines
@@ -56,7 +57,7 @@ checkpoint_command.add_command(merge_command)
 
 
 @checkpoint_command.command("show")
-@click.argument("model", metavar="[NAME=]PATH[#TASK]|HUB_ID[@REV]")
+@click.argument("model", metavar="[NAME=]PATH[#TASK]|HUB_ID[@REV]|URL#MODEL")
 @click.option("--base", metavar="PATH", help="Its base, where its own files do not say.")
 @click.option("--matrices", is_flag=True, help="Of a LoRA, show every matrix: its weights, and A and B.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -65,8 +66,13 @@ def show_command(model: str, base: str | None, matrices: bool, as_json: bool, de
     """Show kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
 
     Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full
-    weights whose files name no base are shown as a base. A directory of several checkpoints is listed.
+    weights whose files name no base are shown as a base. A directory of several checkpoints is listed. Of a
+    model behind a server (URL#MODEL): what its server tells, and how it answers short probes.
     """
+    if parse(model).served is not None:
+        checkpoint = _recognised(model, base)
+        print_json(json.dumps(served_facts(checkpoint), indent=1)) if as_json else print_lines(served_lines(checkpoint))
+        return
     directory = directory_of(parse(model))
     inside = () if holds_itself(directory) else checkpoints_in(directory)
     if inside:
@@ -84,12 +90,13 @@ def show_command(model: str, base: str | None, matrices: bool, as_json: bool, de
 
 
 def _recognised(model: str, base: str | None) -> Checkpoint:
-    return recognise(model, base=base, role="candidate" if base or base_of(model) else "base")
+    return recognise_model(model, base=base, role="candidate" if base or base_of(model) else "base")
 
 
 def _facts(checkpoint: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
     """Collect everything to show, as JSON knows it, and the refusal of what `run` would refuse."""
     facts = asdict(checkpoint) | {"path": str(checkpoint.path), "base": checkpoint.base and str(checkpoint.base)}
+    facts = {key: value for key, value in facts.items() if key not in ("endpoint", "probes")}
     facts |= {"made": describe(checkpoint), "differences": None, "notices": [], "refused": None}
     try:
         differences = registry.find(checkpoints.REGISTRY, "tokenizer_differences", STEP)(checkpoint)
@@ -112,7 +119,7 @@ def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
         "base": checkpoint.base or "–",
         "fingerprint": checkpoint.fingerprint,
         "parameters": f"{checkpoint.parameters:,}",
-        "trainable": f"{checkpoint.trainable:,} ({checkpoint.trainable / max(1, checkpoint.parameters):.3%})",
+        "trainable": f"{checkpoint.trainable:,} ({(checkpoint.trainable or 0) / (checkpoint.parameters or 1):.3%})",
         "size": size if checkpoint.kind == ModelKind.BASE else f"{size} beside its base",
         "dtype": ", ".join(f"{dtype} ({number} tensors)" for dtype, number in made["dtypes"].items()),
         "precision": checkpoint.precision or "not quantised",

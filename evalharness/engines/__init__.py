@@ -8,6 +8,8 @@ REGISTRY = {
     "openai": "evalharness.engines.openai.factory:FACTORY",
     "scripted": "evalharness.engines.scripted:FACTORY",
 }
+OF_FILES = ("hf", "scripted", "vllm")  # those of ours that read files, and
+OF_SERVERS = ("openai",)  # those that ask servers
 OPTIONS: dict[str, tuple[str, ...]] = {
     "hf": (),
     "vllm": ("gpu_memory_utilization", "tensor_parallel_size", "max_model_len", "max_lora_rank", "enforce_eager"),

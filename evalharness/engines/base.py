@@ -88,6 +88,15 @@ class AnswersWithDrafts(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class WatchesWeights(Engine, Protocol):
+    """An optional capability of an engine whose model others may exchange, as one behind a server."""
+
+    def check_weights(self) -> None:
+        """Raises NotComparableError where the model does not answer as it did when it was recognised."""
+        ...
+
+
 class Unmergeable(ValueError):
     """An adapter that cannot be merged into its model's weights; the message is the reason."""
 

@@ -62,7 +62,7 @@ def by_size(
 def _base(text: str, results: Results) -> SizedBase:
     """A run's base with its candidates, each in the series of its method."""
     base = results.models[0]
-    if base.parameters < 1:
+    if not base.parameters:
         what = "it is not known how many parameters its base has"
         raise NotComparableError(text, what, "a run whose base was measured from its weights would be right")
     standing = {each.name: each for each in candidate_order(results).candidates}

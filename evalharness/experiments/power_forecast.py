@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from evalharness.analysis.draws import generator
-from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.recognise import recognise_model
 from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
 from evalharness.experiments.cost import TaskCost, token_cost, with_seconds
 from evalharness.experiments.forecast import Forecast, ForecastRow
@@ -23,6 +23,7 @@ from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint, ModelKind
 from evalharness.records.requests import PreparedTask
+from evalharness.run.engine_fit import check_engine_fits
 from evalharness.run.facts import facts_before
 from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import RunPlan, plan_without_candidates
@@ -46,9 +47,9 @@ NOBODY = Checkpoint(
     path=Path(),
     base=None,
     fingerprint="",
-    parameters=0,
-    trainable=0,
-    bytes=0,
+    parameters=None,
+    trainable=None,
+    bytes=None,
     window=None,
 )  # stands in where no model is given
 ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples in all of a unit's simulation; draws at most and at least
@@ -68,7 +69,8 @@ def forecast(
     library = Library(job.tasks.include)
     check_rows(job, library)
     check_present(job, library)
-    base = recognise(job.models.base, role="base") if job.models.base else NOBODY
+    check_engine_fits(job)
+    base = recognise_model(job.models.base, role="base") if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)

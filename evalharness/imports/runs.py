@@ -138,10 +138,10 @@ def _row(log: ModelLog, base: str | None) -> ModelRow:
         kind=ModelKind.BASE if base is None else ModelKind.IMPORTED,
         fingerprint=fingerprint.of_value([log.name, content]),
         base=base,
-        parameters=0,
-        trainable=0,
-        trainable_share=0.0,
-        bytes=0,
+        parameters=None,
+        trainable=None,
+        trainable_share=None,
+        bytes=None,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalharness import fingerprint
+from evalharness.records.probe_answers import ProbeAnswers
 
 
 class ModelKind(StrEnum):
@@ -19,6 +20,7 @@ class ModelKind(StrEnum):
     PLACEBO = "placebo"  # the base behind an adapter that changes nothing
     UNQUANTISED = "unquantised"  # the base, where it is quantised on loading
     IMPORTED = "imported"  # another tool's log of a candidate
+    SERVED = "served"  # a candidate behind a server, which does not say how it was made
 
 
 Kind = str  # a ModelKind, or how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds)
@@ -52,8 +54,8 @@ NO_TARGET = "none"  # in place of a target's name: the candidate is declared to 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision,
-    never of name or path.
+    """One model as files, or behind a server. `fingerprint` is of content (weights, configs, adapter, tokenizer,
+    template) and precision, or of what a server's model answers; never of name, path or address.
     """
 
     name: str
@@ -61,9 +63,9 @@ class Checkpoint:
     path: Path
     base: Path | None  # the base's directory, for candidates
     fingerprint: str
-    parameters: int  # of the whole model as it answers
-    trainable: int  # of those, how many the candidate's training could change
-    bytes: int  # what has to be stored for this candidate beside its base
+    parameters: int | None  # of the whole model as it answers; None, here and below: a server does not say
+    trainable: int | None  # of those, how many the candidate's training could change
+    bytes: int | None  # what has to be stored for this candidate beside its base
     window: int | None  # positions the model has; None: no limit known
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained for, by training.json or --target; NO_TARGET; None: unknown
@@ -73,6 +75,12 @@ class Checkpoint:
     adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
     training: Mapping[str, Any] = field(default_factory=dict)  # of training.json: method, learning_rate, rank, seconds
     endpoint: str = ""  # URL#MODEL of a model behind a server, which has no files; "": it has
+    probes: ProbeAnswers | None = field(default=None, repr=False, compare=False)  # what a server's answered
+
+    @property
+    def place(self) -> str:
+        """Where it lies or answers, to be read."""
+        return self.endpoint or str(self.path)
 
     @property
     def weights(self) -> Path:

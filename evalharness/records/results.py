@@ -20,17 +20,18 @@ LONGEST_REASON = 300  # characters
 class ModelRow:
     """A model as results.json lists it.
 
-    `target_gain` and `learned_target` are None where the target is unknown or was not measured.
+    Sizes are None where nothing says them, as of a model behind a server or in another tool's log. `target_gain` and
+    `learned_target` are None where the target is unknown or was not measured.
     """
 
     name: str
     kind: Kind
     fingerprint: str
     base: str | None  # name of the base in this run; None for the base itself
-    parameters: int
-    trainable: int
-    trainable_share: float
-    bytes: int
+    parameters: int | None
+    trainable: int | None
+    trainable_share: float | None
+    bytes: int | None
     target_task: str | None = None
     target_gain: Estimate | None = None
     learned_target: bool | None = None

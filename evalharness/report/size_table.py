@@ -51,7 +51,7 @@ def _row(base: SizedBase, candidate: SizedCandidate) -> dict[str, str]:
     return {
         "base": f"{in_count(base.parameters)} ({wording.one_line(base.name, LONGEST)})",
         "method": wording.one_line(candidate.series, LONGEST),
-        "trainable": in_count(candidate.trainable),
+        "trainable": wording.NONE if candidate.trainable is None else in_count(candidate.trainable),
         "gain on the target": wording.NONE if gain is None else wording.with_interval(gain, places),
         "suite, in margins": wording.with_interval(outcome.suite, wording.IN_MARGINS),
         "forgotten": f"{len(outcome.forgotten)} of {outcome.units}",

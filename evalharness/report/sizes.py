@@ -20,8 +20,8 @@ class SizedCandidate:
     name: str
     series: str
     method: str
-    trainable: int
-    parameters: int
+    trainable: int | None
+    parameters: int | None
     target: str | None
     standing: Standing
     incomplete: bool

@@ -150,10 +150,10 @@ def _titles(rows: Sequence[Comparison]) -> tuple[str, ...]:
 
 def model_line(model: ModelRow) -> str:
     """The candidate, its size, and whether it learned its target."""
-    if not model.parameters:
-        return plain(f"{model.name} ({model.kind})")
-    share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
-    line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
+    line = f"{model.name} ({model.kind})"
+    if model.parameters and model.trainable is not None:
+        share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
+        line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
     if model.target_gain is not None:
         target = f"its target {model.target_task} ({signed(model.target_gain.value)})"
         known = (

@@ -43,7 +43,7 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
         "Examples": _shown(facts.get("examples")),
         "Seed": _shown(facts.get("seed")),
         "Trainable share": wording.percent(model.trainable_share),
-        "Size on disk": wording.in_bytes(model.bytes),
+        "Size on disk": wording.NONE if model.bytes is None else wording.in_bytes(model.bytes),
         "Time": wording.in_seconds(float(seconds)) if isinstance(seconds, int | float) else wording.NONE,
         "Target gain": gain_of(model) or wording.NONE,
         "Forgotten": f"{sum(c.verdict == Verdict.FORGOTTEN for c in units)} of {len(units)}" if units else wording.NONE,

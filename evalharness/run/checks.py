@@ -14,8 +14,9 @@ from pathlib import Path
 from evalharness import engines, registry, store
 from evalharness.analysis.margins import NAME_MEMBERS, NO_SUITE_MARGIN
 from evalharness.checkpoints.device_names import without_accelerator
-from evalharness.checkpoints.discover import directory_of, expand
+from evalharness.checkpoints.discover import directory_of, expand, refuse_served
 from evalharness.checkpoints.naming import parse
+from evalharness.checkpoints.served import check_offered
 from evalharness.data.drift_table import read_table
 from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
@@ -23,6 +24,7 @@ from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.job_options import QuestionOptions, make_job
 from evalharness.records.policy import OPTION
+from evalharness.run.engine_fit import check_engine_fits
 from evalharness.run.rows_check import check_rows
 from evalharness.run.variants import classifier_of, ways_of, word_lists
 from evalharness.tasks.library import Library
@@ -53,6 +55,7 @@ def check_job(job: Job, factory: object = None) -> None:
     else:
         registry.check(engines.REGISTRY, job.engine.name, "engine")
         check_options(job.engine, engines.OPTIONS.get(job.engine.name, job.engine.options))
+    check_engine_fits(job)
     check_device(job.engine.device)
     rows = {f"--data {name}": path for name, path in job.data.overrides.items()}
     described = {f"--describe-with {name}": Path(file) for name, file in job.description.files.items()}
@@ -89,7 +92,9 @@ def check_recipe(recipe: Recipe, library: Library) -> None:
     check_device(recipe.device)
     files = {"--train-file": recipe.train_file, "--validation-file": recipe.validation_file}
     check_paths({option: Path(file) if file else None for option, file in files.items()})
-    check_models(filter(None, (recipe.base, recipe.after)))
+    for text in filter(None, (recipe.base, recipe.after)):
+        refuse_served(parse(text))
+        check_models([text])
     check_folder(Path(recipe.out))
 
 
@@ -149,9 +154,13 @@ def check_paths(paths: Mapping[str, Path | None]) -> None:
 
 
 def check_models(texts: Iterable[str]) -> None:
-    """Check checkpoints given by path; hub ids are looked up later. Raises ModelError where there is no directory."""
+    """Check checkpoints given by path, and models behind a server; hub ids are looked up later. Raises ModelError where
+    there is no directory, no server, or none with such a model.
+    """
     for text in (one for each in texts for one in expand(each)):
-        if not (spec := parse(text)).on_hub:
+        if (spec := parse(text)).served is not None:
+            check_offered(spec.served)
+        elif not spec.on_hub:
             directory_of(spec)
 
 

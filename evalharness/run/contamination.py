@@ -87,7 +87,8 @@ def stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], t
     """List the sources that the training.json of a candidate states, and those of what it was trained after or merged
     from; also say what they leave out.
     """
-    sources, notices, folders, seen = list[TrainingSource](), list[str](), [candidate.path], set[Path]()
+    sources, notices, folders, seen = list[TrainingSource](), list[str](), list[Path](), set[Path]()
+    folders += [] if candidate.endpoint else [candidate.path]
     while folders:
         folder = folders.pop(0)
         if folder.resolve() in seen:

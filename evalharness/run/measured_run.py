@@ -127,6 +127,12 @@ def gather(job: Job, state: RunState, info: EngineInfo) -> MeasuredRun:
     )
 
 
+def _share(checkpoint: Checkpoint) -> float | None:
+    if checkpoint.trainable is None or not checkpoint.parameters:
+        return None
+    return checkpoint.trainable / checkpoint.parameters
+
+
 def _model_row(checkpoint: Checkpoint, plan: ComparePlan) -> ModelRow:
     is_base = checkpoint.name == plan.base
     return ModelRow(
@@ -136,7 +142,7 @@ def _model_row(checkpoint: Checkpoint, plan: ComparePlan) -> ModelRow:
         base=None if is_base else plan.base,
         parameters=checkpoint.parameters,
         trainable=checkpoint.trainable,
-        trainable_share=0.0 if is_base else checkpoint.trainable / checkpoint.parameters,
+        trainable_share=0.0 if is_base else _share(checkpoint),
         bytes=checkpoint.bytes,
         target_task=plan.targets.get(checkpoint.name, checkpoint.target_task),
         training={} if is_base else dict(checkpoint.training),

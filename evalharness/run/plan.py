@@ -11,7 +11,7 @@ from evalharness.analysis.margins import check_names, names_of
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.naming import parse
-from evalharness.checkpoints.recognise import recognise, recognise_candidates
+from evalharness.checkpoints.recognise import recognise_candidates, recognise_model
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
@@ -23,6 +23,7 @@ from evalharness.records.models import NO_TARGET, Checkpoint
 from evalharness.records.policy import OPTION
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.results.files import check_file_names
+from evalharness.run.engine_fit import check_engine_fits
 from evalharness.run.plan_baseline import from_baseline
 from evalharness.run.reference_models import at_one_precision, check_architectures, references_of
 from evalharness.run.rows_check import check_present, source_of
@@ -99,6 +100,7 @@ def make_run_plan(job: Job) -> RunPlan:
     checkpoint.
     """
     ways_of(job)
+    check_engine_fits(job)
     job = changed(job, models=expand_all(job.models.candidates))
     named = _named_tasks(job)
     if not job.models.candidates:
@@ -207,8 +209,8 @@ def _either(value: int | None, default: int | None) -> int | None:
 
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    base = recognise(_base_of_all(job), role="base")
-    candidates = recognise_candidates(job.models, str(base.path))
+    base = recognise_model(_base_of_all(job), role="base")
+    candidates = recognise_candidates(job.models, base.place)
     check_architectures(base, candidates)
     return at_one_precision(job.models, base, candidates)
 
@@ -227,7 +229,7 @@ def _base_of_all(job: Job) -> str:
     """Find the one base that all candidates share. Raises UsageError where there is none."""
     if job.models.base:
         return job.models.base
-    bases: dict[str, str] = {}  # fingerprint -> text
+    bases: dict[str, str] = {}  # fingerprint, or address -> text
     for text in job.models.candidates:
         base = base_of(text)
         if base is None:
@@ -237,7 +239,8 @@ def _base_of_all(job: Job) -> str:
                 what,
                 "name the checkpoint it was trained from with --base PATH, or an earlier run of it with --baseline RUN",
             )
-        bases.setdefault(recognise(base, role="base").fingerprint, base)
+        identity = base if parse(base).served else recognise_model(base, role="base").fingerprint
+        bases.setdefault(identity, base)
     if len(bases) > 1:
         raise UsageError(
             "run", f"candidates of different bases ({', '.join(bases.values())})", "give one run for each base"

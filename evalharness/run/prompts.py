@@ -147,7 +147,7 @@ def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, tokenizers: ModelTok
             else ""
         )
         fix = f"save one beside its tokenizer (chat_template.jinja), or leave {TEMPLATES} out{alone}"
-        raise ModelError(checkpoint.name, f"its tokenizer ({checkpoint.path}) has no chat template", fix)
+        raise ModelError(checkpoint.name, f"its tokenizer ({checkpoint.place}) has no chat template", fix)
     return renderer
 
 

@@ -32,8 +32,11 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
     """Settle the one precision ("": not quantised) at which base and candidates answer: --precision, else what the
     candidates were made for.
 
-    Raises UsageError where candidates differ, so that there is no one base for them.
+    Raises UsageError where candidates differ, so that there is no one base for them, and for one on a server.
     """
+    if selection.precision and (served := [each.name for each in candidates if each.endpoint]):
+        what = f"{served[0]} is loaded by its server, which quantises it or not"
+        raise UsageError("--precision", what, "leave it out")
     if (wanted := selection.precision) == NONE:
         return ""
     if wanted:
@@ -93,8 +96,11 @@ def references_of(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, ...]:
     """List the references of a run: the base without quantisation where it is quantised, and the base through an
-    adapter that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
+    adapter that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one,
+    and for a placebo on a server.
     """
+    if selection.placebo and base.endpoint:
+        raise UsageError("--placebo", f"no adapter can be put on {base.name}, which a server holds", "leave it out")
     references = [unquantised_of(base)] if base.precision and not _settled(base) else []
     references += [placebo_of(base)] if selection.placebo else []
     taken = {base.name, *(candidate.name for candidate in candidates)}

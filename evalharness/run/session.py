@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.engines.adapter_check import Proof, prove, remark
-from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WeightReuse, errors_of
+from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, WeightReuse, errors_of
 from evalharness.errors import ModelError
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
@@ -60,7 +60,7 @@ class EngineSlot:
         with errors_of(type(self.factory).__name__, "open"):
             engine = self._opened(checkpoint)
             self._refuse_other(engine, checkpoint)
-        if last is None or weights_of(last) != weights_of(checkpoint):
+        if not checkpoint.endpoint and (last is None or weights_of(last) != weights_of(checkpoint)):
             self._run_log.loaded(" ".join(filter(None, (str(checkpoint.weights), checkpoint.precision))))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
@@ -84,7 +84,7 @@ class EngineSlot:
         own, run = engine.info.details, self._info.details
         other = ", ".join(sorted(key for key in {*own, *run} if own.get(key) != run.get(key))) or "name"
         what = f"is opened to answer otherwise than its engine was described before ({other})"
-        raise ModelError(checkpoint.path, what, ONCE_WRITTEN)
+        raise ModelError(checkpoint.place, what, ONCE_WRITTEN)
 
     def clear(self) -> None:
         """Close the engine that is open."""
@@ -178,6 +178,18 @@ class Session:
                 answers = collect(task.requests, self.source(task.task.name))
                 outcomes.append(self.score(task, answers))
         return outcomes
+
+    def check_weights(self) -> None:
+        """At the end of a turn that computed answers, check that they are this model's still. Raises
+        NotComparableError.
+        """
+        cost = self.context.run_log.models.get(self.checkpoint.name)
+        if not (self.checkpoint.endpoint and cost and cost.computed):
+            return
+        engine = self.open()
+        if isinstance(engine, WatchesWeights):
+            with errors_of(engine.info.name, "check_weights"):
+                engine.check_weights()
 
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
         """One task measured; its samples written."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from evalharness.analysis.baseline import Baseline
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.same_weights import same_weights
+from evalharness.checkpoints.served import answer_alike
 from evalharness.engines.adapter_check import NO_LOGIT, Proof
 from evalharness.errors import ModelError
+from evalharness.openai_api.probes import PROMPTS
 from evalharness.records.models import Checkpoint
 
 COPY = "its base's very weights"
 REFUSED = "is the very weights of its base {}, and nothing beside them that could change an answer is another"
+ALIKE = "it answers as its base does"
+SAME_ANSWERS = "gives its base {}'s answers to all of {} probes, within the server's noise: its adapter is not applied"
+TEXTS_ALONE = (
+    "gives its base {}'s texts to all of {} probes, and its server gives no log-probabilities to tell them apart"
+)
+FIX_SERVED = "have the server apply its adapter, or pass --allow-noop to compare them all the same"
 FIX = "give the trained checkpoint, or pass --allow-noop to compare a model with itself"
 
 
@@ -24,12 +33,20 @@ def copies_of(
 
     Raises ModelError for the first that is its base, unless `allow_noop`.
     """
-    copies = [candidate.name for candidate in candidates if _is_copy(candidate, base)]
-    if copies and not allow_noop:
-        raise ModelError(copies[0], REFUSED.format(base.name), FIX)
-    notices = [f"{name} is {COPY}" for name in copies]
-    notices += _retold(base, [each for each in candidates if each.name not in copies])
-    return dict.fromkeys(copies, COPY), tuple(notices)
+    copies = {each.name: ALIKE if each.endpoint else COPY for each in candidates if _is_copy(each, base)}
+    if not allow_noop:
+        _refuse([each for each in candidates if each.name in copies], base.name)
+    notices = [f"{name}: {what}" if what == ALIKE else f"{name} is {what}" for name, what in copies.items()]
+    others = [each for each in candidates if each.name not in copies]
+    return copies, (*notices, *_retold(base, others), *_twins(others))
+
+
+def _refuse(copies: Sequence[Checkpoint], base: str) -> None:
+    for copy in copies:
+        if copy.probes is None:
+            raise ModelError(copy.name, REFUSED.format(base), FIX)
+        what = SAME_ANSWERS if copy.probes.with_logprobs else TEXTS_ALONE
+        raise ModelError(copy.name, what.format(base, len(PROMPTS)), FIX_SERVED)
 
 
 def without_effect(candidates: Sequence[Checkpoint], proofs: Mapping[str, Proof]) -> dict[str, str]:
@@ -42,6 +59,8 @@ def _is_copy(candidate: Checkpoint, base: Checkpoint | Baseline) -> bool:
     """Is everything that can change an answer the base's? Files may have other names, and shards other sizes."""
     if isinstance(base, Baseline):
         return candidate.fingerprint == base.row.fingerprint
+    if candidate.endpoint or base.endpoint:
+        return candidate.fingerprint == base.fingerprint or answer_alike(candidate, base)
     return candidate.fingerprint == base.fingerprint or (
         _has_weights_of(candidate, base) and not fingerprint.differences(candidate.path, base.path)
     )
@@ -49,7 +68,17 @@ def _is_copy(candidate: Checkpoint, base: Checkpoint | Baseline) -> bool:
 
 def _has_weights_of(candidate: Checkpoint, base: Checkpoint) -> bool:
     alike = (candidate.parameters, candidate.precision) == (base.parameters, base.precision)
-    return alike and not candidate.adapter and same_weights(candidate.path, base.path)
+    has_files = not (candidate.adapter or candidate.endpoint or base.endpoint)
+    return alike and has_files and same_weights(candidate.path, base.path)
+
+
+def _twins(candidates: Sequence[Checkpoint]) -> list[str]:
+    """Say which candidates are one model under two names."""
+    return [
+        f"{one.name} and {other.name} are one model under two names"
+        for one, other in combinations(candidates, 2)
+        if one.fingerprint == other.fingerprint or answer_alike(one, other)
+    ]
 
 
 def _retold(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:

@@ -1,0 +1,83 @@
+"""Recognise a model behind a server by what it answers: the same weights at another address are the same model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from evalharness import fingerprint, openai_api, registry
+from evalharness.checkpoints import memory
+from evalharness.checkpoints.naming import CheckpointSpec
+from evalharness.openai_api.location import ServedLocation
+from evalharness.openai_api.probes import PROMPTS, TOKENS, same, tolerance_of
+from evalharness.records.models import Checkpoint, ModelKind
+from evalharness.records.probe_answers import ProbeAnswers
+
+STEP = "served model"
+MOST = 64  # models of one window and tokenizer that are remembered, the newest
+COARSE = 5e-4  # nats; a server with more noise hides what one more step of training moves
+
+
+def check_offered(location: ServedLocation) -> None:
+    """Check that the server is there and has the model. Raises ModelError."""
+    registry.find(openai_api.REGISTRY, "offered", STEP)(location)
+
+
+def recognise_served(spec: CheckpointSpec, is_base: bool) -> Checkpoint:
+    """Recognise the model behind an address. What its server does not say, its sizes, is None. Raises ModelError where
+    it does not answer, or not the same twice.
+    """
+    location = spec.served
+    assert location is not None
+    facts = registry.find(openai_api.REGISTRY, "look_at", STEP)(location)
+    return Checkpoint(
+        name=spec.name_in(Path()),
+        kind=ModelKind.BASE if is_base else ModelKind.SERVED,
+        path=Path(),
+        base=None,
+        fingerprint=identity_of([facts.window, facts.tokenizer], facts.probes),
+        parameters=None,
+        trainable=0 if is_base else None,
+        bytes=None,
+        window=facts.window,
+        endpoint=location.text,
+        probes=facts.probes,
+    )
+
+
+def identity_of(stated: list[object], probes: ProbeAnswers) -> str:
+    """The fingerprint of the remembered model that states and answers the same, within noise; else a new one, which is
+    remembered from now on.
+    """
+    known, key = memory.current(), ["served model", 1, TOKENS, PROMPTS, stated]
+    remembered = (known.recall(key) if known else None) or []
+    for name, given in remembered:
+        before = ProbeAnswers.from_json(given)
+        if before is not None and same(before, probes):
+            return str(name)
+    answers = dataclasses.asdict(probes)
+    name = fingerprint.of_value([*key, answers])
+    if known:
+        known.keep(key, [*remembered, [name, answers]][-MOST:])
+    return name
+
+
+def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What is worth knowing of how surely a served model is told from others."""
+    probes = checkpoint.probes
+    if probes is None:
+        return ()
+    if not probes.with_logprobs:
+        what = "its server gives no log-probabilities that can be compared: it is told from other weights by the texts"
+        more = f", {len(probes.unsteady)} of which change from one time to the next" if probes.unsteady else ""
+        alone = f"of {len(PROMPTS)} short answers alone{more}; weights that write the same there are taken for the same"
+        return (f"{checkpoint.name}: {what} {alone}",)
+    if (tolerance := tolerance_of(probes, probes)) > COARSE:
+        what = f"its server's own noise is {probes.noise:.2g} nats: weights that move log-probabilities by less than"
+        return (f"{checkpoint.name}: {what} {tolerance:.2g} are taken for the same",)
+    return ()
+
+
+def answer_alike(one: Checkpoint, other: Checkpoint) -> bool:
+    """Tell whether two served models give the same answers to the probes."""
+    return one.probes is not None and other.probes is not None and same(one.probes, other.probes)

@@ -1,0 +1,223 @@
+"""Find out what a server says of a model, how it answers the probes, and whether it still answers so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.errors import ModelError, NotComparableError, did_you_mean
+from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.location import ServedLocation
+from evalharness.openai_api.probes import PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
+from evalharness.openai_api.replies import ApiFailure
+
+ROUNDED = 1e-3  # nats above 0 that rounding may give
+AT_A_TIME = 4  # probes that are asked again after a block
+WITHOUT = (400, 404, 405, 422, 501)  # a server's ways to say that it does not know what is asked for
+COMPLETIONS, CHAT = "/completions", "/chat/completions"
+WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
+KEPT = "nothing of this block was kept; run again, and the model that answers now is recognised anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedFacts:
+    """What is known of a served model. `parent`: the name of the model that it was made of, None where the server does
+    not say; `tokenizer`: digest of the prompts' token ids, "" where the server gives none.
+    """
+
+    window: int | None
+    parent: str | None
+    tokenizer: str
+    probes: ProbeAnswers
+
+
+def offered(location: ServedLocation) -> Mapping[str, Mapping[str, Any]]:
+    """What the server says of each of its models, by name. Raises ModelError where it cannot be asked, and where the
+    location's is none of them.
+    """
+    with ApiClient(location.url) as api:
+        return _offered(api, location.model)
+
+
+def parent_of(location: ServedLocation) -> str | None:
+    """The name of the model on this server that this one is an adapter of; None where it does not say. Raises
+    ModelError.
+    """
+    return _parent(offered(location), location.model)
+
+
+def look_at(location: ServedLocation) -> ServedFacts:
+    """Ask the server for its models, and the model all probes twice. Raises ModelError where it cannot answer, or
+    answers by chance.
+    """
+    with ApiClient(location.url) as api:
+        models = _offered(api, location.model)
+        parent = _parent(models, location.model)
+        token_ids, window = _tokenized(api, location.model)
+        window = _window(models.get(location.model, {})) or _window(models.get(parent or "", {})) or window
+        probes = Prober(api, location.model).all_twice()
+    tokenizer = fingerprint.of_value(token_ids) if token_ids else ""
+    return ServedFacts(window=window, parent=parent, tokenizer=tokenizer, probes=probes)
+
+
+class Prober:
+    """Asks one served model the probes, in the first of the ways that its server knows."""
+
+    def __init__(self, api: ApiClient, model: str) -> None:
+        self._api, self._model = api, model
+        self._way: tuple[str, bool] | None = None  # the path, and whether log-probabilities are asked for
+
+    def all_twice(self) -> ProbeAnswers:
+        """The answers to all probes, asked forwards and backwards, so that batches differ. Raises ModelError for a
+        server that gives no answer, or answers by chance.
+        """
+        first = self.ask(range(len(PROMPTS)))
+        second = self.ask(range(len(PROMPTS) - 1, -1, -1))[::-1]
+        with_logprobs = all(map(_is_sound, (*first, *second))) and len({x for a in first for x in a.logprobs}) > 1
+        if not with_logprobs:
+            first, second = ([_without_logprobs(each) for each in answers] for answers in (first, second))
+        pairs = list(zip(first, second, strict=True))
+        unsteady = tuple(place for place, (a, b) in enumerate(pairs) if a.text != b.text)
+        if 2 * len(unsteady) > len(PROMPTS):
+            what = f"asked twice at temperature 0, it gives other answers to {len(unsteady)} of {len(PROMPTS)} prompts"
+            raise ModelError(self._where, what, "have the server decode greedily where temperature is 0")
+        noise = max((moved for a, b in pairs for moved in differences(a, b)), default=0.0)
+        return ProbeAnswers(answers=tuple(first), with_logprobs=with_logprobs, noise=noise, unsteady=unsteady)
+
+    def ask(self, places: Sequence[int]) -> list[ProbeAnswer]:
+        """The answers to the probes at these places. Raises as ApiClient.post."""
+        path, with_logprobs = self._way = self._way or self._find_way()
+        bodies = [_body(path, self._model, PROMPTS[place], with_logprobs) for place in places]
+        answers: list[ProbeAnswer | None] = [None] * len(bodies)
+        for place, reply in self._api.post_all(path, bodies):
+            if isinstance(reply, ApiFailure):
+                raise self._unanswered(reply)
+            answers[place] = self._read(reply)
+        return [answer for answer in answers if answer is not None]
+
+    @property
+    def _where(self) -> str:
+        return f"{self._api.url}#{self._model}"
+
+    def _find_way(self) -> tuple[str, bool]:
+        reply: Any = None
+        for path, with_logprobs in ((COMPLETIONS, True), (COMPLETIONS, False), (CHAT, True), (CHAT, False)):
+            reply = self._api.try_post(path, _body(path, self._model, PROMPTS[0], with_logprobs))
+            if isinstance(reply, dict):
+                return path, with_logprobs
+            if reply.status not in WITHOUT:
+                break
+        raise self._unanswered(reply)
+
+    def _unanswered(self, failure: ApiFailure) -> ModelError:
+        return ModelError(self._where, f"does not answer a short prompt: {failure.reason}", "mend it on the server")
+
+    def _read(self, reply: Mapping[str, Any]) -> ProbeAnswer:
+        try:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            tokens, logprobs = _logprobs_in(choice.get("logprobs"))
+            count = (reply.get("usage") or {}).get("prompt_tokens")
+        except (LookupError, TypeError, ValueError, AttributeError):
+            what = "answers in another form than OpenAI's completions"
+            raise ModelError(self._where, what, "give the address of an API that has them") from None
+        counted = count if isinstance(count, int) else None
+        return ProbeAnswer(text=text or "", tokens=tokens, logprobs=logprobs, prompt_tokens=counted)
+
+
+class ProbeWatch:
+    """Notices when other weights answer behind an address than were recognised there.
+
+    `known`: what the model answered then. Call `after_block` before the answers of a block are kept, and `check_all` at
+    the end.
+    """
+
+    def __init__(self, api: ApiClient, model: str, known: ProbeAnswers) -> None:
+        self._api, self._known, self._prober = api, known, Prober(api, model)
+        self._where, self._next, self._interrupted = f"{api.url}#{model}", 0, api.interrupted
+
+    def after_block(self) -> None:
+        """Ask a few probes again, all where a connection failed since. Raises NotComparableError for other answers."""
+        if self._api.interrupted > self._interrupted:
+            self.check_all()
+        else:
+            self._check([(self._next + step) % len(PROMPTS) for step in range(AT_A_TIME)])
+            self._next = (self._next + AT_A_TIME) % len(PROMPTS)
+
+    def check_all(self) -> None:
+        """Ask all probes again. Raises NotComparableError for other answers."""
+        interrupted = self._api.interrupted  # before: what is interrupted meanwhile is looked at after the next block
+        self._check(range(len(PROMPTS)))
+        self._interrupted = interrupted
+
+    def _check(self, places: Sequence[int]) -> None:
+        for place, answer in zip(places, self._prober.ask(places), strict=True):
+            answer = answer if self._known.with_logprobs else _without_logprobs(answer)
+            if not same_at(self._known, place, answer):
+                what = f"answers with other weights than before: the prompt {PROMPTS[place]!r} gets another answer"
+                raise NotComparableError(self._where, what, KEPT)
+
+
+def _offered(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
+    listed = api.get("/models").get("data")
+    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    models = {each["id"]: each for each in entries if isinstance(each.get("id"), str)}
+    if model not in models and models:
+        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, models))
+    return models
+
+
+def _parent(models: Mapping[str, Mapping[str, Any]], model: str) -> str | None:
+    """An adapter names its base as its parent, or as its root where that is another of the models."""
+    stated = (models.get(model, {}).get(key) for key in ("parent", "root"))
+    return next((name for name in stated if isinstance(name, str) and name != model and name in models), None)
+
+
+def _window(entry: Mapping[str, Any]) -> int | None:
+    sizes = (entry.get(key) for key in WINDOWS)
+    return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
+
+
+def _tokenized(api: ApiClient, model: str) -> tuple[list[int], int | None]:
+    """Token ids of all prompts in one text, and the window; as vLLM gives them, which other servers do not."""
+    reply = api.try_post(f"{api.root}/tokenize", {"model": model, "prompt": "\n".join(PROMPTS)})
+    if not isinstance(reply, dict):
+        return [], None
+    ids = reply.get("tokens")
+    is_ids = isinstance(ids, list) and all(isinstance(each, int) for each in ids)
+    return list(ids or ()) if is_ids else [], _window(reply)
+
+
+def _body(path: str, model: str, prompt: str, with_logprobs: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
+    if path == CHAT:
+        return {**body, "messages": [{"role": "user", "content": prompt}]} | (
+            {"logprobs": True} if with_logprobs else {}
+        )
+    return {**body, "prompt": prompt} | ({"logprobs": 1} if with_logprobs else {})
+
+
+def _logprobs_in(given: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Tokens and their log-probabilities, in the form of completions or of chats; none where there are none."""
+    if not given:
+        return (), ()
+    if given.get("content"):
+        pairs = [(each["token"], each["logprob"]) for each in given["content"]]
+    else:
+        pairs = list(zip(given.get("tokens") or (), given.get("token_logprobs") or (), strict=True))
+    if any(value is None for _, value in pairs):
+        return (), ()
+    return tuple(str(token) for token, _ in pairs), tuple(float(value) for _, value in pairs)
+
+
+def _is_sound(answer: ProbeAnswer) -> bool:
+    """Are there log-probabilities wherever there is a text, and can they be some?"""
+    possible = all(math.isfinite(value) and value <= ROUNDED for value in answer.logprobs)
+    return possible and bool(answer.tokens or not answer.text)
+
+
+def _without_logprobs(answer: ProbeAnswer) -> ProbeAnswer:
+    return ProbeAnswer(text=answer.text, prompt_tokens=answer.prompt_tokens)

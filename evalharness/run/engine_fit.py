@@ -1,0 +1,23 @@
+"""Check that the engine that a job names can answer for its models: files, or models behind a server."""
+
+from __future__ import annotations
+
+from evalharness import engines
+from evalharness.checkpoints.naming import parse
+from evalharness.errors import UsageError
+from evalharness.records.job import Job
+
+
+def check_engine_fits(job: Job) -> None:
+    """Raises UsageError for a path where the engine asks servers, and for an address where it reads files. What engines
+    of other packages can do, they say themselves.
+    """
+    name = job.engine.name
+    for text in filter(None, (job.models.base, *job.models.candidates)):
+        spec = parse(text)
+        if spec.served is not None and name in engines.OF_FILES:
+            what = f"is a model behind a server, and the engine {name} reads files"
+            raise UsageError(spec.location, what, f"--engine {engines.OF_SERVERS[0]} asks servers")
+        if spec.served is None and name in engines.OF_SERVERS:
+            what = f"is no model behind a server, as the engine {name} asks them"
+            raise UsageError(text, what, "write [NAME=]URL#MODEL, or have files answered by --engine hf")
