@@ -162,7 +162,13 @@ class ProbeWatch:
 
 
 def _offered(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
-    listed = api.get("/models").get("data")
+    """What the server says of its models; nothing where it lists none."""
+    try:
+        listed = api.get("/models").get("data")
+    except ModelError:
+        if not api.was_reached:
+            raise
+        return {}  # `transformers serve` without the hub lists none
     entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     models = {each["id"]: each for each in entries if isinstance(each.get("id"), str)}
     if model not in models and models:
@@ -183,7 +189,9 @@ def _window(entry: Mapping[str, Any]) -> int | None:
 
 def _tokenized(api: ApiClient, model: str) -> tuple[list[int], int | None]:
     """Token ids of all prompts in one text, and the window; as vLLM gives them, which other servers do not."""
-    reply = api.try_post(f"{api.root}/tokenize", {"model": model, "prompt": "\n".join(PROMPTS)})
+    reply = api.try_post(
+        f"{api.root}/tokenize", {"model": model, "prompt": "\n".join(PROMPTS), "add_special_tokens": True}
+    )
     if not isinstance(reply, dict):
         return [], None
     ids = reply.get("tokens")

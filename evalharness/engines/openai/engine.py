@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evalharness.engines.openai.scoring import ServedScorer
 from evalharness.engines.openai.writing import ServedWriter
 from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.served_model import ProbeWatch
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import Failure, Generate, Rank, Request, Response, Score
 
 
 class ServedEngine:
-    """One served model. `unanswered`: why some kinds of requests get no answer; `after_block` raises where the server
-    answers with other weights than before.
+    """One served model. `unanswered`: why some kinds of requests get no answer; `watch` notices where the
+    server answers with other weights than before; None: nothing is known of it to compare with.
     """
 
     def __init__(
@@ -24,10 +25,10 @@ class ServedEngine:
         writer: ServedWriter,
         scorer: ServedScorer | None,
         unanswered: Mapping[type[Request], str],
-        after_block: Callable[[], None],
+        watch: ProbeWatch | None,
     ) -> None:
         self.info, self._api, self._writer, self._scorer = info, api, writer, scorer
-        self._unanswered, self._after_block = unanswered, after_block
+        self._unanswered, self._watch = unanswered, watch
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
         """One response or failure per request. None is given before the server has shown, after the last one, that it
@@ -40,8 +41,8 @@ class ServedEngine:
         ]
         asked = [request for request in requests if type(request) not in self._unanswered]
         answers = [*refused, *self._answers(asked)]
-        if asked:
-            self._after_block()
+        if asked and self._watch is not None:
+            self._watch.after_block()
         return iter(answers)
 
     def _answers(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
@@ -53,6 +54,11 @@ class ServedEngine:
             self._scorer.score([request for request in requests if isinstance(request, Score)]),
             writing,
         )
+
+    def check_weights(self) -> None:
+        """Raise NotComparableError where the model does not answer as it did when it was recognised."""
+        if self._watch is not None:
+            self._watch.check_all()
 
     def close(self) -> None:
         """Close the connections; the server goes on."""

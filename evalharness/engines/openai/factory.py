@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from evalharness.errors import ModelError, did_you_mean
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.location import parse_served
 from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.served_model import ProbeWatch
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Profile, Rank, Request, Score
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -95,8 +96,9 @@ class ServedFactory:
             splitter = server_splitter(api, model)
         writer = ServedWriter(api, model, splitter, ids=abilities.ids, chat=chat, window=window)
         way = abilities.way
+        watch = None if checkpoint.probes is None else ProbeWatch(api, model, checkpoint.probes)
         scorer = ServedScorer(api, model, way, splitter, window) if isinstance(way, Way) else None
-        return ServedEngine(info, api, writer, scorer, abilities.unanswered, _watch(api, model, checkpoint))
+        return ServedEngine(info, api, writer, scorer, abilities.unanswered, watch)
 
     def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
         """Kinds of requests to which this model gives no answer, and why."""
@@ -193,10 +195,6 @@ def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:
         version = ""
     named = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
     return " ".join(named) or "not stated"
-
-
-def _watch(api: ApiClient, model: str, checkpoint: Checkpoint) -> Callable[[], None]:
-    return lambda: None
 
 
 FACTORY = ServedFactory()
