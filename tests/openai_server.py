@@ -198,6 +198,8 @@ class ModelServer(SocketServer):
             marked = self.dialect.marked and body.get("return_tokens_as_token_ids", False)
             choice["logprobs"] = _echoed(served, [*ids, *new], body["logprobs"], marked)
             choice["text"] = served.tokenizer.decode(ids) + text
+        elif self.dialect.echo and body.get("logprobs") is not None:
+            choice["logprobs"] = _of_new_tokens(served, ids, new)
         return choice, len(ids), len(new)
 
     def _chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,6 +254,14 @@ def _echoed(served: Served, ids: Ids, top: int, marked: bool) -> dict[str, Any]:
             *(dict(zip(words(each.indices.tolist()), each.values.tolist(), strict=True)) for each in likely),
         ],
         "text_offset": offsets[:-1],
+    }
+
+
+def _of_new_tokens(served: Served, ids: Ids, new: Ids) -> dict[str, Any]:
+    logprobs = served.logprobs([*ids, *new])[len(ids) - 1 :]
+    return {
+        "tokens": [_piece(served, token) for token in new],
+        "token_logprobs": [float(logprobs[place][token]) for place, token in enumerate(new)],
     }
 
 

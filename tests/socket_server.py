@@ -70,7 +70,7 @@ class SocketServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: SocketServer
-    protocol_version = "HTTP/1.1"
+    protocol_version, wbufsize = "HTTP/1.1", 1 << 16  # an answer in one segment, for which no acknowledgement waits
 
     def _answer(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from invented_models import Invented, serving
+from invented_models import Invented, inventing
 
 from evalharness.checkpoints import memory
 from evalharness.checkpoints.discover import base_of, directory_of
@@ -23,7 +23,7 @@ def kept(tmp_path: Path) -> Path:
 
 def identity(kept: Path, model: Invented, name: str = "m", **options: object) -> str:
     """The fingerprint that a run finds, of a server started for it."""
-    with memory.kept_in(kept), serving({name: model}, **options) as server:
+    with memory.kept_in(kept), inventing({name: model}, **options) as server:
         return recognise_model(server.address(name)).fingerprint
 
 
@@ -67,7 +67,7 @@ def test_what_a_server_says_of_a_model() -> None:
         "base": Invented(entry={"max_model_len": 2048, "root": "/models/base", "parent": None}),
         "tuned": Invented(weights="tuned", entry={"max_model_len": None, "root": "/adapters/1", "parent": "base"}),
     }
-    with serving(models) as server:
+    with inventing(models) as server:
         base = recognise_model(server.address("base"), role="base")
         tuned = recognise_model(f"mine={server.address('tuned')}")
         assert base_of(server.address("tuned")) == server.address("base") == base.endpoint == base.place
@@ -78,7 +78,7 @@ def test_what_a_server_says_of_a_model() -> None:
 
 
 def test_a_wrong_name_and_a_dead_server() -> None:
-    with serving({"llama": Invented()}) as server:
+    with inventing({"llama": Invented()}) as server:
         with pytest.raises(ModelError, match="no such model; did you mean llama"):
             recognise_model(server.address("lama"))
         gone = server.address("llama")
@@ -117,7 +117,7 @@ def test_another_window_or_tokenizer_is_another_model(kept: Path) -> None:
 
 
 def recognised_notices(model: Invented, **options: object) -> tuple[str, ...]:
-    with serving({"m": model}, **options) as server:
+    with inventing({"m": model}, **options) as server:
         return verified(recognise_model(server.address("m")))
 
 
@@ -142,7 +142,7 @@ def test_much_noise_is_said() -> None:
 
 def test_a_server_that_answers_by_chance_is_refused() -> None:
     with (
-        serving({"m": Invented(shaky=1)}) as server,
+        inventing({"m": Invented(shaky=1)}) as server,
         pytest.raises(ModelError, match="asked twice at temperature 0, it gives other answers to 64 of 64"),
     ):
         recognise_model(server.address("m"))
@@ -168,5 +168,5 @@ def test_where_logprobs_are_flat_they_are_no_evidence() -> None:
             words, values = super().answer(prompt, tokens)
             return words, [0.0 for _ in values]
 
-    with serving({"m": Flat()}) as server:
+    with inventing({"m": Flat()}) as server:
         assert not recognise_model(server.address("m")).probes.with_logprobs

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from json import dumps, loads
 
 import pytest
-from invented_models import Invented, Serving, serving
+from invented_models import Invented, InventedServer, inventing
 
 from evalharness.errors import NotComparableError
 from evalharness.openai_api.client import ApiClient
@@ -17,8 +17,8 @@ from evalharness.openai_api.served_model import Prober, ProbeWatch
 
 
 @contextmanager
-def watching(models: dict[str, Invented], **options: object) -> Iterator[tuple[Serving, ApiClient, ProbeWatch]]:
-    with serving(models, **options) as server, ApiClient(server.url) as api:
+def watching(models: dict[str, Invented], **options: object) -> Iterator[tuple[InventedServer, ApiClient, ProbeWatch]]:
+    with inventing(models, **options) as server, ApiClient(server.url) as api:
         yield server, api, ProbeWatch(api, "m", Prober(api, "m").all_twice())
 
 
@@ -40,14 +40,14 @@ def test_other_weights_behind_the_same_name_are_noticed_after_a_block(other: Inv
 
 def test_four_other_probes_after_every_block_and_all_at_the_end() -> None:
     with watching({"m": Invented(noise=1e-5)}) as (server, _, watch):
-        server.asked.clear()
+        server.seen.clear()
         for _ in range(16):
             watch.after_block()
-        prompts = [body["prompt"] for _, body in server.asked]
+        prompts = [seen.body["prompt"] for seen in server.seen]
         assert len(prompts) == 65 and {*prompts} == {*PROMPTS}  # one more finds out how the server is asked
-        server.asked.clear()
+        server.seen.clear()
         watch.check_all()
-        assert sorted(body["prompt"] for _, body in server.asked) == sorted(PROMPTS)
+        assert sorted(seen.body["prompt"] for seen in server.seen) == sorted(PROMPTS)
 
 
 def test_after_a_connection_failed_all_probes_are_asked_once() -> None:
@@ -56,9 +56,9 @@ def test_after_a_connection_failed_all_probes_are_asked_once() -> None:
         counts = []
         for interrupted in (1, 0):
             api.interrupted += interrupted
-            server.asked.clear()
+            server.seen.clear()
             watch.after_block()
-            counts.append(len(server.asked))
+            counts.append(len(server.seen))
         assert counts == [64, 4]
 
 
