@@ -88,8 +88,7 @@ def settle(
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, texts)
     opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
     with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
-        model = base.fingerprint if isinstance(base, Checkpoint) else ""
-        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log, base=model)
+        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log, base=base)
         with run_log.timed("prove"):
             state, info = _proven(state, context)
         with run_log.timed("answer"), _late():

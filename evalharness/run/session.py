@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evalharness import results
+from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
 from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, WeightReuse, errors_of
 from evalharness.errors import ModelError
@@ -18,6 +19,7 @@ from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generate, Generation, PreparedTask, Rank, Ranking, Request, Scoring
 from evalharness.records.tokenizers import TokenCounter
+from evalharness.run.answer_proof import proven_by_answers
 from evalharness.run.collect import Answers, AnswerSource, collect
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
@@ -112,8 +114,8 @@ def turns(run_plan: RunPlan) -> Turns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: the
-    fingerprint of the base, whose turn comes first, "" where it is not asked.
+    """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: whose
+    turn comes first, unless an earlier run answered for it.
     """
 
     job: Job
@@ -122,7 +124,7 @@ class RunContext:
     store: Store
     listener: ProgressListener
     run_log: RunLog
-    base: str = ""
+    base: Checkpoint | Baseline
 
 
 class Session:
@@ -161,12 +163,27 @@ class Session:
             engine = self.open()
             context.listener.phase(f"proving that {self.checkpoint.name} answers as itself")
             proof = prove(engine, self.checkpoint, prompts, allow_noop)
+            proof = proven_by_answers(proof, self.checkpoint, self.open, self._base_answers(), allow_noop)
             if not (allow_noop and proof.available):
                 context.store.add_proof(*key, asdict(proof))
         dtype = self.checkpoint.precision or str(context.info.details.get("dtype"))
         if notice := remark(proof, self.checkpoint, dtype):
             tell([f"{self.checkpoint.name}: {notice}"], context.listener, context.run_log)
         return proof
+
+    def _drafted_by(self) -> str:
+        base = self.context.base.fingerprint if isinstance(self.context.base, Checkpoint) else ""
+        return "" if base == self.checkpoint.fingerprint else base
+
+    def _base_answers(self) -> AnswerSource | None:
+        """Where the base's answers come from, outside its turn; None where the base of this run does not answer."""
+        context = self.context
+        if not isinstance(base := context.base, Checkpoint):
+            return None
+        slot, engine = context.slot, context.info.fingerprint
+        return AnswerSource(
+            model=base.fingerprint, engine=engine, store=context.store, open_engine=lambda: slot.engine_of(base)
+        )
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
         """All tasks answered and measured; samples/ written."""
@@ -228,7 +245,7 @@ class Session:
             engine=context.info.fingerprint,
             store=context.store,
             open_engine=self.open,
-            drafted_by="" if context.base == self.checkpoint.fingerprint else context.base,
+            drafted_by=self._drafted_by(),
             progress=advance,
         )
 
