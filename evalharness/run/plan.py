@@ -233,11 +233,13 @@ def _base_of_all(job: Job) -> str:
     for text in job.models.candidates:
         base = base_of(text)
         if base is None:
-            what = "its base is unknown (no training.json and no adapter_config.json beside the weights)"
+            served = "its server names none that it was made of"
+            files = "no training.json and no adapter_config.json beside the weights"
+            what = f"its base is unknown ({served if parse(text).served else files})"
             raise UsageError(
                 text,
                 what,
-                "name the checkpoint it was trained from with --base PATH, or an earlier run of it with --baseline RUN",
+                "name the model that it was trained from with --base, or an earlier run of that with --baseline RUN",
             )
         identity = base if parse(base).served else recognise_model(base, role="base").fingerprint
         bases.setdefault(identity, base)

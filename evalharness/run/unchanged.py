@@ -17,9 +17,11 @@ from evalharness.records.models import Checkpoint
 COPY = "its base's very weights"
 REFUSED = "is the very weights of its base {}, and nothing beside them that could change an answer is another"
 ALIKE = "it answers as its base does"
-SAME_ANSWERS = "gives its base {}'s answers to all of {} probes, within the server's noise: its adapter is not applied"
+SAME_ANSWERS = (
+    "gives the answers of its base {} to all {} probes, within the server's noise: its adapter is not applied"
+)
 TEXTS_ALONE = (
-    "gives its base {}'s texts to all of {} probes, and its server gives no log-probabilities to tell them apart"
+    "gives the texts of its base {} to all {} probes, and its server gives no log-probabilities to tell them apart"
 )
 FIX_SERVED = "have the server apply its adapter, or pass --allow-noop to compare them all the same"
 FIX = "give the trained checkpoint, or pass --allow-noop to compare a model with itself"

@@ -44,7 +44,7 @@ def test_a_text_that_changes_is_proof() -> None:
 
 
 def test_the_same_answers_are_refused_unless_allowed() -> None:
-    with pytest.raises(ModelError, match="^tuned: answers 64 short requests as its base does.*--allow-noop"):
+    with pytest.raises(ModelError, match=r"^tuned: answers 64 short requests as its base does.*--allow-noop"):
         proof(answers(), answers(logprob=-1.00005))
     assert proof(answers(), answers(), allow_noop=True).still
 
