@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,9 @@ class ServerTokenizer:
     bos_token_id = eos_token_id = pad_token_id = unk_token_id = None
 
     def __init__(self, api: ApiClient, model: str) -> None:
-        self._api, self._model = api, model
+        # of its own, since texts are counted when whoever asked what the server can do has gone
+        self._api, self._model = ApiClient(api.url, limits=api.limits), model
+        weakref.finalize(self, self._api.close)
         self._known: dict[tuple[str, bool], list[int] | str] = {}
 
     def encode(self, text: str, add_special_tokens: bool = False, verbose: bool = False) -> list[int]:
