@@ -50,7 +50,7 @@ def evaluate(
     """Evaluate candidates against their base and return the results; the run's folder is left as `evalharness run`
     leaves it, but for the page.
 
-    `models`: the candidates, [NAME=]PATH or [NAME=]HUB_ID[@REV]. `policy`: of the gate, or the file that states it,
+    `models`: the candidates, [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `policy`: of the gate, or the file that states it,
     whose suite, margins and error rate hold where no option says otherwise; None: no file is looked for. `listener`
     hears of the progress; `factory` stands in for the engine. Raises EvalHarnessError, whose `exit_code` is the one the
     command would end with.

@@ -55,6 +55,8 @@ class InventedServer(SocketServer):
             return json_reply({"error": {"message": "not found"}}, 404)
         if way == "tokenize":
             return json_reply({"tokens": [len(word) for word in body["prompt"].split()], "max_model_len": 64})
+        if not isinstance(body.get("prompt", ""), str):
+            return json_reply({"error": {"message": "prompts are texts"}}, 400)
         if not self.logprobs and body.get("logprobs"):
             return json_reply({"error": {"message": "logprobs are not supported"}}, 400)
         return json_reply(_completion(way, body, model))

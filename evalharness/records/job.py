@@ -13,7 +13,7 @@ from evalharness.records.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSelection:
-    """Which models are measured, as typed ([NAME=]PATH or [NAME=]HUB_ID[@REV]), and what is known of them."""
+    """Which models are measured, as typed ([NAME=]PATH, HUB_ID[@REV] or URL#MODEL), and what is known of them."""
 
     candidates: tuple[str, ...] = ()
     base: str | None = None

@@ -63,6 +63,12 @@ def test_a_run_is_not_asked_again_wherever_and_by_whatever_name_the_same_weights
     assert (again.output.folder / "results.json").read_bytes() == before
 
 
+def test_texts_are_counted_by_the_server(job: MakeJob) -> None:
+    with inventing({"base": Invented(), "a": tuned()}) as server:
+        found = evaluate(job(server.address("a")))
+    assert not found.errors and any(seen.path == "/tokenize" for seen in server.seen)
+
+
 def test_nothing_is_taken_from_a_server_with_other_weights(job: MakeJob) -> None:
     for moved in (0.0, 1e-3):
         with served({"a": Invented(weights="tuned", moved=moved, entry={"parent": "base"})}) as server:
