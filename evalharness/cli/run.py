@@ -62,7 +62,7 @@ class RunCommand(SectionedCommand):
     "models",
     multiple=True,
     metavar="[NAME=]PATH",
-    help="A candidate: directory or hub id[@revision]; 'DIR/*': all in DIR. Repeatable.",
+    help="A candidate: directory, hub id[@revision] or URL#MODEL; 'DIR/*': all in DIR. Repeatable.",
 )
 @click.option(
     "--base",

@@ -37,6 +37,6 @@ def test_a_wrong_name_and_a_training_on_a_served_model_end_with_2(
     with inventing(MODELS) as server:
         assert exit_code("checkpoint", "show", server.address("bace")) == 2
         assert "did you mean base?" in capsys.readouterr().err
-        trained = ("--base", server.address("base"), "--task", "sst2", "--out", tmp_path / "out")
+        trained = ("--base", server.address("base"), "--task", "sst2", "--method", "lora", "--out", tmp_path / "out")
         assert exit_code("train", *trained) == 2
         assert "a model behind a server has no files" in capsys.readouterr().err
