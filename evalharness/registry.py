@@ -21,6 +21,7 @@ EXTRA_OF = {  # a module to the extra that brings it
     "bitsandbytes": "quant",
     "gguf": "gguf",
     "httpx2": "openai",
+    "ray": "ray",
     "vllm": "vllm",
 }
 TASKS = "folder of tasks"

@@ -35,11 +35,21 @@ def job_options(given: Mapping[str, Any]) -> JobOptions:
         "data": paths("--data", given["data"]),
         "columns": columns(given["column_texts"]),
         "describe_with": pairs("--describe-with", given.get("describe_with", ())),
-        "engine_options": pairs("--engine-option", given["engine_options"]),
+        "engine_options": engine_options(given),
         "store": given.get("store") or default_store(os.environ),
     }
     names = [name for name in JobOptions.__annotations__ if values.get(name) is not None]
     return cast(JobOptions, {name: values[name] for name in names})
+
+
+def engine_options(given: Mapping[str, Any]) -> dict[str, str]:
+    """`--engine-option`, and the address of the engine ray, which has an option of its own. Raises UsageError."""
+    options, address = pairs("--engine-option", given["engine_options"]), given.get("ray_address")
+    if address is None:
+        return options
+    if given["engine"] != "ray":
+        raise UsageError("--ray-address", f"given, and the engine is {given['engine']}", "add --engine ray")
+    return {**options, "address": address}
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

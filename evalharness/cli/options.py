@@ -126,6 +126,11 @@ engine_options: tuple[Decorated, ...] = (
         metavar="KEY=VALUE",
         help="A setting of the engine's own. Repeatable.",
     ),
+    click.option(
+        "--ray-address",
+        metavar="ADDRESS|auto",
+        help="Of --engine ray: a running cluster; auto: this machine's  [default: Ray is started here].",
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--dtype",

@@ -46,7 +46,7 @@ class RunCommand(SectionedCommand):
         "Verdicts and gate": "--margin --alpha --until-decided "
         "--gate --policy --on-inconclusive --ceiling --against --junit --markdown --github",
         "Beside the verdicts": "--explain --drift --drift-text --drift-only --drift-table --describe --describe-with",
-        "Engine": "--engine --engine-option --device --dtype --batch-size --batch-tokens --strict",
+        "Engine": "--engine --engine-option --ray-address --device --dtype --batch-size --batch-tokens --strict",
         "Files": "--out --store",
     }
     examples = (

@@ -6,6 +6,7 @@ REGISTRY = {
     "hf": "evalharness.engines.hf.factory:FACTORY",
     "vllm": "evalharness.engines.vllm.factory:FACTORY",
     "openai": "evalharness.engines.openai.factory:FACTORY",
+    "ray": "evalharness.engines.ray.factory:FACTORY",
     "scripted": "evalharness.engines.scripted:FACTORY",
 }
 OF_FILES = ("hf", "scripted", "vllm")  # those of ours that read files, and
@@ -17,5 +18,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         *("tokenizer", "endpoint", "window", "dtype"),
         *("concurrency", "timeout", "attempts", "wait", "most_requests"),
     ),
+    "ray": ("address", "cpus", "engine", "gpus", "threads", "wait", "workers"),  # and those of its option `engine`
     "scripted": ("answers", "samples"),
 }

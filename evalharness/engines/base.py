@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import registry
-from evalharness.engines import REGISTRY
+from evalharness.engines import OPTIONS, REGISTRY
 from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean, first_line, out_of_memory
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
@@ -208,6 +208,19 @@ def errors_of(engine: str, step: str) -> Iterator[None]:
         mend = "give it more memory, or a smaller --dtype," if out_of_memory(error) else "mend it (--debug shows where)"
         fix = f"{mend} and run again: what was answered is kept"
         raise NotComparableError(f"engine {engine}", what, fix) from error
+
+
+def known_options(settings: EngineSettings) -> Collection[str]:
+    """The options of the engine that the settings name, with those of the one that it has inside (its option `engine`);
+    those that are given, where the engine is another package's.
+    """
+    own = OPTIONS.get(settings.name)
+    if own is None:
+        return settings.options
+    if "engine" not in own:
+        return own
+    inner = OPTIONS.get(settings.options.get("engine", "hf"))
+    return settings.options if inner is None else (*own, *inner)
 
 
 def check_options(settings: EngineSettings, known: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from evalharness.checkpoints.discover import directory_of, expand, refuse_served
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.served import check_offered
 from evalharness.data.drift_table import read_table
-from evalharness.engines.base import check_options, checked_factory
+from evalharness.engines.base import check_options, checked_factory, known_options
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
@@ -54,7 +54,7 @@ def check_job(job: Job, factory: object = None) -> None:
         checked_factory(factory, "factory", "an object that has them, or None,")
     else:
         registry.check(engines.REGISTRY, job.engine.name, "engine")
-        check_options(job.engine, engines.OPTIONS.get(job.engine.name, job.engine.options))
+        check_options(job.engine, known_options(job.engine))
     check_engine_fits(job)
     check_device(job.engine.device)
     rows = {f"--data {name}": path for name, path in job.data.overrides.items()}

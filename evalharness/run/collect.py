@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evalharness.engines.base import AnswersWithDrafts, Engine, errors_of
 from evalharness.interruption import stop_if_interrupted
@@ -31,7 +31,8 @@ Answers = Mapping[str, Response | Failure]  # by request id
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSource:
     """Where one model's answers come from: the store, else its engine; `open_engine` is called only when an answer is
-    missing. `progress` is told every block's requests and answers, and how many of these were stored.
+    missing. `progress` is told every block's requests and answers, and how many of these were stored. `failures`, by
+    request id: what is known to get no answer in this run.
 
     `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's, "": none are. They are part of
     the plan of a block: all that the base answers is stored before another model is asked, so that a run that goes on
@@ -43,6 +44,7 @@ class AnswerSource:
     store: Store
     open_engine: Callable[[], Engine]
     drafted_by: str = ""
+    failures: Mapping[str, Failure] = field(default_factory=dict)
     progress: Callable[[Sequence[Request], Answers, int], None] = lambda requests, answers, stored: None
 
 
@@ -109,8 +111,9 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
     for block in blocks(requests):
         stop_if_interrupted()
         stored = source.store.read(source.model, source.engine, list(block))
-        of_block: dict[str, Response | Failure] = {**stored}
-        if len(stored) < len(block):
+        failures = {key: source.failures[key] for key in block if key in source.failures}
+        of_block: dict[str, Response | Failure] = {**failures, **stored}
+        if len(of_block) < len(block):
             computed = ask(source.open_engine(), block, drafts_of(source, block))
             new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
             source.store.add(source.model, source.engine, new)

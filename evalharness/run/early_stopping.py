@@ -31,6 +31,7 @@ from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
+from evalharness.run.spread import answer_ahead
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, units_to_continue
 from evalharness.stats.enums import MetricKind, Verdict
 
@@ -92,13 +93,17 @@ class RoundsOfRun:
             if not any(self._wanted(checkpoint.name) for checkpoint in turn):
                 break
             self.context.listener.phase(f"round {number} of {ROUNDS}")
+            answer_ahead(self.context, [(each, self._parts(each, number)) for each in turn])
             for checkpoint in turn:
                 self._ask_round(checkpoint, number)
             turn.reverse()  # who answered last is still in memory
             for candidate in self.run_plan.candidates:
                 self._look(candidate.name, number)
-        for reference in (checkpoint for checkpoint in order if checkpoint.name in beside):
-            for number in range(1, ROUNDS + 1):
+        references = [checkpoint for checkpoint in order if checkpoint.name in beside]
+        rounds = range(1, ROUNDS + 1)
+        answer_ahead(self.context, [(each, self._parts(each, number)) for each in references for number in rounds])
+        for reference in references:
+            for number in rounds:
                 self._ask_round(reference, number)
 
     def measured(self, session: Session) -> list[TaskOutcome]:
@@ -125,21 +130,25 @@ class RoundsOfRun:
         wanted = frozenset().union(*every)
         return [task for task in self.prompts.by_model[model] if task.task.name in wanted]
 
-    def _ask_round(self, checkpoint: Checkpoint, number: int) -> None:
+    def _parts(self, checkpoint: Checkpoint, number: int) -> list[PreparedTask]:
+        """List what a model is asked in a round."""
         name, base = checkpoint.name, self.run_plan.base.name
-        session = Session(self.context, checkpoint)
-        is_reference = checkpoint in self.run_plan.references
-        tasks = self.prompts.by_model[name] if is_reference else self._wanted(name)
+        if checkpoint in self.run_plan.references:
+            every = self.prompts.by_model[name]
+            tasks = [task for task in every if number <= self.rounds_asked.get((base, task.task.name), 0)]
+        else:
+            tasks = self._wanted(name)
+        return [self._part(name, task, (number, number)) for task in tasks]
+
+    def _ask_round(self, checkpoint: Checkpoint, number: int) -> None:
+        name, session = checkpoint.name, Session(self.context, checkpoint)
         with self.context.run_log.turn(checkpoint):
-            for task in tasks:
-                key = (name, task.task.name)
-                if is_reference and number > self.rounds_asked.get((base, task.task.name), 0):
-                    continue
-                part = self._part(name, task, (number, number))
+            for part in self._parts(checkpoint, number):
+                key = (name, part.task.name)
                 answers = collect(part.requests, session.source(part.task.name)) if part.requests else {}
                 self.answers.setdefault(key, {}).update(answers)
                 self.rounds_asked[key] = number
-                if not is_reference:
+                if checkpoint not in self.run_plan.references:
                     self._score(part, answers, name)
 
     def _part(self, model: str, task: PreparedTask, rounds: tuple[int, int]) -> PreparedTask:

@@ -18,6 +18,7 @@ from evalharness.checkpoints import memory
 from evalharness.checkpoints.verified import verified
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
+from evalharness.engines.spreading import held
 from evalharness.errors import ModelError, NotComparableError
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
@@ -40,6 +41,7 @@ from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog, tell
 from evalharness.run.session import EngineSlot, RunContext, Session, turns
+from evalharness.run.spread import answer_ahead
 from evalharness.run.unchanged import without_effect
 from evalharness.store import Store
 
@@ -67,7 +69,14 @@ def settle(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
     """Carry out a plan: everything of a run after `make_run_plan`."""
-    run_log, out = run_log or RunLog(), job.output.folder
+    with held(factory):
+        return _settled(job, run_plan, listener, factory, run_log or RunLog())
+
+
+def _settled(
+    job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog
+) -> Results:
+    out = job.output.folder
     with run_log.timed("prepare"):
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
@@ -165,6 +174,8 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     )
     if rounds is not None:
         rounds.ask(order, state.outcomes)
+    else:
+        answer_ahead(context, [(checkpoint, by_model[checkpoint.name]) for checkpoint in order])
     outcomes = dict(state.outcomes)
     for checkpoint in order:
         session = Session(context, checkpoint)

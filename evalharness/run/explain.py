@@ -28,6 +28,7 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, make_prompts, shortened
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
+from evalharness.run.spread import answer_ahead
 from evalharness.run.variants import TaskChoice, choose_to_explain
 from evalharness.tasks.variants import VariantProblem, written
 
@@ -202,6 +203,7 @@ def _outcomes(
         context.run_log,
     )
     context.listener.expect(sum(len(task.requests) for task in to_answer))
+    answer_ahead(context, [(checkpoint, wanted[checkpoint.name]) for checkpoint in to_ask])
     for checkpoint in to_ask:
         tasks = wanted[checkpoint.name]
         by_task = dict(zip((t.task.name for t in tasks), Session(context, checkpoint).measure(tasks), strict=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalharness import peak_memory
+from evalharness.engines.spreading import AnsweredBlock
 from evalharness.records.models import Checkpoint
 from evalharness.run.model_cost import ModelCost
 from evalharness.run.progress import ProgressListener
@@ -27,6 +28,7 @@ class RunLog:
     models: dict[str, ModelCost] = field(default_factory=dict)
     # task -> model -> amounts, where efficiency is described
     tasks: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    nodes: dict[str, dict[str, float]] = field(default_factory=dict)  # node -> amounts, where several engines answer
     notices: list[str] = field(default_factory=list)
     loads: dict[str, int] = field(default_factory=dict)  # weights -> how often they were read from disk
     highest: int = 0  # bytes of this process at most, before peaks were last measured anew
@@ -56,6 +58,22 @@ class RunLog:
         for key, amount in amounts.items():
             row[key] = row.get(key, 0) + amount
 
+    def answered_on(self, block: AnsweredBlock) -> None:
+        """Add a block to what its node did, and the workers lost over it to those of their nodes."""
+        for node in block.losses:
+            self._of_node(node)["workers_lost"] += 1
+        if (cost := block.cost) is not None:
+            row = self._of_node(cost.node)
+            row["blocks"] += 1
+            row["requests"] += len(block.job.requests)
+            row["seconds"] += cost.seconds
+            row["loads"] += cost.loaded
+            row["peak_process_bytes"] = max(row["peak_process_bytes"], cost.process)
+
+    def _of_node(self, node: str) -> dict[str, float]:
+        amounts = ("blocks", "requests", "seconds", "loads", "peak_process_bytes", "workers_lost")
+        return self.nodes.setdefault(node, dict.fromkeys(amounts, 0))
+
     def loaded(self, weights: str) -> None:
         self.loads[weights] = self.loads.get(weights, 0) + 1
 
@@ -75,7 +93,7 @@ class RunLog:
 
     def facts(self) -> dict[str, Any]:
         """Sum up for run.json: seconds, requests stored and computed by model (and by task, where that is described),
-        loads, peak memory of this process and of each model's turns.
+        loads, what each node did, peak memory of this process and of each model's turns.
         """
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {
@@ -84,6 +102,7 @@ class RunLog:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "models": {name: cost.facts(bool(self.loads)) for name, cost in self.models.items()},
             **({"efficiency": spent} if spent else {}),
+            **({"nodes": {name: _rounded(row) for name, row in self.nodes.items()}} if self.nodes else {}),
             **({"loads": self.loads} if self.loads else {}),
             "peak_memory_bytes": max(self.highest, peak_memory.process_peak()),
             **({"peaks_of_models": self.peaks_of} if self.loads else {}),

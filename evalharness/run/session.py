@@ -6,19 +6,21 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
 from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, WeightReuse, errors_of
+from evalharness.engines.spreading import BlockCost, held
 from evalharness.errors import ModelError
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generate, Generation, PreparedTask, Rank, Ranking, Request, Scoring
 from evalharness.records.tokenizers import TokenCounter
+from evalharness.run.ahead import AnsweredAhead
 from evalharness.run.answer_proof import proven_by_answers
 from evalharness.run.collect import Answers, AnswerSource, collect
 from evalharness.run.measure import measure
@@ -63,7 +65,7 @@ class EngineSlot:
             engine = self._opened(checkpoint)
             self._refuse_other(engine, checkpoint)
         if not checkpoint.endpoint and (last is None or weights_of(last) != weights_of(checkpoint)):
-            self._run_log.loaded(" ".join(filter(None, (str(checkpoint.weights), checkpoint.precision))))
+            self._run_log.loaded(weights_name(checkpoint))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
 
@@ -100,6 +102,11 @@ def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
     return checkpoint.weights, checkpoint.precision
 
 
+def weights_name(checkpoint: Checkpoint) -> str:
+    """Name `weights_of` in run.json."""
+    return " ".join(filter(None, map(str, weights_of(checkpoint))))
+
+
 def turns(run_plan: RunPlan) -> Turns:
     """Order the checkpoints for proof, and for measurement: those on other full weights than the
     base's first and last, so that the base's weights stay in memory in between.
@@ -115,7 +122,7 @@ def turns(run_plan: RunPlan) -> Turns:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: whose
-    turn comes first, unless an earlier run answered for it.
+    turn comes first, unless an earlier run answered for it; `ahead`: what was answered before its turn.
     """
 
     job: Job
@@ -125,6 +132,7 @@ class RunContext:
     listener: ProgressListener
     run_log: RunLog
     base: Checkpoint | Baseline
+    ahead: AnsweredAhead = field(default_factory=AnsweredAhead)
 
 
 class Session:
@@ -219,25 +227,13 @@ class Session:
         by task where that is asked for.
         """
         name, context = self.checkpoint.name, self.context
-        log, listener = context.run_log, context.listener
-        described = EFFICIENCY in context.job.description.ways
         begun = time.perf_counter() - self.loading
         context.store.note_use(self.checkpoint.fingerprint, context.info.fingerprint, name, task)
 
         def advance(requests: Sequence[Request], answers: Answers, stored: int) -> None:
             nonlocal begun
-            counts = {"stored": stored, "computed": len(requests) - stored}
-            log.count(name, **counts)
-            listener.advance(**counts)
-            seconds = time.perf_counter() - self.loading - begun
-            is_computed = stored < len(requests)  # then all of a block is
-            if described or is_computed:
-                self.counter = self.counter or self.token_counter()
-                tokens = _tokens(requests, answers, self.counter)
-            if is_computed:
-                log.answered(name, seconds, tokens)
-            if described:
-                log.spend(task, name, seconds=seconds, **counts, **tokens)
+            if (name, task, requests[0].id) not in context.ahead.counted:
+                self.count(task, requests, answers, stored, time.perf_counter() - self.loading - begun)
             begun = time.perf_counter() - self.loading
 
         return AnswerSource(
@@ -246,21 +242,47 @@ class Session:
             store=context.store,
             open_engine=self.open,
             drafted_by=self._drafted_by(),
+            failures=context.ahead.of(self.checkpoint.fingerprint),
             progress=advance,
         )
+
+    def count(self, task: str, requests: Sequence[Request], answers: Answers, stored: int, seconds: float) -> None:
+        """Write down a block of a task, and tell of it. `seconds`: that its answers took, without loading the model."""
+        name, log = self.checkpoint.name, self.context.run_log
+        described = EFFICIENCY in self.context.job.description.ways
+        counts = {"stored": stored, "computed": len(requests) - stored}
+        log.count(name, **counts)
+        self.context.listener.advance(**counts)
+        is_computed = stored < len(requests)  # then all of a block is
+        if described or is_computed:
+            self.counter = self.counter or self.token_counter()
+            tokens = _tokens(requests, answers, self.counter)
+        if is_computed:
+            log.answered(name, seconds, tokens)
+        if described:
+            log.spend(task, name, seconds=seconds, **counts, **tokens)
+
+    def spend(self, cost: BlockCost) -> None:
+        """Write down a block that another process answered."""
+        log = self.context.run_log
+        if cost.loaded:
+            log.loaded(weights_name(self.checkpoint))
+        log.count(self.checkpoint.name, seconds=cost.seconds)
+        log.models[self.checkpoint.name].peaked(cost.process, cost.device)
 
 
 @contextmanager
 def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> Iterator[AnswerSource]:
     """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
-    info = factory.describe(checkpoint, job.engine)
-    with Store(job.output.store) as store, EngineSlot(factory, job.engine, info, RunLog()) as slot:
-        yield AnswerSource(
-            model=checkpoint.fingerprint,
-            engine=info.fingerprint,
-            store=store,
-            open_engine=lambda: slot.engine_of(checkpoint),
-        )
+    with held(factory), Store(job.output.store) as store:
+        info = factory.describe(checkpoint, job.engine)
+        with EngineSlot(factory, job.engine, info, RunLog()) as slot:
+            yield AnswerSource(
+                model=checkpoint.fingerprint,
+                engine=info.fingerprint,
+                store=store,
+                open_engine=lambda: slot.engine_of(checkpoint),
+            )
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:

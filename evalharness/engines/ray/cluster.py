@@ -1,0 +1,102 @@
+"""Start Ray on this machine, or connect to a running cluster, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from evalharness.engines.ray.options import CPU, RayOptions
+from evalharness.errors import UsageError, first_line
+
+WHERE = "--ray-address"
+ANSWERS_KEPT = 256 << 20  # bytes of shared memory for blocks on their way
+LONGEST = 40  # characters of a folder in which Ray's sockets have room for their names
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Cluster:
+    """A connection to Ray, its own or one that the caller's process had. Raises UsageError where there is none."""
+
+    def __init__(self, options: RayOptions) -> None:
+        self._folder, self._own = "", not ray.is_initialized()
+        if self._own:
+            with _signals_kept(), _environment(QUIET):
+                logging.getLogger("ray").setLevel(logging.ERROR)
+                self._begin(options)
+        self.resources: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+    def _begin(self, options: RayOptions) -> None:
+        quiet: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+        if options.address:
+            try:
+                ray.init(address=options.address, **quiet)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                fix = "auto, for the one of this machine, or HOST:PORT as `ray start` prints it would be right"
+                raise UsageError(WHERE, f"no cluster at {options.address} ({first_line(error)})", fix) from error
+            return
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if (options.workers or 1) * options.cpus > cores:
+            what = f"{options.workers or 1} of {options.cpus:g} CPU each, and this machine has {cores}"
+            raise UsageError("--engine-option workers", what, "fewer, or fewer cpus for each, would be right")
+        temporary = tempfile.gettempdir()
+        self._folder = tempfile.mkdtemp(prefix="ray-", dir=temporary if len(temporary) < LONGEST - 12 else "/tmp")
+        ray.init(
+            address="local",
+            num_cpus=cores,
+            include_dashboard=False,
+            object_store_memory=ANSWERS_KEPT,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=self._folder,
+            **quiet,
+        )
+
+    def workers_of(self, options: RayOptions) -> tuple[int, float]:
+        """How many workers are wanted, and GPUs for each; where nobody says, as many as there are resources for."""
+        there = self.resources.get("GPU", 0.0)
+        gpus = (1.0 if there and options.inner.device != CPU else 0.0) if options.gpus is None else options.gpus
+        share = there / gpus if gpus else self.resources.get("CPU", 0.0) / options.cpus
+        return options.workers or max(1, math.floor(share)), gpus
+
+    def close(self) -> None:
+        """Disconnect, and stop what was started here."""
+        if self._own:
+            ray.shutdown()
+            shutil.rmtree(self._folder, ignore_errors=True) if self._folder else None
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back the handlers that Ray replaces: it would end the process where we keep what was answered."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,86 @@
+"""Read the options of the engine: how many workers, of what resources, of which cluster, and what answers in them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from evalharness import registry
+from evalharness.engines import OPTIONS, REGISTRY
+from evalharness.engines.base import check_options, known_options
+from evalharness.errors import UsageError
+from evalharness.records.models import EngineSettings
+
+NAME = "ray"
+WAIT = 60.0  # seconds for the first worker
+CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayOptions:
+    """Where workers are and what each has. `address`: of a running cluster, "auto": the one of this machine, "": Ray is
+    started here; `workers`, `gpus`: None, as many as there are; `threads`: torch's in each; `wait`: seconds for a
+    worker to start; `inner`: the settings of the engine in each.
+    """
+
+    address: str
+    workers: int | None
+    cpus: float
+    gpus: float | None
+    threads: int
+    wait: float
+    inner: EngineSettings
+
+    @property
+    def one(self) -> str:
+        """What one worker asks for."""
+        gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
+        return f"{self.cpus:g} CPU{gpus}"
+
+
+def ray_options(settings: EngineSettings) -> RayOptions:
+    """Raises UsageError for an option that is unknown, or is no number where one is wanted."""
+    check_options(settings, known_options(settings))
+    given = settings.options
+    name = given.get("engine", "hf")
+    if name == NAME:
+        raise UsageError("--engine-option engine", "workers of Ray in workers of Ray", "hf would be right")
+    registry.check(REGISTRY, name, "engine")
+    inner = {key: value for key, value in given.items() if key not in OPTIONS[NAME]}
+    cpus = _number(settings, "cpus", 1.0)
+    gpus = _number(settings, "gpus", -1.0, least=0.0)
+    if settings.device.startswith(CPU):
+        gpus = max(gpus, 0.0)
+    workers = _whole(settings, "workers")
+    return RayOptions(
+        address=given.get("address", ""),
+        workers=workers,
+        cpus=cpus,
+        gpus=None if gpus < 0 else gpus,
+        threads=_whole(settings, "threads") or max(1, math.floor(cpus)),
+        wait=_number(settings, "wait", WAIT),
+        inner=replace(settings, name=name, options=inner),
+    )
+
+
+def _number(settings: EngineSettings, name: str, default: float, least: float = 1e-9) -> float:
+    text = settings.options.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        above = "of at least 0" if least == 0 else "above 0"
+        raise UsageError(f"--engine-option {name}", f"{text!r} is no number {above}", "1 would be right")
+    return value
+
+
+def _whole(settings: EngineSettings, name: str) -> int | None:
+    text = settings.options.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError(f"--engine-option {name}", f"{text!r} is no whole number above 0", "2 would be right")
+    return int(text)

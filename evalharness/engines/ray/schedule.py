@@ -1,0 +1,66 @@
+"""Choose which model's block a free worker takes: one that it has open, else where most is left for each worker."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalharness.records.models import Checkpoint
+
+ModelKey = tuple[str, str]  # name, fingerprint
+
+
+def key_of(checkpoint: Checkpoint) -> ModelKey:
+    """Tell models apart, also those of equal files."""
+    return checkpoint.name, checkpoint.fingerprint
+
+
+def resident(checkpoint: Checkpoint) -> tuple[Path, str]:
+    """Name what has to be in memory, adapters aside."""
+    return checkpoint.weights, checkpoint.precision
+
+
+@dataclass(slots=True)
+class Task:
+    """One call of a worker. `losses`: the nodes of the workers that were lost over it; `problem`: what went wrong the
+    last time.
+    """
+
+    checkpoint: Checkpoint
+    method: str
+    arguments: tuple[Any, ...]
+    number: int = -1  # of a block's job
+    losses: list[str] = field(default_factory=list)
+    tries: int = 0
+    problem: str = ""
+
+
+class Queue:
+    """Tasks that wait for a worker, by model, each model's in the order given."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[ModelKey, deque[Task]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tasks.values()))
+
+    def add(self, task: Task) -> None:
+        self._tasks.setdefault(key_of(task.checkpoint), deque()).append(task)
+
+    def take(self, has_open: Checkpoint | None, at_work: Counter[ModelKey]) -> Task | None:
+        """Take a task for a worker that has this model open: one of that model, else of one on the same weights, else
+        of any; among these of the one of which most are left for each worker that is `at_work` on it. None where none
+        waits.
+        """
+        waiting = {key: tasks for key, tasks in self._tasks.items() if tasks}
+        if not waiting:
+            return None
+        if has_open is not None and key_of(has_open) in waiting:
+            return waiting[key_of(has_open)].popleft()
+        if has_open is not None:
+            weights = resident(has_open)
+            waiting = {key: each for key, each in waiting.items() if resident(each[0].checkpoint) == weights} or waiting
+        most = max(waiting, key=lambda key: len(waiting[key]) / (at_work[key] + 1))
+        return waiting[most].popleft()

@@ -1,0 +1,149 @@
+"""Hold one engine in a process of its own, on whichever node that is, and have it answer whole blocks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray import get_runtime_context
+
+from evalharness import __version__, peak_memory, registry
+from evalharness.checkpoints.derived import refuse_changed
+from evalharness.engines.base import AnswersPlainly, AnswersWithDrafts, Engine, WeightReuse, errors_of, factory_of
+from evalharness.engines.ray import REGISTRY
+from evalharness.engines.spreading import BlockCost
+from evalharness.errors import EvalHarnessError, ModelError
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Failure, Request, Response
+
+PROBES = ("next_token_logits", "merge_logits")  # methods of optional capabilities that are handed on
+EVERYWHERE = "have the same files at the same path of every node: a folder that they share, or copies"
+HF = "hf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """Where a worker is, and which evalharness it has."""
+
+    node: str
+    process: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedEngine:
+    """What the engine of a worker says of itself, and which of the `PROBES` it has."""
+
+    info: EngineInfo
+    probes: tuple[str, ...]
+
+
+class Worker:
+    """One engine at a time, opened in the place of the one before: weights that both share stay in memory."""
+
+    def __init__(self, settings: EngineSettings, threads: int) -> None:
+        self._settings, self._node = settings, f"{socket.gethostname()} {get_runtime_context().get_node_id()[:8]}"
+        self._factory = factory_of(settings)
+        self._engine: Engine | None = None
+        self._checkpoint: Checkpoint | None = None
+        if settings.name == HF:
+            registry.find(REGISTRY, "threads", "engine step")(threads)
+
+    def facts(self) -> WorkerFacts:
+        return WorkerFacts(node=self._node, process=os.getpid(), version=__version__)
+
+    def describe(self, checkpoint: Checkpoint) -> EngineInfo:
+        """What an engine opened here would say of itself. Raises ModelError where the checkpoint's files are not here,
+        or are others than where the run was begun.
+        """
+        self._refuse_absent(checkpoint)
+        try:
+            refuse_changed(checkpoint)
+        except ModelError as error:
+            what = "its files are not those of this path where the run was begun"
+            raise ModelError(self._named(checkpoint.path), what, EVERYWHERE) from error
+        with errors_of(self._settings.name, "describe"):
+            return self._factory.describe(checkpoint, self._settings)
+
+    def open(self, checkpoint: Checkpoint, engine: str) -> OpenedEngine:
+        """Open the checkpoint, unless it is. `engine`: the fingerprint that its answers are kept under. Raises
+        EvalHarnessError where that cannot be.
+        """
+        opened = self._opened(checkpoint, engine)
+        return OpenedEngine(info=opened.info, probes=tuple(name for name in PROBES if hasattr(opened, name)))
+
+    def answer(
+        self, checkpoint: Checkpoint, engine: str, requests: Sequence[Request], drafts: Mapping[str, str]
+    ) -> tuple[tuple[Response | Failure, ...], BlockCost]:
+        """Answer a block, and say what that took. Raises as `open` does, and what the engine raises."""
+        peak_memory.reset()
+        before = self._checkpoint
+        opened, begun = self._opened(checkpoint, engine), time.perf_counter()
+        answering = opened.answer_with_drafts if drafts and isinstance(opened, AnswersWithDrafts) else None
+        answers = tuple(answering(requests, drafts) if answering else opened.answer(requests))
+        return answers, BlockCost(
+            node=self._node,
+            seconds=time.perf_counter() - begun,
+            loaded=before is None or (before.weights, before.precision) != (checkpoint.weights, checkpoint.precision),
+            process=peak_memory.process_peak(),
+            device=peak_memory.device_peak(),
+        )
+
+    def call(
+        self, checkpoint: Checkpoint, engine: str, method: str, given: tuple[Sequence[Any], Mapping[str, Any]]
+    ) -> Any:
+        """What a method of the engine returns, with positional and named arguments. Raises as `open` does, and what the
+        engine raises.
+        """
+        return getattr(self._opened(checkpoint, engine), method)(*given[0], **given[1])
+
+    def plain_because(self, checkpoint: Checkpoint, engine: str) -> str:
+        """As of AnswersPlainly; "" where the engine is none."""
+        opened = self._opened(checkpoint, engine)
+        return opened.plain_because if isinstance(opened, AnswersPlainly) else ""
+
+    def _opened(self, checkpoint: Checkpoint, fingerprint: str) -> Engine:
+        if self._engine is not None and self._checkpoint == checkpoint:
+            return self._engine
+        self._refuse_absent(checkpoint)
+        previous, self._engine, self._checkpoint = self._engine, None, None
+        with self._errors():
+            engine = self._replaced(previous, checkpoint)
+            if engine.info.fingerprint != fingerprint:
+                engine.close()
+                what = "is opened there to answer otherwise than its engine was described before"
+                raise ModelError(checkpoint.path, what, EVERYWHERE)
+        self._engine, self._checkpoint = engine, checkpoint
+        return engine
+
+    def _refuse_absent(self, checkpoint: Checkpoint) -> None:
+        for place in (checkpoint.path, checkpoint.weights):
+            if not place.is_dir():
+                raise ModelError(self._named(place), "is not there", EVERYWHERE)
+
+    def _replaced(self, previous: Engine | None, checkpoint: Checkpoint) -> Engine:
+        if previous is None:
+            return self._factory.open(checkpoint, self._settings)
+        try:
+            if isinstance(self._factory, WeightReuse):
+                return self._factory.open_after(previous, checkpoint, self._settings)
+        finally:
+            previous.close()
+        return self._factory.open(checkpoint, self._settings)
+
+    def _named(self, path: object) -> str:
+        return f"{path} on node {self._node}"
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the node in whatever opening a checkpoint raises."""
+        try:
+            with errors_of(self._settings.name, "open"):
+                yield
+        except EvalHarnessError as error:
+            raise type(error)(self._named(error.where), error.what, error.fix) from None

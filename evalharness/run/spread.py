@@ -1,0 +1,129 @@
+"""Have a factory that spreads blocks answer all that is missing, of all tasks and models at once, before the run's
+ordinary loop reads the store.
+
+The blocks are those that `collect` would ask for, so that the same requests share a batch. A model's block with texts
+to write waits for its drafts: until the base has answered these requests.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evalharness.engines.base import errors_of
+from evalharness.engines.spreading import AnsweredBlock, BlockJob, BlockSpreader, SpreadsBlocks
+from evalharness.interruption import stop_if_interrupted
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Failure, Generate, PreparedTask, Request
+from evalharness.run.collect import AnswerSource, blocks, checked, drafts_of
+from evalharness.run.session import RunContext, Session
+
+Work = Sequence[tuple[Checkpoint, Sequence[PreparedTask]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBlock:
+    """A block with requests that are missing. `own`: those that it answers; the others are in the store, or in a block
+    of the same model before it.
+    """
+
+    session: Session
+    task: str
+    source: AnswerSource
+    requests: dict[str, Request]
+    own: frozenset[str]
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """The requests whose answers are written."""
+        return frozenset(key for key, request in self.requests.items() if isinstance(request, Generate))
+
+
+def answer_ahead(context: RunContext, work: Work) -> None:
+    """Have the tasks answered, checkpoint by checkpoint, where the factory spreads blocks. Raises EvalHarnessError
+    where a model cannot be opened, or no engine is left.
+    """
+    factory = context.slot.factory
+    if not isinstance(factory, SpreadsBlocks):
+        return
+    planned = _planned(context, work)
+    if not planned:
+        return
+    context.listener.phase("answers of all models, side by side")
+    with errors_of(type(factory).__name__, "spread"):
+        Spread(context, planned, factory.spread(context.job.engine)).collect()
+
+
+class Spread:
+    """The blocks that are with the engines, and those that wait for drafts."""
+
+    def __init__(self, context: RunContext, planned: Sequence[PlannedBlock], spreader: BlockSpreader) -> None:
+        self._context, self._spreader = context, spreader
+        self._unwritten = {key for block in planned if self._is_base(block) for key in block.texts & block.own}
+        self._waiting, self._given = list(planned), dict[int, PlannedBlock]()
+        self._numbers = itertools.count()
+
+    def collect(self) -> None:
+        """Keep every block's answers at once."""
+        self._give()
+        for answered in self._spreader.finished():
+            stop_if_interrupted()
+            self._keep(self._given.pop(answered.job.number), answered)
+            self._give()
+
+    def _is_base(self, block: PlannedBlock) -> bool:
+        return block.session.checkpoint.fingerprint == self._context.base
+
+    def _give(self) -> None:
+        """Give the blocks whose drafts are there, those first that others wait for."""
+        ready = [each for each in self._waiting if self._is_base(each) or not each.texts & self._unwritten]
+        self._waiting = [each for each in self._waiting if each not in ready]
+        for block in sorted(ready, key=lambda each: not (self._is_base(each) and each.texts)):
+            number = next(self._numbers)
+            self._given[number] = block
+            job = BlockJob(
+                number=number,
+                checkpoint=block.session.checkpoint,
+                requests=tuple(block.requests.values()),
+                drafts=drafts_of(block.source, block.requests),
+            )
+            self._spreader.add(job)
+
+    def _keep(self, block: PlannedBlock, answered: AnsweredBlock) -> None:
+        context, model = self._context, block.session.checkpoint.fingerprint
+        given = {answer.request_id: answer for answer in answered.answers}
+        answers = {key: checked(request, given.get(key)) for key, request in block.requests.items()}
+        own = [answers[key] for key in block.requests if key in block.own]
+        context.store.add(model, context.info.fingerprint, [each for each in own if not isinstance(each, Failure)])
+        failures = context.ahead.failures.setdefault(model, {})
+        failures.update({each.request_id: each for each in own if isinstance(each, Failure)})
+        context.run_log.answered_on(answered)
+        if answered.cost is not None:
+            block.session.spend(answered.cost)
+        seconds = answered.cost.seconds if answered.cost else 0.0
+        requests = list(block.requests.values())
+        block.session.count(block.task, requests, answers, len(requests) - len(own), seconds)
+        context.ahead.counted.add((block.session.checkpoint.name, block.task, requests[0].id))
+        if self._is_base(block):
+            self._unwritten -= block.own
+
+
+def _planned(context: RunContext, work: Work) -> list[PlannedBlock]:
+    """List the blocks with a missing answer, in the order in which the ordinary loop would ask for them."""
+    planned = []
+    known: dict[str, set[str]] = {}
+    for checkpoint, prepared in work:
+        session, model = Session(context, checkpoint), checkpoint.fingerprint
+        before = known.setdefault(model, set(context.ahead.of(model)))
+        for task in prepared:
+            source = session.source(task.task.name)
+            for block in blocks(task.requests):
+                stored = context.store.read(model, context.info.fingerprint, list(block))
+                own = frozenset(block.keys() - stored.keys() - before)
+                if own:
+                    before |= own
+                    planned.append(
+                        PlannedBlock(session=session, task=task.task.name, source=source, requests=block, own=own)
+                    )
+    return planned
