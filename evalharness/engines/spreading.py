@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from evalharness.engines.base import EngineFactory
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
+
+
+def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
+    """Name what has to be in memory for the checkpoint to answer, adapters aside."""
+    return checkpoint.weights, checkpoint.precision
+
+
+def weights_name(checkpoint: Checkpoint) -> str:
+    """Name `weights_of` in run.json."""
+    return " ".join(filter(None, map(str, weights_of(checkpoint))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +35,14 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCost:
-    """What answering a block took, and on which node: seconds without loading, whether weights were read from disk, the
-    highest bytes in memory of the process and of its device (None without one).
+    """What answering a block took, and on which node: seconds without loading, the weights that were read from disk
+    since the block before (`weights_name`), the highest bytes in memory of the process and of its device (None without
+    one).
     """
 
     node: str
     seconds: float
-    loaded: bool
+    loads: tuple[str, ...]
     process: int
     device: int | None
 

@@ -67,7 +67,7 @@ class RunLog:
             row["blocks"] += 1
             row["requests"] += len(block.job.requests)
             row["seconds"] += cost.seconds
-            row["loads"] += cost.loaded
+            row["loads"] += len(cost.loads)
             row["peak_process_bytes"] = max(row["peak_process_bytes"], cost.process)
 
     def _of_node(self, node: str) -> dict[str, float]:

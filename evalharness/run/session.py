@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
 from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, WeightReuse, errors_of
-from evalharness.engines.spreading import BlockCost, held
+from evalharness.engines.spreading import BlockCost, SpreadsBlocks, held, weights_name, weights_of
 from evalharness.errors import ModelError
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
@@ -64,7 +63,8 @@ class EngineSlot:
         with errors_of(type(self.factory).__name__, "open"):
             engine = self._opened(checkpoint)
             self._refuse_other(engine, checkpoint)
-        if not checkpoint.endpoint and (last is None or weights_of(last) != weights_of(checkpoint)):
+        is_same = last is not None and weights_of(last) == weights_of(checkpoint)
+        if not (is_same or checkpoint.endpoint or isinstance(self.factory, SpreadsBlocks)):  # which says itself
             self._run_log.loaded(weights_name(checkpoint))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
@@ -95,16 +95,6 @@ class EngineSlot:
         if self._engine is not None:
             self._engine.close()
         self._engine = self._checkpoint = None
-
-
-def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
-    """Name what has to be in memory for the checkpoint to answer, adapters aside."""
-    return checkpoint.weights, checkpoint.precision
-
-
-def weights_name(checkpoint: Checkpoint) -> str:
-    """Name `weights_of` in run.json."""
-    return " ".join(filter(None, map(str, weights_of(checkpoint))))
 
 
 def turns(run_plan: RunPlan) -> Turns:
@@ -265,8 +255,8 @@ class Session:
     def spend(self, cost: BlockCost) -> None:
         """Write down a block that another process answered."""
         log = self.context.run_log
-        if cost.loaded:
-            log.loaded(weights_name(self.checkpoint))
+        for weights in cost.loads:
+            log.loaded(weights)
         log.count(self.checkpoint.name, seconds=cost.seconds)
         log.models[self.checkpoint.name].peaked(cost.process, cost.device)
 

@@ -73,7 +73,7 @@ class Spread:
             self._give()
 
     def _is_base(self, block: PlannedBlock) -> bool:
-        return block.session.checkpoint.fingerprint == self._context.base
+        return block.session.checkpoint.fingerprint == self._context.base.fingerprint
 
     def _give(self) -> None:
         """Give the blocks whose drafts are there, those first that others wait for."""

@@ -12,7 +12,7 @@ from evalharness.errors import UsageError
 from evalharness.records.models import EngineSettings
 
 NAME = "ray"
-WAIT = 60.0  # seconds for the first worker
+WAIT = 120.0  # seconds for a worker to start
 CPU = "cpu"
 
 
@@ -30,12 +30,6 @@ class RayOptions:
     threads: int
     wait: float
     inner: EngineSettings
-
-    @property
-    def one(self) -> str:
-        """What one worker asks for."""
-        gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
-        return f"{self.cpus:g} CPU{gpus}"
 
 
 def ray_options(settings: EngineSettings) -> RayOptions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from evalharness.engines.spreading import weights_of
 from evalharness.records.models import Checkpoint
 
 ModelKey = tuple[str, str]  # name, fingerprint
@@ -15,11 +15,6 @@ ModelKey = tuple[str, str]  # name, fingerprint
 def key_of(checkpoint: Checkpoint) -> ModelKey:
     """Tell models apart, also those of equal files."""
     return checkpoint.name, checkpoint.fingerprint
-
-
-def resident(checkpoint: Checkpoint) -> tuple[Path, str]:
-    """Name what has to be in memory, adapters aside."""
-    return checkpoint.weights, checkpoint.precision
 
 
 @dataclass(slots=True)
@@ -60,7 +55,9 @@ class Queue:
         if has_open is not None and key_of(has_open) in waiting:
             return waiting[key_of(has_open)].popleft()
         if has_open is not None:
-            weights = resident(has_open)
-            waiting = {key: each for key, each in waiting.items() if resident(each[0].checkpoint) == weights} or waiting
+            weights = weights_of(has_open)
+            waiting = {
+                key: each for key, each in waiting.items() if weights_of(each[0].checkpoint) == weights
+            } or waiting
         most = max(waiting, key=lambda key: len(waiting[key]) / (at_work[key] + 1))
         return waiting[most].popleft()

@@ -16,7 +16,7 @@ from evalharness import __version__, peak_memory, registry
 from evalharness.checkpoints.derived import refuse_changed
 from evalharness.engines.base import AnswersPlainly, AnswersWithDrafts, Engine, WeightReuse, errors_of, factory_of
 from evalharness.engines.ray import REGISTRY
-from evalharness.engines.spreading import BlockCost
+from evalharness.engines.spreading import BlockCost, weights_name, weights_of
 from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
@@ -51,6 +51,7 @@ class Worker:
         self._factory = factory_of(settings)
         self._engine: Engine | None = None
         self._checkpoint: Checkpoint | None = None
+        self._loads: list[str] = []  # since the block before
         if settings.name == HF:
             registry.find(REGISTRY, "threads", "engine step")(threads)
 
@@ -82,14 +83,14 @@ class Worker:
     ) -> tuple[tuple[Response | Failure, ...], BlockCost]:
         """Answer a block, and say what that took. Raises as `open` does, and what the engine raises."""
         peak_memory.reset()
-        before = self._checkpoint
         opened, begun = self._opened(checkpoint, engine), time.perf_counter()
         answering = opened.answer_with_drafts if drafts and isinstance(opened, AnswersWithDrafts) else None
         answers = tuple(answering(requests, drafts) if answering else opened.answer(requests))
+        loads, self._loads = tuple(self._loads), []
         return answers, BlockCost(
             node=self._node,
             seconds=time.perf_counter() - begun,
-            loaded=before is None or (before.weights, before.precision) != (checkpoint.weights, checkpoint.precision),
+            loads=loads,
             process=peak_memory.process_peak(),
             device=peak_memory.device_peak(),
         )
@@ -111,13 +112,15 @@ class Worker:
         if self._engine is not None and self._checkpoint == checkpoint:
             return self._engine
         self._refuse_absent(checkpoint)
-        previous, self._engine, self._checkpoint = self._engine, None, None
+        last, previous, self._engine, self._checkpoint = self._checkpoint, self._engine, None, None
         with self._errors():
             engine = self._replaced(previous, checkpoint)
             if engine.info.fingerprint != fingerprint:
                 engine.close()
                 what = "is opened there to answer otherwise than its engine was described before"
                 raise ModelError(checkpoint.path, what, EVERYWHERE)
+        if last is None or weights_of(last) != weights_of(checkpoint):
+            self._loads.append(weights_name(checkpoint))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
 
