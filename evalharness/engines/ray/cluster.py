@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import worker as driver
 
 from evalharness.engines.ray.options import CPU, RayOptions
 from evalharness.errors import UsageError, first_line
@@ -30,6 +31,8 @@ class Cluster:
     def __init__(self, options: RayOptions) -> None:
         self._folder, self._own = "", not ray.is_initialized()
         if self._own:
+            self._said = driver.print_to_stdstream
+            driver.print_to_stdstream = _say_nothing  # of lost workers it speaks on stdout, which may hold a document
             with _signals_kept(), _environment(QUIET):
                 logging.getLogger("ray").setLevel(logging.ERROR)
                 self._begin(options)
@@ -55,7 +58,6 @@ class Cluster:
             num_cpus=cores,
             include_dashboard=False,
             object_store_memory=ANSWERS_KEPT,
-            _node_ip_address="127.0.0.1",
             _temp_dir=self._folder,
             **quiet,
         )
@@ -71,7 +73,13 @@ class Cluster:
         """Disconnect, and stop what was started here."""
         if self._own:
             ray.shutdown()
-            shutil.rmtree(self._folder, ignore_errors=True) if self._folder else None
+            driver.print_to_stdstream = self._said
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _say_nothing(*_: Any, **__: Any) -> None:
+    """Stand in for what prints the messages of Ray's processes."""
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class WorkerPool:
         try:
             count, self._gpus = self._cluster.workers_of(self.options)
             self._places = [self._started(_Place()) for _ in range(count)]
-            self._wait_for_workers()
+            self._wait_for_workers(count)
         except BaseException:
             self._cluster.close()
             raise
@@ -72,6 +72,7 @@ class WorkerPool:
         """
         key = key_of(checkpoint)
         if key not in self._infos:
+            self._wait_for_workers(1)
             nodes = {place.facts.node: place for place in self._places if place.facts}
             refs = {node: place.actor.describe.remote(checkpoint) for node, place in nodes.items()}
             infos = {node: _value(ref, f"node {node}") for node, ref in refs.items()}
@@ -127,14 +128,14 @@ class WorkerPool:
                 engine = self.describe(task.checkpoint).fingerprint
                 place.ref = getattr(place.actor, task.method).remote(task.checkpoint, engine, *task.arguments)
 
-    def _look(self) -> list[tuple[Task, Any]]:
-        """What has ended, or been given up, since the last look; waits a moment for it."""
+    def _look(self, most: float = POLL) -> list[tuple[Task, Any]]:
+        """What has ended, or been given up, since the last look; waits a moment for it, at `most` so many seconds."""
         at = {place.ref: place for place in self._places if place.ref is not None}
-        ready, _ = ray.wait(list(at), num_returns=1, timeout=POLL)
+        ready, _ = ray.wait(list(at), num_returns=1, timeout=max(0.0, min(most, POLL)))
         ends = [self._ended(at[ref]) for ref in ready]
         if any(place.facts for place in self._places):
             self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > self.options.wait:
+        elif time.monotonic() - self._idle_since > self.options.wait + POLL:
             raise NotComparableError("engine ray", self._no_worker(), KEPT)
         return [end for end in ends if end is not None]
 
@@ -213,13 +214,13 @@ class WorkerPool:
             raise UsageError(f"node {facts.node}", what, "install the same version on every node")
         place.facts = facts
 
-    def _wait_for_workers(self) -> None:
-        """Wait until all have started, at most as long as the options say; then one is enough. Raises UsageError."""
+    def _wait_for_workers(self, enough: int) -> None:
+        """Wait for so many workers, at most as long as the options say; then one will do. Raises UsageError."""
         end = time.monotonic() + self.options.wait
-        while any(place.facts is None for place in self._places) and time.monotonic() < end:
+        while (count := sum(place.facts is not None for place in self._places)) < enough and time.monotonic() < end:
             stop_if_interrupted()
-            self._look()
-        if not any(place.facts for place in self._places):
+            self._look(end - time.monotonic())
+        if not count:
             raise UsageError("engine ray", self._no_worker(), "ask for less with --engine-option cpus=, gpus=, wait=")
 
     def _no_worker(self) -> str:
