@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,27 +16,38 @@ from evalharness.records.models import EngineSettings
 HERE = Path(__file__).parent
 
 
-def ray_processes() -> list[str]:
-    """The command lines of Ray's processes that this one's children, or theirs, are."""
-    every = {}
+def processes_of(parent: int) -> dict[int, str]:
+    """Ray's processes among the children of a process and theirs: the start time by the id."""
+    every: dict[int, tuple[int, str, str]] = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            every[int(place.name)] = parent, (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            stat = (place / "stat").read_text().rpartition(")")[2].split()
+            every[int(place.name)] = int(stat[1]), stat[19], (place / "cmdline").read_text(errors="replace")
         except OSError:  # it has ended meanwhile
             continue
-    own = {os.getpid()}
-    while new := {number for number, (parent, _) in every.items() if parent in own} - own:
+    own = {parent}
+    while new := {number for number, (above, _, _) in every.items() if above in own} - own:
         own |= new
-    return [text for number, (_, text) in every.items() if number in own and ("raylet" in text or "ray::" in text)]
+    return {number: every[number][1] for number in own - {parent} if "ray" in every[number][2]}
 
 
-def without_processes(seconds: float = 20.0) -> bool:
-    """Whether all of Ray's processes end within so many seconds."""
+def gone(processes: Mapping[int, str], seconds: float = 20.0) -> bool:
+    """Whether all of the processes end within so many seconds."""
     end = time.monotonic() + seconds
-    while ray_processes() and time.monotonic() < end:
+    while time.monotonic() < end:
+        if not any(_started(number) == start for number, start in processes.items()):
+            return True
         time.sleep(0.1)
-    return not ray_processes()
+    return False
+
+
+def _started(process: int) -> str:
+    """When a process started; "" where it has ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if stat[0] == "Z" else stat[19]
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +71,4 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         finally:
             started.close()
             registry._added.cache_clear()
-    assert without_processes()
+    assert gone(processes_of(os.getpid()))

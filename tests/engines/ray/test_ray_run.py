@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from command_line import exit_code
-from engines.ray.conftest import without_processes
+from engines.ray.conftest import gone, processes_of
 
 
 def arguments(tmp_path: Path, zoo: dict[str, Path], small_world: Path, out: str) -> list[object]:
@@ -33,7 +34,7 @@ def test_the_results_are_those_of_the_engine_inside(
     assert (node["blocks"], node["requests"], node["loads"]) == (4, 120, 1)  # the base, once for both
     page = (tmp_path / "ray" / "report.html").read_text()
     assert "workers lost" in page and ">Nodes<" in page
-    assert without_processes()
+    assert gone(processes_of(os.getpid()))
 
 
 def test_an_address_without_a_cluster_and_without_the_engine_is_refused(
