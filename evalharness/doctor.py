@@ -26,6 +26,7 @@ ADDS = {  # what an extra adds, where we know it
     "hf": "run, train, sweep, trace, demo, data fetch, checkpoint show",
     "quant": "bases in 4 and 8 bits",
     "gguf": "GGUF files",
+    "ray": "--engine ray: several GPUs, several machines",
     "nlg": "WordNet, for METEOR",
     "test": "the tests",
 }

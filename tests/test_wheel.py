@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED_BY_OTHERS = {"accelerate", "bitsandbytes"}  # transformers imports them, we do not
 IMPORTS_US = {"pytest"}  # and the module that needs it
+HEAVY = ("hf", "quant", "gguf", "openai", "ray")
 ELSEWHERE = {"vllm"}  # pins a torch of its own, so that it cannot be installed beside the tested set
 
 
@@ -136,19 +137,19 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
     brought_by = packages_distributions()
     imported = {normal(brought_by[module][0]) for module in modules - IMPORTS_US - ELSEWHERE}
-    heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"]])
+    heavy = declared([requirement for extra in HEAVY for requirement in EXTRAS[extra]])
     assert imported == (BASE | heavy) - NEEDED_BY_OTHERS
 
 
 def test_a_missing_package_is_told_by_the_extra_that_brings_it() -> None:
     named = {extra: {normal(name) for name, of in EXTRA_OF.items() if of == extra} for extra in set(EXTRA_OF.values())}
     assert named.pop("vllm") == ELSEWHERE <= declared(EXTRAS["vllm"])
-    assert named == {extra: declared(EXTRAS[extra]) for extra in ("hf", "quant", "gguf")}
+    assert named == {extra: declared(EXTRAS[extra]) for extra in HEAVY}
 
 
 def test_the_tested_set_pins_what_is_declared() -> None:
     pins = {normal(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
-    assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"], *EXTRAS["test"]])
+    assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"], *EXTRAS["ray"], *EXTRAS["test"]])
 
 
 def test_pytest_finds_the_plugin(wheel: Path) -> None:

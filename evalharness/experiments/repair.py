@@ -13,6 +13,7 @@ from evalharness import fingerprint, results
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, factory_of
+from evalharness.engines.spreading import held
 from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
@@ -74,14 +75,15 @@ def run_repair(
     call answers nothing twice. Raises EvalHarnessError; for what the user can mend before any answer is computed.
     """
     plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
-    repair = _chosen(plan)
-    if repair.chosen is None:
-        return repair, None
-    plan.listener.phase(f"base, candidate and repaired candidate on {repair.confirmed_on}")
-    both = (*plan.confirming.models.candidates, f"{repair.candidate}{SUFFIX}={plan.out / CANDIDATE}")
-    compared = evaluate(changed(plan.confirming, models=both), plan.listener, plan.factory)
-    write(plan.out)
-    return repair, compared
+    with held(plan.factory):
+        repair = _chosen(plan)
+        if repair.chosen is None:
+            return repair, None
+        plan.listener.phase(f"base, candidate and repaired candidate on {repair.confirmed_on}")
+        both = (*plan.confirming.models.candidates, f"{repair.candidate}{SUFFIX}={plan.out / CANDIDATE}")
+        compared = evaluate(changed(plan.confirming, models=both), plan.listener, plan.factory)
+        write(plan.out)
+        return repair, compared
 
 
 def chosen_repair(repair_job: RepairJob, listener: ProgressListener) -> Repair:

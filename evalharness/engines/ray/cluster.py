@@ -33,9 +33,13 @@ class Cluster:
         if self._own:
             self._said = driver.print_to_stdstream
             driver.print_to_stdstream = _say_nothing  # of lost workers it speaks on stdout, which may hold a document
-            with _signals_kept(), _environment(QUIET):
-                logging.getLogger("ray").setLevel(logging.ERROR)
-                self._begin(options)
+            try:
+                with _signals_kept(), _environment(QUIET):
+                    logging.getLogger("ray").setLevel(logging.ERROR)
+                    self._begin(options)
+            except BaseException:
+                self.close()
+                raise
         self.resources: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
     def _begin(self, options: RayOptions) -> None:

@@ -37,6 +37,7 @@ class _Place:
     facts: WorkerFacts | None = None
     task: Task | None = None
     has_open: Checkpoint | None = None
+    failed_starts: int = 0
 
     @property
     def node(self) -> str:
@@ -62,9 +63,11 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all workers, and Ray where it was started here."""
-        for place in self._places:
-            ray.kill(place.actor)
-        self._cluster.close()
+        try:
+            for place in self._places:
+                ray.kill(place.actor)
+        finally:
+            self._cluster.close()
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
         """What every node says of an engine of this checkpoint. Raises ModelError where one has not its files, and
@@ -160,8 +163,10 @@ class WorkerPool:
         return task, value
 
     def _lost(self, place: _Place, task: Task | None, error: RayError) -> tuple[Task, Any] | None:
-        if task is None and getattr(error, "actor_init_failed", True):
-            raise _no_start(error) from error
+        if task is None:  # it was lost before it had started
+            place.failed_starts += 1
+            if place.failed_starts > RETRIES or getattr(error, "actor_init_failed", True):
+                raise _no_start(error) from error
         node = place.node
         self._started(place)
         if task is None:
@@ -212,7 +217,7 @@ class WorkerPool:
         if facts.version != __version__:
             what = f"has evalharness {facts.version}, and the run is by {__version__}"
             raise UsageError(f"node {facts.node}", what, "install the same version on every node")
-        place.facts = facts
+        place.facts, place.failed_starts = facts, 0
 
     def _wait_for_workers(self, enough: int) -> None:
         """Wait for so many workers, at most as long as the options say; then one will do. Raises UsageError."""
