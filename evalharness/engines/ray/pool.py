@@ -14,7 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 from evalharness import __version__
 from evalharness.engines.ray.cluster import Cluster
 from evalharness.engines.ray.options import RayOptions, ray_options
-from evalharness.engines.ray.schedule import ModelKey, Queue, Task, key_of
+from evalharness.engines.ray.schedule import CallQueue, ModelKey, WorkerCall, key_of
 from evalharness.engines.ray.worker import Worker, WorkerFacts
 from evalharness.engines.spreading import AnsweredBlock, BlockJob
 from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, first_line
@@ -35,7 +35,7 @@ class _Place:
     actor: Any = None
     ref: Any = None
     facts: WorkerFacts | None = None
-    task: Task | None = None
+    task: WorkerCall | None = None
     has_open: Checkpoint | None = None
     failed_starts: int = 0
 
@@ -51,7 +51,7 @@ class WorkerPool:
         self.options: RayOptions = ray_options(settings)
         self._cluster = Cluster(self.options)
         self._infos: dict[ModelKey, EngineInfo] = {}
-        self._queue, self._jobs = Queue(), dict[int, BlockJob]()
+        self._queue, self._jobs = CallQueue(), dict[int, BlockJob]()
         self._idle_since = time.monotonic()  # when there was a worker last
         try:
             count, self._gpus = self._cluster.workers_of(self.options)
@@ -92,7 +92,7 @@ class WorkerPool:
         """Have a block answered."""
         self._jobs[job.number] = job
         arguments = (job.requests, job.drafts)
-        self._queue.add(Task(job.checkpoint, ANSWER, arguments, job.number))
+        self._queue.add(WorkerCall(job.checkpoint, ANSWER, arguments, job.number))
 
     def finished(self) -> Iterator[AnsweredBlock]:
         """Yield each block that was added once it is answered, or given up. Raises EvalHarnessError where a model
@@ -104,7 +104,7 @@ class WorkerPool:
 
     def call(self, checkpoint: Checkpoint, method: str, *arguments: Any) -> Any:
         """What a worker's method returns for this checkpoint. Raises what it raises."""
-        own = Task(checkpoint, method, arguments)
+        own = WorkerCall(checkpoint, method, arguments)
         self._queue.add(own)
         for task, value in self._results():
             if task is own:
@@ -115,7 +115,7 @@ class WorkerPool:
 
     # ---- tasks -------------------------------------------------------------------------------------------------------
 
-    def _results(self) -> Iterator[tuple[Task, Any]]:
+    def _results(self) -> Iterator[tuple[WorkerCall, Any]]:
         """Yield each task with what came of it: a value, or the exception that it ended with."""
         while len(self._queue) or any(place.task for place in self._places):
             stop_if_interrupted()
@@ -131,7 +131,7 @@ class WorkerPool:
                 engine = self.describe(task.checkpoint).fingerprint
                 place.ref = getattr(place.actor, task.method).remote(task.checkpoint, engine, *task.arguments)
 
-    def _look(self, most: float = POLL) -> list[tuple[Task, Any]]:
+    def _look(self, most: float = POLL) -> list[tuple[WorkerCall, Any]]:
         """What has ended, or been given up, since the last look; waits a moment for it, at `most` so many seconds."""
         at = {place.ref: place for place in self._places if place.ref is not None}
         ready, _ = ray.wait(list(at), num_returns=1, timeout=max(0.0, min(most, POLL)))
@@ -142,7 +142,7 @@ class WorkerPool:
             raise NotComparableError("engine ray", self._no_worker(), KEPT)
         return [end for end in ends if end is not None]
 
-    def _ended(self, place: _Place) -> tuple[Task, Any] | None:
+    def _ended(self, place: _Place) -> tuple[WorkerCall, Any] | None:
         """What came of a task; None where it is tried again, and where a worker has started."""
         task, ref, place.task, place.ref = place.task, place.ref, None, None
         try:
@@ -162,7 +162,7 @@ class WorkerPool:
             return None
         return task, value
 
-    def _lost(self, place: _Place, task: Task | None, error: RayError) -> tuple[Task, Any] | None:
+    def _lost(self, place: _Place, task: WorkerCall | None, error: RayError) -> tuple[WorkerCall, Any] | None:
         if task is None:  # it was lost before it had started
             place.failed_starts += 1
             if place.failed_starts > RETRIES or getattr(error, "actor_init_failed", True):
@@ -174,7 +174,7 @@ class WorkerPool:
         task.losses.append(node)
         return self._again(task, f"its worker was lost ({type(error).__name__})")
 
-    def _again(self, task: Task, problem: str) -> tuple[Task, Any] | None:
+    def _again(self, task: WorkerCall, problem: str) -> tuple[WorkerCall, Any] | None:
         task.tries, task.problem = task.tries + 1, problem
         if task.tries > RETRIES:
             what = f"not answered in {task.tries} tries; the last time: {problem}"
@@ -182,7 +182,7 @@ class WorkerPool:
         self._queue.add(task)
         return None
 
-    def _answered(self, job: BlockJob, task: Task, value: Any) -> AnsweredBlock:
+    def _answered(self, job: BlockJob, task: WorkerCall, value: Any) -> AnsweredBlock:
         if isinstance(value, BaseException):
             if task.tries <= RETRIES:
                 raise value

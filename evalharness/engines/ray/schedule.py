@@ -18,7 +18,7 @@ def key_of(checkpoint: Checkpoint) -> ModelKey:
 
 
 @dataclass(slots=True)
-class Task:
+class WorkerCall:
     """One call of a worker. `losses`: the nodes of the workers that were lost over it; `problem`: what went wrong the
     last time.
     """
@@ -32,19 +32,19 @@ class Task:
     problem: str = ""
 
 
-class Queue:
+class CallQueue:
     """Tasks that wait for a worker, by model, each model's in the order given."""
 
     def __init__(self) -> None:
-        self._tasks: dict[ModelKey, deque[Task]] = {}
+        self._tasks: dict[ModelKey, deque[WorkerCall]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._tasks.values()))
 
-    def add(self, task: Task) -> None:
+    def add(self, task: WorkerCall) -> None:
         self._tasks.setdefault(key_of(task.checkpoint), deque()).append(task)
 
-    def take(self, has_open: Checkpoint | None, at_work: Counter[ModelKey]) -> Task | None:
+    def take(self, has_open: Checkpoint | None, at_work: Counter[ModelKey]) -> WorkerCall | None:
         """Take a task for a worker that has this model open: one of that model, else of one on the same weights, else
         of any; among these of the one of which most are left for each worker that is `at_work` on it. None where none
         waits.

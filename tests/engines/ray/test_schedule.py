@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from evalharness.engines.ray.schedule import Queue, Task, key_of
+from evalharness.engines.ray.schedule import CallQueue, WorkerCall, key_of
 from evalharness.records.models import Checkpoint
 
 
@@ -21,16 +21,16 @@ def model(name: str, base: str = "") -> Checkpoint:
 BASE, LORA, FULL, OTHER = model("base"), model("lora", "base"), model("full"), model("other")
 
 
-def queue(**counts: int) -> Queue:
+def queue(**counts: int) -> CallQueue:
     by_name = {each.name: each for each in (BASE, LORA, FULL, OTHER)}
-    tasks = Queue()
+    tasks = CallQueue()
     for name, count in counts.items():
         for number in range(count):
-            tasks.add(Task(by_name[name], "answer", (), number))
+            tasks.add(WorkerCall(by_name[name], "answer", (), number))
     return tasks
 
 
-def taken(tasks: Queue, has_open: Checkpoint | None, **at_work: int) -> str:
+def taken(tasks: CallQueue, has_open: Checkpoint | None, **at_work: int) -> str:
     by_name = {each.name: each for each in (BASE, LORA, FULL, OTHER)}
     task = tasks.take(has_open, Counter({key_of(by_name[name]): count for name, count in at_work.items()}))
     return task.checkpoint.name if task else ""
