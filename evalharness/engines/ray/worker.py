@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +30,6 @@ class WorkerFacts:
     """Where a worker is, and which evalharness it has."""
 
     node: str
-    process: int
     version: str
 
 
@@ -56,7 +54,7 @@ class Worker:
             registry.find(REGISTRY, "threads", "engine step")(threads)
 
     def facts(self) -> WorkerFacts:
-        return WorkerFacts(node=self._node, process=os.getpid(), version=__version__)
+        return WorkerFacts(node=self._node, version=__version__)
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
         """What an engine opened here would say of itself. Raises ModelError where the checkpoint's files are not here,
