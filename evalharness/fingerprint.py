@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 SHORT = 12  # hexadecimal digits of a digest that is shortened
 
 
@@ -22,8 +23,7 @@ def of_value(value: Any) -> str:
     """SHA-256 of a JSON-like value, whatever the order of its keys. Raises ValueError for NaN, TypeError for other
     types.
     """
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return of_bytes(text.encode())
+    return of_bytes(CANONICAL.encode(value).encode())
 
 
 def short(digest: str) -> str:

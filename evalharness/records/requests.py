@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from evalharness import fingerprint
 from evalharness.records.tasks import Task
@@ -44,19 +44,39 @@ def row_of(example: str) -> int:
     return int(example.partition("-")[0])
 
 
+class Identified:
+    """Names a request by the hash of its content, which is computed once: it is looked up at every step of a run."""
+
+    __slots__ = ("_id",)
+    _id: str
+
+    @property
+    def content(self) -> list[Any]:
+        """What the request asks, as a JSON-like value."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        try:
+            return self._id
+        except AttributeError:
+            object.__setattr__(self, "_id", fingerprint.of_value(self.content))  # the request itself is frozen
+            return self._id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rank:
+class Rank(Identified):
     """Ask for log P(continuation | context) of every (context, continuation) pair of one example."""
 
     pairs: tuple[tuple[str, str], ...]
 
     @property
-    def id(self) -> str:
-        return fingerprint.of_value(["rank", self.pairs])
+    def content(self) -> list[Any]:
+        return ["rank", self.pairs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generate:
+class Generate(Identified):
     """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens.
 
     White space before the first word is no answer, so that a stop string of nothing but white space does not end it
@@ -69,8 +89,8 @@ class Generate:
     stop_at_once: bool = False
 
     @property
-    def id(self) -> str:
-        return fingerprint.of_value(["generate", self.prompt, self.stop, self.max_tokens, self.stop_at_once])
+    def content(self) -> list[Any]:
+        return ["generate", self.prompt, self.stop, self.max_tokens, self.stop_at_once]
 
     def answer_in(self, text: str, more_stops: Sequence[str] = ()) -> tuple[str, bool]:
         """The answer in a text that was written, and whether a stop string, its own or one of `more_stops`, ended it.
@@ -85,18 +105,18 @@ class Generate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class Score(Identified):
     """Ask for log P(text), a text longer than the window in pieces."""
 
     text: str
 
     @property
-    def id(self) -> str:
-        return fingerprint.of_value(["score", self.text])
+    def content(self) -> list[Any]:
+        return ["score", self.text]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Identified):
     """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at
     most `piece_limit` tokens.
 
@@ -111,8 +131,8 @@ class Profile:
     at: tuple[tuple[int, ...], ...] = ()
 
     @property
-    def id(self) -> str:
-        return fingerprint.of_value(["profile", self.text, self.top_k, self.context, self.piece_limit, self.at])
+    def content(self) -> list[Any]:
+        return ["profile", self.text, self.top_k, self.context, self.piece_limit, self.at]
 
 
 Request = Rank | Generate | Score | Profile

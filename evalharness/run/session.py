@@ -113,6 +113,8 @@ def turns(run_plan: RunPlan) -> Turns:
 class RunContext:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: whose
     turn comes first, unless an earlier run answered for it; `ahead`: what was answered before its turn.
+    `prompt_tokens`: of requests by id, as far as a counter has counted them: equal counters, which most models of a run
+    have, count a prompt once.
     """
 
     job: Job
@@ -123,6 +125,7 @@ class RunContext:
     run_log: RunLog
     base: Checkpoint | Baseline
     ahead: AnsweredAhead = field(default_factory=AnsweredAhead)
+    prompt_tokens: dict[TokenCounter, dict[str, int]] = field(default_factory=dict)
 
 
 class Session:
@@ -246,7 +249,10 @@ class Session:
         is_computed = stored < len(requests)  # then all of a block is
         if described or is_computed:
             self.counter = self.counter or self.token_counter()
-            tokens = _tokens(requests, answers, self.counter)
+            tokens = _tokens(answers)
+            if self.counter is not None:
+                known = self.context.prompt_tokens.setdefault(self.counter, {})
+                tokens["prompt_tokens"] = _prompt_tokens(requests, self.counter, known)
         if is_computed:
             log.answered(name, seconds, tokens)
         if described:
@@ -294,18 +300,24 @@ def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
     return list(itertools.islice(texts, PROOF_PROMPTS))
 
 
-def _tokens(requests: Sequence[Request], answers: Answers, count: TokenCounter | None) -> dict[str, int]:
-    """Count the tokens of the prompts (where they can be counted) and of what was answered to them (written, or of the
-    choices that were scored), computed now or stored.
-    """
+def _tokens(answers: Answers) -> dict[str, int]:
+    """Count the tokens of what was answered (written, or of the choices that were scored), computed now or stored."""
     tokens = 0
     for answer in answers.values():
         if isinstance(answer, Ranking):
             tokens += sum(answer.tokens)
         elif isinstance(answer, Generation | Scoring):
             tokens += answer.tokens
-    if count is None:
-        return {"answer_tokens": tokens}
-    contexts = [{text for text, _ in request.pairs} for request in requests if isinstance(request, Rank)]
-    contexts += [{request.prompt} for request in requests if isinstance(request, Generate)]
-    return {"prompt_tokens": sum(count(text) for texts in contexts for text in texts), "answer_tokens": tokens}
+    return {"answer_tokens": tokens}
+
+
+def _prompt_tokens(requests: Sequence[Request], count: TokenCounter, known: dict[str, int]) -> int:
+    """Count the tokens of the requests' prompts, each distinct one of a request once; what was counted becomes
+    `known`.
+    """
+    for request in requests:
+        if request.id not in known:
+            texts = {text for text, _ in request.pairs} if isinstance(request, Rank) else set[str]()
+            texts |= {request.prompt} if isinstance(request, Generate) else set()
+            known[request.id] = sum(map(count, texts))
+    return sum(known[request.id] for request in requests)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from evalharness.records.requests import Response
 from evalharness.store import rows
@@ -50,12 +51,13 @@ class Store:
         bodies = {response.request_id: rows.encode(response) for response in responses}
 
         def change(db: sqlite3.Connection) -> None:
-            kept = _answers(db, model, engine, list(bodies))
+            before = {values[2]: values for values in _rows(db, model, engine, list(bodies))}
+            kept = {key: values for key, values in before.items() if rows.answer(values) is not None}
             new = [rows.row(model, engine, key, body) for key, body in bodies.items() if key not in kept]
-            db.executemany(QUARANTINE, [values[:3] for values in new])
+            db.executemany(QUARANTINE, [(model, engine, key) for key in before if key not in kept])
             db.executemany("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)", new)
             _note(db, model, engine)
-            if len(_answers(db, model, engine, list(bodies))) < len(bodies):
+            if not {*kept.values(), *new} <= set(_rows(db, model, engine, list(bodies))):
                 raise DamageError("rows of it are not found where they were written")
 
         self._database.write(change)
@@ -79,14 +81,16 @@ class Store:
 
 
 def _answers(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
-    intact: dict[str, Response] = {}
+    answers = map(rows.answer, _rows(db, model, engine, requests))
+    return {answer.request_id: answer for answer in answers if answer is not None}
+
+
+def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows that lie there, damaged ones among them."""
     for start in range(0, len(requests), MOST_VARIABLES):
         part = requests[start : start + MOST_VARIABLES]
         query = f"{SELECT} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"
-        for values in db.execute(query, (model, engine, *part)):
-            if (answer := rows.answer(values)) is not None:
-                intact[answer.request_id] = answer
-    return intact
+        yield from db.execute(query, (model, engine, *part))
 
 
 def _note(db: sqlite3.Connection, model: str, engine: str, name: str = "", task: str = "") -> None:

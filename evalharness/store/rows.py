@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from evalharness import fingerprint
 from evalharness.records.requests import Generation, Profiling, Ranking, Response, Scoring
 
 RESPONSES = {cls.__name__.lower(): cls for cls in (Generation, Profiling, Ranking, Scoring)}  # by the `kind` in a body
+FIELDS = {cls: (kind, [field.name for field in fields(cls)]) for kind, cls in RESPONSES.items()}
+ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 def digest(*parts: str) -> str:
@@ -32,7 +34,8 @@ def intact(values: Sequence[object]) -> bool:
 
 def encode(response: Response) -> str:
     """JSON of an answer. Raises ValueError for numbers that are not finite."""
-    return json.dumps({"kind": type(response).__name__.lower(), **asdict(response)}, sort_keys=True, allow_nan=False)
+    kind, names = FIELDS[type(response)]
+    return ENCODER.encode({"kind": kind, **{name: getattr(response, name) for name in names}})
 
 
 def answer(values: Sequence[object]) -> Response | None:
