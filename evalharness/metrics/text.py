@@ -35,19 +35,10 @@ def exact_match(spec: MetricSpec) -> Metric:
     options = options_of(spec, (*FLAGS, "regexes_to_ignore"))
     case, punctuation, numbers = (flag(spec, options, key) for key in FLAGS)
     patterns = _patterns(spec, options.get("regexes_to_ignore") or ())
-
-    too_slow: list[TaskError] = []  # that the patterns were once: they are not tried again
+    without = _without(spec, patterns)
 
     def normalise(text: str) -> str:
-        try:
-            with time_limit():
-                for pattern in () if too_slow else patterns:
-                    text = pattern.sub("", text)
-        except TooMuch as error:
-            fix = "a pattern without a repeat inside a repeat would be right"
-            too_slow.append(TaskError(f"metric {spec.name}", f"regexes_to_ignore: {error}", fix))
-        if too_slow:
-            raise too_slow[0]
+        text = without(text) if patterns else text
         text = text.lower() if case else text
         text = text.translate(PUNCTUATION) if punctuation else text
         return text.translate(DIGITS) if numbers else text
@@ -83,6 +74,25 @@ def _matches(name: str, normalise: Callable[[str], str], prediction: Prediction)
         return float(any(response.greedy[gold] for gold in example.gold))
     text = written(prediction, name)
     return float(text is not None and normalise(text) in map(normalise, example.references))
+
+
+def _without(spec: MetricSpec, patterns: Sequence[re.Pattern[str]]) -> Callable[[str], str]:
+    """Remove what the patterns match; raises TaskError from the first text on over which they take too long."""
+    too_slow: list[TaskError] = []  # that the patterns were once: they are not tried again
+
+    def removed(text: str) -> str:
+        try:
+            with time_limit():
+                for pattern in () if too_slow else patterns:
+                    text = pattern.sub("", text)
+        except TooMuch as error:
+            fix = "a pattern without a repeat inside a repeat would be right"
+            too_slow.append(TaskError(f"metric {spec.name}", f"regexes_to_ignore: {error}", fix))
+        if too_slow:
+            raise too_slow[0]
+        return text
+
+    return removed
 
 
 def _patterns(spec: MetricSpec, sources: object) -> tuple[re.Pattern[str], ...]:

@@ -20,6 +20,7 @@ from evalharness.stats.enums import MetricKind
 from evalharness.tasks import filters
 from evalharness.tasks.answer_counts import ReadAnswer, count_answers, picked
 
+Rows = dict[str, tuple[float, ...]]  # of a metric, by example id
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
 
 
@@ -45,15 +46,15 @@ def measure(
             ExampleError(task=prepared.task.name, model=model, example=example, reason=reason)
             for example, reason in unread.items()
         ]
-    measurements = []
+    measurements, rows = [], {name: Rows() for name in metrics}
     for spec in prepared.task.metrics:
-        measurement, failed = _scored(prepared.task.name, model, metrics[spec.id], read[spec.filter])
+        measurement, failed = _scored(prepared.task.name, model, metrics[spec.id], read[spec.filter], rows[spec.id])
         measurements.append(measurement)
         errors += failed
     deciding = {spec.id: spec for spec in prepared.task.metrics}[prepared.task.primary]
     shown = {prediction.example.id: prediction for prediction in read[deciding.filter]}
     samples = (
-        _sample(example, shown.get(example.id), metrics[deciding.id], broken.get(example.id))
+        _sample(example, shown.get(example.id), metrics[deciding.id], rows[deciding.id], broken.get(example.id))
         for example in prepared.examples
     )
     return TaskOutcome(
@@ -152,14 +153,18 @@ def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
 
 
 def _scored(
-    task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
+    task: str, model: str, metric: Metric, predictions: Sequence[Prediction], own: Rows
 ) -> tuple[Measurement, list[ExampleError]]:
-    """The measurement by one metric, however it makes its rows, and what it could not score."""
-    return (_of_all if isinstance(metric, OfAll) else _measurement)(task, model, metric, predictions)
+    """The measurement by one metric, however it makes its rows, and what it could not score; `own` is given the rows of
+    single predictions, as far as such are made.
+    """
+    if isinstance(metric, OfAll):
+        return _of_all(task, model, metric, predictions)
+    return _measurement(task, model, metric, predictions, {} if isinstance(metric, ByUnit) else own)
 
 
 def _measurement(
-    task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
+    task: str, model: str, metric: Metric, predictions: Sequence[Prediction], own: Rows
 ) -> tuple[Measurement, list[ExampleError]]:
     """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0; also return what the
     metric could not score.
@@ -172,13 +177,12 @@ def _measurement(
     for together in _rows_together(metric, predictions):
         unit = together[0].example.unit
         try:
-            rows.append(metric.row(together[0]) if by_unit is None else by_unit(together))
+            row = metric.row(together[0]) if by_unit is None else by_unit(together)
         except TaskError as error:
-            errors += [
-                ExampleError(task=task, model=model, example=prediction.example.id, reason=str(error))
-                for prediction in together
-            ]
+            errors += [ExampleError(task=task, model=model, example=p.example.id, reason=str(error)) for p in together]
             continue
+        rows.append(row)
+        own[together[0].example.id] = row
         sizes[unit] = sizes.get(unit, 0) + len(together)
         at.append(unit)
     if isinstance(metric, OpaqueMetric):
@@ -230,15 +234,18 @@ def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[li
     return list(by_key.values())
 
 
-def _sample(example: Example, prediction: Prediction | None, metric: Metric, error: str | None) -> Sample:
-    """Make a sample to read: what the model said (before filters) and what would have been right."""
+def _sample(example: Example, prediction: Prediction | None, metric: Metric, rows: Rows, error: str | None) -> Sample:
+    """Make a sample to read: what the model said (before filters) and what would have been right. `rows`: of the
+    predictions, as far as they are known.
+    """
     output, score = "", None
     if prediction is not None:
         response = prediction.response
         output = _output(example, response, prediction.choice)
         if metric.kind in (MetricKind.BINARY, MetricKind.GRADED):
             try:
-                score = float(metric.score(np.array(metric.row(prediction), dtype=np.float64)))
+                row = rows[example.id] if example.id in rows else metric.row(prediction)
+                score = float(metric.score(np.array(row, dtype=np.float64)))
             except TaskError as problem:  # which is an error of the measurement already
                 error = str(problem)
     right = example.references or tuple(example.choices[gold] for gold in example.gold)

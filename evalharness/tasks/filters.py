@@ -88,6 +88,8 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
     The steps must have passed `check`. `choices`: of the row, for multi_choice_regex. Raises TooSlow where their
     patterns take too long.
     """
+    if not steps:
+        return FilteredText(texts[0])
     filtered = [FilteredText(text) for text in texts]
     try:
         with time_limit():
