@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, repair two, compare all, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -90,6 +90,13 @@ bench-report: $(VENV)/.ready-test ## what the report of 10,000 examples × 4 can
 
 bench-memory: $(VENV)/.ready    ## forecasts of a training's memory against trainings (MODEL=DIR: one more model; half an hour); writes docs/plan.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training_memory.py $(MODEL) --write
+
+bench-driver: $(VENV)/.ready    ## responses a second of a run beside its model, each part alone, and the complete suites on many GPUs (AGAINST=CHECKOUT: beside another version)
+	$(BIN)/python benchmarks/driver.py $(if $(AGAINST),--against $(AGAINST))
+	$(BIN)/python benchmarks/at_scale.py
+
+bench-cost: $(VENV)/.ready      ## seconds and memory foretold from tokens, against runs (minutes; MODEL=DIR SCALE=0.05: another model, fewer rows; WORKERS=2)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_model.py $(if $(MODEL),--model $(MODEL)) $(if $(SCALE),--scale $(SCALE)) $(if $(WORKERS),--workers $(WORKERS))
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate

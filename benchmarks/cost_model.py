@@ -280,10 +280,10 @@ def vector(pieces: Mapping[str, float], length: float) -> list[float]:
     return [written.get(name, 0.0) for name in PIECES]
 
 
-def lines(bench: Bench, model: CostModel, workers: int) -> Iterator[str]:
+def lines(bench: Bench, model: CostModel, runs: Sequence[Run], workers: int) -> Iterator[str]:
     yield "| run | tokens read a model | answering: foretold s | measured | ratio | whole: foretold s | measured | ratio | peak MiB: foretold | measured | ratio |"  # noqa: E501
     yield "|---" * 11 + "|"
-    for run in LONG:
+    for run in runs:
         got = bench.measured(run)
         answering = sum(model.answering(got.pieces, kind) * n for kind, n in (("base", 1), ("lora-0", run.candidates)))
         used, total = sum(got.tasks.values()), model.total(got.pieces, got.characters, run.candidates)
@@ -293,7 +293,7 @@ def lines(bench: Bench, model: CostModel, workers: int) -> Iterator[str]:
         cells = [f"{a:{form}} | {b:{form}} | {a / b:.2f}" for a, b, form in pairs]
         yield f"| {run} | {tokens:,.0f} | {' | '.join(cells)} |"
     if workers > 1:
-        yield spread(bench, model, got, LONG[-1], workers)
+        yield spread(bench, model, got, run, workers)
 
 
 def spread(bench: Bench, model: CostModel, alone: Measured, run: Run, workers: int) -> str:
@@ -314,6 +314,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=TINY)
     parser.add_argument("--scale", type=float, default=1.0, help="of the examples of every run")
+    parser.add_argument("--runs", type=int, default=len(LONG), help="how many of the longer runs")
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -324,7 +325,7 @@ def main() -> int:
         for kind, seconds in model.seconds.items():
             shown = ", ".join(f"{used * 1e6:,.3g} a {piece}" for piece, used in zip(PIECES, seconds, strict=True))
             print(f"{kind}: microseconds {shown}")
-        for line in lines(bench, model, given.workers):
+        for line in lines(bench, model, LONG[: given.runs], given.workers):
             print(line, flush=True)
     return 0
 

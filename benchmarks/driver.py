@@ -6,8 +6,8 @@ The aim: 5,000 responses a second on two cores.
     python benchmarks/driver.py --against CHECKOUT   and another checkout of this repository in alternating rounds
     python benchmarks/driver.py --profile FILE       one round under cProfile; `python -m pstats FILE` reads it
 
-Planning, making prompts and comparing are no part of it: they do not grow with the number of models, and have
-benchmarks of their own (benchmarks/compare_size.py).
+Making prompts is measured apart, since it is done once for all models. Comparing has a benchmark of its own
+(benchmarks/compare_size.py). On a busy machine look at the column of processor time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evalharness import fingerprint, results
+from evalharness import fingerprint, peak_memory, results
 from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.job_options import make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
@@ -122,7 +122,12 @@ class Bench:
             replace(base, name=f"model-{number}", fingerprint=fingerprint.of_value([base.fingerprint, number]))
             for number in range(models)
         ]
-        self.prepared = make_prompts(self.job, run_plan, self.factory).by_model[base.name]
+        self.prepared: tuple[PreparedTask, ...] = ()
+
+        def prepare() -> None:
+            self.prepared = make_prompts(self.job, run_plan, self.factory).by_model[base.name]
+
+        self.making = timed(prepare)
         for number, model in enumerate(self.models):
             self.factory.answers[model.name] = {
                 id(request): answer_to(request, example, place % 10 < number)
@@ -223,14 +228,20 @@ def one_round(models: int, limit: int | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="driver-", dir=os.environ.get("DRIVER_DIR")) as name:
         folder = Path(name)
         bench = Bench(folder, models, limit)
-        first, again = timed(bench.run), timed(bench.run)
+        peak_memory.reset()
+        before = peak_memory.process_peak()
+        first = timed(bench.run)
+        held = peak_memory.process_peak() - before
+        again = timed(bench.run)
         stored = sum(file.stat().st_size for file in folder.glob("store.sqlite*"))
         samples = sum(file.stat().st_size for file in (folder / "out").rglob("*.jsonl"))
         count = bench.responses
+        paths = {"all computed": (*first, count), "all stored": (*again, count)}
         return {
-            "paths": {"all computed": (*first, count), "all stored": (*again, count), **parts(bench)},
+            "paths": {**paths, "prompts made": (*bench.making, count // models), **parts(bench)},
             "stored": stored / count,
             "samples": samples / count,
+            "memory": held / count,
         }
 
 
@@ -264,7 +275,7 @@ def table(here: Sequence[Mapping[str, Any]], there: Sequence[Mapping[str, Any]])
             for ours, theirs in zip((wall, used), other, strict=True):
                 cells.append(f"{statistics.median(a / b for a, b in zip(ours, theirs, strict=True)):.2f}")
         yield f"| {' | '.join(cells)} |"
-    for kind in ("stored", "samples"):
+    for kind in ("stored", "samples", "memory"):
         other_bytes = f" (there {there[0][kind]:,.0f})" if there else ""
         yield f"{kind}: {here[0][kind]:,.0f} bytes a response{other_bytes}"
 
