@@ -127,6 +127,7 @@ class Bench:
         def prepare() -> None:
             self.prepared = make_prompts(self.job, run_plan, self.factory).by_model[base.name]
 
+        make_prompts(self.job, replace(run_plan, limit=1), self.factory)  # imports what it needs
         self.making = timed(prepare)
         for number, model in enumerate(self.models):
             self.factory.answers[model.name] = {
