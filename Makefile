@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+, := ,
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
@@ -95,8 +96,8 @@ bench-driver: $(VENV)/.ready    ## responses a second of a run beside its model,
 	$(BIN)/python benchmarks/driver.py $(if $(AGAINST),--against $(AGAINST))
 	$(BIN)/python benchmarks/at_scale.py
 
-bench-cost: $(VENV)/.ready      ## seconds and memory foretold from tokens, against runs (minutes; MODEL=DIR SCALE=0.05: another model, fewer rows; WORKERS=2)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_model.py $(if $(MODEL),--model $(MODEL)) $(if $(SCALE),--scale $(SCALE)) $(if $(WORKERS),--workers $(WORKERS))
+bench-cost: $(VENV)/.ready      ## seconds and memory foretold from tokens, against runs (minutes; MODEL=DIR SCALE=0.25: another model on four tasks, fewer rows; WORKERS=2)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_model.py $(if $(MODEL),--model $(MODEL) --tasks rte$(,)boolq$(,)copa$(,)dialogsum) $(if $(SCALE),--scale $(SCALE)) $(if $(WORKERS),--workers $(WORKERS))
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
