@@ -37,6 +37,7 @@ class Machine:
     read: float
     write: float
     driver: float  # responses that a run takes a second beside its engines
+    prompts: float  # prompts that it makes a second, once for all models and before the first answer
     disk: float  # bytes that the store's disk takes a second
     network: float  # bytes that the run's machine sends a second
     stored: float  # bytes of a response in the store's file
@@ -82,6 +83,7 @@ def row(name: str, work: Work, machine: Machine, models: int) -> str:
         f"`{name}`",
         f"{work.responses:,}",
         f"{gpu * models / machine.gpus:,.0f}",
+        f"{work.responses / machine.prompts:,.0f}",
         *(f"{parts[part] * models:,.0f}" for part in parts),
         f"{gpu / parts[slowest]:,.0f} ({slowest})",
         f"{work.responses * models * machine.stored / 1e6:,.0f}",
@@ -100,6 +102,7 @@ def main() -> int:
         "--write", type=float, default=2_000, help="tokens of answers that a GPU writes a second (assumed)"
     )
     parser.add_argument("--driver", type=float, default=5_000, help="responses a second (benchmarks/driver.py)")
+    parser.add_argument("--prompts", type=float, default=3_000, help="prompts made a second (benchmarks/driver.py)")
     parser.add_argument("--disk", type=float, default=2e8, help="bytes a second")
     parser.add_argument("--network", type=float, default=1.25e9, help="bytes a second (10 Gbit/s)")
     parser.add_argument(
@@ -113,10 +116,10 @@ def main() -> int:
     machine, library = Machine(**given), Library()
     rows_of = runpy.run_path(str(ROOT / "docs" / "make_suites_table.py"))["rows_of"]
     head = (
-        "suite", "responses a model", f"{machine.gpus} GPUs, s", "driver, s", "disk, s", "network, s",
-        "GPUs from which something else is slower", "store, MB",
+        "suite", "responses a model", f"{machine.gpus} GPUs, s", "prompts before, s", "driver, s", "disk, s",
+        "network, s", "GPUs from which something else is slower", "store, MB",
     )  # fmt: skip
-    print(f"base + {models - 1} candidates; seconds that each part alone takes for all models")
+    print(f"base + {models - 1} candidates; seconds that each part alone takes for all models; prompts are made once")
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name in SUITES:
         print(row(name, work_of(name, library, rows_of), machine, models))

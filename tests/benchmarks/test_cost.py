@@ -71,8 +71,18 @@ def test_a_round_of_the_driver_counts_every_response(cost: Any) -> None:
 
 def test_what_is_slower_than_the_gpus_is_named(cost: Any) -> None:
     machine = cost.at_scale.Machine(
-        gpus=10, read=1000.0, write=100.0, driver=50.0, disk=1e9, network=1e9, stored=600.0, written=6000.0
+        gpus=10,
+        read=1000.0,
+        write=100.0,
+        driver=50.0,
+        prompts=25.0,
+        disk=1e9,
+        network=1e9,
+        stored=600.0,
+        written=6000.0,
     )
     work = cost.at_scale.Work(responses=100, own=1000.0, sent=1000.0, answers=100.0)
     # 2 s of one GPU, 2 s of the driver: with a second GPU the driver is slower
-    assert cost.at_scale.row("suite", work, machine, models=1) == "| `suite` | 100 | 0 | 2 | 0 | 0 | 1 (driver) | 0 |"
+    assert (
+        cost.at_scale.row("suite", work, machine, models=1) == "| `suite` | 100 | 0 | 4 | 2 | 0 | 0 | 1 (driver) | 0 |"
+    )
