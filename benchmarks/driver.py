@@ -224,15 +224,22 @@ def synced(folder: Path) -> None:
             os.fsync(file.fileno())
 
 
+def bytes_written() -> int:
+    """What this process had disks write so far: all files with their logs; 0 where the system does not say."""
+    path = Path("/proc/self/io")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes")), 0)
+
+
 def one_round(models: int, limit: int | None) -> dict[str, Any]:
     """Everything once, in this process."""
     with tempfile.TemporaryDirectory(prefix="driver-", dir=os.environ.get("DRIVER_DIR")) as name:
         folder = Path(name)
         bench = Bench(folder, models, limit)
         peak_memory.reset()
-        before = peak_memory.process_peak()
+        before, wrote = peak_memory.process_peak(), bytes_written()
         first = timed(bench.run)
-        held = peak_memory.process_peak() - before
+        held, wrote = peak_memory.process_peak() - before, bytes_written() - wrote
         again = timed(bench.run)
         stored = sum(file.stat().st_size for file in folder.glob("store.sqlite*"))
         samples = sum(file.stat().st_size for file in (folder / "out").rglob("*.jsonl"))
@@ -243,6 +250,7 @@ def one_round(models: int, limit: int | None) -> dict[str, Any]:
             "stored": stored / count,
             "samples": samples / count,
             "memory": held / count,
+            "written to disk": wrote / count,
         }
 
 
@@ -276,7 +284,7 @@ def table(here: Sequence[Mapping[str, Any]], there: Sequence[Mapping[str, Any]])
             for ours, theirs in zip((wall, used), other, strict=True):
                 cells.append(f"{statistics.median(a / b for a, b in zip(ours, theirs, strict=True)):.2f}")
         yield f"| {' | '.join(cells)} |"
-    for kind in ("stored", "samples", "memory"):
+    for kind in ("stored", "samples", "memory", "written to disk"):
         other_bytes = f" (there {there[0][kind]:,.0f})" if there else ""
         yield f"{kind}: {here[0][kind]:,.0f} bytes a response{other_bytes}"
 
