@@ -34,12 +34,13 @@ from evalharness.records.job_options import make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generate, Generation, PreparedTask, Rank, Ranking, Request, Response, Scoring
 from evalharness.run.collect import blocks
+from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.measure import measure
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog
-from evalharness.run.session import EngineSlot, RunContext, Session
+from evalharness.run.session import RunContext, Session
 from evalharness.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]

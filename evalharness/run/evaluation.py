@@ -33,6 +33,7 @@ from evalharness.run.decoding_rules import with_decoding_rules
 from evalharness.run.drift import DriftRecorder
 from evalharness.run.drift_sources import drift_sources, neutral_texts, tasks_to_answer
 from evalharness.run.early_stopping import RoundsOfRun, check
+from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.explain import check_base, with_explanation
 from evalharness.run.measured_run import RunState, compare_plan, gather, notices_before
 from evalharness.run.overlap_facts import write_overlap
@@ -40,7 +41,7 @@ from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog, tell
-from evalharness.run.session import EngineSlot, RunContext, Session, turns
+from evalharness.run.session import RunContext, Session, turns
 from evalharness.run.spread import answer_ahead
 from evalharness.run.unchanged import without_effect
 from evalharness.store import Store

@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass, field, replace
 from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
-from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, WeightReuse, errors_of
-from evalharness.engines.spreading import BlockCost, SpreadsBlocks, held, weights_name, weights_of
-from evalharness.errors import ModelError
+from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, errors_of
+from evalharness.engines.spreading import BlockCost, held, weights_of
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
-from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.requests import Generate, Generation, PreparedTask, Rank, Ranking, Request, Scoring
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.ahead import AnsweredAhead
 from evalharness.run.answer_proof import proven_by_answers
 from evalharness.run.collect import Answers, AnswerSource, collect
+from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
 from evalharness.run.progress import ProgressListener
@@ -31,70 +31,7 @@ from evalharness.store import Store
 PROOF_PROMPTS = 16
 MOST_OF_A_TEXT = 100  # characters, where a text is scored whole and there is no prompt
 EFFICIENCY = "efficiency"  # of --describe
-ONCE_WRITTEN = "give the command again once its files, and its base's, are all written"
 Turns = tuple[list[Checkpoint], list[Checkpoint]]
-
-
-class EngineSlot:
-    """Holds the one engine that is open, each as `info` describes it. Use as a context manager: at the end none is."""
-
-    def __init__(self, factory: EngineFactory, settings: EngineSettings, info: EngineInfo, run_log: RunLog) -> None:
-        self.factory, self._settings, self._info, self._run_log = factory, settings, info, run_log
-        self._engine: Engine | None = None
-        self._checkpoint: Checkpoint | None = None
-
-    def __enter__(self) -> EngineSlot:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def holds(self, checkpoint: Checkpoint) -> bool:
-        return self._engine is not None and self._checkpoint == checkpoint
-
-    def engine_of(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError,
-        also for one that answers otherwise than was described, and, as `errors_of` does, NotComparableError; then none
-        is open.
-        """
-        if self._engine is not None and self.holds(checkpoint):
-            return self._engine
-        last = self._checkpoint
-        with errors_of(type(self.factory).__name__, "open"):
-            engine = self._opened(checkpoint)
-            self._refuse_other(engine, checkpoint)
-        is_same = last is not None and weights_of(last) == weights_of(checkpoint)
-        if not (is_same or checkpoint.endpoint or isinstance(self.factory, SpreadsBlocks)):  # which says itself
-            self._run_log.loaded(weights_name(checkpoint))
-        self._engine, self._checkpoint = engine, checkpoint
-        return engine
-
-    def _opened(self, checkpoint: Checkpoint) -> Engine:
-        previous = self._engine
-        if previous is None or not isinstance(self.factory, WeightReuse):
-            self.clear()
-            return self.factory.open(checkpoint, self._settings)
-        self._engine = self._checkpoint = None
-        try:
-            return self.factory.open_after(previous, checkpoint, self._settings)
-        finally:
-            previous.close()
-
-    def _refuse_other(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Close an engine that is none of the run's, and raise ModelError: its answers would be kept as theirs."""
-        if engine.info.fingerprint == self._info.fingerprint:
-            return
-        engine.close()
-        own, run = engine.info.details, self._info.details
-        other = ", ".join(sorted(key for key in {*own, *run} if own.get(key) != run.get(key))) or "name"
-        what = f"is opened to answer otherwise than its engine was described before ({other})"
-        raise ModelError(checkpoint.place, what, ONCE_WRITTEN)
-
-    def clear(self) -> None:
-        """Close the engine that is open."""
-        if self._engine is not None:
-            self._engine.close()
-        self._engine = self._checkpoint = None
 
 
 def turns(run_plan: RunPlan) -> Turns:

@@ -73,7 +73,8 @@ class Spread:
             self._give()
 
     def _is_base(self, block: PlannedBlock) -> bool:
-        return block.session.checkpoint.fingerprint == self._context.base.fingerprint
+        base = self._context.base
+        return isinstance(base, Checkpoint) and block.session.checkpoint.fingerprint == base.fingerprint
 
     def _give(self) -> None:
         """Give the blocks whose drafts are there, those first that others wait for."""

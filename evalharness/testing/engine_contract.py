@@ -57,8 +57,8 @@ class EngineContract(FactoryRules, GenerateRules, ScoreRules, AnswerRules):
     def test_closing_frees_the_memory(
         self, engine: Engine, memory_in_use: Callable[[], int] | None, checkpoint: Checkpoint
     ) -> None:
-        if memory_in_use is None:
-            pytest.skip("no memory_in_use is given")
+        if memory_in_use is None or checkpoint.parameters is None:
+            pytest.skip("no memory_in_use is given, or the model's size is not known")
         ask(engine, of_every_type(self.answers))
         before = memory_in_use()
         self.close_engine()

@@ -72,6 +72,8 @@ class FactoryRules(ContractFixtures):
         if not isinstance(factory, ModelTokenizers):
             pytest.skip("the factory has no tokenizers")
         count, again = factory.token_counter(checkpoint), factory.token_counter(checkpoint)
+        if count is None or again is None:
+            pytest.skip("the factory counts no tokens of this model")
         for text in (*PROMPTS, *UNICODE):
             assert count(text) == again(text) >= 1, text
             assert count(text) >= count(""), text

@@ -95,7 +95,8 @@ class ScoreRules(ContractFixtures):
         """What the factory counts is what the engine scores; a ranking's are those that a continuation adds."""
         if not isinstance(factory, ModelTokenizers):
             pytest.skip("the factory has no tokenizers")
-        count = factory.token_counter(checkpoint)
+        if (count := factory.token_counter(checkpoint)) is None:
+            pytest.skip("the factory counts no tokens of this model")
         if Score in self.answers:
             for request, answer in zip(texts(), responses(engine, texts()), strict=True):
                 assert isinstance(request, Score)

@@ -18,8 +18,8 @@ from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import NotComparableError
 from evalharness.records.models import EngineSettings
 from evalharness.run import evaluation
+from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.run_log import RunLog
-from evalharness.run.session import EngineSlot
 
 SLACK, MUCH = 256 << 20, 1 << 28  # bytes that a process may still take, and numbers for which these do not suffice
 SETTINGS = EngineSettings(device="cpu")

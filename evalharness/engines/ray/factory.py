@@ -54,7 +54,7 @@ class RayFactory:
             if not self._holders:
                 self._close()
 
-    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
         """As the engine inside counts."""
         return self._inner_factory().token_counter(checkpoint)
 
