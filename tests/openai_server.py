@@ -34,6 +34,7 @@ class Dialect:
     stop_reason: bool = True
     usage: bool = True
     models: bool = True
+    late: int = 0  # places by which the log-probabilities beside a prompt's token come after it
 
 
 VLLM = Dialect()
@@ -193,10 +194,10 @@ class ModelServer(SocketServer):
         if self.dialect.stop_reason:
             choice["stop_reason"] = stop
         if self.dialect.prompt_logprobs and body.get("prompt_logprobs") is not None:
-            choice["prompt_logprobs"] = _prompt_logprobs(served, ids, body["prompt_logprobs"])
+            choice["prompt_logprobs"] = _prompt_logprobs(served, ids, body["prompt_logprobs"], self.dialect.late)
         if self.dialect.echo and body.get("logprobs") is not None and body.get("echo"):
             marked = self.dialect.marked and body.get("return_tokens_as_token_ids", False)
-            choice["logprobs"] = _echoed(served, [*ids, *new], body["logprobs"], marked)
+            choice["logprobs"] = _echoed(served, [*ids, *new], body["logprobs"], marked, self.dialect.late)
             choice["text"] = served.tokenizer.decode(ids) + text
         elif self.dialect.echo and body.get("logprobs") is not None:
             choice["logprobs"] = _of_new_tokens(served, ids, new)
@@ -216,8 +217,8 @@ def _stops(body: Mapping[str, Any]) -> list[str]:
     return [stop] if isinstance(stop, str) else stop
 
 
-def _prompt_logprobs(served: Served, ids: Ids, top: int) -> list[dict[str, Any] | None]:
-    logprobs = served.logprobs(ids)
+def _prompt_logprobs(served: Served, ids: Ids, top: int, late: int) -> list[dict[str, Any] | None]:
+    logprobs = served.logprobs(ids).roll(-late, 0)
     places: list[dict[str, Any] | None] = [None]
     for place, token in enumerate(ids[1:]):
         likely = [token, *logprobs[place].topk(top).indices.tolist()]
@@ -234,8 +235,8 @@ def _entry(served: Served, logprobs: torch.Tensor, token: int) -> dict[str, Any]
     }
 
 
-def _echoed(served: Served, ids: Ids, top: int, marked: bool) -> dict[str, Any]:
-    logprobs = served.logprobs(ids)
+def _echoed(served: Served, ids: Ids, top: int, marked: bool, late: int) -> dict[str, Any]:
+    logprobs = served.logprobs(ids).roll(-late, 0)
 
     def words(tokens: Ids) -> Iterator[str]:
         """Texts that add up to the whole; those of tokens that stand before a text first."""

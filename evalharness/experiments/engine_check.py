@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.recognise import recognise_model
 from evalharness.engines.agreement import logprobs_of, same_text, tokens_of
 from evalharness.engines.base import Engine, EngineFactory, errors_of, factory_of
 from evalharness.errors import UsageError
@@ -38,7 +38,7 @@ def check_engines(check_job: EngineCheckJob, listener: ProgressListener | None =
     check_rows(job, library)
     check_present(job, library)
     factories = [factory_of(side.settings) for side in sides]
-    models = [recognise(side.model) for side in sides]
+    models = [recognise_model(side.model) for side in sides]
     described = [_described(*each) for each in zip(factories, models, sides, strict=True)]
     prepared = _prepared(job, models, factories[0])
     requests = [request for task in prepared for request in task.requests]

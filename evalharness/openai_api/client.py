@@ -164,7 +164,7 @@ class ApiClient:
             if isinstance(reply, dict):
                 return reply
             trouble = reply
-            if not trouble.again or (trouble.lost and not self._was_reached):
+            if not trouble.again or (trouble.absent and not self._was_reached):
                 break
         self._refuse(path, trouble)
         return ApiFailure(reason=trouble.reason, status=trouble.status)
@@ -186,10 +186,11 @@ class ApiClient:
             except httpx2.TimeoutException as error:
                 lost = isinstance(error, httpx2.ConnectTimeout)
                 what = "no connection" if lost else f"no answer within {self.limits.timeout:g} seconds"
-                reply = Trouble(reason=what, again=True, overloaded=True, lost=lost)
+                reply = Trouble(reason=what, again=True, overloaded=True, lost=lost, absent=lost)
             except (httpx2.TransportError, httpx2.DecodingError) as error:
                 words = shown(first_line(error))
-                reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True)
+                absent = isinstance(error, httpx2.ConnectError)
+                reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True, absent=absent)
             finally:
                 with self._counts:
                     self._under_way -= 1

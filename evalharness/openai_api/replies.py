@@ -30,7 +30,7 @@ class ApiFailure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """What is wrong with one reply. `again`: the same request may do better; `overloaded`: at a slower pace; `lost`:
-    nobody may be there; `wait`: seconds that the server asks for.
+    nobody may be there; `absent`: no connection could be made; `wait`: seconds that the server asks for.
     """
 
     reason: str
@@ -38,6 +38,7 @@ class Trouble:
     again: bool = False
     overloaded: bool = False
     lost: bool = False
+    absent: bool = False
     wait: float | None = None
 
 

@@ -12,7 +12,7 @@ from evalharness.engines.openai.engine import ServedEngine
 from evalharness.engines.openai.options import ServerOptions, options_of
 from evalharness.engines.openai.scoring import ServedScorer
 from evalharness.engines.openai.tokens import PromptSplitter, local_splitter, server_splitter
-from evalharness.engines.openai.ways import COMPLETIONS, TEXTS, Way, find_way
+from evalharness.engines.openai.ways import COMPLETIONS, TEXTS, Way, find_way, own_texts
 from evalharness.engines.openai.writing import ServedWriter
 from evalharness.errors import ModelError, did_you_mean
 from evalharness.openai_api.client import ApiClient
@@ -147,11 +147,12 @@ class ServedFactory:
         splitter = local_splitter(options.tokenizer) if options.tokenizer else server_splitter(api, model)
         way: Way | str = IN_CHAT
         if not options.chat:
-            texts = list(TEXTS)
-            by_ids = [splitter.adapter.encode(text) for text in TEXTS] if splitter else []
-            way = find_way(api, model, by_ids) if by_ids else ""
+            way = ""
+            if splitter is not None:
+                encode = splitter.adapter.encode
+                way = find_way(api, model, list(map(encode, TEXTS)), own_texts(api, model, encode))
             if isinstance(way, str):
-                way = find_way(api, model, texts)
+                way = find_way(api, model, list(TEXTS), own_texts(api, model, None))
         ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
         stated = next((size for name in WINDOWS if type(size := entry.get(name)) is int and size > 0), None)
         return ServedAbilities(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evalharness.engines.openai.prompt_scores import (
     Prompt,
+    Tokens,
     TokenScore,
     Unsound,
     check_usage,
     choices_in,
     of_echo,
     of_prompt_logprobs,
+    token_at,
 )
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
@@ -23,6 +25,8 @@ PROMPT_LOGPROBS, ECHO = "prompt_logprobs", "echo"
 STEADY = 0.05  # nats by which a token's log-probability may move where a prompt is asked again; bfloat16 moves so much
 FEW = 4  # tokens that may all have the same log-probability
 CONSTANT = "the server gives every token the same log-probability"
+WRITES = 8  # tokens that the server writes after each of TEXTS, and then scores
+OWN = 0.4  # of these, how many must be the likeliest by what it says of them; read again, a text may have other tokens
 TEXTS = ("The quick brown fox jumps over the lazy dog.", "Is water wet? Answer yes or no: yes, it is")
 
 
@@ -79,11 +83,45 @@ def ways(with_ids: bool) -> list[Way]:
     return [Way(name=PROMPT_LOGPROBS, ids=True, new_tokens=1), *by_echo]
 
 
-def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt]) -> Way | str:
-    """The first way by which the scores of these prompts, two at least, are sound; else why none is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnText:
+    """A prompt with what the server itself wrote after it, most likely token by token. `begin`: the place of the first
+    of these, of a token where the prompt is token ids, else of a character.
+    """
+
+    whole: Prompt
+    begin: int
+
+
+def own_texts(api: ApiClient, model: str, encode: Callable[[str], Tokens] | None) -> list[OwnText]:
+    """What the server writes after TEXTS, as tokens where `encode` is given; a text whose tokens run over the place
+    where the server began is left out.
+    """
+    texts = []
+    for text in TEXTS:
+        answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": WRITES, "temperature": 0})
+        try:
+            own = None if isinstance(answer, ApiFailure) else choices_in(answer, 1)[0].get("text")
+        except Unsound:
+            own = None
+        if not (isinstance(own, str) and own):
+            continue
+        if encode is None:
+            texts.append(OwnText(whole=text + own, begin=len(text)))
+            continue
+        prompt, whole = encode(text), encode(text + own)
+        if whole[: len(prompt)] == prompt:
+            texts.append(OwnText(whole=whole, begin=len(prompt)))
+    return texts
+
+
+def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], written: Sequence[OwnText]) -> Way | str:
+    """The first way by which the scores of these prompts, two at least, are sound, and by which what the server wrote
+    is what it finds likeliest; else why none is.
+    """
     reasons: dict[str, None] = {}
     for way in ways(not isinstance(prompts[0], str)):
-        problem = _problem(api, model, way, prompts)
+        problem = _problem(api, model, way, prompts) or _misplaced(api, model, way, written)
         if not problem:
             return replace(way, lists=not _problem(api, model, way, prompts, at_once=True))
         reasons[problem] = None
@@ -102,6 +140,26 @@ def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at
         for a, b in zip(one, other, strict=True)
     ]
     return "asked twice, the server gives other log-probabilities" if max(moved) > STEADY else ""
+
+
+def _misplaced(api: ApiClient, model: str, way: Way, written: Sequence[OwnText]) -> str:
+    """Why the log-probabilities are not those of the tokens beside which they stand: some servers give those of the
+    next place. "" where what the server wrote is likeliest, and where it wrote nothing.
+    """
+    best = list[bool]()
+    for text in written:
+        try:
+            scores, whole = _asked(api, model, way, [text.whole], at_once=False), text.whole
+            begin = token_at(scores[0], whole, text.begin) if isinstance(whole, str) else text.begin
+        except Unsound:
+            continue
+        best += [score.is_best for score in scores[0][begin:]]
+    if not best or sum(best) >= OWN * len(best):
+        return ""
+    return (
+        f"of {len(best)} tokens that the server wrote, {sum(best)} are the likeliest by its log-probabilities, which "
+        "are those of other places"
+    )
 
 
 def _asked(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool) -> list[list[TokenScore]]:

@@ -138,6 +138,17 @@ def test_a_server_without_logprobs_writes_alone(
     assert "no logprobs" in ranked.reason
 
 
+@pytest.mark.parametrize("late", [1, -1])
+@pytest.mark.parametrize("dialect", [VLLM, ECHO, TEXTS])
+def test_log_probabilities_of_other_places_are_no_scores(
+    serve: Serve, opened: Open, dialect: Dialect, late: int
+) -> None:
+    """Those of one place later are what the server of llama-cpp-python 0.3.36 echoes."""
+    engine = opened(serve(replace(dialect, late=late)))
+    (ranked,) = ask(engine, [Rank(pairs=(("the fox and", " the"), ("the fox and", " dog")))])
+    assert isinstance(ranked, Failure) and "are those of other places" in ranked.reason
+
+
 def test_what_cannot_be_asked_is_a_failure(serve: Serve, opened: Open) -> None:
     asked: list[Request] = [
         Rank(pairs=(("the fox", ""),)),
