@@ -150,7 +150,7 @@ def _verdict(
     verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
     if verdict == Verdict.INCONCLUSIVE and not (row.watch and row.watch.stopped):
         would_decide = _would_decide(row, (plan.final_alpha / tests, plan.final_alpha))
-    if row.is_gate_unit and is_suspect(_p_of_suspicion(finding, plan), plan.alpha, tests, finding.units):
+    if row.is_gate_unit and is_suspect(_p_of_suspicion(finding), plan.alpha, tests, finding.units):
         flags.append(Flag.SUSPECT)
     if finding.noise:
         flags.append(Flag.ENGINE_NOISE)
@@ -163,12 +163,12 @@ def _verdict(
     return verdict, would_decide, flags
 
 
-def _p_of_suspicion(finding: Finding, plan: ComparePlan) -> float:
-    """p_forgotten at the margin as it is stated: noise takes no suspicion away, so that it lets nothing pass."""
+def _p_of_suspicion(finding: Finding) -> float:
+    """p_forgotten at the margin as it is stated: noise takes no suspicion away, so that it lets nothing pass. Of a unit
+    that was asked in rounds, the smaller of that and what holds at any round.
+    """
     p = 1.0 if finding.p_forgotten is None else finding.p_forgotten
-    if not finding.noise or finding.margin is None or plan.until_decided:
-        return p
-    return finding.p_at(finding.margin)[0]
+    return min(p, finding.p_at(finding.margin)[0]) if finding.noise and finding.margin is not None else p
 
 
 def _would_decide(row: ComparisonDraft, alphas: tuple[float, float]) -> WouldDecide | None:

@@ -82,9 +82,10 @@ def test_a_loss_that_noise_may_have_made_is_not_forgotten() -> None:
     assert compared(BASE, flipped(BASE, range(200)), flipped(BASE, [1, 999]))["t"].verdict == "forgotten"
 
 
-def test_noise_takes_no_suspicion_away() -> None:
-    candidate = flipped(BASE, range(45))
-    noisy = compared(BASE, candidate, flipped(BASE, [*range(100, 110), *range(900, 910)]))["t"]
+@pytest.mark.parametrize("in_rounds", [False, True])
+def test_noise_takes_no_suspicion_away(in_rounds: bool) -> None:
+    candidate, placebo = flipped(BASE, range(45)), flipped(BASE, [*range(100, 110), *range(900, 910)])
+    noisy = compared(BASE, candidate, placebo, until_decided=in_rounds)["t"]
     assert noisy.p_forgotten > 0.05 and "suspect" in noisy.flags
     assert "without the engine's noise, alone it would count as forgotten" in suspect(noisy)
 
