@@ -286,6 +286,21 @@ def hurries(request: Generate, answer: Generation) -> Answer:
     return replace(answer, text=answer.text.upper()) if request.max_tokens < 5 else answer
 
 
+@in_engine("test_the_beginning_of_a_long_prompt_is_read")
+class ReadsTheEndOfAPrompt(ToyEngine):
+    def logprobs(self, before: Sequence[str]) -> list[float]:
+        return super().logprobs(before[-8:])
+
+    def logprob(self, before: Sequence[str], token: str) -> float:
+        return super().logprob(before[-8:], token)
+
+
+@in_engine("test_greedy_is_what_is_likeliest")
+class CallsNoLongTextGreedy(ToyEngine):
+    def greedy(self, before: Sequence[str], tokens: Sequence[str]) -> bool:
+        return len(tokens) < 3 and super().greedy(before, tokens)
+
+
 @in_engine("test_a_text_ends_before_a_stop_string")
 class KeepsTheStopString(ToyEngine):
     def generate(self, request: Generate) -> Generation:

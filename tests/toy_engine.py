@@ -40,7 +40,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 class ToyEngine:
-    """Its numbers hang on the weights, the two tokens before, and the token. `loaded` counts what is open."""
+    """Its numbers hang on the weights, all tokens before, and the token. `loaded` counts what is open."""
 
     loaded = 0
 
@@ -53,7 +53,7 @@ class ToyEngine:
 
     def logprobs(self, before: Sequence[str]) -> list[float]:
         """Of every word after these tokens."""
-        key = [self.weights, self.adapter, *before[-2:]]
+        key = [self.weights, self.adapter, *before]
         logits = [8 * fingerprint.uniform_hash([*key, word]) for word in WORDS]
         whole = math.log(sum(map(math.exp, logits)) / (1 - OTHER))
         return [logit - whole for logit in logits]
@@ -61,7 +61,7 @@ class ToyEngine:
     def logprob(self, before: Sequence[str], token: str) -> float:
         if token in WORDS:
             return self.logprobs(before)[WORDS.index(token)]
-        return math.log(OTHER) - 1 - fingerprint.uniform_hash([*before[-2:], token])
+        return math.log(OTHER) - 1 - fingerprint.uniform_hash([*before, token])
 
     def along(self, before: Sequence[str], tokens: Sequence[str]) -> list[float]:
         whole = [*before, *tokens]

@@ -12,6 +12,7 @@ PROMPTS = (
     "Once there was a small boat. It",
     "Name a colour:",
 )
+BEGINNINGS = ("Snow is white.", "A king has two small dogs.", "7, 5, 3")
 UNICODE = (
     "Der Hund lief über die Straße, naïve",
     "日本語のテキスト",

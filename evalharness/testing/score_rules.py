@@ -11,7 +11,16 @@ from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers
 from evalharness.records.models import Architecture, Checkpoint
 from evalharness.records.requests import Generate, Profile, Profiling, Rank, Score
 from evalharness.testing.contract_fixtures import ContractFixtures, responses
-from evalharness.testing.sample_requests import CHOICES, PROMPTS, generations, profiles, rankings, texts
+from evalharness.testing.sample_requests import (
+    BEGINNINGS,
+    CHOICES,
+    PROMPTS,
+    generations,
+    of_words,
+    profiles,
+    rankings,
+    texts,
+)
 
 ENDS = (" mat", " a small boat", " and then it rained")
 
@@ -49,6 +58,16 @@ class ScoreRules(ContractFixtures):
             apart = abs(whole - first - second)
             assert tokens[0] != tokens[1] + tokens[2] or apart <= 3 * self.near(engine), f"{request}: {answer}"
 
+    def test_the_beginning_of_a_long_prompt_is_read(self, engine: Engine, checkpoint: Checkpoint) -> None:
+        """Prompts that differ only at their beginnings, as few-shot prompts may, have other probabilities after them."""
+        self.need(Rank)
+        self._need_model(checkpoint)
+        ends = [of_words(count) for count in (12, 24, 36)]
+        for end in ends:
+            pairs = tuple((f"{begin} {end}", PROMPTS[0]) for begin in BEGINNINGS)
+            (answer,) = responses(engine, [Rank(pairs=pairs)])
+            assert len(set(answer.logprobs)) > 1, f"{len(end)} characters on, nothing of {BEGINNINGS} is left"
+
     def test_greedy_is_what_is_likeliest(self, engine: Engine, checkpoint: Checkpoint) -> None:
         """Nothing is likelier than one greedy token, and what the engine writes itself is greedy."""
         self.need(Rank)
@@ -61,17 +80,18 @@ class ScoreRules(ContractFixtures):
                 wrong = greedy and tokens == 1 and logprob < best - self.near(engine)
                 assert not wrong, f"greedy, and another is likelier: {answer}"
         if Generate in self.answers:
-            self._assert_written_is_greedy(engine)
+            self._assert_written_is_greedy(engine, 1)
+            self._assert_written_is_greedy(engine, 4)
 
-    def _assert_written_is_greedy(self, engine: Engine) -> None:
-        """Where the text's tokens are those that were written: so it is with most texts of one token."""
-        written = zip(PROMPTS, responses(engine, generations(new=1)), strict=True)
-        visible = [(prompt, answer.text) for prompt, answer in written if answer.text.strip() and answer.tokens == 1]
+    def _assert_written_is_greedy(self, engine: Engine, new: int) -> None:
+        """Where the text's tokens are those that were written: so it is with most texts of few tokens."""
+        written = zip(PROMPTS, responses(engine, generations(new=new)), strict=True)
+        visible = [(prompt, answer) for prompt, answer in written if answer.text.strip() and answer.tokens == new]
         if not visible:
             return
-        answers = responses(engine, [Rank(pairs=(pair,)) for pair in visible])
-        ones = [answer.greedy[0] for answer in answers if answer.tokens == (1,)]
-        assert 2 * sum(ones) >= len(ones), f"of {len(ones)} tokens that it writes {sum(ones)} count as greedy"
+        ranked = responses(engine, [Rank(pairs=((prompt, answer.text),)) for prompt, answer in visible])
+        whole = [answer.greedy[0] for answer in ranked if answer.tokens == (new,)]
+        assert 2 * sum(whole) >= len(whole), f"of {len(whole)} texts of {new} tokens it writes {sum(whole)} are greedy"
 
     def test_a_text_is_scored_whole(self, engine: Engine, checkpoint: Checkpoint) -> None:
         """As a continuation of nothing, where both count the same tokens."""
