@@ -59,7 +59,7 @@ class ScoreRules(ContractFixtures):
             assert tokens[0] != tokens[1] + tokens[2] or apart <= 3 * self.near(engine), f"{request}: {answer}"
 
     def test_the_beginning_of_a_long_prompt_is_read(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Prompts that differ only at their beginnings, as few-shot prompts may, have other probabilities after them."""
+        """Prompts that differ only at their beginnings, as few-shot prompts may, differ in what is likely after."""
         self.need(Rank)
         self._need_model(checkpoint)
         ends = [of_words(count) for count in (12, 24, 36)]
