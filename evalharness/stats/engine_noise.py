@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from evalharness.stats.assess import Finding
 from evalharness.stats.enums import MetricKind
@@ -58,7 +58,7 @@ def garwood(count: float, alpha: float) -> float:
     """The upper 1 − alpha confidence bound of a Poisson mean, of which `count` (above 0) was seen, as a multiple of
     it.
     """
-    return float(chi2.isf(alpha, 2 * (count + 1))) / 2 / count
+    return float(gammaincinv(count + 1, 1 - alpha)) / count
 
 
 def mean_noise(levels: list[tuple[NoiseLevel, float]]) -> NoiseLevel | None:

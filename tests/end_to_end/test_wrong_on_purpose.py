@@ -95,7 +95,7 @@ def test_base_not_found(run: Run, copy: Callable[..., Path], edit_json: Callable
 
 
 def test_no_base_known(run: Run, zoo: dict[str, Path]) -> None:
-    refused(run(zoo["gpt2"], base=None), "its base is unknown", "--base PATH")
+    refused(run(zoo["gpt2"], base=None), "its base is unknown", "with --base")
 
 
 def test_adapter_for_another_architecture(run: Run, zoo: dict[str, Path]) -> None:
