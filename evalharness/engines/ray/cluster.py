@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ from evalharness.errors import UsageError, first_line
 WHERE = "--ray-address"
 ANSWERS_KEPT = 256 << 20  # bytes of shared memory for blocks on their way
 LONGEST = 40  # characters of a folder in which Ray's sockets have room for their names
+SECONDS = 5  # in which a cluster's address has to take a connection
+RIGHT = (
+    "auto, for the one of this machine, or HOST:PORT as `ray start` prints it would be right; where Ray wants a token, "
+    "the same one (~/.ray/auth_token, or RAY_AUTH_MODE=disabled) everywhere"
+)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -45,11 +51,11 @@ class Cluster:
     def _begin(self, options: RayOptions) -> None:
         quiet: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
         if options.address:
+            _check_listens(options.address)
             try:
                 ray.init(address=options.address, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                fix = "auto, for the one of this machine, or HOST:PORT as `ray start` prints it would be right"
-                raise UsageError(WHERE, f"no cluster at {options.address} ({first_line(error)})", fix) from error
+                raise UsageError(WHERE, f"no cluster at {options.address} ({first_line(error)})", RIGHT) from error
             return
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if (options.workers or 1) * options.cpus > cores:
@@ -80,6 +86,17 @@ class Cluster:
             driver.print_to_stdstream = self._said
             if self._folder:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _check_listens(address: str) -> None:
+    """Raises UsageError where nothing listens at HOST:PORT: Ray would try for minutes, and take no Ctrl-C."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isascii() and port.isdigit()) or "/" in host:
+        return  # auto, or ray://HOST:PORT
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise UsageError(WHERE, f"nothing listens at {address} ({first_line(error)})", RIGHT) from error
 
 
 def _say_nothing(*_: Any, **__: Any) -> None:

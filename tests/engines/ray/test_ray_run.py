@@ -18,6 +18,7 @@ def arguments(tmp_path: Path, zoo: dict[str, Path], small_world: Path, out: str)
     return ["run", *models, *rows, *places]
 
 
+@pytest.mark.slow
 def test_the_results_are_those_of_the_engine_inside(
     tmp_path: Path, zoo: dict[str, Path], small_world: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,3 +52,11 @@ def test_more_workers_than_cores_are_refused(
     command = [*arguments(tmp_path, zoo, small_world, "out"), "--engine", "ray", "--engine-option", "cpus=4096"]
     assert exit_code(*command) == 2
     assert "workers: 1 of 4096 CPU each, and this machine has" in capsys.readouterr().err
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(
+    tmp_path: Path, zoo: dict[str, Path], small_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*arguments(tmp_path, zoo, small_world, "out"), "--engine", "ray", "--ray-address", "127.0.0.1:1"]
+    assert exit_code(*command) == 2
+    assert "nothing listens at 127.0.0.1:1" in capsys.readouterr().err
