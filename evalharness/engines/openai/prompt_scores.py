@@ -55,8 +55,10 @@ def of_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenS
         top = _by_id(place)
         if token not in top:
             raise Unsound("the server gives log-probabilities of other tokens than it was sent")
-        own = top[token]
-        scores.append(TokenScore(logprob=own, is_best=own >= max(top.values())))
+        own, best = top[token], max(top.values())
+        if own >= best and len(top) == 1 and _is_ranked_below(place, token):
+            raise Unsound("the server gives no log-probability of a likelier token than its own")
+        scores.append(TokenScore(logprob=own, is_best=own >= best))
     return scores
 
 
@@ -155,6 +157,12 @@ def _by_id(place: object) -> dict[int, float]:
         if isinstance(error, Unsound):
             raise
         raise Unsound("the server's prompt_logprobs are of another form than vLLM's") from None
+
+
+def _is_ranked_below(place: Mapping[str, Any], token: int) -> bool:
+    """Whether the server says that other tokens are likelier, which it has to name."""
+    rank = next((value.get("rank") for key, value in place.items() if int(key) == token), None)
+    return isinstance(rank, int) and rank > 1
 
 
 def _finite(value: object) -> float:

@@ -25,6 +25,7 @@ PROMPT_LOGPROBS, ECHO = "prompt_logprobs", "echo"
 STEADY = 0.05  # nats by which a token's log-probability may move where a prompt is asked again; bfloat16 moves so much
 FEW = 4  # tokens that may all have the same log-probability
 CONSTANT = "the server gives every token the same log-probability"
+ALL_BEST = "the server names no likelier token beside any: it does not say which token is the likeliest"
 WRITES = 8  # tokens that the server writes after each of TEXTS, and then scores
 OWN = 0.4  # of these, how many must be the likeliest by what it says of them; read again, a text may have other tokens
 TEXTS = ("The quick brown fox jumps over the lazy dog.", "Is water wet? Answer yes or no: yes, it is")
@@ -134,6 +135,8 @@ def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at
         first, again = (_asked(api, model, way, prompts, at_once) for _ in range(2))
     except Unsound as error:
         return str(error)
+    if all(score.is_best for scores in first for score in scores[1:]):
+        return ALL_BEST
     moved = [
         abs((a.logprob or 0.0) - (b.logprob or 0.0))
         for one, other in zip(first, again, strict=True)
