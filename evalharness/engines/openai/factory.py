@@ -8,6 +8,8 @@ from typing import Any
 
 from evalharness.checkpoints.fast_tokenizer import splitting_tokenizer
 from evalharness.engines.hf.chat import template_of
+from evalharness.engines.openai.checks import TEXTS as CHECKED
+from evalharness.engines.openai.checks import check_new_text, check_tokenizer
 from evalharness.engines.openai.engine import ServedEngine
 from evalharness.engines.openai.options import ServerOptions, options_of
 from evalharness.engines.openai.scoring import ServedScorer
@@ -145,6 +147,8 @@ class ServedFactory:
         model, options = parse_served(checkpoint.endpoint).model, self.options
         entry = _entry_of(api, model)
         splitter = local_splitter(options.tokenizer) if options.tokenizer else server_splitter(api, model)
+        if splitter is not None and options.tokenizer:
+            check_tokenizer(api, model, splitter, options.tokenizer)
         way: Way | str = IN_CHAT
         if not options.chat:
             way = ""
@@ -154,6 +158,8 @@ class ServedFactory:
             if isinstance(way, str):
                 way = find_way(api, model, list(TEXTS), own_texts(api, model, None))
         ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
+        as_ids = [splitter.adapter.encode(CHECKED[0])] if ids and splitter is not None else []
+        check_new_text(api, model, [CHECKED[0], *as_ids], chat=options.chat)
         stated = next((size for name in WINDOWS if type(size := entry.get(name)) is int and size > 0), None)
         return ServedAbilities(
             way=way,

@@ -88,6 +88,18 @@ def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:
     return "the server answers with no tokens"
 
 
+def server_tokens(api: ApiClient, model: str, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
+    """The server's tokens of each text without special tokens; None where it does not split it."""
+    tokenizer, given = ServerTokenizer(api, model), list[tuple[int, ...] | None]()
+    tokenizer.learn(texts[:1])
+    for text in texts:
+        try:
+            given.append(tuple(tokenizer.encode(text)))
+        except TypeError:
+            return [None] * len(texts)
+    return given
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSplitter:
     """Splits a served model's texts. `fingerprint`: of the tokenizer, as far as it is known; equal ones split alike."""

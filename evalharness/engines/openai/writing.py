@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalharness.engines.hf.tokenizer_adapter import Untokenizable
-from evalharness.engines.openai.prompt_scores import Unsound, check_usage, choices_in
+from evalharness.engines.openai.prompt_scores import Prompt, Unsound, check_usage, choices_in
 from evalharness.engines.openai.scoring import UNANSWERED
 from evalharness.engines.openai.tokens import PromptSplitter, check_text
 from evalharness.engines.openai.ways import COMPLETIONS
@@ -93,12 +93,25 @@ class ServedWriter:
                 yield asked, Failure(request_id=asked.request.id, reason=str(error))
 
     def _body(self, sent: SentPrompt) -> dict[str, Any]:
-        prompt = sent.prompt if isinstance(sent.prompt, str) else list(sent.prompt)
-        content: dict[str, Any] = {"prompt": prompt}
-        if self._path == CHAT:
-            content = {"messages": [{"role": "user", "content": prompt}]}
+        content = prompt_content(sent.prompt, self._path == CHAT)
         stop = {"stop": list(sent.stops)} if sent.stops else {}
         return {"model": self._model, **content, "max_tokens": sent.request.max_tokens, "temperature": 0, **stop}
+
+
+def prompt_content(prompt: Prompt, chat: bool) -> dict[str, Any]:
+    """The part of a request that holds the prompt."""
+    sent = prompt if isinstance(prompt, str) else list(prompt)
+    return {"messages": [{"role": "user", "content": sent}]} if chat else {"prompt": sent}
+
+
+def text_in(answer: Mapping[str, Any]) -> str:
+    """The text of an answer to one prompt. Raises Unsound."""
+    choice = choices_in(answer, 1)[0]
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if not isinstance(text, str):
+        raise Unsound("the server's answer has no text")
+    return text
 
 
 def sent_stops(request: Generate) -> tuple[str, ...]:
@@ -123,11 +136,7 @@ def _may_go_on(sent: SentPrompt, answer: Generation) -> bool:
 
 def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
     """The answer that came. Raises Unsound."""
-    choice, request = choices_in(answer, 1)[0], sent.request
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if not isinstance(text, str):
-        raise Unsound("the server's answer has no text")
+    text, choice, request = text_in(answer), choices_in(answer, 1)[0], sent.request
     if not isinstance(sent.prompt, str):
         check_usage(answer, [sent.prompt])
     usage = answer.get("usage")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import pytest
-from openai_server import ECHO, TEXTS, VLLM, Dialect, ModelServer, changed
+from openai_server import ECHO, SILENT, TEXTS, VLLM, Dialect, ModelServer, changed
+from socket_server import Seen
 from served_models import ask
 
 from evalharness.engines.base import Engine
+from evalharness.errors import ModelError
+from evalharness.experiments.demo import base
 from evalharness.records.requests import Failure, Rank
 
 Serve = Callable[..., ModelServer]
@@ -51,3 +57,46 @@ def test_a_rank_without_the_likelier_token_is_no_score(serve: Serve, opened: Ope
     server.switch(changed(alone))
     (ranked,) = ask(engine, [RANK])
     assert isinstance(ranked, Failure) and "likelier token than its own" in ranked.reason
+
+
+@pytest.fixture(scope="module")
+def other_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base's with fewer merges: its tokens are others of the same ids."""
+    directory = tmp_path_factory.mktemp("other") / "tokenizer"
+    copytree(base(), directory, ignore=ignore_patterns("*.safetensors"))
+    path = directory / "tokenizer.json"
+    given = json.loads(path.read_text())
+    given["model"]["merges"] = given["model"]["merges"][: len(given["model"]["merges"]) // 2]
+    path.write_text(json.dumps(given))
+    return directory
+
+
+@pytest.mark.parametrize(("dialect", "said"), [(VLLM, "/tokenize"), (TEXTS, "prompt_tokens"), (SILENT, "prompt_tokens")])
+def test_the_tokenizer_of_another_model_is_refused(
+    serve: Serve, opened: Open, other_tokenizer: Path, dialect: Dialect, said: str
+) -> None:
+    with pytest.raises(ModelError, match=f"holds another tokenizer.*{said}"):
+        opened(serve(dialect), tokenizer=str(other_tokenizer))
+    opened(serve(dialect), tokenizer=str(base()))
+
+
+@pytest.mark.parametrize("only", [str, list])
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+def test_answers_that_begin_with_their_prompt_are_refused(
+    serve: Serve, opened: Open, endpoint: str, only: type
+) -> None:
+    """As text generation of transformers gives them, unless return_full_text is false."""
+    server = serve()
+    tokenizer = server.models["base"].tokenizer
+
+    def fault(_: int, seen: Seen, given: Any) -> Any:
+        if "messages" in seen.body:
+            given["choices"][0]["message"]["content"] = seen.body["messages"][0]["content"] + " and"
+        elif isinstance(prompt := seen.body["prompt"], only) and not seen.body.get("echo") and len(given["choices"]) < 2:
+            text = prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
+            given["choices"][0]["text"] = text + given["choices"][0]["text"]
+        return given
+
+    server.switch(fault)
+    with pytest.raises(ModelError, match="its answers begin with the prompt"):
+        opened(server, endpoint=endpoint, tokenizer=str(base()))
