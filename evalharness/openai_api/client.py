@@ -17,7 +17,7 @@ import httpx2
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, first_line
 from evalharness.openai_api.location import root_of
 from evalharness.openai_api.pace import Pace
-from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, judged, shown
+from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, checked_key, judged, shown
 
 LARGEST = 1 << 28  # bytes of one answer
 LONGEST_ASKED = 120.0  # seconds that a Retry-After is obeyed
@@ -58,7 +58,7 @@ class ApiClient:
         self._pace, self._counts = Pace(self.limits.concurrency), threading.Lock()
         self._was_reached, self._unanswered, self._closed = False, 0, threading.Event()
         self._under_way = 0
-        key = api_key()
+        key = checked_key()
         most = self.limits.concurrency
         self._http = httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote, quote_plus
+
+from evalharness.errors import UsageError
 
 KEYS = ("EVALHARNESS_API_KEY", "OPENAI_API_KEY")  # environment variables; the first that is set
 SHOWN = 200  # characters of a server's own words in an error
 HIDDEN = "[key]"
 OVERLOADED = (408, 429, 503, 529)
 REFUSED = (401, 403)
+ESCAPES: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: quote(text, safe=""),
+    quote,
+    quote_plus,
+    html.escape,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +56,20 @@ class Trouble:
 
 def api_key() -> str:
     """The key that the environment holds, "" where none."""
-    return next((value for name in KEYS if (value := os.environ.get(name, "").strip())), "")
+    return os.environ.get(_key_name(), "").strip()
+
+
+def checked_key() -> str:
+    """The key as a header can carry it. Raises UsageError where none can."""
+    key = api_key()
+    if not all(" " <= character <= "~" for character in key):
+        what = "holds a line break, or another character that no header of HTTP carries"
+        raise UsageError(_key_name(), what, "a key of printable ASCII characters would be right")
+    return key
+
+
+def _key_name() -> str:
+    return next((name for name in KEYS if os.environ.get(name, "").strip()), KEYS[0])
 
 
 def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str, Any] | Trouble:
@@ -62,7 +87,7 @@ def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str,
         return Trouble(reason="a web page instead of JSON", status=status)
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Trouble(
             reason=f"what is no JSON, or only its beginning ({len(content)} bytes)", status=status, again=True
         )
@@ -89,10 +114,18 @@ def seconds_to_wait(text: str) -> float | None:
 
 def shown(text: str) -> str:
     """A server's words as they may stand in an error: one line, not long, without control characters and the key."""
-    line = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()
-    if key := api_key():
-        line = line.replace(key, HIDDEN)
+    line = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", _without_key(text)).strip()
     return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+
+
+def _without_key(text: str) -> str:
+    """A text without the key, as it is or as JSON, a program's source, an address or a web page writes it."""
+    forms = {key} if (key := api_key()) else set()
+    for _ in range(2):  # what quotes what was quoted
+        forms |= {written(form) for form in forms for written in ESCAPES}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, HIDDEN)
+    return text
 
 
 def _words_of(content: bytes, kind: str) -> str:
@@ -100,13 +133,18 @@ def _words_of(content: bytes, kind: str) -> str:
     text = content.decode("utf-8", errors="replace")
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "a web page" if "html" in kind else shown(text)
     return shown(_message(answer))
 
 
 def _message(answer: Any) -> str:
-    for name in ("error", "message", "detail"):
-        if isinstance(answer, dict) and answer.get(name):
-            return _message(answer[name])
-    return answer if isinstance(answer, str) else json.dumps(answer) if answer else ""
+    while isinstance(answer, dict):
+        inner = next((answer[name] for name in ("error", "message", "detail") if answer.get(name)), None)
+        if inner is None:
+            break
+        answer = inner
+    try:
+        return answer if isinstance(answer, str) else json.dumps(answer) if answer else ""
+    except RecursionError:
+        return "JSON that is nested too deep"

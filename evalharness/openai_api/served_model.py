@@ -12,7 +12,7 @@ from evalharness.errors import ModelError, NotComparableError, did_you_mean
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.location import ServedLocation
 from evalharness.openai_api.probes import PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
-from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.replies import ApiFailure, shown
 
 ROUNDED = 1e-3  # nats above 0 that rounding may give
 AT_A_TIME = 4  # probes that are asked again after a block
@@ -121,7 +121,7 @@ class Prober:
             text = choice["message"]["content"] if "message" in choice else choice["text"]
             tokens, logprobs = _logprobs_in(choice.get("logprobs"))
             count = (reply.get("usage") or {}).get("prompt_tokens")
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             what = "answers in another form than OpenAI's completions"
             raise ModelError(self._where, what, "give the address of an API that has them") from None
         counted = count if isinstance(count, int) else None
@@ -172,7 +172,7 @@ def _offered(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
     entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     models = {each["id"]: each for each in entries if isinstance(each.get("id"), str)}
     if model not in models and models:
-        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, models))
+        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(shown, models)))
     return models
 
 

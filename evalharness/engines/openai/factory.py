@@ -19,7 +19,7 @@ from evalharness.engines.openai.writing import ServedWriter
 from evalharness.errors import ModelError, did_you_mean
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.location import parse_served
-from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.replies import ApiFailure, shown
 from evalharness.openai_api.served_model import ProbeWatch
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Profile, Rank, Request, Score
@@ -178,9 +178,10 @@ def _entry_of(api: ApiClient, model: str) -> Mapping[str, Any]:
         if not api.was_reached:
             raise
         return {}  # `transformers serve` without the hub
-    entries = {each.get("id"): each for each in listed if isinstance(each, dict)} if isinstance(listed, list) else {}
+    each_entry = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    entries = {each["id"]: each for each in each_entry if isinstance(each.get("id"), str)}
     if entries and model not in entries:
-        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(str, entries)))
+        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(shown, entries)))
     return entries.get(model, {})
 
 
@@ -201,7 +202,7 @@ def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:
     except ModelError:
         version = ""
     named = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
-    return " ".join(named) or "not stated"
+    return shown(" ".join(named)) or "not stated"
 
 
 FACTORY = ServedFactory()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 Tokens = tuple[int, ...]
 Prompt = Tokens | str
@@ -35,7 +35,7 @@ def choices_in(answer: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]
         raise Unsound("the server's answer has no choices")
     if len(choices) != count:
         raise Unsound(f"the server's answer has {len(choices)} choices for {count} prompts")
-    by_index = {choice.get("index", 0): choice for choice in choices}
+    by_index = {index: choice for choice in choices if type(index := choice.get("index", 0)) is int}
     if set(by_index) != set(range(count)):
         raise Unsound("the server does not say which of its choices belongs to which prompt")
     return [by_index[index] for index in range(count)]
@@ -166,8 +166,13 @@ def _is_ranked_below(place: Mapping[str, Any], token: int) -> bool:
 
 
 def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        is_number = type(value) in (int, float) and math.isfinite(cast(float, value))
+    except OverflowError:  # of a whole number that no float holds
+        is_number = False
+    if not is_number:
         raise Unsound("a log-probability is not a finite number")
+    value = cast(float, value)
     if value > ROUNDED:
         raise Unsound("a log-probability is above 0")
     return float(value)

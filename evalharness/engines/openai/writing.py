@@ -12,7 +12,7 @@ from evalharness.engines.openai.scoring import UNANSWERED
 from evalharness.engines.openai.tokens import PromptSplitter, check_text
 from evalharness.engines.openai.ways import COMPLETIONS
 from evalharness.openai_api.client import ApiClient
-from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.replies import ApiFailure, shown
 from evalharness.records.requests import Failure, Generate, Generation
 
 CHAT = "/chat/completions"
@@ -158,7 +158,8 @@ def _reason(choice: Mapping[str, Any], stops: Sequence[str]) -> Literal["stop", 
     if given == "length":
         return "length"
     if given not in ("stop", "eos", "stop_sequence", "eos_token"):
-        raise Unsound(f"the server ended the answer for another reason than its end: {given!r}"[:200])
+        words = shown(given) if isinstance(given, str) else "none" if given is None else "no text"
+        raise Unsound(f"the server ended the answer for another reason than its end: {words}")
     if "stop_reason" in choice:  # vLLM: the string, or None or a token's id where an end token came
         return "stop" if isinstance(choice["stop_reason"], str) else "eos"
     return "stop" if stops and given != "eos" else "eos"

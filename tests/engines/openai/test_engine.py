@@ -189,8 +189,8 @@ def test_a_server_is_given_stop_strings_that_hide_no_other(stops: tuple[str, ...
 def test_a_budget_of_requests_is_kept(serve: Serve, opened: Open) -> None:
     """What it takes to find out what the server can do counts, too."""
     server = serve()
-    engine = opened(server, most_requests="40", **TOKENIZER)
+    engine = opened(server, most_requests="60", **TOKENIZER)
     with pytest.raises(NotComparableError, match=r"all \d+ requests that most_requests allows") as caught:
-        for number in range(40):
+        for number in range(60):
             ask(engine, [Generate(prompt=f"the fox {number}", stop=(), max_tokens=1)])
-    assert "what was answered is kept" in caught.value.fix and len(server.seen) == 40
+    assert "what was answered is kept" in caught.value.fix and len(server.seen) == 60

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from openai_server import ECHO, SILENT, TEXTS, VLLM, Dialect, ModelServer, changed
-from socket_server import Seen
 from served_models import ask
+from socket_server import Seen
 
 from evalharness.engines.base import Engine
 from evalharness.errors import ModelError
 from evalharness.experiments.demo import base
-from evalharness.records.requests import Failure, Rank
+from evalharness.records.requests import Failure, Generate, Rank
 
 Serve = Callable[..., ModelServer]
 Open = Callable[..., Engine]
@@ -71,7 +71,9 @@ def other_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize(("dialect", "said"), [(VLLM, "/tokenize"), (TEXTS, "prompt_tokens"), (SILENT, "prompt_tokens")])
+@pytest.mark.parametrize(
+    ("dialect", "said"), [(VLLM, "/tokenize"), (TEXTS, "prompt_tokens"), (SILENT, "prompt_tokens")]
+)
 def test_the_tokenizer_of_another_model_is_refused(
     serve: Serve, opened: Open, other_tokenizer: Path, dialect: Dialect, said: str
 ) -> None:
@@ -92,7 +94,9 @@ def test_answers_that_begin_with_their_prompt_are_refused(
     def fault(_: int, seen: Seen, given: Any) -> Any:
         if "messages" in seen.body:
             given["choices"][0]["message"]["content"] = seen.body["messages"][0]["content"] + " and"
-        elif isinstance(prompt := seen.body["prompt"], only) and not seen.body.get("echo") and len(given["choices"]) < 2:
+        elif (
+            isinstance(prompt := seen.body["prompt"], only) and not seen.body.get("echo") and len(given["choices"]) < 2
+        ):
             text = prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
             given["choices"][0]["text"] = text + given["choices"][0]["text"]
         return given
@@ -100,3 +104,35 @@ def test_answers_that_begin_with_their_prompt_are_refused(
     server.switch(fault)
     with pytest.raises(ModelError, match="its answers begin with the prompt"):
         opened(server, endpoint=endpoint, tokenizer=str(base()))
+
+
+@pytest.mark.parametrize("change", [{"index": [0]}, {"index": "0"}, {"finish_reason": {"a": [1]}}])
+def test_a_choice_of_another_form_is_no_answer(serve: Serve, opened: Open, change: dict[str, Any]) -> None:
+    server = serve()
+    engine = opened(server)
+    server.switch(changed(lambda choice: choice.update(change)))
+    assert isinstance(ask(engine, [Generate(prompt="the fox", stop=(), max_tokens=3)])[0], Failure)
+
+
+def test_a_whole_number_that_no_float_holds_is_no_score(serve: Serve, opened: Open) -> None:
+    def huge(choice: dict[str, Any]) -> None:
+        for entry in choice["prompt_logprobs"][2].values():
+            entry["logprob"] = -(10**400)
+
+    server = serve()
+    engine = opened(server)
+    server.switch(changed(huge))
+    (ranked,) = ask(engine, [RANK])
+    assert isinstance(ranked, Failure) and "not a finite number" in ranked.reason
+
+
+def test_no_reason_of_a_server_and_no_name_of_its_software_holds_the_key(
+    serve: Serve, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALHARNESS_API_KEY", "vllm")  # as the test server names its owner
+    server = serve()
+    engine = opened(server)
+    assert str(engine.info.details["server"]).startswith("[key]")
+    server.switch(changed(lambda choice: choice.update(finish_reason="Bearer vllm")))
+    (written,) = ask(engine, [Generate(prompt="the fox", stop=(), max_tokens=3)])
+    assert isinstance(written, Failure) and written.reason.endswith("Bearer [key]")
