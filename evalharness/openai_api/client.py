@@ -9,12 +9,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, first_line
+from evalharness.openai_api.deadline import Deadline
+from evalharness.openai_api.limits import RequestLimits as RequestLimits
 from evalharness.openai_api.location import root_of
 from evalharness.openai_api.pace import Pace
 from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, checked_key, judged, shown
@@ -22,26 +23,10 @@ from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, a
 LARGEST = 1 << 28  # bytes of one answer
 LONGEST_ASKED = 120.0  # seconds that a Retry-After is obeyed
 GIVEN_UP = 8  # requests in a row without an answer, each tried as often as it may be: the server is dead
+NO_ANSWER = "no answer"
 LOOKS = 3  # attempts of a GET
 KEPT = "what was answered is kept"
 Body = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """What requests to one server may take.
-
-    `concurrency`: how many at once, at most; `timeout`: seconds for one answer, from first to last byte; `attempts`: of
-    one request; `most_requests`: of all, None: no limit; `first_wait`, `longest_wait`: seconds before the second
-    attempt, and before a later one, at most (drawn below that, so that clients do not come back together).
-    """
-
-    concurrency: int = 32
-    timeout: float = 300.0
-    attempts: int = 8
-    most_requests: int | None = None
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
 
 
 class ApiClient:
@@ -57,7 +42,7 @@ class ApiClient:
         self.interrupted = self.requests = 0
         self._pace, self._counts = Pace(self.limits.concurrency), threading.Lock()
         self._was_reached, self._unanswered, self._closed = False, 0, threading.Event()
-        self._under_way = 0
+        self._under_way, self._deadline = 0, Deadline()
         key = checked_key()
         most = self.limits.concurrency
         self._http = httpx2.Client(
@@ -142,6 +127,9 @@ class ApiClient:
     def _answer(self, path: str, reply: dict[str, Any] | ApiFailure) -> dict[str, Any]:
         if isinstance(reply, dict):
             return reply
+        if reply.status is None and reply.reason.startswith(NO_ANSWER):
+            fix = "have it answer sooner, or allow more time (--engine-option timeout=SECONDS)"
+            raise ModelError(self._address(path), f"the server gave {reply.reason}", fix)
         fix = "give the address of its API, which as a rule ends in /v1"
         if reply.status in (400, 413, 422):
             fix = "give it what this server takes"
@@ -185,9 +173,11 @@ class ApiClient:
                 reply = self._exchanged(method, self._address(path), body, sent)
             except httpx2.TimeoutException as error:
                 lost = isinstance(error, httpx2.ConnectTimeout)
-                what = "no connection" if lost else f"no answer within {self.limits.timeout:g} seconds"
+                what = "no connection" if lost else f"{NO_ANSWER} within {self.limits.timeout:g} seconds"
                 reply = Trouble(reason=what, again=True, overloaded=True, lost=lost, absent=lost)
-            except (httpx2.TransportError, httpx2.DecodingError) as error:
+            except httpx2.DecodingError as error:
+                reply = Trouble(reason=f"what cannot be unpacked ({shown(first_line(error))})", again=True)
+            except httpx2.TransportError as error:
                 words = shown(first_line(error))
                 absent = isinstance(error, httpx2.ConnectError)
                 reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True, absent=absent)
@@ -210,7 +200,8 @@ class ApiClient:
     def _exchanged(self, method: str, address: str, body: Body | None, sent: float) -> dict[str, Any] | Trouble:
         """Raises httpx2's errors; a read that trickles is a time-out, too."""
         content = bytearray()
-        with self._http.stream(method, address, json=body) as response:
+        self._deadline.at = sent + self.limits.timeout
+        with self._http.stream(method, address, json=body, extensions={"trace": self._deadline.trace}) as response:
             for piece in response.iter_bytes():
                 content += piece
                 if time.monotonic() - sent > self.limits.timeout:
@@ -221,11 +212,11 @@ class ApiClient:
 
     def _begin(self) -> None:
         """Count a request that is about to be sent. Raises NotComparableError where no more are allowed."""
+        most = self.limits.most_requests
+        if not self.limits.budget.spend(most):
+            what = f"all {most} requests that most_requests allows were sent"
+            raise NotComparableError(self.url, what, f"allow more and run again: {KEPT}")
         with self._counts:
-            most = self.limits.most_requests
-            if most is not None and self.requests >= most:
-                what = f"all {most} requests that most_requests allows were sent"
-                raise NotComparableError(self.url, what, f"allow more and run again: {KEPT}")
             self.requests += 1
             self._under_way += 1
 

@@ -42,8 +42,8 @@ def parse_served(location: str) -> ServedLocation:
         raise ModelError(_shown(address), f"is no address ({error})", WRITE) from None
     if parts.scheme not in ("http", "https") or not named or any(sign.isspace() for sign in address):
         raise ModelError(_shown(address), "is no address of a server", WRITE)
-    if parts.username is not None or parts.password is not None or parts.query:
-        what = "holds a user, a password or a query, which would stand in results"
+    if parts.username is not None or parts.password is not None or parts.query or ";" in address:
+        what = "holds a user, a password, a query or parameters (;), which would stand in results"
         raise ModelError(_shown(address), what, "put the key into the environment variable EVALHARNESS_API_KEY")
     url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or VERSION}"
     if not model.strip():
@@ -59,4 +59,4 @@ def root_of(url: str) -> str:
 def _shown(address: str) -> str:
     """An address without what may be a secret in it."""
     scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+    return f"{scheme}://{rest.replace(';', '?').partition('?')[0].rpartition('@')[2]}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from invented_models import Invented, inventing
 from socket_server import Reply, Seen, json_reply, serving
 
-from evalharness.errors import ModelError, UsageError
+from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.openai_api.client import ApiClient, RequestLimits
 from evalharness.openai_api.location import parse_served
 from evalharness.openai_api.replies import ApiFailure, shown
@@ -85,3 +88,60 @@ def test_a_list_of_models_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with inventing({"sk-secret": Invented()}) as server, pytest.raises(ModelError, match=r"\[key\]") as caught:
         look_at(parse_served(server.address("m")))
     assert "sk-secret" not in str(caught.value)
+
+
+def test_a_body_that_cannot_be_unpacked_is_no_missing_server() -> None:
+    def reply(_: int, seen: Seen) -> Reply:
+        return Reply(content=b"abc", headers={"Content-Encoding": "gzip"})
+
+    with serving(reply) as server, ApiClient(server.url, limits=QUICK) as client:
+        failure = client.try_post("/completions", {})
+        assert isinstance(failure, ApiFailure) and failure.reason.startswith("what cannot be unpacked")
+        assert client.was_reached and client.requests == 2
+
+
+DRIPPED = {
+    "header": (b"HTTP/1.1 200 OK\r\n", b"X"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", b" "),
+}
+
+
+@pytest.mark.parametrize("name", DRIPPED)
+def test_an_answer_that_trickles_ends_with_the_time_that_it_has(name: str) -> None:
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(DRIPPED[name][0])
+                while not ended.wait(0.05):
+                    connection.sendall(DRIPPED[name][1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        limits = RequestLimits(timeout=0.4, attempts=1)
+        try:
+            with (
+                ApiClient(url, limits=limits) as client,
+                pytest.raises(ModelError, match=r"gave no answer within 0.4 seconds; have it answer sooner"),
+            ):
+                client.post("/completions", {})
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_clients_share_a_budget() -> None:
+    limits = RequestLimits(most_requests=3)
+    with serving(lambda *_: json_reply({"choices": []})) as server:
+        for _ in range(3):
+            with ApiClient(server.url, limits=limits) as client:
+                client.post("/completions", {})
+        with ApiClient(server.url, limits=limits) as client, pytest.raises(NotComparableError, match="all 3 requests"):
+            client.post("/completions", {})
+        assert len(server.seen) == limits.budget.spent == 3

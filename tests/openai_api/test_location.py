@@ -39,7 +39,9 @@ def test_what_names_no_server_or_no_model_is_refused(text: str, says: str) -> No
         parse_served(text)
 
 
-@pytest.mark.parametrize("text", ["http://me:secret@host/v1#m", "http://host/v1?key=secret#m"])
+@pytest.mark.parametrize(
+    "text", ["http://me:secret@host/v1#m", "http://host/v1?key=secret#m", "http://host/v1;key=secret#m"]
+)
 def test_secrets_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ModelError, match="EVALHARNESS_API_KEY") as caught:
         parse_served(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from evalharness.checkpoints.fast_tokenizer import splitting_tokenizer
@@ -66,7 +66,6 @@ class ServedFactory:
 
     options: ServerOptions = field(default_factory=ServerOptions)
     _abilities: dict[str, ServedAbilities] = field(default_factory=dict)
-    _clients: list[ApiClient] = field(default_factory=list)
 
     def configured(self, settings: EngineSettings) -> ServedFactory:
         """A factory of its own for a run with these settings. Raises UsageError for an option that is wrong."""
@@ -127,12 +126,8 @@ class ServedFactory:
         return template_of(directory, splitting_tokenizer(directory, None))
 
     def _client(self, checkpoint: Checkpoint) -> ApiClient:
-        """A client that may send what the others left of the budget."""
-        limits, spent = self.options.limits, sum(client.requests for client in self._clients)
-        if limits.most_requests is not None:
-            limits = replace(limits, most_requests=max(0, limits.most_requests - spent))
-        self._clients.append(ApiClient(parse_served(checkpoint.endpoint).url, limits=limits))
-        return self._clients[-1]
+        """A client that shares the run's budget with the others."""
+        return ApiClient(parse_served(checkpoint.endpoint).url, limits=self.options.limits)
 
     def _abilities_of(self, checkpoint: Checkpoint) -> ServedAbilities:
         if not checkpoint.endpoint:

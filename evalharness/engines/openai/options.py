@@ -9,7 +9,7 @@ from pathlib import Path
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import check_options
 from evalharness.errors import UsageError
-from evalharness.openai_api.client import RequestLimits
+from evalharness.openai_api.limits import RequestLimits
 from evalharness.records.models import NEAR_TIES, EngineSettings
 
 OPTION = "--engine-option"
