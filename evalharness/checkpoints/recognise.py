@@ -25,6 +25,7 @@ from evalharness.checkpoints.precision import ON_LOADING, parameter_count, preci
 from evalharness.checkpoints.served import recognise_served
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
 from evalharness.errors import ModelError, UsageError, did_you_mean
+from evalharness.openai_api.limits import RequestLimits
 from evalharness.records.job import ModelSelection
 from evalharness.records.models import Checkpoint, ModelKind
 
@@ -57,19 +58,25 @@ def recognise(
         ) from None
 
 
-def recognise_model(text: str, *, base: str | None = None, role: Role = "candidate") -> Checkpoint:
-    """Recognise the checkpoint or the model behind a server that `text` names. Raises ModelError."""
+def recognise_model(
+    text: str, *, base: str | None = None, role: Role = "candidate", limits: RequestLimits | None = None
+) -> Checkpoint:
+    """Recognise the checkpoint or the model behind a server that `text` names. Raises ModelError, and
+    NotComparableError where the server would have to be asked more than the limits allow.
+    """
     spec = parse(text)
     if spec.served is not None:
-        return recognise_served(spec, is_base=role == "base")
+        return recognise_served(spec, is_base=role == "base", limits=limits)
     return recognise(text, base=base, role=role)
 
 
-def recognise_candidates(models: ModelSelection, base: str | None) -> tuple[Checkpoint, ...]:
+def recognise_candidates(
+    models: ModelSelection, base: str | None, limits: RequestLimits | None = None
+) -> tuple[Checkpoint, ...]:
     """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
     ModelError, and UsageError for a target of no candidate.
     """
-    candidates = tuple(recognise_model(text, base=base) for text in models.candidates)
+    candidates = tuple(recognise_model(text, base=base, limits=limits) for text in models.candidates)
     names = [candidate.name for candidate in candidates]
     for name in models.targets:
         if name not in names:

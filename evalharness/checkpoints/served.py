@@ -8,6 +8,7 @@ from pathlib import Path
 from evalharness import fingerprint, openai_api, registry
 from evalharness.checkpoints import memory
 from evalharness.checkpoints.naming import CheckpointSpec
+from evalharness.openai_api.limits import RequestLimits
 from evalharness.openai_api.location import ServedLocation
 from evalharness.openai_api.probes import PROMPTS, TOKENS, same, tolerance_of
 from evalharness.records.models import Checkpoint, ModelKind
@@ -23,13 +24,13 @@ def check_offered(location: ServedLocation) -> None:
     registry.find(openai_api.REGISTRY, "offered", STEP)(location)
 
 
-def recognise_served(spec: CheckpointSpec, is_base: bool) -> Checkpoint:
+def recognise_served(spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None) -> Checkpoint:
     """Recognise the model behind an address. What its server does not say, its sizes, is None. Raises ModelError where
     it does not answer, or not the same twice.
     """
     location = spec.served
     assert location is not None
-    facts = registry.find(openai_api.REGISTRY, "look_at", STEP)(location)
+    facts = registry.find(openai_api.REGISTRY, "look_at", STEP)(location, limits)
     return Checkpoint(
         name=spec.name_in(Path()),
         kind=ModelKind.BASE if is_base else ModelKind.SERVED,

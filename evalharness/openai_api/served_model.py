@@ -10,6 +10,7 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.errors import ModelError, NotComparableError, did_you_mean
 from evalharness.openai_api.client import ApiClient
+from evalharness.openai_api.limits import RequestLimits
 from evalharness.openai_api.location import ServedLocation
 from evalharness.openai_api.probes import PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
 from evalharness.openai_api.replies import ApiFailure, shown
@@ -49,11 +50,11 @@ def parent_of(location: ServedLocation) -> str | None:
     return _parent(offered(location), location.model)
 
 
-def look_at(location: ServedLocation) -> ServedFacts:
+def look_at(location: ServedLocation, limits: RequestLimits | None = None) -> ServedFacts:
     """Ask the server for its models, and the model all probes twice. Raises ModelError where it cannot answer, or
-    answers by chance.
+    answers by chance, and NotComparableError where it may not be asked so much.
     """
-    with ApiClient(location.url) as api:
+    with ApiClient(location.url, limits=limits) as api:
         models = _offered(api, location.model)
         parent = _parent(models, location.model)
         token_ids, window = _tokenized(api, location.model)

@@ -15,6 +15,7 @@ from evalharness.checkpoints.recognise import recognise_candidates, recognise_mo
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
+from evalharness.engines.openai.options import limits_of_run
 from evalharness.errors import TaskError, UsageError, did_you_mean
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
@@ -209,8 +210,9 @@ def _either(value: int | None, default: int | None) -> int | None:
 
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    base = recognise_model(_base_of_all(job), role="base")
-    candidates = recognise_candidates(job.models, base.place)
+    limits = limits_of_run(job.engine)
+    base = recognise_model(_base_of_all(job), role="base", limits=limits)
+    candidates = recognise_candidates(job.models, base.place, limits)
     check_architectures(base, candidates)
     return at_one_precision(job.models, base, candidates)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from evalharness.analysis.baseline import Baseline, read
 from evalharness.analysis.baseline_file import is_baseline_file, read_file
 from evalharness.checkpoints.recognise import recognise, recognise_candidates
+from evalharness.engines.openai.options import limits_of_run
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
@@ -22,7 +23,7 @@ def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...
         fix = "name another folder"
         raise UsageError("--out", f"{job.output.folder} holds the baseline, which would be written over", fix)
     known = _bases(path)
-    candidates = recognise_candidates(job.models, job.models.base)
+    candidates = recognise_candidates(job.models, job.models.base, limits_of_run(job.engine))
     precision = precision_of(job.models, candidates)
     candidates = tuple(quantised(candidate, precision) for candidate in candidates)
     bases = {

@@ -47,7 +47,7 @@ def test_a_model_is_not_recognised_by_what_cannot_be_read(content: bytes) -> Non
         usual = server.reply
         server.reply = lambda n, seen: Reply(content=content) if "completions" in seen.path else usual(n, seen)
         with pytest.raises(ModelError, match=r"short prompt|another form"):
-            look_at(parse_served(server.address("m")))
+            look_at(parse_served(server.address("m")), QUICK)
 
 
 @pytest.mark.parametrize("key", ['sk-a"b\\c', "sk-it's", "sk-a/b+c d", "sk-<&>"])
@@ -145,3 +145,10 @@ def test_clients_share_a_budget() -> None:
         with ApiClient(server.url, limits=limits) as client, pytest.raises(NotComparableError, match="all 3 requests"):
             client.post("/completions", {})
         assert len(server.seen) == limits.budget.spent == 3
+
+
+def test_recognition_keeps_to_its_limits() -> None:
+    with inventing({"m": Invented()}) as server:
+        with pytest.raises(NotComparableError, match="all 20 requests"):
+            look_at(parse_served(server.address("m")), RequestLimits(most_requests=20, concurrency=2))
+        assert len(server.seen) == 20 and server.most_running <= 2

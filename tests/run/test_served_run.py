@@ -180,3 +180,13 @@ def test_one_of_eight_lora_modules_over_a_real_model_is_not_applied(job: MakeJob
         run_plan = make_run_plan(job(*(f"{server.url}#{name}" for name in models), allow_noop=True))
     assert run_plan.unchanged == {"lora5": "it answers as its base does"}
     assert len({checkpoint.fingerprint for checkpoint in run_plan.checkpoints}) == 8
+
+
+def test_recognition_and_answers_share_one_budget(job: MakeJob) -> None:
+    with served({"a": tuned()}) as server:
+        options = {"most_requests": "300", "concurrency": "3", "wait": "0.001"}
+        asked = job(server.address("a"), engine_options=options)
+        with pytest.raises(NotComparableError, match="all 300 requests"):
+            evaluate(asked)
+        before = 1  # which model it was made of is asked before the run's own requests
+        assert len(server.seen) == before + 300 and server.most_running <= 3

@@ -9,11 +9,12 @@ from pathlib import Path
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import check_options
 from evalharness.errors import UsageError
-from evalharness.openai_api.limits import RequestLimits
+from evalharness.openai_api.limits import RequestBudget, RequestLimits
 from evalharness.records.models import NEAR_TIES, EngineSettings
 
 OPTION = "--engine-option"
 COMPLETIONS, CHAT = "completions", "chat"
+_begun: list[tuple[Mapping[str, str], RequestBudget]] = []  # the options of the latest run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,22 @@ class ServerOptions:
     window: int | None = None
     dtype: str = ""
     limits: RequestLimits = field(default_factory=RequestLimits)
+
+
+def limits_of_run(settings: EngineSettings) -> RequestLimits | None:
+    """The limits of a run's requests, from the recognition of its models on; None for another engine. What is sent by
+    them counts for the engine that the same options open next. Raises UsageError as `options_of`.
+    """
+    _begun.clear()
+    if settings.name != "openai":
+        return None
+    limits = options_of(settings).limits
+    _begun.append((settings.options, limits.budget))
+    return limits
+
+
+def _budget_of(settings: EngineSettings) -> RequestBudget:
+    return next((budget for begun, budget in _begun if begun is settings.options), None) or RequestBudget()
 
 
 def options_of(settings: EngineSettings) -> ServerOptions:
@@ -51,6 +68,7 @@ def options_of(settings: EngineSettings) -> ServerOptions:
         most_requests=_whole(given, "most_requests"),
         first_wait=wait,
         longest_wait=wait * usual.longest_wait / usual.first_wait,
+        budget=_budget_of(settings),
     )
     window = _whole(given, "window")
     return ServerOptions(tokenizer=tokenizer, chat=endpoint == CHAT, window=window, dtype=dtype, limits=limits)
