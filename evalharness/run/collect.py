@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evalharness.engines.base import AnswersWithDrafts, Engine, errors_of
+from evalharness.engines.base import AnswersWithDrafts, Engine, WatchesWeights, errors_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.requests import (
     ANSWERED_BY,
@@ -24,8 +24,38 @@ from evalharness.records.requests import (
 from evalharness.store import Store
 
 BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over
+MOST_UNCHECKED = 8  # blocks that wait until the weights were checked; what a kill loses at most where others serve them
 
 Answers = Mapping[str, Response | Failure]  # by request id
+
+
+class AnswerKeeper:
+    """Gives one model's answers to the store: at once, or, of an engine that watches its weights, once these have been
+    checked whole after the answers came. Without such a check nothing is stored.
+    """
+
+    def __init__(self, store: Store, model: str, engine: str) -> None:
+        self._store, self._key = store, (model, engine)
+        self._waiting: list[Response] = []
+        self._blocks = 0
+        self._engine: Engine | None = None
+
+    def add(self, engine: Engine, answers: Sequence[Response]) -> None:
+        """Take the answers of one block. Raises as `flush`."""
+        self._engine, self._blocks = engine, self._blocks + 1
+        self._waiting += answers
+        if not isinstance(engine, WatchesWeights) or self._blocks >= MOST_UNCHECKED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store what waits. Raises NotComparableError, and stores nothing of it, where other weights answer now."""
+        waiting, self._waiting, self._blocks = self._waiting, [], 0
+        if not waiting:
+            return
+        if isinstance(engine := self._engine, WatchesWeights):
+            with errors_of(engine.info.name, "check_weights"):
+                engine.check_weights()
+        self._store.add(*self._key, waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +74,7 @@ class AnswerSource:
     store: Store
     open_engine: Callable[[], Engine]
     drafted_by: str = ""
+    keeper: AnswerKeeper | None = None  # whose owner flushes it; None: each `collect` ends with that
     failures: Mapping[str, Failure] = field(default_factory=dict)
     progress: Callable[[Sequence[Request], Answers, int], None] = lambda requests, answers, stored: None
 
@@ -107,18 +138,29 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
     earlier run was interrupted; answers already stored win over those computed again. Failures are returned and not
     stored.
     """
+    keeper = source.keeper or AnswerKeeper(source.store, source.model, source.engine)
     answers: dict[str, Response | Failure] = {}
-    for block in blocks(requests):
-        stop_if_interrupted()
-        stored = source.store.read(source.model, source.engine, list(block))
-        failures = {key: source.failures[key] for key in block if key in source.failures}
-        of_block: dict[str, Response | Failure] = {**failures, **stored}
-        if len(of_block) < len(block):
-            computed = ask(source.open_engine(), block, drafts_of(source, block))
-            new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
-            source.store.add(source.model, source.engine, new)
+    try:
+        for block in blocks(requests):
             stop_if_interrupted()
-            of_block = computed | of_block
-        source.progress(list(block.values()), of_block, len(stored))
-        answers |= of_block
+            answers |= _of_block(block, source, keeper)
+    except KeyboardInterrupt:
+        keeper.flush()
+        raise
+    if source.keeper is None:
+        keeper.flush()
     return answers
+
+
+def _of_block(block: Mapping[str, Request], source: AnswerSource, keeper: AnswerKeeper) -> Answers:
+    stored = source.store.read(source.model, source.engine, list(block))
+    failures = {key: source.failures[key] for key in block if key in source.failures}
+    of_block: dict[str, Response | Failure] = {**failures, **stored}
+    if len(of_block) < len(block):
+        engine = source.open_engine()
+        computed = ask(engine, block, drafts_of(source, block))
+        keeper.add(engine, [answer for answer in computed.values() if not isinstance(answer, Failure)])
+        stop_if_interrupted()
+        of_block = computed | of_block
+    source.progress(list(block.values()), of_block, len(stored))
+    return of_block

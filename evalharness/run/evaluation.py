@@ -184,7 +184,6 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
             session.prove(by_model[checkpoint.name])
         outcomes[checkpoint.name] = rounds.measured(session) if rounds else session.measure(by_model[checkpoint.name])
         drifting.follow(session)
-        session.check_weights()
     return state._replace(outcomes={name: outcomes[name] for name in by_model})
 
 

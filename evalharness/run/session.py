@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
-from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WatchesWeights, errors_of
+from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers
 from evalharness.engines.spreading import BlockCost, held, weights_of
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
@@ -20,7 +20,7 @@ from evalharness.records.requests import Generate, Generation, PreparedTask, Ran
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.ahead import AnsweredAhead
 from evalharness.run.answer_proof import proven_by_answers
-from evalharness.run.collect import Answers, AnswerSource, collect
+from evalharness.run.collect import AnswerKeeper, Answers, AnswerSource, collect
 from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
@@ -124,27 +124,16 @@ class Session:
         )
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
-        """All tasks answered and measured; samples/ written."""
+        """All tasks answered and measured; samples/ written. Raises NotComparableError where other weights answer."""
         name, context = self.checkpoint.name, self.context
-        outcomes = []
+        keeper, outcomes = AnswerKeeper(context.store, self.checkpoint.fingerprint, context.info.fingerprint), []
         with context.run_log.turn(self.checkpoint):
             for task in prepared:
                 context.listener.phase(f"{name}: {task.task.name}")
-                answers = collect(task.requests, self.source(task.task.name))
+                answers = collect(task.requests, replace(self.source(task.task.name), keeper=keeper))
                 outcomes.append(self.score(task, answers))
+            keeper.flush()
         return outcomes
-
-    def check_weights(self) -> None:
-        """At the end of a turn that computed answers, check that they are this model's still. Raises
-        NotComparableError.
-        """
-        cost = self.context.run_log.models.get(self.checkpoint.name)
-        if not (self.checkpoint.endpoint and cost and cost.computed):
-            return
-        engine = self.open()
-        if isinstance(engine, WatchesWeights):
-            with errors_of(engine.info.name, "check_weights"):
-                engine.check_weights()
 
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
         """One task measured; its samples written."""

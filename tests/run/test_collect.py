@@ -19,7 +19,7 @@ from evalharness.cli import main as entry
 from evalharness.errors import ModelError, NotComparableError
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
-from evalharness.run.collect import BLOCK, AnswerSource, blocks, collect
+from evalharness.run.collect import BLOCK, MOST_UNCHECKED, AnswerSource, blocks, collect
 from evalharness.store import Store
 
 
@@ -49,6 +49,32 @@ class Echo:
 
 def source(store: Store, engine: Echo, model: str = "m") -> AnswerSource:
     return AnswerSource(model=model, engine="e", store=store, open_engine=lambda: engine)
+
+
+class Watched(Echo):
+    """Has other weights from its so-maniest check on."""
+
+    def __init__(self, checks: int) -> None:
+        super().__init__("watched")
+        self.checks = checks
+
+    def check_weights(self) -> None:
+        self.checks -= 1
+        if self.checks < 0:
+            raise NotComparableError("here", "other weights", "none")
+
+    def close(self) -> None: ...
+
+
+def test_answers_of_watched_weights_are_stored_once_these_were_checked_after_them(tmp_path: Path) -> None:
+    asked = requests((MOST_UNCHECKED + 2) * BLOCK)
+    keys = [request.id for request in asked]
+    with Store(tmp_path / "s") as store:
+        with pytest.raises(NotComparableError, match="other weights"):
+            collect(asked, source(store, Watched(1)))
+        assert [*store.read("m", "e", keys)] and {*store.read("m", "e", keys)} == {*keys[: MOST_UNCHECKED * BLOCK]}
+        collect(asked, source(store, Watched(1)))
+        assert len(store.read("m", "e", keys)) == len(asked)
 
 
 def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
