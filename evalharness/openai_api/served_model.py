@@ -12,15 +12,20 @@ from evalharness.errors import ModelError, NotComparableError, did_you_mean
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.limits import RequestLimits
 from evalharness.openai_api.location import ServedLocation
-from evalharness.openai_api.probes import PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
+from evalharness.openai_api.probes import FLOOR, PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
 from evalharness.openai_api.replies import ApiFailure, shown
 
 ROUNDED = 1e-3  # nats above 0 that rounding may give
+MOST_NOISE = 0.2  # nats; where the same prompt's answers differ more, other weights answer in between
+ODD = 4  # times as far apart as nine tenths of the pairs of answers are: another model may have given one of them
+MOST_ODD = 2  # such pairs that may be an accident
 AT_A_TIME = 4  # probes that are asked again after a block
 WITHOUT = (400, 404, 405, 422, 501)  # a server's ways to say that it does not know what is asked for
 COMPLETIONS, CHAT = "/completions", "/chat/completions"
 WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
 KEPT = "nothing of this block was kept; run again, and the model that answers now is recognised anew"
+
+Pair = tuple[ProbeAnswer, ProbeAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +85,33 @@ class Prober:
         with_logprobs = all(map(_is_sound, (*first, *second))) and len({x for a in first for x in a.logprobs}) > 1
         if not with_logprobs:
             first, second = ([_without_logprobs(each) for each in answers] for answers in (first, second))
-        pairs = list(zip(first, second, strict=True))
+        pairs = self._without_odd_ones(list(zip(first, second, strict=True)))
         unsteady = tuple(place for place, (a, b) in enumerate(pairs) if a.text != b.text)
         if 2 * len(unsteady) > len(PROMPTS):
             what = f"asked twice at temperature 0, it gives other answers to {len(unsteady)} of {len(PROMPTS)} prompts"
             raise ModelError(self._where, what, "have the server decode greedily where temperature is 0")
-        noise = max((moved for a, b in pairs for moved in differences(a, b)), default=0.0)
-        return ProbeAnswers(answers=tuple(first), with_logprobs=with_logprobs, noise=noise, unsteady=unsteady)
+        noise = max(map(_moved, pairs))
+        if noise > MOST_NOISE:
+            what = f"asked twice, it gives log-probabilities that differ by {noise:.2g} nats: these are two models"
+            raise ModelError(self._where, what, "have one model answer, or replicas of the same weights")
+        answers = tuple(one for one, _ in pairs)
+        return ProbeAnswers(answers=answers, with_logprobs=with_logprobs, noise=noise, unsteady=unsteady)
+
+    def _without_odd_ones(self, pairs: list[Pair]) -> list[Pair]:
+        """The pairs of answers; of the few that are much farther apart than the others the nearest two of three. More
+        of them are no accident, and stay.
+        """
+        apart = [_moved(pair) for pair in pairs]
+        usual = max(FLOOR, ODD * sorted(apart)[-1 - len(pairs) // 10])
+        odd = [place for place, moved in enumerate(apart) if moved > usual]
+        if not 0 < len(odd) <= MOST_ODD:
+            return pairs
+        for place, third in zip(odd, self.ask(odd), strict=True):
+            one, other = pairs[place]
+            if not (third.tokens and _is_sound(third)):
+                continue
+            pairs[place] = min(((one, other), (one, third), (other, third)), key=_moved)
+        return pairs
 
     def ask(self, places: Sequence[int]) -> list[ProbeAnswer]:
         """The answers to the probes at these places. Raises as ApiClient.post."""
@@ -226,6 +251,11 @@ def _is_sound(answer: ProbeAnswer) -> bool:
     """Are there log-probabilities wherever there is a text, and can they be some?"""
     possible = all(math.isfinite(value) and value <= ROUNDED for value in answer.logprobs)
     return possible and bool(answer.tokens or not answer.text)
+
+
+def _moved(pair: Pair) -> float:
+    """By how many nats the log-probabilities of two answers to one prompt differ."""
+    return max(differences(*pair), default=0.0)
 
 
 def _without_logprobs(answer: ProbeAnswer) -> ProbeAnswer:

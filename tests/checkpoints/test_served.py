@@ -135,6 +135,38 @@ def test_a_server_that_has_chats_only(kept: Path) -> None:
     assert recognised_notices(Invented(), ways="chat/completions") == ()
 
 
+class Mixed(Invented):
+    """Another model gives so many of its answers, the first at the 70th."""
+
+    other: Invented
+    odd: int
+    given = 0
+
+    def answer(self, prompt: str, tokens: int) -> tuple[list[str], list[float]]:
+        self.given += 1
+        by = self.other if 70 <= self.given < 70 + self.odd else super()
+        return by.answer(prompt, tokens)
+
+
+def mixed(model: Invented, other: Invented, odd: int) -> Invented:
+    model = Mixed(weights=model.weights, moved=model.moved)
+    model.other, model.odd = other, odd
+    return model
+
+
+@pytest.mark.parametrize("apart", [1e-3, 0.05, 0.5])
+@pytest.mark.parametrize("odd", [1, 2])
+def test_a_reply_of_another_model_makes_it_not_that_model(kept: Path, apart: float, odd: int) -> None:
+    before = identity(kept, Invented())
+    new = identity(kept, mixed(Invented(moved=apart), Invented(), odd))
+    assert new != before and new == identity(kept, Invented(moved=apart))
+
+
+def test_two_models_behind_one_name_are_refused(kept: Path) -> None:
+    with pytest.raises(ModelError, match=r"differ by 0\.5 nats: these are two models"):
+        identity(kept, mixed(Invented(), Invented(moved=0.5), 5))
+
+
 def test_much_noise_is_said() -> None:
     (notice,) = recognised_notices(Invented(noise=0.02))
     assert "its server's own noise is 0.0" in notice
