@@ -17,13 +17,15 @@ WORDS = [" one", " two", " three", " four", " five", " six", " seven", " eight"]
 @dataclass(kw_only=True)
 class Invented:
     """A model: its texts follow from `weights` and the prompt, its log-probabilities are moved by `moved` nats, and by
-    up to `noise` more in every answer. `shaky`: at every so-maniest prompt each answer has another text.
+    up to `noise` more in every answer. `shaky`: at every so-maniest prompt each answer has another text;
+    `system`: what stands before every prompt of a chat.
     """
 
     weights: str = "base"
     moved: float = 0.0
     noise: float = 0.0
     shaky: int = 0
+    system: str = ""
     entry: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, prompt: str, tokens: int) -> tuple[list[str], list[float]]:
@@ -63,7 +65,7 @@ class InventedServer(SocketServer):
 
 
 def _completion(way: str, body: Mapping[str, Any], model: Invented) -> dict[str, Any]:
-    prompt = body["prompt"] if way == "completions" else body["messages"][0]["content"]
+    prompt = body["prompt"] if way == "completions" else model.system + body["messages"][0]["content"]
     tokens, logprobs = model.answer(prompt, body["max_tokens"])
     pairs = [{"token": token, "logprob": value} for token, value in zip(tokens, logprobs, strict=True)]
     given = {"tokens": tokens, "token_logprobs": logprobs} if way == "completions" else {"content": pairs}

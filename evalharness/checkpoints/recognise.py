@@ -59,24 +59,31 @@ def recognise(
 
 
 def recognise_model(
-    text: str, *, base: str | None = None, role: Role = "candidate", limits: RequestLimits | None = None
+    text: str,
+    *,
+    base: str | None = None,
+    role: Role = "candidate",
+    limits: RequestLimits | None = None,
+    by_chat: bool = False,
 ) -> Checkpoint:
-    """Recognise the checkpoint or the model behind a server that `text` names. Raises ModelError, and
-    NotComparableError where the server would have to be asked more than the limits allow.
+    """Recognise the checkpoint or the model behind a server that `text` names, a served one by chat where a run asks it
+    so. Raises ModelError, and NotComparableError where the server would have to be asked more than the limits allow.
     """
     spec = parse(text)
     if spec.served is not None:
-        return recognise_served(spec, is_base=role == "base", limits=limits)
+        return recognise_served(spec, is_base=role == "base", limits=limits, by_chat=by_chat)
     return recognise(text, base=base, role=role)
 
 
 def recognise_candidates(
-    models: ModelSelection, base: str | None, limits: RequestLimits | None = None
+    models: ModelSelection, base: str | None, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> tuple[Checkpoint, ...]:
     """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
     ModelError, and UsageError for a target of no candidate.
     """
-    candidates = tuple(recognise_model(text, base=base, limits=limits) for text in models.candidates)
+    candidates = tuple(
+        recognise_model(text, base=base, limits=limits, by_chat=by_chat) for text in models.candidates
+    )
     names = [candidate.name for candidate in candidates]
     for name in models.targets:
         if name not in names:

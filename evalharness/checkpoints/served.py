@@ -24,13 +24,15 @@ def check_offered(location: ServedLocation) -> None:
     registry.find(openai_api.REGISTRY, "offered", STEP)(location)
 
 
-def recognise_served(spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None) -> Checkpoint:
-    """Recognise the model behind an address. What its server does not say, its sizes, is None. Raises ModelError where
-    it does not answer, or not the same twice.
+def recognise_served(
+    spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None, by_chat: bool = False
+) -> Checkpoint:
+    """Recognise the model behind an address. What its server does not say, its sizes, is None. `by_chat`: it is told by
+    its answers in the server's chat template. Raises ModelError where it does not answer, or not the same twice.
     """
     location = spec.served
     assert location is not None
-    facts = registry.find(openai_api.REGISTRY, "look_at", STEP)(location, limits)
+    facts = registry.find(openai_api.REGISTRY, "look_at", STEP)(location, by_chat, limits)
     return Checkpoint(
         name=spec.name_in(Path()),
         kind=ModelKind.BASE if is_base else ModelKind.SERVED,

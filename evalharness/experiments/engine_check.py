@@ -38,7 +38,7 @@ def check_engines(check_job: EngineCheckJob, listener: ProgressListener | None =
     check_rows(job, library)
     check_present(job, library)
     factories = [factory_of(side.settings) for side in sides]
-    models = [recognise_model(side.model) for side in sides]
+    models = [recognise_model(side.model, by_chat=side.settings.by_chat) for side in sides]
     described = [_described(*each) for each in zip(factories, models, sides, strict=True)]
     prepared = _prepared(job, models, factories[0])
     requests = [request for task in prepared for request in task.requests]

@@ -70,7 +70,8 @@ def forecast(
     check_rows(job, library)
     check_present(job, library)
     check_engine_fits(job)
-    base = recognise_model(job.models.base, role="base") if job.models.base else NOBODY
+    by_chat = job.engine.by_chat
+    base = recognise_model(job.models.base, role="base", by_chat=by_chat) if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)

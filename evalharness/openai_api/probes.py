@@ -93,7 +93,9 @@ def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
     Log-probabilities differ by at most FLOOR, or twice what they did on one of the servers itself; a few answers may
     part where two tokens are as near as that. Without log-probabilities all texts that were steady are equal.
     """
-    if one.with_logprobs != other.with_logprobs or len(one.answers) != len(other.answers):
+    if (one.with_logprobs, one.by_chat) != (other.with_logprobs, other.by_chat):
+        return False
+    if len(one.answers) != len(other.answers):
         return False
     tolerance, unsteady = tolerance_of(one, other), {*one.unsteady, *other.unsteady}
     pairs = list(zip(one.answers, other.answers, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,25 +56,25 @@ def parent_of(location: ServedLocation) -> str | None:
     return _parent(offered(location), location.model)
 
 
-def look_at(location: ServedLocation, limits: RequestLimits | None = None) -> ServedFacts:
-    """Ask the server for its models, and the model all probes twice. Raises ModelError where it cannot answer, or
-    answers by chance, and NotComparableError where it may not be asked so much.
+def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | None = None) -> ServedFacts:
+    """Ask the server for its models, and the model all probes twice; by chat alone where a run does so. Raises
+    ModelError where it cannot answer, or answers by chance, and NotComparableError where it may not be asked so much.
     """
     with ApiClient(location.url, limits=limits) as api:
         models = _offered(api, location.model)
         parent = _parent(models, location.model)
         token_ids, window = _tokenized(api, location.model)
         window = _window(models.get(location.model, {})) or _window(models.get(parent or "", {})) or window
-        probes = Prober(api, location.model).all_twice()
+        probes = Prober(api, location.model, by_chat).all_twice()
     tokenizer = fingerprint.of_value(token_ids) if token_ids else ""
     return ServedFacts(window=window, parent=parent, tokenizer=tokenizer, probes=probes)
 
 
 class Prober:
-    """Asks one served model the probes, in the first of the ways that its server knows."""
+    """Asks one served model the probes, in the first of the ways that its server knows; of chat's where `by_chat`."""
 
-    def __init__(self, api: ApiClient, model: str) -> None:
-        self._api, self._model = api, model
+    def __init__(self, api: ApiClient, model: str, by_chat: bool = False) -> None:
+        self._api, self._model, self._by_chat = api, model, by_chat
         self._way: tuple[str, bool] | None = None  # the path, and whether log-probabilities are asked for
 
     def all_twice(self) -> ProbeAnswers:
@@ -95,7 +96,9 @@ class Prober:
             what = f"asked twice, it gives log-probabilities that differ by {noise:.2g} nats: these are two models"
             raise ModelError(self._where, what, "have one model answer, or replicas of the same weights")
         answers = tuple(one for one, _ in pairs)
-        return ProbeAnswers(answers=answers, with_logprobs=with_logprobs, noise=noise, unsteady=unsteady)
+        return ProbeAnswers(
+            answers=answers, with_logprobs=with_logprobs, noise=noise, unsteady=unsteady, by_chat=self._by_chat
+        )
 
     def _without_odd_ones(self, pairs: list[Pair]) -> list[Pair]:
         """The pairs of answers; of the few that are much farther apart than the others the nearest two of three. More
@@ -130,7 +133,8 @@ class Prober:
 
     def _find_way(self) -> tuple[str, bool]:
         reply: Any = None
-        for path, with_logprobs in ((COMPLETIONS, True), (COMPLETIONS, False), (CHAT, True), (CHAT, False)):
+        paths = [CHAT] if self._by_chat else [COMPLETIONS, CHAT]
+        for path, with_logprobs in itertools.product(paths, (True, False)):
             reply = self._api.try_post(path, _body(path, self._model, PROMPTS[0], with_logprobs))
             if isinstance(reply, dict):
                 return path, with_logprobs
@@ -162,7 +166,7 @@ class ProbeWatch:
     """
 
     def __init__(self, api: ApiClient, model: str, known: ProbeAnswers) -> None:
-        self._api, self._known, self._prober = api, known, Prober(api, model)
+        self._api, self._known, self._prober = api, known, Prober(api, model, known.by_chat)
         self._where, self._next, self._interrupted = f"{api.url}#{model}", 0, api.interrupted
 
     def after_block(self) -> None:

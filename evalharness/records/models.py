@@ -104,6 +104,11 @@ class EngineSettings:
     strict: bool = False  # every row alone, on one thread: the same bits whatever else is asked
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def by_chat(self) -> bool:
+        """Does a server put prompts into its chat template?"""
+        return self.options.get("endpoint") == "chat"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:

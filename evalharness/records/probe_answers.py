@@ -23,13 +23,15 @@ class ProbeAnswers:
     """The answers to all probe prompts in their order, which were asked twice.
 
     `with_logprobs`: the server gives log-probabilities that can be compared; `noise`: the largest difference of one
-    between the two times, in nats; `unsteady`: places of the prompts that got another text the second time.
+    between the two times, in nats; `unsteady`: places of the prompts that got another text the second time;
+    `by_chat`: each prompt was a user's message, before which the server may put its own.
     """
 
     answers: tuple[ProbeAnswer, ...]
     with_logprobs: bool
     noise: float = 0.0
     unsteady: tuple[int, ...] = ()
+    by_chat: bool = False
 
     @classmethod
     def from_json(cls, value: Any) -> ProbeAnswers | None:

@@ -210,9 +210,9 @@ def _either(value: int | None, default: int | None) -> int | None:
 
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    limits = limits_of_run(job.engine)
-    base = recognise_model(_base_of_all(job), role="base", limits=limits)
-    candidates = recognise_candidates(job.models, base.place, limits)
+    limits, by_chat = limits_of_run(job.engine), job.engine.by_chat
+    base = recognise_model(_base_of_all(job), role="base", limits=limits, by_chat=by_chat)
+    candidates = recognise_candidates(job.models, base.place, limits, by_chat)
     check_architectures(base, candidates)
     return at_one_precision(job.models, base, candidates)
 

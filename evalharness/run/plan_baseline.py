@@ -23,7 +23,8 @@ def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...
         fix = "name another folder"
         raise UsageError("--out", f"{job.output.folder} holds the baseline, which would be written over", fix)
     known = _bases(path)
-    candidates = recognise_candidates(job.models, job.models.base, limits_of_run(job.engine))
+    limits, by_chat = limits_of_run(job.engine), job.engine.by_chat
+    candidates = recognise_candidates(job.models, job.models.base, limits, by_chat)
     precision = precision_of(job.models, candidates)
     candidates = tuple(quantised(candidate, precision) for candidate in candidates)
     bases = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
+from evalharness.records.models import EngineSettings
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
@@ -75,6 +77,17 @@ def test_nothing_is_taken_from_a_server_with_other_weights(job: MakeJob) -> None
             asked = job(server.address("a"))
             evaluate(asked)
             assert computed(asked)["a"] == 6
+
+
+def test_where_prompts_are_chats_a_model_is_told_by_them(job: MakeJob) -> None:
+    settings = EngineSettings(name="openai", options={"endpoint": "chat"})
+    for system, computed_anew in (("", 6), ("Be brief. ", 6), ("", 0)):
+        models = {"base": Invented(system=system), "a": Invented(weights="a", system=system)}
+        with inventing(models, ways="completions chat/completions") as server:
+            asked = replace(job(server.address("a"), base=server.address("base")), engine=settings)
+            evaluate(asked)
+        assert computed(asked) == {"base": computed_anew, "a": computed_anew}
+        assert {seen.path for seen in server.seen if "completions" in seen.path} == {"/v1/chat/completions"}
 
 
 def test_what_a_server_does_not_say_is_null_and_no_number(job: MakeJob) -> None:
