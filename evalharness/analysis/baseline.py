@@ -16,6 +16,7 @@ from evalharness.metrics.build import build, facts_of
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.measurements import Measurement, TaskOutcome
 from evalharness.records.models import EngineInfo, engine_differences
+from evalharness.records.probe_answers import ProbeAnswers
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
 
@@ -54,6 +55,7 @@ class Baseline:
     tasks: Mapping[str, BaselineTask]
     template: str | None  # fingerprint of the chat template by which it was asked
     packed: str = ""
+    probes: ProbeAnswers | None = None  # what it answered behind a server
 
     @property
     def name(self) -> str:
@@ -94,6 +96,7 @@ def read(path: Path) -> Baseline:
     return Baseline(
         path=path,
         row=replace(row, base=None),
+        probes=results.read_probes(path, row.fingerprint),
         engine=(run.signature.get(MIXED) or {}).get(name) or run.signature["engine"],
         tasks={
             fact.name: BaselineTask(

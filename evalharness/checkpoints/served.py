@@ -81,6 +81,6 @@ def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
     return ()
 
 
-def answer_alike(one: Checkpoint, other: Checkpoint) -> bool:
+def answer_alike(one: ProbeAnswers | None, other: ProbeAnswers | None) -> bool:
     """Tell whether two served models give the same answers to the probes."""
-    return one.probes is not None and other.probes is not None and same(one.probes, other.probes)
+    return one is not None and other is not None and same(one, other)

@@ -6,17 +6,20 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError, UsageError
 from evalharness.json_text import parse_json
+from evalharness.records.probe_answers import ProbeAnswers
 from evalharness.whole_file import write_whole
 
 RESULTS, MEASUREMENTS, SAMPLES = "results.json", "measurements.parquet", "samples"
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 RUN, REPORT, OVERLAP = "run.json", "report.html", "overlap.jsonl"
+PROBES = "probes.json"
 
 
 def open_folder(out: Path, same: bool = False) -> None:
@@ -106,6 +109,21 @@ def check_file_names(names: Iterable[str], fix: str) -> None:
 def samples_path(out: Path, task: str, model: str) -> Path:
     """samples/TASK/MODEL.jsonl in a run's folder, whatever the names are."""
     return out / SAMPLES / file_name(task) / f"{file_name(model)}.jsonl"
+
+
+def write_probes(out: Path, probes: Mapping[str, ProbeAnswers]) -> None:
+    """Write probes.json, where there are some: what models behind servers answered to the probes, by fingerprint."""
+    if probes:
+        write_text(out / PROBES, to_json({model: asdict(answers) for model, answers in probes.items()}))
+
+
+def read_probes(run: Path, model: str) -> ProbeAnswers | None:
+    """What a model of a run, its folder or a file in it, answered to the probes; None where that is not known."""
+    try:
+        given = parse_json(((run if run.is_dir() else run.parent) / PROBES).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return ProbeAnswers.from_json(given.get(model)) if isinstance(given, dict) else None
 
 
 def write_run(out: Path, facts: Mapping[str, Any]) -> None:

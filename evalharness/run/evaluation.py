@@ -127,6 +127,7 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
     """Write what was measured, and return its analysis. The results themselves are written last, by the caller."""
     base = state.run_plan.base
     results.write_measurements(job.output.folder, run)
+    results.write_probes(job.output.folder, state.run_plan.probes)
     write_overlap(job.output.folder, state.run_plan, state.prompts.by_model[base.name])
     if isinstance(base, Baseline):
         for task, outcome in zip(state.prompts.by_model[base.name], state.outcomes[base.name], strict=True):

@@ -22,6 +22,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import NO_TARGET, Checkpoint
 from evalharness.records.policy import OPTION
+from evalharness.records.probe_answers import ProbeAnswers
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.results.files import check_file_names
 from evalharness.run.engine_fit import check_engine_fits
@@ -67,6 +68,14 @@ class RunPlan:
     def rows_of(self, task: Task) -> tuple[DataRow, ...]:
         """Read the rows that are evaluated of a task. Raises DataError."""
         return _rows_of(task, self.source, self.split)
+
+    @property
+    def probes(self) -> dict[str, ProbeAnswers]:
+        """What models behind servers answered to the probes, by fingerprint; of the base also in an earlier run."""
+        known = {each.fingerprint: each.probes for each in self.checkpoints if each.probes is not None}
+        if isinstance(self.base, Baseline) and self.base.probes is not None:
+            known[self.base.row.fingerprint] = self.base.probes
+        return known
 
     @property
     def tasks_and_groups(self) -> tuple[Task | Group, ...]:

@@ -23,6 +23,10 @@ SAME_ANSWERS = (
 TEXTS_ALONE = (
     "gives the texts of its base {} to all {} probes, and its server gives no log-probabilities to tell them apart"
 )
+NOT_KNOWN = (
+    "it is not compared with its base's own answers: {} holds no answers to the probes; whether its adapter is applied "
+    "is not known"
+)
 FIX_SERVED = "have the server apply its adapter, or pass --allow-noop to compare them all the same"
 FIX = "give the trained checkpoint, or pass --allow-noop to compare a model with itself"
 
@@ -40,7 +44,7 @@ def copies_of(
         _refuse([each for each in candidates if each.name in copies], base.name)
     notices = [f"{name}: {what}" if what == ALIKE else f"{name} is {what}" for name, what in copies.items()]
     others = [each for each in candidates if each.name not in copies]
-    return copies, (*notices, *_retold(base, others), *_twins(others))
+    return copies, (*notices, *_not_known(base, others), *_retold(base, others), *_twins(others))
 
 
 def _refuse(copies: Sequence[Checkpoint], base: str) -> None:
@@ -60,9 +64,9 @@ def without_effect(candidates: Sequence[Checkpoint], proofs: Mapping[str, Proof]
 def _is_copy(candidate: Checkpoint, base: Checkpoint | Baseline) -> bool:
     """Is everything that can change an answer the base's? Files may have other names, and shards other sizes."""
     if isinstance(base, Baseline):
-        return candidate.fingerprint == base.row.fingerprint
+        return candidate.fingerprint == base.row.fingerprint or answer_alike(candidate.probes, base.probes)
     if candidate.endpoint or base.endpoint:
-        return candidate.fingerprint == base.fingerprint or answer_alike(candidate, base)
+        return candidate.fingerprint == base.fingerprint or answer_alike(candidate.probes, base.probes)
     return candidate.fingerprint == base.fingerprint or (
         _has_weights_of(candidate, base) and not fingerprint.differences(candidate.path, base.path)
     )
@@ -79,8 +83,15 @@ def _twins(candidates: Sequence[Checkpoint]) -> list[str]:
     return [
         f"{one.name} and {other.name} are one model under two names"
         for one, other in combinations(candidates, 2)
-        if one.fingerprint == other.fingerprint or answer_alike(one, other)
+        if one.fingerprint == other.fingerprint or answer_alike(one.probes, other.probes)
     ]
+
+
+def _not_known(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:
+    """Say which models behind servers might be the base, whose answers to the probes are not there."""
+    if not isinstance(base, Baseline) or base.probes is not None:
+        return []
+    return [f"{each.name}: {NOT_KNOWN.format(base.path)}" for each in candidates if each.endpoint]
 
 
 def _retold(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:

@@ -124,6 +124,19 @@ def test_base_and_candidate_on_two_servers_are_held_against_each_other(job: Make
         make_run_plan(job(other.address("copy"), base=one.address("base")))
 
 
+def test_an_adapter_that_is_not_applied_is_told_from_an_earlier_runs_base_in_another_store(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    with served({"base": Invented(noise=1e-5), "a": tuned(), "b": Invented(noise=1e-5)}) as server:
+        evaluate(asked := job(server.address("a"), base=server.address("base")))
+        before = {"baseline": asked.output.folder, "store": tmp_path / "other.sqlite", "out": tmp_path / "later"}
+        with pytest.raises(ModelError, match=r"^b: gives the answers of its base base to all 64"):
+            evaluate(job(server.address("b"), **before))
+        (asked.output.folder / "probes.json").unlink()
+        (notice,) = [text for text in make_run_plan(job(server.address("b"), **before)).notices if "b: " in text]
+        assert "whether its adapter is applied is not known" in notice
+
+
 def test_candidates_that_answer_alike_are_noticed(job: MakeJob) -> None:
     with served({"a": tuned(), "b": tuned()}) as server:
         run_plan = make_run_plan(job(server.address("a"), server.address("b")))
