@@ -81,9 +81,7 @@ def recognise_candidates(
     """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
     ModelError, and UsageError for a target of no candidate.
     """
-    candidates = tuple(
-        recognise_model(text, base=base, limits=limits, by_chat=by_chat) for text in models.candidates
-    )
+    candidates = tuple(recognise_model(text, base=base, limits=limits, by_chat=by_chat) for text in models.candidates)
     names = [candidate.name for candidate in candidates]
     for name in models.targets:
         if name not in names:

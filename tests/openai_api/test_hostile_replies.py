@@ -47,7 +47,7 @@ def test_a_model_is_not_recognised_by_what_cannot_be_read(content: bytes) -> Non
         usual = server.reply
         server.reply = lambda n, seen: Reply(content=content) if "completions" in seen.path else usual(n, seen)
         with pytest.raises(ModelError, match=r"short prompt|another form"):
-            look_at(parse_served(server.address("m")), QUICK)
+            look_at(parse_served(server.address("m")), False, QUICK)
 
 
 @pytest.mark.parametrize("key", ['sk-a"b\\c', "sk-it's", "sk-a/b+c d", "sk-<&>"])
@@ -86,7 +86,7 @@ def test_a_key_that_no_header_carries_is_refused_unseen(key: str, monkeypatch: p
 def test_a_list_of_models_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALHARNESS_API_KEY", "sk-secret")
     with inventing({"sk-secret": Invented()}) as server, pytest.raises(ModelError, match=r"\[key\]") as caught:
-        look_at(parse_served(server.address("m")))
+        look_at(parse_served(server.address("m")), False)
     assert "sk-secret" not in str(caught.value)
 
 
@@ -150,5 +150,5 @@ def test_clients_share_a_budget() -> None:
 def test_recognition_keeps_to_its_limits() -> None:
     with inventing({"m": Invented()}) as server:
         with pytest.raises(NotComparableError, match="all 20 requests"):
-            look_at(parse_served(server.address("m")), RequestLimits(most_requests=20, concurrency=2))
+            look_at(parse_served(server.address("m")), False, RequestLimits(most_requests=20, concurrency=2))
         assert len(server.seen) == 20 and server.most_running <= 2
