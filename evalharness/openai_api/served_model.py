@@ -24,7 +24,7 @@ AT_A_TIME = 4  # probes that are asked again after a block
 WITHOUT = (400, 404, 405, 422, 501)  # a server's ways to say that it does not know what is asked for
 COMPLETIONS, CHAT = "/completions", "/chat/completions"
 WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
-KEPT = "nothing of this block was kept; run again, and the model that answers now is recognised anew"
+KEPT = "no answer since the last check of all was kept; run again: the model that answers now is recognised anew"
 
 Pair = tuple[ProbeAnswer, ProbeAnswer]
 

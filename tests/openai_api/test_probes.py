@@ -34,7 +34,7 @@ def test_other_weights_behind_the_same_name_are_noticed_after_a_block(other: Inv
         server.models["m"] = other
         if not logprobs and other.moved:
             return  # nothing shows it
-        with pytest.raises(NotComparableError, match=r"other weights than before.*nothing of this block"):
+        with pytest.raises(NotComparableError, match=r"other weights than before.*no answer since the last check"):
             watch.after_block()
 
 
