@@ -143,24 +143,20 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
     try:
         for block in blocks(requests):
             stop_if_interrupted()
-            answers |= _of_block(block, source, keeper)
+            stored = source.store.read(source.model, source.engine, list(block))
+            failures = {key: source.failures[key] for key in block if key in source.failures}
+            of_block: dict[str, Response | Failure] = {**failures, **stored}
+            if len(of_block) < len(block):
+                engine = source.open_engine()
+                computed = ask(engine, block, drafts_of(source, block))
+                keeper.add(engine, [answer for answer in computed.values() if not isinstance(answer, Failure)])
+                stop_if_interrupted()
+                of_block = computed | of_block
+            source.progress(list(block.values()), of_block, len(stored))
+            answers |= of_block
     except KeyboardInterrupt:
         keeper.flush()
         raise
     if source.keeper is None:
         keeper.flush()
     return answers
-
-
-def _of_block(block: Mapping[str, Request], source: AnswerSource, keeper: AnswerKeeper) -> Answers:
-    stored = source.store.read(source.model, source.engine, list(block))
-    failures = {key: source.failures[key] for key in block if key in source.failures}
-    of_block: dict[str, Response | Failure] = {**failures, **stored}
-    if len(of_block) < len(block):
-        engine = source.open_engine()
-        computed = ask(engine, block, drafts_of(source, block))
-        keeper.add(engine, [answer for answer in computed.values() if not isinstance(answer, Failure)])
-        stop_if_interrupted()
-        of_block = computed | of_block
-    source.progress(list(block.values()), of_block, len(stored))
-    return of_block
