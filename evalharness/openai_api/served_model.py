@@ -46,7 +46,7 @@ def offered(location: ServedLocation) -> Mapping[str, Mapping[str, Any]]:
     location's is none of them.
     """
     with ApiClient(location.url) as api:
-        return _offered(api, location.model)
+        return models_of(api, location.model)
 
 
 def parent_of(location: ServedLocation) -> str | None:
@@ -61,10 +61,10 @@ def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | Non
     ModelError where it cannot answer, or answers by chance, and NotComparableError where it may not be asked so much.
     """
     with ApiClient(location.url, limits=limits) as api:
-        models = _offered(api, location.model)
+        models = models_of(api, location.model)
         parent = _parent(models, location.model)
         token_ids, window = _tokenized(api, location.model)
-        window = _window(models.get(location.model, {})) or _window(models.get(parent or "", {})) or window
+        window = window_in(models.get(location.model, {})) or window_in(models.get(parent or "", {})) or window
         probes = Prober(api, location.model, by_chat).all_twice()
     tokenizer = fingerprint.of_value(token_ids) if token_ids else ""
     return ServedFacts(window=window, parent=parent, tokenizer=tokenizer, probes=probes)
@@ -191,8 +191,10 @@ class ProbeWatch:
                 raise NotComparableError(self._where, what, KEPT)
 
 
-def _offered(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
-    """What the server says of its models; nothing where it lists none."""
+def models_of(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the server says of each of its models, by name; nothing where it lists none. Raises ModelError where it
+    cannot be asked, and where `model` is none of them.
+    """
     try:
         listed = api.get("/models").get("data")
     except ModelError:
@@ -212,7 +214,8 @@ def _parent(models: Mapping[str, Mapping[str, Any]], model: str) -> str | None:
     return next((name for name in stated if isinstance(name, str) and name != model and name in models), None)
 
 
-def _window(entry: Mapping[str, Any]) -> int | None:
+def window_in(entry: Mapping[str, Any]) -> int | None:
+    """Tokens of prompt and answer, where a server states them of a model."""
     sizes = (entry.get(key) for key in WINDOWS)
     return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
 
@@ -226,7 +229,7 @@ def _tokenized(api: ApiClient, model: str) -> tuple[list[int], int | None]:
         return [], None
     ids = reply.get("tokens")
     is_ids = isinstance(ids, list) and all(isinstance(each, int) for each in ids)
-    return list(ids or ()) if is_ids else [], _window(reply)
+    return list(ids or ()) if is_ids else [], window_in(reply)
 
 
 def _body(path: str, model: str, prompt: str, with_logprobs: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ Work = Sequence[tuple[Checkpoint, Sequence[PreparedTask]]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBlock:
     """A block with requests that are missing. `own`: those that it answers; the others are in the store, or in a block
-    of the same model before it.
+    of the same model before it; `texts`: those whose answers are written.
     """
 
     session: Session
@@ -33,11 +33,7 @@ class PlannedBlock:
     source: AnswerSource
     requests: dict[str, Request]
     own: frozenset[str]
-
-    @property
-    def texts(self) -> frozenset[str]:
-        """The requests whose answers are written."""
-        return frozenset(key for key, request in self.requests.items() if isinstance(request, Generate))
+    texts: frozenset[str]
 
 
 def answer_ahead(context: RunContext, work: Work) -> None:
@@ -69,8 +65,11 @@ class Spread:
         self._give()
         for answered in self._spreader.finished():
             stop_if_interrupted()
-            self._keep(self._given.pop(answered.job.number), answered)
-            self._give()
+            block = self._given.pop(answered.job.number)
+            self._keep(block, answered)
+            if self._is_base(block):
+                self._unwritten -= block.own
+                self._give()
 
     def _is_base(self, block: PlannedBlock) -> bool:
         base = self._context.base
@@ -78,8 +77,10 @@ class Spread:
 
     def _give(self) -> None:
         """Give the blocks whose drafts are there, those first that others wait for."""
-        ready = [each for each in self._waiting if self._is_base(each) or not each.texts & self._unwritten]
-        self._waiting = [each for each in self._waiting if each not in ready]
+        ready, waiting = list[PlannedBlock](), list[PlannedBlock]()
+        for block in self._waiting:
+            (ready if self._is_base(block) or not block.texts & self._unwritten else waiting).append(block)
+        self._waiting = waiting
         for block in sorted(ready, key=lambda each: not (self._is_base(each) and each.texts)):
             number = next(self._numbers)
             self._given[number] = block
@@ -106,8 +107,6 @@ class Spread:
         requests = list(block.requests.values())
         block.session.count(block.task, requests, answers, len(requests) - len(own), seconds)
         context.ahead.counted.add((block.session.checkpoint.name, block.task, requests[0].id))
-        if self._is_base(block):
-            self._unwritten -= block.own
 
 
 def _planned(context: RunContext, work: Work) -> list[PlannedBlock]:
@@ -124,7 +123,10 @@ def _planned(context: RunContext, work: Work) -> list[PlannedBlock]:
                 own = frozenset(block.keys() - stored.keys() - before)
                 if own:
                     before |= own
+                    texts = frozenset(key for key, request in block.items() if isinstance(request, Generate))
                     planned.append(
-                        PlannedBlock(session=session, task=task.task.name, source=source, requests=block, own=own)
+                        PlannedBlock(
+                            session=session, task=task.task.name, source=source, requests=block, own=own, texts=texts
+                        )
                     )
     return planned

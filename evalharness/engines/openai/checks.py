@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evalharness.engines.openai.prompt_scores import Prompt, Unsound
+from evalharness.engines.openai.prompt_scores import Prompt, Unsound, count_in, text_in
 from evalharness.engines.openai.tokens import PATH, PromptSplitter, server_tokens
-from evalharness.engines.openai.ways import COMPLETIONS
-from evalharness.engines.openai.writing import CHAT, prompt_content, text_in
+from evalharness.engines.openai.writing import prompt_content
 from evalharness.errors import ModelError
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.served_model import CHAT, COMPLETIONS
 
 FEW = 4  # new tokens, in which none of TEXTS can be written
 MOST_AROUND = 4  # special tokens that a server may put around a text
@@ -42,9 +42,8 @@ def _counts(api: ApiClient, model: str) -> Iterator[int | None]:
     """How many tokens each of TEXTS has as a prompt; None where the server does not say."""
     for text in TEXTS:
         answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": 1, "temperature": 0})
-        usage = None if isinstance(answer, ApiFailure) else answer.get("usage")
-        count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        yield count if type(count) is int and count > 0 else None
+        count = None if isinstance(answer, ApiFailure) else count_in(answer, "prompt_tokens")
+        yield count if count and count > 0 else None
 
 
 def check_new_text(api: ApiClient, model: str, prompts: Sequence[Prompt], *, chat: bool) -> None:

@@ -12,21 +12,21 @@ from evalharness.engines.openai.checks import TEXTS as CHECKED
 from evalharness.engines.openai.checks import check_new_text, check_tokenizer
 from evalharness.engines.openai.engine import ServedEngine
 from evalharness.engines.openai.options import ServerOptions, options_of
+from evalharness.engines.openai.prompt_scores import count_in
 from evalharness.engines.openai.scoring import ServedScorer
 from evalharness.engines.openai.tokens import PromptSplitter, local_splitter, server_splitter
-from evalharness.engines.openai.ways import COMPLETIONS, TEXTS, Way, find_way, own_texts
+from evalharness.engines.openai.ways import TEXTS, Way, find_way, own_texts, own_tokens, written_after
 from evalharness.engines.openai.writing import ServedWriter
-from evalharness.errors import ModelError, did_you_mean
+from evalharness.errors import ModelError
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.location import parse_served
 from evalharness.openai_api.replies import ApiFailure, shown
-from evalharness.openai_api.served_model import ProbeWatch
+from evalharness.openai_api.served_model import COMPLETIONS, ProbeWatch, models_of, window_in
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Profile, Rank, Request, Score
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 ALGORITHM = 1  # raise it with any change that can move a number
-WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
 NO_PROFILE = (
     "a server gives log-probabilities of its own likeliest tokens, not of those that another model finds likely"
 )
@@ -140,44 +140,28 @@ class ServedFactory:
 
     def _found_out(self, api: ApiClient, checkpoint: Checkpoint) -> ServedAbilities:
         model, options = parse_served(checkpoint.endpoint).model, self.options
-        entry = _entry_of(api, model)
+        entry = models_of(api, model).get(model, {})
         splitter = local_splitter(options.tokenizer) if options.tokenizer else server_splitter(api, model)
         if splitter is not None and options.tokenizer:
             check_tokenizer(api, model, splitter, options.tokenizer)
         way: Way | str = IN_CHAT
         if not options.chat:
-            way = ""
+            way, written = "", written_after(api, model)
             if splitter is not None:
                 encode = splitter.adapter.encode
-                way = find_way(api, model, list(map(encode, TEXTS)), own_texts(api, model, encode))
+                way = find_way(api, model, list(map(encode, TEXTS)), own_tokens(written, encode))
             if isinstance(way, str):
-                way = find_way(api, model, list(TEXTS), own_texts(api, model, None))
+                way = find_way(api, model, list(TEXTS), own_texts(written))
         ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
         as_ids = [splitter.adapter.encode(CHECKED[0])] if ids and splitter is not None else []
         check_new_text(api, model, [CHECKED[0], *as_ids], chat=options.chat)
-        stated = next((size for name in WINDOWS if type(size := entry.get(name)) is int and size > 0), None)
         return ServedAbilities(
             way=way,
             ids=ids,
             splitter=splitter,
             software=_software(api, entry),
-            window=options.window or checkpoint.window or stated,
+            window=options.window or checkpoint.window or window_in(entry),
         )
-
-
-def _entry_of(api: ApiClient, model: str) -> Mapping[str, Any]:
-    """What the server says of the model; nothing where it lists none. Raises ModelError where it has no such model."""
-    try:
-        listed = api.get("/models").get("data")
-    except ModelError:
-        if not api.was_reached:
-            raise
-        return {}  # `transformers serve` without the hub
-    each_entry = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    entries = {each["id"]: each for each in each_entry if isinstance(each.get("id"), str)}
-    if entries and model not in entries:
-        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(shown, entries)))
-    return entries.get(model, {})
 
 
 def _takes_ids(api: ApiClient, model: str, splitter: PromptSplitter | None) -> bool:
@@ -186,8 +170,7 @@ def _takes_ids(api: ApiClient, model: str, splitter: PromptSplitter | None) -> b
         return False
     ids = list(splitter.adapter.encode(TEXTS[0]))
     answer = api.try_post(COMPLETIONS, {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0})
-    usage = None if isinstance(answer, ApiFailure) else answer.get("usage")
-    return isinstance(usage, dict) and usage.get("prompt_tokens") == len(ids)
+    return not isinstance(answer, ApiFailure) and count_in(answer, "prompt_tokens") == len(ids)
 
 
 def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:

@@ -41,6 +41,23 @@ def choices_in(answer: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]
     return [by_index[index] for index in range(count)]
 
 
+def text_in(answer: Mapping[str, Any]) -> str:
+    """The text of an answer to one prompt. Raises Unsound."""
+    choice = choices_in(answer, 1)[0]
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if not isinstance(text, str):
+        raise Unsound("the server's answer has no text")
+    return text
+
+
+def count_in(answer: Mapping[str, Any], name: str) -> int | None:
+    """What the server says in `usage` of the tokens that it read or wrote; None where it does not say."""
+    usage = answer.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if type(count) is int else None
+
+
 def of_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenScore]:
     """One score a token out of vLLM's `prompt_logprobs`. Raises Unsound."""
     given = choice.get("prompt_logprobs")
@@ -93,10 +110,8 @@ def of_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[
 
 def check_usage(answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> None:
     """Raises Unsound where the server says that it read more or fewer tokens than it was sent."""
-    usage = answer.get("usage")
-    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    sent = sum(map(len, prompts))
-    if isinstance(read, int) and read != sent and not any(isinstance(prompt, str) for prompt in prompts):
+    read, sent = count_in(answer, "prompt_tokens"), sum(map(len, prompts))
+    if read is not None and read != sent and not any(isinstance(prompt, str) for prompt in prompts):
         raise Unsound(f"the server read {read} tokens and was sent {sent}")
 
 

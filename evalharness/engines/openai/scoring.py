@@ -10,9 +10,10 @@ from typing import TypeVar
 from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.engines.openai.prompt_scores import Prompt, TokenScore, Unsound, sum_from, token_at
 from evalharness.engines.openai.tokens import PromptSplitter, check_text
-from evalharness.engines.openai.ways import COMPLETIONS, Way
+from evalharness.engines.openai.ways import Way
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.served_model import COMPLETIONS
 from evalharness.records.requests import Failure, Rank, Ranking, Score, Scoring
 
 AT_ONCE = 32  # prompts of one request

@@ -15,12 +15,13 @@ from evalharness.engines.openai.prompt_scores import (
     choices_in,
     of_echo,
     of_prompt_logprobs,
+    text_in,
     token_at,
 )
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
+from evalharness.openai_api.served_model import COMPLETIONS
 
-COMPLETIONS = "/completions"
 PROMPT_LOGPROBS, ECHO = "prompt_logprobs", "echo"
 STEADY = 0.05  # nats by which a token's log-probability may move where a prompt is asked again; bfloat16 moves so much
 FEW = 4  # tokens that may all have the same log-probability
@@ -94,26 +95,29 @@ class OwnText:
     begin: int
 
 
-def own_texts(api: ApiClient, model: str, encode: Callable[[str], Tokens] | None) -> list[OwnText]:
-    """What the server writes after TEXTS, as tokens where `encode` is given; a text whose tokens run over the place
-    where the server began is left out.
-    """
-    texts = []
+def written_after(api: ApiClient, model: str) -> dict[str, str]:
+    """What the server writes after each of TEXTS after which it writes something."""
+    written = {}
     for text in TEXTS:
         answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": WRITES, "temperature": 0})
         try:
-            own = None if isinstance(answer, ApiFailure) else choices_in(answer, 1)[0].get("text")
+            own = "" if isinstance(answer, ApiFailure) else text_in(answer)
         except Unsound:
-            own = None
-        if not (isinstance(own, str) and own):
             continue
-        if encode is None:
-            texts.append(OwnText(whole=text + own, begin=len(text)))
-            continue
-        prompt, whole = encode(text), encode(text + own)
-        if whole[: len(prompt)] == prompt:
-            texts.append(OwnText(whole=whole, begin=len(prompt)))
-    return texts
+        if own:
+            written[text] = own
+    return written
+
+
+def own_texts(written: Mapping[str, str]) -> list[OwnText]:
+    """The same as texts."""
+    return [OwnText(whole=text + own, begin=len(text)) for text, own in written.items()]
+
+
+def own_tokens(written: Mapping[str, str], encode: Callable[[str], Tokens]) -> list[OwnText]:
+    """The same as tokens, but for texts of which a token runs over the place where the server began."""
+    pairs = [(encode(text), encode(text + own)) for text, own in written.items()]
+    return [OwnText(whole=whole, begin=len(prompt)) for prompt, whole in pairs if whole[: len(prompt)] == prompt]
 
 
 def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], written: Sequence[OwnText]) -> Way | str:

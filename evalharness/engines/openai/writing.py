@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalharness.engines.hf.tokenizer_adapter import Untokenizable
-from evalharness.engines.openai.prompt_scores import Prompt, Unsound, check_usage, choices_in
+from evalharness.engines.openai.prompt_scores import Prompt, Unsound, check_usage, choices_in, count_in, text_in
 from evalharness.engines.openai.scoring import UNANSWERED
 from evalharness.engines.openai.tokens import PromptSplitter, check_text
-from evalharness.engines.openai.ways import COMPLETIONS
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure, shown
+from evalharness.openai_api.served_model import CHAT, COMPLETIONS
 from evalharness.records.requests import Failure, Generate, Generation
 
-CHAT = "/chat/completions"
 MOST_STOPS = 4  # strings that every server takes
 Written = Generation | Failure
 
@@ -104,16 +103,6 @@ def prompt_content(prompt: Prompt, chat: bool) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": sent}]} if chat else {"prompt": sent}
 
 
-def text_in(answer: Mapping[str, Any]) -> str:
-    """The text of an answer to one prompt. Raises Unsound."""
-    choice = choices_in(answer, 1)[0]
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if not isinstance(text, str):
-        raise Unsound("the server's answer has no text")
-    return text
-
-
 def sent_stops(request: Generate) -> tuple[str, ...]:
     """The stop strings that the server is given: a few that hide none of the others. It may end a text at any of those
     that a token completes, not at that which begins first.
@@ -139,9 +128,8 @@ def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
     text, choice, request = text_in(answer), choices_in(answer, 1)[0], sent.request
     if not isinstance(sent.prompt, str):
         check_usage(answer, [sent.prompt])
-    usage = answer.get("usage")
-    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    if type(tokens) is not int or tokens < 0:
+    tokens = count_in(answer, "completion_tokens")
+    if tokens is None or tokens < 0:
         raise Unsound("the server does not say how many tokens it wrote")
     if tokens > request.max_tokens:
         raise Unsound(f"the server wrote {tokens} tokens where {request.max_tokens} are allowed")
