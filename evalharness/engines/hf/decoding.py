@@ -15,13 +15,12 @@ from transformers import GenerationConfig
 from evalharness.checkpoints.generation_rules import NO_RULE, RULES, SPECIAL
 from evalharness.engines.hf.batches import BatchLimits, Refusal
 from evalharness.engines.hf.causal import Causal
-from evalharness.engines.hf.endings import DecodedRow, Endings, TokenPrompt
+from evalharness.engines.hf.endings import DecodedRow, Endings, TokenPrompt, token_prompt
 from evalharness.engines.hf.greedy_loop import GreedyLoop
 from evalharness.engines.hf.loop_check import compare
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.packed_check import reach_of
 from evalharness.engines.hf.plain_decoding import PlainDecoder
-from evalharness.engines.hf.tokenizer_adapter import Untokenizable
 from evalharness.errors import ModelError, first_line, out_of_memory
 from evalharness.records.models import Architecture
 from evalharness.records.requests import Failure, Generate, Generation
@@ -72,7 +71,7 @@ class Decoder:
         in_loop: list[TokenPrompt] = []
         plain: list[TokenPrompt] = []
         for request in requests:
-            prompt = self._prompt(request)
+            prompt = token_prompt(request, self.model)
             if not isinstance(prompt, TokenPrompt):
                 yield prompt
             elif self._serves() and self._within(len(prompt.tokens) + request.max_tokens):
@@ -120,19 +119,6 @@ class Decoder:
         one less than its window.
         """
         return self.reach is None or self.model.loaded.lead.tokens + tokens < self.reach
-
-    def _prompt(self, request: Generate) -> TokenPrompt | Generation | Failure:
-        """The request as tokens, or its answer where the model need not be asked."""
-        if request.max_tokens < 1:
-            return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
-        try:
-            tokens = self.model.tokenizer.prompt(request.prompt)
-        except Untokenizable as error:
-            return Failure(request_id=request.id, reason=str(error))
-        too_much = self.model.too_much(tokens, request.max_tokens)
-        return (
-            Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request=request, tokens=tokens)
-        )
 
     def _answers(
         self, prompts: Sequence[TokenPrompt], rows: Sequence[DecodedRow | Refusal]

@@ -1,14 +1,16 @@
-"""Decide where each decoded text ends: at a stop string, an end token or the limit; and make the answer of it."""
+"""Decide which prompts are decoded, and where each text ends: at a stop string, an end token or the limit; and make the
+answer of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from evalharness.engines.hf.pair_scores import NONFINITE
 from evalharness.engines.hf.rows import Tokens
-from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 from evalharness.records.requests import Failure, Generate, Generation
 
 UNFINISHED = "\ufffd"  # what a tokenizer writes for the first bytes of a character
@@ -21,6 +23,28 @@ class TokenPrompt:
     request: Generate
     tokens: Tokens
     draft: str = ""
+
+
+class PromptReader(Protocol):
+    """What decoding needs to know of a model beside how texts end: its tokens, and what fits its window."""
+
+    @property
+    def tokenizer(self) -> TokenizerAdapter: ...
+
+    def too_much(self, prompt: Tokens, new: int) -> str:
+        """Why the prompt and so many new tokens do not fit the window; "" where they do."""
+
+
+def token_prompt(request: Generate, reader: PromptReader) -> TokenPrompt | Generation | Failure:
+    """The request as tokens, or its answer where the model need not be asked."""
+    if request.max_tokens < 1:
+        return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
+    try:
+        tokens = reader.tokenizer.prompt(request.prompt)
+    except Untokenizable as error:
+        return Failure(request_id=request.id, reason=str(error))
+    too_much = reader.too_much(tokens, request.max_tokens)
+    return Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request=request, tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

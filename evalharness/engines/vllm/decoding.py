@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from transformers import GenerationConfig
 
 from evalharness.checkpoints.generation_rules import stated
-from evalharness.engines.hf.endings import DecodedRow, Endings
+from evalharness.engines.hf.endings import DecodedRow, Endings, TokenPrompt, token_prompt
 from evalharness.engines.hf.rows import Tokens
-from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.engines.vllm.calls import PLAIN, AnsweredCall, Ask, Call
 from evalharness.engines.vllm.reader import VllmReader
 from evalharness.engines.vllm.scores import logprob_of
@@ -46,11 +46,11 @@ class VllmDecoder:
         """
         growing: list[GrowingText] = []
         for request in requests:
-            text = self._growing(request)
-            if isinstance(text, GrowingText):
-                growing.append(text)
+            prompt = token_prompt(request, self._reader)
+            if isinstance(prompt, TokenPrompt):
+                growing.append(GrowingText(request=request, prompt=prompt.tokens))
             else:
-                yield text
+                yield prompt
         while growing:
             answers = self._ask([self._call(text) for text in growing])
             rest = []
@@ -60,17 +60,6 @@ class VllmDecoder:
                 else:
                     rest.append(text)
             growing = rest
-
-    def _growing(self, request: Generate) -> GrowingText | Generation | Failure:
-        if request.max_tokens < 1:
-            return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
-        try:
-            prompt = self._reader.tokenizer.prompt(request.prompt)
-        except Untokenizable as error:
-            return Failure(request_id=request.id, reason=str(error))
-        if too_much := self._reader.too_much(prompt, request.max_tokens):
-            return Failure(request_id=request.id, reason=too_much)
-        return GrowingText(request=request, prompt=prompt)
 
     def _call(self, text: GrowingText) -> Call:
         request, done = text.request, len(text.new)

@@ -10,6 +10,7 @@ from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.decoding import Decoder
+from evalharness.engines.hf.endings import token_prompt
 from evalharness.records.requests import Generate
 
 SMALL = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -59,7 +60,7 @@ def test_rows_that_leave_the_window_are_decoded_by_generate(decoder):
     ours, alone = decoder(config), decoder(config, rows=1).plain
     requests = [Generate(prompt="the cat sat on a", stop=(), max_tokens=new) for new in range(2, 16)]
     answers = {answer.request_id: answer for answer in ours.generate(requests)}
-    prompts = [ours._prompt(request) for request in requests]
+    prompts = [token_prompt(request, ours.model) for request in requests]
     assert {ours._within(len(prompt.tokens) + prompt.request.max_tokens) for prompt in prompts} == {True, False}
     expected = [alone.endings.answer(prompt.request, alone.rows([prompt])[0]) for prompt in prompts]
     assert [answers[request.id] for request in requests] == expected
