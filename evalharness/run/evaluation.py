@@ -70,48 +70,53 @@ def settle(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
     """Carry out a plan: everything of a run after `make_run_plan`."""
+    run_log, out = run_log or RunLog(), job.output.folder
     with held(factory):
-        return _settled(job, run_plan, listener, factory, run_log or RunLog())
+        with run_log.timed("prepare"):
+            state, info, drift = _prepared(job, run_plan, listener, factory, run_log)
+        base = state.run_plan.base
+        opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
+        with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
+            context = RunContext(
+                job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log, base=base
+            )
+            with run_log.timed("prove"):
+                state, info = _proven(state, context)
+            with run_log.timed("answer"), _late():
+                state = _answered(state, context, drift)
+            if job.description.explain:
+                with run_log.timed("explain"):
+                    state = with_explanation(state, context)
+        listener.phase("comparing")
+        with run_log.timed("compare"):
+            analysed = write_measured(job, state, drift.drifted(gather(job, state, info)))
+        results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
+        results.write_results(out, analysed)
+        return results.read_results(out)
 
 
-def _settled(
+def _prepared(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog
-) -> Results:
+) -> tuple[RunState, EngineInfo, DriftRecorder]:
+    """Check what is left to check, make the prompts, and empty the folder: all before the first answer."""
     out = job.output.folder
-    with run_log.timed("prepare"):
-        neutral = neutral_texts(job, run_plan)
-        check_base(job, run_plan)
-        info = _one_engine(job, run_plan, factory)
-        _verify(run_plan, listener, run_log)
-        run_plan = with_decoding_rules(within_abilities(run_plan, factory), factory, job.engine.generation_config)
-        check(job, run_plan)
-        listener.phase("making prompts")
-        base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
-        texts = drift_sources(job, run_plan, neutral, prompts, factory)
-        run_plan, prompts = tasks_to_answer(job, run_plan, prompts)
-        prepared = prompts.by_model[base.name]
-        plan = compare_plan(job, run_plan, prepared)
-        tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
-        known = _known(job, base, prepared, info)
-        results.forget_samples(out)
-        results.open_folder(out)
-    state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, texts)
-    opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
-    with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
-        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log, base=base)
-        with run_log.timed("prove"):
-            state, info = _proven(state, context)
-        with run_log.timed("answer"), _late():
-            state = _answered(state, context, drift)
-        if job.description.explain:
-            with run_log.timed("explain"):
-                state = with_explanation(state, context)
-    listener.phase("comparing")
-    with run_log.timed("compare"):
-        analysed = write_measured(job, state, drift.drifted(gather(job, state, info)))
-    results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
-    results.write_results(out, analysed)
-    return results.read_results(out)
+    neutral = neutral_texts(job, run_plan)
+    check_base(job, run_plan)
+    info = _one_engine(job, run_plan, factory)
+    _verify(run_plan, listener, run_log)
+    run_plan = with_decoding_rules(within_abilities(run_plan, factory), factory, job.engine.generation_config)
+    check(job, run_plan)
+    listener.phase("making prompts")
+    base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
+    texts = drift_sources(job, run_plan, neutral, prompts, factory)
+    run_plan, prompts = tasks_to_answer(job, run_plan, prompts)
+    prepared = prompts.by_model[base.name]
+    plan = compare_plan(job, run_plan, prepared)
+    tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
+    known = _known(job, base, prepared, info)
+    results.forget_samples(out)
+    results.open_folder(out)
+    return RunState(run_plan, plan, prompts, known), info, DriftRecorder(job, run_plan, texts)
 
 
 def _known(

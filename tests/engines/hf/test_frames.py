@@ -17,7 +17,7 @@ from evalharness.cli.run import run_command
 from evalharness.paths import shipped
 
 OURS, COMMAND = str(Path(evalharness.__file__).parent), run_command.callback.__code__
-MOST = 15
+MOST = 14
 
 
 def frames_to_the_command(frame: FrameType | None) -> Iterator[str]:
