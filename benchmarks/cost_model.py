@@ -1,4 +1,4 @@
-"""Foretell the seconds and the memory of runs from their tokens, by coefficients of two short runs on this machine, and
+"""Predict the seconds and the memory of runs from their tokens, by coefficients of two short runs on this machine, and
 hold that against runs of more examples, shots and candidates. Prints predicted and measured, and their ratio.
 
     python benchmarks/cost_model.py                               the tiny base (make bench-cost; some minutes)
@@ -6,7 +6,7 @@ hold that against runs of more examples, shots and candidates. Prints predicted 
     python benchmarks/cost_model.py --workers 2                   and the largest run by the engine ray, by the clock
 
 Seconds are of processor time on one thread, which a busy machine does not move; on one that does nothing else they are
-seconds by the clock. What is foretold of a run rests on its requests and on the two short runs alone; how long answers
+seconds by the clock. The prediction of a run rests on its requests and on the two short runs alone; how long answers
 will be is taken from these.
 """
 
@@ -283,7 +283,7 @@ def vector(pieces: Mapping[str, float], length: float) -> list[float]:
 
 
 def lines(bench: Bench, model: CostModel, runs: Sequence[Run], workers: int) -> Iterator[str]:
-    yield "| run | tokens read a model | answering: foretold s | measured | ratio | whole: foretold s | measured | ratio | peak MiB: foretold | measured | ratio |"  # noqa: E501
+    yield "| run | tokens read a model | answering: predicted s | measured | ratio | whole: predicted s | measured | ratio | peak MiB: predicted | measured | ratio |"  # noqa: E501
     yield "|---" * 11 + "|"
     for run in runs:
         got = bench.measured(run)
@@ -295,20 +295,32 @@ def lines(bench: Bench, model: CostModel, runs: Sequence[Run], workers: int) -> 
         cells = [f"{a:{form}} | {b:{form}} | {a / b:.2f}" for a, b, form in pairs]
         yield f"| {run} | {tokens:,.0f} | {' | '.join(cells)} |"
     if workers > 1:
-        yield spread(bench, model, got, run, workers)
+        yield by_workers(bench, model, got, run, workers)
 
 
-def spread(bench: Bench, model: CostModel, alone: Measured, run: Run, workers: int) -> str:
-    """The run again, answered by Ray's workers: answers go by the workers, all else stays where it is."""
+def clock_by_workers(bench: Bench, run: Run, workers: int) -> float:
+    """Seconds by the clock of the run, answered by Ray's workers."""
     job = bench.job(run, engine="ray", engine_options={"workers": str(workers)})
     begun = time.perf_counter()
     evaluate(job)
-    seconds = time.perf_counter() - begun
-    answering = model.answering(alone.pieces, "base") + run.candidates * model.answering(alone.pieces, "lora-0")
-    foretold = model.total(alone.pieces, alone.characters, run.candidates) - answering * (1 - 1 / workers)
+    return time.perf_counter() - begun
+
+
+def by_workers(bench: Bench, model: CostModel, alone: Measured, run: Run, workers: int) -> str:
+    """Predict the run's seconds with Ray's workers: answers are divided among them, all else is not, and what Ray and
+    the workers take to start is what the shorter run took beyond that.
+    """
+
+    def divided(measured: Measured, candidates: int) -> float:
+        answering = model.answering(measured.pieces, "base") + candidates * model.answering(measured.pieces, "lora-0")
+        return model.total(measured.pieces, measured.characters, candidates) - answering * (1 - 1 / workers)
+
+    start = clock_by_workers(bench, SHORT[-1], workers) - divided(model.short, SHORT[-1].candidates)
+    predicted, seconds = start + divided(alone, run.candidates), clock_by_workers(bench, run, workers)
     return (
-        f"{run} by {workers} workers, by the clock, Ray's start included: foretold {foretold:.1f} s, "
-        f"measured {seconds:.1f} s, ratio {foretold / seconds:.2f}; by one process {alone.clock:.1f} s"
+        f"{run} by {workers} workers, by the clock: predicted {predicted:.1f} s ({start:.1f} s of Ray's start, "
+        f"from a run of {SHORT[-1]}), measured {seconds:.1f} s, ratio {predicted / seconds:.2f}; "
+        f"by one process {alone.clock:.1f} s"
     )
 
 
