@@ -88,6 +88,7 @@ def compare(
     target: str | None = None,
     targets: Mapping[str, str] | None = None,
     metrics: Mapping[str, MetricStatement] | None = None,
+    allow_mixed_engines: bool = False,
     out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
 ) -> RunResults:
@@ -98,14 +99,16 @@ def compare(
     Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
     `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
-    candidates were trained for. `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.
+    candidates were trained for; `allow_mixed_engines`: also runs that different engines answered, with every such row flagged.
+    `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.
     """
     given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
-    check_options({**given, "metrics": metrics, "out": out}, get_type_hints(compare))
+    rest = {"metrics": metrics, "allow_mixed_engines": allow_mixed_engines, "out": out}
+    check_options({**given, **rest}, get_type_hints(compare))
     texts, named = tuple(map(str, several(runs))), margins or {}
     if out is not None:
         check_output(Path(out))
-    measured, notices = _read(texts, named, metrics or {})
+    measured, notices = _read(texts, named, metrics or {}, allow_mixed_engines)
     for notice in notices:
         notify(notice)
     measured = with_targets(with_margins(measured, margin, named, alpha), target, targets or {})
@@ -269,12 +272,14 @@ def merge(
 
 
 def _read(
-    texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement]
+    texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement], mixed_engines: bool
 ) -> tuple[MeasuredRun, Sequence[str]]:
     """What runs, or logs, measured, and notices."""
     if are_logs(texts):
+        if mixed_engines:
+            raise UsageError("--allow-mixed-engines", "logs do not say which engine answered them", "leave it out")
         return read_logs(texts, margins, metrics)
     if metrics:
         raise UsageError("--metric", "runs know what their metrics are", "leave it out")
-    measured, notices = read_runs(texts)
+    measured, notices = read_runs(texts, mixed_engines)
     return measured, (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from evalharness.analysis.average import with_average
 from evalharness.analysis.baseline import MIXED
@@ -25,8 +26,7 @@ def analyse(run: MeasuredRun) -> Results:
     """
     compared = compare(run.facts, run.measurements, run.plan, run.placebo)
     comparisons = with_average(compared, run.facts, run.plan.average, run.plan.suite_name)
-    if run.signature.get(MIXED):
-        comparisons = tuple(_mixed(row) for row in comparisons)
+    comparisons = tuple(_mixed(row, run.signature) for row in comparisons)
     widened = any(row.engine_noise and row.engine_noise.widened_by for row in comparisons)
     return Results(
         verdict_rule=RULE_WITH_NOISE if widened else RULE,
@@ -41,9 +41,11 @@ def analyse(run: MeasuredRun) -> Results:
     )
 
 
-def _mixed(row: Comparison) -> Comparison:
-    """A row whose two sides were answered by different engines."""
-    return replace(row, flags=(*row.flags, Flag.MIXED_ENGINES)) if row.n else row
+def _mixed(row: Comparison, signature: Mapping[str, Any]) -> Comparison:
+    """Flag a row whose two sides were answered by different engines."""
+    others = signature.get(MIXED) or {}
+    base, candidate = (others.get(name, {}).get("fingerprint") for name in (signature.get("base"), row.candidate))
+    return replace(row, flags=(*row.flags, Flag.MIXED_ENGINES)) if row.n and base != candidate else row
 
 
 def _with_gain(model: ModelRow, run: MeasuredRun, comparisons: Sequence[Comparison]) -> ModelRow:

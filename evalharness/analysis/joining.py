@@ -51,9 +51,9 @@ class RunPart:
         return {model.name: fact.prompts.get(model.name, fact.prompts_digest) for model in self.run.models}
 
 
-def read_runs(texts: Sequence[str]) -> tuple[MeasuredRun, tuple[str, ...]]:
+def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[MeasuredRun, tuple[str, ...]]:
     """One RUN as it is; or several, RUN[#NAME], as one: the first one's base (or NAME) beside the others' candidates
-    (or NAMEs). With it what a user should know.
+    (or NAMEs). With it what a user should know. `mixed_engines`: runs of different engines are allowed.
 
     Raises UsageError for what is no run and for names that are none or come twice, NotComparableError as `join` does.
     """
@@ -74,18 +74,20 @@ def read_runs(texts: Sequence[str]) -> tuple[MeasuredRun, tuple[str, ...]]:
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         fix = "evaluate them under different names (--model NAME=PATH); answers in the store are found again"
         raise UsageError("compare", f"several models named {', '.join(doubled)}", fix)
-    joined, notices = join(base, parts)
+    joined, notices = join(base, parts, mixed_engines)
     held = f"with another base, and held against that of {base.text}; --by-size holds each run's against its own"
     return joined, (*notices, *([f"{', '.join(strangers)}: made {held}"] if strangers else []))
 
 
-def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tuple[str, ...]]:
+def join(
+    base: RunPart, candidates: Sequence[RunPart], mixed_engines: bool = False
+) -> tuple[MeasuredRun, tuple[str, ...]]:
     """The tasks that all parts have, of all their models, and what a user should know of it.
 
-    Raises NotComparableError where they were not asked, answered or scored alike.
+    Raises NotComparableError where they were not asked, answered (unless `mixed_engines`) or scored alike.
     """
     parts = [base, *candidates]
-    check_comparable(parts)
+    check_comparable(parts, mixed_engines)
     shared = [name for name in base.facts if all(name in part.facts for part in parts)]
     facts = tuple(_joined_facts(name, parts) for name in shared)
     rows = [replace(model, base=base.run.models[0].name) for part in candidates for model in part.run.models]
@@ -118,9 +120,9 @@ def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tup
     return joined, (*notices, *left_out(plan, facts))
 
 
-def check_comparable(parts: Sequence[RunPart]) -> None:
-    """Check that the models of the parts were asked the same prompts, answered by one engine and scored alike, and in
-    rounds that were drawn alike where they stop early. Raises NotComparableError.
+def check_comparable(parts: Sequence[RunPart], mixed_engines: bool = False) -> None:
+    """Check that the models of the parts were asked the same prompts, answered by one engine (unless `mixed_engines`)
+    and scored alike, and in rounds that were drawn alike where they stop early. Raises NotComparableError.
     """
     base, *others = parts
     shared = [name for name in base.facts if all(name in part.facts for part in others)]
@@ -129,7 +131,8 @@ def check_comparable(parts: Sequence[RunPart]) -> None:
     for name in shared:
         for part in others:
             check_task(name, base, part)
-    _check_engines(base, others)
+    if not mixed_engines:
+        _check_engines(base, others)
     drawn = next((part for part in parts if part.run.plan.until_decided), None)
     other = next((part for part in parts if drawn and part.run.plan.seed != drawn.run.plan.seed), None)
     if drawn and other:
@@ -142,13 +145,15 @@ def _check_engines(base: RunPart, others: Sequence[RunPart]) -> None:
     for part in (base, *others):
         if part.run.signature.get(MIXED):
             what = "its base was answered by another engine than its candidates"
-            raise NotComparableError(part.text, what, "compare it by itself, or runs of one engine")
+            fix = "compare it by itself, or runs of one engine, or allow it (--allow-mixed-engines)"
+            raise NotComparableError(part.text, what, fix)
     for part in others:
         here = part.run.signature["engine"]
         if here["fingerprint"] != there["fingerprint"]:
             differ = engine_differences(there, here) or "what differs is not recorded"
             what = f"the runs were answered by different engines ({base.text} is there, {part.text} here: {differ})"
-            raise NotComparableError("compare", what, "evaluate with the same engine, device, dtype and versions")
+            fix = "evaluate with the same engine, device, dtype and versions, or allow it (--allow-mixed-engines)"
+            raise NotComparableError("compare", what, fix)
 
 
 def check_task(name: str, base: RunPart, part: RunPart) -> None:
@@ -229,4 +234,16 @@ def _signature(
         "policy": policies[0] if all(policy == policies[0] for policy in policies) else None,
         "chat": {**chats[0], "templates": templates} if any(templates.values()) else None,
         **({"overlap": {**overlaps[0], "candidates": seen}} if seen else {}),
+        **({MIXED: others} if (others := _other_engines(parts)) else {}),
     }
+
+
+def _other_engines(parts: Sequence[RunPart]) -> dict[str, Any]:
+    """Map each model that another engine answered for than the first run's to that engine."""
+    engines = {
+        model.name: (part.run.signature.get(MIXED) or {}).get(model.name) or part.run.signature["engine"]
+        for part in parts
+        for model in part.run.models
+    }
+    first = parts[0].run.signature["engine"]["fingerprint"]
+    return {name: dict(engine) for name, engine in engines.items() if engine["fingerprint"] != first}

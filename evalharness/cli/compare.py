@@ -49,6 +49,11 @@ from evalharness.results import results_text
     "score, none), low and high (a score, none).",
 )
 @click.option(
+    "--allow-mixed-engines",
+    is_flag=True,
+    help="Compare runs of different engines, too, and say so beside every verdict.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet."
 )
 @click.option(
@@ -65,6 +70,7 @@ def compare_command(
     alpha: float | None,
     target_texts: tuple[str, ...],
     metric_texts: tuple[str, ...],
+    allow_mixed_engines: bool,
     out: Path | None,
     by_size: bool,
     as_json: bool,
@@ -80,11 +86,14 @@ def compare_command(
     """
     options = _judged_by(margin, alpha, target_texts)
     if by_size:
+        if allow_mixed_engines:
+            raise UsageError("--allow-mixed-engines", "has no meaning with --by-size", "leave one of them out")
         return _by_size(runs, options, metric_texts, out, as_json)
     record = api.compare(
         runs,
         **options,
         metrics=statements(metric_texts),
+        allow_mixed_engines=allow_mixed_engines,
         out=out,
         notify=lambda notice: print_line(f"note: {notice}", err=True),
     ).record

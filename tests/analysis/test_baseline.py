@@ -108,6 +108,11 @@ def test_a_base_that_another_engine_answered_is_said_beside_every_verdict_where_
         evaluate(changed(again, allow_mixed_engines=False), factory=factory)
     with pytest.raises(NotComparableError, match="its base was answered by another engine than its candidates"):
         evalharness.compare([first, asked.output.folder])
+    allowed = evalharness.compare([asked.output.folder, first], allow_mixed_engines=True).record
+    engines = {name: of["batch_size"] for name, of in allowed.signature["mixed_engines"].items()}
+    assert engines == {"llama": 16, "llama-lora": 16}
+    flagged = {row.candidate for row in allowed.comparisons if "mixed_engines" in row.flags}
+    assert flagged == set()
     same = changed(job(zoo["llama-prompt"], "d", baseline=first), allow_mixed_engines=True)
     assert "mixed_engines" not in evaluate(same, factory=factory).signature
 

@@ -152,6 +152,18 @@ def test_what_cannot_be_paired_is_5(
     assert said.format(one=one) in capsys.readouterr().err
 
 
+def test_runs_of_two_engines_are_compared_where_that_is_allowed_and_flagged(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, batch_size=2)
+    assert exit_code("compare", one, two, "--allow-mixed-engines") == 0
+    assert "other engine" in capsys.readouterr().out
+    assert exit_code("compare", one, "--allow-mixed-engines") == 0
+    assert "other engine" not in capsys.readouterr().out
+    assert exit_code("compare", one, "--by-size", "--allow-mixed-engines") == 2
+    assert "has no meaning with --by-size" in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_2(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("run", {"a": 12})
     for arguments, said in (
