@@ -99,7 +99,7 @@ def compare(
     Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
     `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
-    candidates were trained for; `allow_mixed_engines`: also runs that different engines answered, with every such row flagged.
+    candidates were trained for; `allow_mixed_engines`: also runs that different engines answered, such rows flagged;
     `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.
     """
     given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}

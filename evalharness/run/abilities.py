@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from evalharness.engines.base import EngineFactory, PartialAnswers, errors_of
 from evalharness.errors import UsageError
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Generate, Rank, Request, Score
+from evalharness.records.requests import Generate, Profile, Rank, Request, Score
 from evalharness.records.tasks import OutputType
 from evalharness.run.plan import RunPlan
 
@@ -20,15 +21,19 @@ ASKED_BY: dict[OutputType, type[Request]] = {
 MOST = 12  # names that are shown
 
 
-def within_abilities(run_plan: RunPlan, factory: EngineFactory) -> RunPlan:
+def within_abilities(run_plan: RunPlan, factory: EngineFactory, drift: bool = False) -> RunPlan:
     """The plan with the windows that the engine leaves its models. Raises UsageError naming the tasks that a model
-    cannot be asked, and those that it can.
+    cannot be asked, and those that it can; and where `drift` is to be measured of a model that cannot be asked it.
     """
     if not isinstance(factory, PartialAnswers):
         return run_plan
     with errors_of(type(factory).__name__, "unanswered"):
         for checkpoint in run_plan.checkpoints:
-            _check_tasks(run_plan, checkpoint, factory)
+            unanswered = factory.unanswered(checkpoint)
+            if drift and Profile in unanswered:
+                fix = "leave out --drift (--drift-text, --drift-only, --drift-table), or use another engine"
+                raise UsageError(checkpoint.name, f"cannot be asked for its drift: {unanswered[Profile]}", fix)
+            _check_tasks(run_plan, checkpoint, unanswered)
         base = run_plan.base
         return replace(
             run_plan,
@@ -38,8 +43,7 @@ def within_abilities(run_plan: RunPlan, factory: EngineFactory) -> RunPlan:
         )
 
 
-def _check_tasks(run_plan: RunPlan, checkpoint: Checkpoint, factory: PartialAnswers) -> None:
-    unanswered = factory.unanswered(checkpoint)
+def _check_tasks(run_plan: RunPlan, checkpoint: Checkpoint, unanswered: Mapping[type[Request], str]) -> None:
     away = {
         task.name: ASKED_BY[task.output_type] for task in run_plan.tasks if ASKED_BY[task.output_type] in unanswered
     }

@@ -10,9 +10,9 @@ import pytest
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import make_job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Generate, Generation, Rank, Request, Response
+from evalharness.records.requests import Generate, Generation, Profile, Rank, Request, Response
 from evalharness.run.abilities import within_abilities
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
@@ -27,7 +27,7 @@ class WritingOnly(ScriptedFactory):
     """Answers no ranking, and has room for three tokens."""
 
     def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
-        return {Rank: "it gives no log-probabilities"}
+        return {Rank: "it gives no log-probabilities", Profile: "it gives no profiles"}
 
     def window(self, checkpoint: Checkpoint) -> int | None:
         return 3
@@ -55,6 +55,16 @@ def test_tasks_that_a_model_cannot_be_asked_are_named_before_anything_is_asked(
     ) as caught:
         evaluate(job_of(zoo, small_world, tmp_path, "yes_no", "echo"), factory=factory)
     assert caught.value.exit_code == 2 and not factory.requests
+
+
+def test_drift_that_a_model_cannot_be_asked_for_is_refused_before_anything_is_asked(
+    zoo: dict[str, Path], small_world: Path, tmp_path: Path
+) -> None:
+    factory = WritingOnly(reply)
+    job = changed(job_of(zoo, small_world, tmp_path, "echo"), drift=True)
+    with pytest.raises(UsageError, match="cannot be asked for its drift: it gives no profiles; leave out --drift"):
+        evaluate(job, factory=factory)
+    assert not factory.requests
 
 
 def test_the_windows_are_those_that_the_engine_leaves(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> None:
