@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 from evalharness.records.comparison import Flag
@@ -12,6 +13,10 @@ from evalharness.report.flags import FLAGS
 from evalharness.tasks.library import Library
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+SINGLE_FILES = {  # which ARCHITECTURE.md puts together
+    *("__main__", "growth", "budget", "configuration", "stats", "fingerprint", "interruption", "json_text"),
+    *("paths", "peak_memory", "whole_file"),
+}
 
 
 def test_the_page_of_tasks_is_up_to_date() -> None:
@@ -50,16 +55,32 @@ def test_the_table_of_suites_names_what_is_shipped_and_is_made_by_its_script() -
     assert {"passes", "undecided", "fails", "found"} == set(shares)
 
 
-def test_the_architectures_tree_is_the_packages_and_its_walks_name_what_exists() -> None:
-    make = runpy.run_path(str(DOCS / "make_architecture.py"))
-    page = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8")
-    assert page == make["page"](), "run: python docs/make_architecture.py"
+def test_the_page_of_files_is_up_to_date() -> None:
+    make = runpy.run_path(str(DOCS / "make_files_page.py"))
+    assert make["PAGE"].read_text("utf-8") == make["page"](), "run: python docs/make_files_page.py"
+
+
+def test_architecture_names_what_exists() -> None:
+    page, package = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8"), DOCS.parent / "evalharness"
     named = re.findall(r"`([a-z_/0-9]+\.py)(?::(\w+))?`", page)
-    assert len(named) > 25
+    assert len(named) > 40
     for file, name in named:
-        tree = ast.parse((make["PACKAGE"] / file).read_text("utf-8"))
+        path = DOCS.parent / file if file.startswith("tests/") else package / file
+        tree = ast.parse(path.read_text("utf-8"))
         defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         assert not name or name in defined, f"{file}:{name}"
+
+
+def test_architecture_has_the_packages_in_the_order_of_the_layers() -> None:
+    contract = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    layers = [set(layer.split(" | ")) - SINGLE_FILES for layer in contract["layers"]]
+    packages = set().union(*layers)
+    page = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8")
+    table = page.partition("## Packages and layers")[2].partition("\n## ")[0]
+    rows = [set(re.findall(r"`(\w+)`", line.split("|")[2])) & packages for line in table.splitlines() if "|" in line]
+    assert [row for row in rows if row] == [layer for layer in layers if layer]
 
 
 def test_tests_that_pages_name_exist() -> None:

@@ -1,6 +1,6 @@
-"""Write the tree of ARCHITECTURE.md again, from the first sentences of the package's files.
+"""Write docs/files.md: every file of the package with the first sentence of its docstring.
 
-python docs/make_architecture.py
+python docs/make_files_page.py
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, PACKAGE = ROOT / "ARCHITECTURE.md", ROOT / "evalharness"
-BEGIN, END = "<!-- tree: docs/make_architecture.py -->", "<!-- end of tree -->"
+PAGE, PACKAGE = ROOT / "docs" / "files.md", ROOT / "evalharness"
+HEAD = """# Every file
+
+Written by `python docs/make_files_page.py` from the first sentence of each file. How the packages fit together: [ARCHITECTURE.md](../ARCHITECTURE.md).
+"""
 
 
 def first_sentence(path: Path) -> str:
@@ -34,10 +37,8 @@ def lines(folder: Path, depth: int = 0) -> Iterator[str]:
 
 
 def page() -> str:
-    """ARCHITECTURE.md with the tree as it is now."""
-    head, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
-    return f"{head}{BEGIN}\n```\n" + "\n".join(lines(PACKAGE)) + f"\n```\n{END}{tail}"
+    """The page as it is now."""
+    return f"{HEAD}\n```text\n" + "\n".join(lines(PACKAGE)) + "\n```\n"
 
 
 if __name__ == "__main__":
