@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE, PACKAGE = ROOT / "docs" / "files.md", ROOT / "evalharness"
 HEAD = """# Every file
 
-Written by `python docs/make_files_page.py` from the first sentence of each file. How the packages fit together: [ARCHITECTURE.md](../ARCHITECTURE.md).
+Written by `python docs/make_files_page.py` from the first sentence of each file.
+[ARCHITECTURE.md](../ARCHITECTURE.md) shows how the packages fit together.
 """
 
 
