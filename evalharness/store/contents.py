@@ -107,7 +107,7 @@ def facts(path: Path) -> StoreFacts:
     """Count over the whole file; reads and checks every row. Raises StoreError."""
     kinds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     sizes: Counter[tuple[str, str]] = Counter()
-    answers = damaged = quarantined = 0
+    answers = damaged = 0
     with reading(path) as (db, version):
         db.execute("BEGIN")  # one moment, whatever a run writes meanwhile
         for values in db.execute(ANSWERS):
@@ -119,10 +119,8 @@ def facts(path: Path) -> StoreFacts:
             kinds[key][type(answer).__name__.lower()] += 1
             sizes[key] += sum(len(str(value)) for value in values)
         damaged += sum(not rows.intact(values) for values in db.execute(PROOFS))
-        uses: list[tuple[Any, ...]] = []
-        if version > 1:
-            uses = db.execute("SELECT model, engine, name, task, first, last FROM uses").fetchall()
-            (quarantined,) = db.execute("SELECT count(*) FROM quarantine").fetchone()
+        uses = db.execute("SELECT model, engine, name, task, first, last FROM uses").fetchall()
+        (quarantined,) = db.execute("SELECT count(*) FROM quarantine").fetchone()
     sources = tuple(_source(key, kinds[key], sizes[key], uses) for key in sorted(kinds))
     path = path.absolute()
     return StoreFacts(

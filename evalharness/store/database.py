@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from evalharness.errors import StoreError
 from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, Stamp, carry_over, is_damage, lossless, set_aside, stamp
-from evalharness.store.schema import VERSION, DamageError, ForeignError, migrate, version_of
+from evalharness.store.schema import VERSION, DamageError, ForeignError, create, version_of
 
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit
 ATTEMPTS = 4  # at a damaged file, where other processes are at it, too
@@ -124,9 +124,10 @@ class Database:
             )
         _switch_journal(db, journal)
         db.execute("PRAGMA synchronous=FULL")  # a commit a block: a few ms, and a power cut loses nothing
-        if version < VERSION:
+        if version == 0:
             with transaction(db):
-                migrate(db, version_of(db))
+                if version_of(db) == 0:  # else another process has made the tables meanwhile
+                    create(db)
 
     def _replace(self, damage: BaseException) -> None:
         """Set the file aside, and carry over what is intact. Nothing, where another process did so just now."""

@@ -12,31 +12,24 @@ from contextlib import contextmanager
 
 VERSION = 2
 MARK = 0x4548 << 16  # upper half of application_id
-MARKED = 2  # the first version with an application_id
-STEPS = {  # version -> what makes it of the version before
-    1: (
-        """CREATE TABLE answers (
+TABLES = (
+    """CREATE TABLE answers (
     model TEXT NOT NULL, engine TEXT NOT NULL, request TEXT NOT NULL, body TEXT NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (model, engine, request)
 ) WITHOUT ROWID""",
-        """CREATE TABLE proofs (
+    """CREATE TABLE proofs (
     model TEXT NOT NULL, engine TEXT NOT NULL, body TEXT NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (model, engine)
 ) WITHOUT ROWID""",
-    ),
-    2: (
-        # when answers of a model were last kept or asked for, and in runs what it was called and which task it was
-        """CREATE TABLE uses (
+    # when answers of a model were last kept or asked for, and in runs what it was called and which task it was
+    """CREATE TABLE uses (
     model TEXT NOT NULL, engine TEXT NOT NULL, name TEXT NOT NULL, task TEXT NOT NULL,
     first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (model, engine, name, task)
 ) WITHOUT ROWID""",
-        """INSERT INTO uses SELECT DISTINCT model, engine, '', '', now, now
-    FROM answers, (SELECT CAST(strftime('%s', 'now') AS INTEGER) AS now)""",
-        # rows that did not fit their digest, as they were found
-        "CREATE TABLE quarantine (model, engine, request, body, digest)",
-    ),
-}
+    # rows that did not fit their digest, as they were found
+    "CREATE TABLE quarantine (model, engine, request, body, digest)",
+)
 
 
 class DamageError(Exception):
@@ -53,17 +46,15 @@ def version_of(db: sqlite3.Connection) -> int:
     Raises ForeignError for another program's tables, DamageError where marks contradict one another, and what SQLite
     raises.
     """
-    with _snapshot(db):  # else the head before and after another process's migration would be read as one
+    with _snapshot(db):  # else the head before and after another process makes the tables would be read as one
         (mark,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
         columns = _columns(db)
     if not tables and not mark and not version:
         return 0
     ours = {"answers", "proofs"} <= tables and columns == ["model", "engine", "request", "body", "digest"]
-    if mark == MARK + version and version >= MARKED:
-        if version > VERSION or (ours and {"uses", "quarantine"} <= tables):
-            return int(version)
-    elif ours and not mark and version < MARKED:
+    whole = ours and {"uses", "quarantine"} <= tables
+    if mark == MARK + version and (version > VERSION or (version == VERSION and whole)):
         return int(version)
     if ours or mark >> 16 == MARK >> 16:
         raise DamageError("its head contradicts itself")
@@ -85,11 +76,10 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Make of a store of an older version, or of an empty file, one of ours, within the caller's transaction."""
-    for step in range(version + 1, VERSION + 1):
-        for statement in STEPS[step]:
-            db.execute(statement)
+def create(db: sqlite3.Connection) -> None:
+    """Make a store of an empty file, within the caller's transaction."""
+    for statement in TABLES:
+        db.execute(statement)
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute(f"PRAGMA application_id={MARK + VERSION}")
 

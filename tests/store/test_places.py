@@ -66,35 +66,6 @@ def test_what_is_no_file_is_refused(folder: Path) -> None:
         Store(folder / "pipe" / "store.sqlite")
 
 
-def first_version(path: Path) -> None:
-    """A store as the first version left it, with one intact answer and one damaged."""
-    with Store(path) as store:
-        store.add("m", "e", [ANSWERS["r001"], ANSWERS["r002"]])
-        store.add_proof("m", "e", {"score": 1.0})
-    db = sqlite3.connect(path)
-    db.executescript(
-        "DROP TABLE uses; DROP TABLE quarantine; PRAGMA user_version=1; PRAGMA application_id=0;"
-        "UPDATE answers SET body = body || ' ' WHERE request = 'r002'"
-    )
-    db.close()
-
-
-@pytest.mark.fault(7)
-def test_the_first_versions_stores_are_read_and_brought_up_to_date(folder: Path) -> None:
-    path = folder / "old.sqlite"
-    first_version(path)
-    old = facts(path)
-    assert (old.version, old.answers, old.damaged, old.sources[0].last) == (1, 2, 1, 0)
-    check(path)
-    assert facts(path) == old  # looking changes nothing
-    with Store(path) as store:
-        assert store.read("m", "e", ["r001", "r002"]) == {"r001": ANSWERS["r001"]}
-        assert store.proof("m", "e") == {"score": 1.0}
-        store.add("m", "e", [ANSWERS["r002"]])
-    new = facts(path)
-    assert (new.version, new.damaged, new.quarantined) == (schema.VERSION, 0, 1) and new.sources[0].last > 0
-
-
 @pytest.mark.fault(7)
 def test_a_later_version_is_refused_by_name(path: Path) -> None:
     db = sqlite3.connect(path)
