@@ -182,7 +182,7 @@ def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
     """Check the folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or not,
     which would be lost.
     """
-    before = read_sweep(out, earlier=True)
+    before = read_sweep(out)
     if before is not None and (before.task, before.suite) != (task, suite):
         raise UsageError(
             "--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder"

@@ -114,13 +114,11 @@ def to_json(sweep: Sweep) -> str:
     return documents.to_json(sweep, SCHEMA_VERSION)
 
 
-def read_sweep(folder: Path, earlier: bool = False) -> Sweep | None:
+def read_sweep(folder: Path) -> Sweep | None:
     """The sweep whose sweep.json lies in a folder; None where there is none. Raises UsageError for another file of that
-    name. `earlier`: also one of the version before, for all but the numbers of its suites.
+    name.
     """
-    path = folder / SWEEP
-    is_earlier = earlier and path.is_file() and b'"schema_version": 1,' in path.read_bytes()
-    return documents.read(path, Sweep, SCHEMA_VERSION - is_earlier)
+    return documents.read(folder / SWEEP, Sweep, SCHEMA_VERSION)
 
 
 def grouped(sweep: Sweep) -> dict[tuple[str, float], list[Point]]:

@@ -91,7 +91,6 @@ def test_there_and_back(sweep: Sweep, tmp_path: Path) -> None:
     document = json.loads(to_json(sweep))
     del document["digest"]
     (tmp_path / "sweep.json").write_text(json.dumps({**document, "schema_version": 1}, indent=1))
-    assert read_sweep(tmp_path, earlier=True) == sweep
     with pytest.raises(UsageError, match="sweep of schema version 1, this evalharness reads 2"):
         read_sweep(tmp_path)
 
