@@ -24,10 +24,10 @@ import forecast
 import lines
 import measure
 import tables
+from drift_lines import table_text
 from model import made
 from plan import Plan, real_ways
 
-from evalharness.data.drift_table import table_text
 from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
 
 HERE = Path(__file__).resolve().parent

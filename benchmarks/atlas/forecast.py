@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drift_lines import table_candidates
 from scipy.stats import spearmanr
 
 from evalharness import results
 from evalharness.analysis.drift import INPUTS as INPUTS_OF
 from evalharness.analysis.drift import NEUTRAL as NEUTRAL_TEXT
 from evalharness.analysis.drift import OWN
-from evalharness.analysis.drift_forecast import drift_curve, table_candidates
+from evalharness.analysis.drift_forecast import drift_curve
 from evalharness.records.comparison import Estimate
 from evalharness.records.drift_table import INPUTS, KINDS, NEUTRAL, OUTPUTS, TableCandidate
 from evalharness.report.drift_forecast import TEXTS

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from margin import ALPHA
+from watching import first_decision, single
 from worlds import Floats
 
 from evalharness.stats.power import certifiable_margin, detectable_drop, odds
-from evalharness.stats.sequential import first_decision, single
 
 MARGIN = 0.02
 SIZES = {  # labelled rows of public sets

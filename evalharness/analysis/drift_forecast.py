@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from evalharness import fingerprint
 from evalharness.analysis.drift import INPUTS as INPUTS_OF
 from evalharness.analysis.drift import NEUTRAL as NEUTRAL_TEXT
-from evalharness.records.comparison import Estimate, Level
+from evalharness.records.comparison import Estimate
 from evalharness.records.drift_table import INPUTS, KINDS, NEUTRAL, OUTPUTS, TableCandidate
-from evalharness.records.results import Drift, DriftForecast, ModelRow, Results
+from evalharness.records.results import Drift, DriftForecast, ModelRow
 from evalharness.stats.monotone import ConformalCurve, conformal_curve
 
 Floats = NDArray[np.float64]
@@ -116,35 +116,6 @@ def divergences(drifts: Sequence[Drift], model: ModelRow) -> dict[str, float]:
     """Return the model's divergence on each kind of text that it is known of, as a table names the kinds."""
     own = [drift for drift in drifts if drift.model == model.name and drift.kl is not None]
     return {_kind(drift.text): drift.kl.value for drift in own if drift.kl is not None}
-
-
-def table_candidates(results: Results) -> Iterator[TableCandidate]:
-    """Make the lines of a table of a run with drift and verdicts; candidates without a record of their training, and
-    those that were not measured, are left out.
-    """
-    digest = fingerprint.short(fingerprint.of_value(results.signature))
-    suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
-    base, texts = results.models[0], next((d.digest for d in results.drift if d.text == NEUTRAL_TEXT), "")
-    for model in results.models:
-        suite, facts = suites.get(model.name), model.training
-        kl = divergences(results.drift, model)
-        if not kl or suite is None or suite.difference is None or not {"method", "learning_rate", "seed"} <= set(facts):
-            continue
-        yield TableCandidate(
-            base=base.name,
-            base_fingerprint=base.fingerprint,
-            suite=suite.task,
-            target=model.target_task or "",
-            method=str(facts["method"]),
-            rate=float(facts["learning_rate"]),
-            replay=float(sum(facts.get("replay", {}).values())),
-            seed=int(facts["seed"]),
-            neutral_texts=texts,
-            kl=kl,
-            margins=suite.difference.value,
-            ability=suite.general.value if suite.general else None,
-            run=digest,
-        )
 
 
 def _notes(model: ModelRow, own: Sequence[TableCandidate], change: Estimate) -> Iterator[str]:

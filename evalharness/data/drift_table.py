@@ -1,4 +1,4 @@
-"""Read and write tables of drifts: CSV, a line a candidate."""
+"""Read tables of drifts: CSV, a line a candidate."""
 
 from __future__ import annotations
 
@@ -45,22 +45,6 @@ def read_table(path: Path) -> tuple[TableCandidate, ...]:
     if not candidates:
         raise DataError(path, "has no candidate", RIGHT)
     return candidates
-
-
-def table_text(candidates: Sequence[TableCandidate]) -> str:
-    """The content of a table's file."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for each in candidates:
-        kls = {column: each.kl.get(kind) for column, kind in KL.items()}
-        writer.writerow(["" if (v := _value(each, kls, name)) is None else v for name in COLUMNS])
-    return out.getvalue()
-
-
-def _value(candidate: TableCandidate, kls: Mapping[str, float | None], column: str) -> object:
-    value = kls[column] if column in kls else getattr(candidate, column)
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _candidate(cells: Sequence[str], where: str) -> TableCandidate:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from evalharness.errors import ModelError
 
-SCHEMES = ("http://", "https://")
 VERSION = "/v1"
 WRITE = "write http://HOST:PORT/v1#MODEL"
 
@@ -23,11 +22,6 @@ class ServedLocation:
     def text(self) -> str:
         """The address as it can be written again."""
         return f"{self.url}#{self.model}"
-
-
-def is_served(location: str) -> bool:
-    """Tell whether a checkpoint's location is an address, not a path or a hub id."""
-    return location.lower().startswith(SCHEMES)
 
 
 def parse_served(location: str) -> ServedLocation:

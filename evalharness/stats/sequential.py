@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from evalharness.stats.enums import SIDES, Side, Verdict
-from evalharness.stats.verdict import MIN_UNITS
+from evalharness.stats.enums import Side, Verdict
 
 Floats = NDArray[np.float64]
 
@@ -58,12 +57,6 @@ class Stream:
             raise ValueError("a unit changed by more than it can, or is larger than the largest")
 
 
-def single(differences: Sequence[float] | Floats, reach: float = 1.0) -> Stream:
-    """Units of one row each."""
-    net = np.asarray(differences, dtype=np.float64)
-    return Stream(net=net, sizes=np.ones(len(net)), largest=1.0, reach=reach)
-
-
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:
     """Logarithm of the e-process for `side` after each unit, (units,). Rejecting where it has reached log(1/α) errs
     with probability ≤ α, however the time was chosen. Units are drawn independently of one another; for a sample of a
@@ -92,21 +85,6 @@ def certificate(stream: Stream, margin: float, side: Side, population: int) -> F
     if len(stream.net) > population:
         raise ValueError("more units were seen than there are")
     return evidence(stream, margin, side, population)
-
-
-def first_decision(
-    stream: Stream, margin: float, alpha: float, population: int | None = None, least: int = MIN_UNITS
-) -> tuple[int, Verdict]:
-    """After how many units a verdict may be given, and which: the first of the two e-processes to reach 1/α, not before
-    `least` units.
-
-    (all units, "inconclusive") where neither did. Each wrong verdict has probability ≤ α.
-    """
-    paths = {side: evidence(stream, margin, side, population) for side in SIDES}
-    enough = -math.log(alpha)
-    times = {side: np.flatnonzero(path[least - 1 :] >= enough)[:1] for side, path in paths.items()}
-    reached = sorted((int(time[0]) + least, side) for side, time in times.items() if len(time))
-    return reached[0] if reached else (len(stream.net), Verdict.INCONCLUSIVE)
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drift_tables import table_text
 
-from evalharness.data.drift_table import COLUMNS, read_table, table_text
+from evalharness.data.drift_table import COLUMNS, read_table
 from evalharness.errors import DataError
 from evalharness.records.drift_table import TableCandidate
 

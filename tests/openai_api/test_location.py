@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evalharness.errors import ModelError
-from evalharness.openai_api.location import is_served, parse_served, root_of
+from evalharness.openai_api.location import parse_served, root_of
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,6 @@ def test_secrets_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ModelError, match="EVALHARNESS_API_KEY") as caught:
         parse_served(text)
     assert "secret@" not in str(caught.value) and "key=" not in str(caught.value)
-
-
-def test_an_address_is_told_from_a_path_and_a_hub_id() -> None:
-    assert is_served("HTTP://host#m") and is_served("https://host#m")
-    assert not any(map(is_served, ("./http", "org/model", "/models/http://x", "httpx")))
 
 
 def test_the_address_above_the_api() -> None:

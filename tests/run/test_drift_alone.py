@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from command_line import exit_code
+from drift_tables import table_text
 
 from evalharness import results
 from evalharness.analysis.drift import INPUTS, NEUTRAL, OWN
 from evalharness.analysis.drift_forecast import OWN_QUESTIONS
 from evalharness.analysis.gate import judge
-from evalharness.data.drift_table import table_text
 from evalharness.records.drift_table import TableCandidate
 from evalharness.records.policy import Policy
 from evalharness.report.drift_forecast import NOTHING_JUDGED

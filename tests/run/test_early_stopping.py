@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from watched_streams import single
 
 from evalharness import fingerprint, results
 from evalharness.analysis.analyse import analyse
@@ -29,7 +30,7 @@ from evalharness.records.requests import Failure, Generation, Rank, Ranking, Req
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
 from evalharness.stats.early_stopping import EARLY, ROUNDS, round_of
-from evalharness.stats.sequential import evidence, single
+from evalharness.stats.sequential import evidence
 
 LETTERS = "ABCD"
 CHOICE = """

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from watched_streams import single
 
 from evalharness.stats.early_stopping import (
     EARLY,
@@ -29,7 +30,7 @@ from evalharness.stats.early_stopping import (
     verdict_on_set,
 )
 from evalharness.stats.pairs import Pairs
-from evalharness.stats.sequential import e_holm, evidence, single
+from evalharness.stats.sequential import e_holm, evidence
 
 
 def share(sums: np.ndarray) -> np.ndarray:

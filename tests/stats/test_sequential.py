@@ -9,20 +9,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from watched_streams import first_decision, single
 
-from evalharness.stats.sequential import (
-    SHARES,
-    SIDES,
-    Floats,
-    Side,
-    Stream,
-    certificate,
-    e_holm,
-    evidence,
-    first_decision,
-    interval,
-    single,
-)
+from evalharness.stats.enums import SIDES, Side
+from evalharness.stats.sequential import SHARES, Floats, Stream, certificate, e_holm, evidence, interval
 
 ENOUGH = math.log(1 / 0.05)
 
