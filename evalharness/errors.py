@@ -13,7 +13,7 @@ EvalHarnessError            1  (only its children are raised)
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
@@ -90,6 +90,11 @@ def pass_on_memory_error(error: Exception) -> None:
     """Raise MemoryError where that is what an error says, whatever its class: nothing that was given is wrong."""
     if out_of_memory(error):
         raise MemoryError(first_line(error)) from error
+
+
+def some_of(words: Sequence[str], most: int) -> str:
+    """List the first of some words, and say how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:

@@ -35,6 +35,14 @@ def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -
         raise ValueError("it is nested too deeply") from None
 
 
+def number_in(value: Any) -> float:
+    """Read a text, or what a JSON text holds, as a number; NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
 def line_of_repeated(text: str) -> int:
     """The line, from 1, of the first key that stands for a second time in its object."""
     keys: list[set[str]] = []

@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import modeling_utils
 from transformers.utils import logging
 
+from evalharness.errors import some_of
+
 UNLOADABLE = (  # what loading broken or foreign files raises
     *(OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, IndexError),
     *(ArithmeticError, AssertionError, re.error, SafetensorError, StrictDataclassError),
@@ -64,5 +66,4 @@ def unwarned() -> Iterator[None]:
 
 def first_names(names: Iterable[str]) -> str:
     """List a few names in order, and how many more."""
-    ordered = sorted(names)
-    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
+    return some_of(sorted(names), SHOWN)

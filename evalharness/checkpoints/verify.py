@@ -26,7 +26,7 @@ from evalharness.checkpoints.tokenizer import (
     load_tokenizer,
     shared_prompt_tokens,
 )
-from evalharness.errors import ModelError, first_line
+from evalharness.errors import ModelError, first_line, some_of
 from evalharness.records.models import Checkpoint
 
 SHAPE_KEYS = (
@@ -216,7 +216,7 @@ def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> 
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
         raise ModelError(
             checkpoint.path,
-            f"token ids moved against its base {checkpoint.base}: {_some(moved)}",
+            f"token ids moved against its base {checkpoint.base}: {some_of(moved, SHOWN)}",
             "use the base's tokenizer, or name the right base with --base",
         )
     notices = []
@@ -236,11 +236,7 @@ def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> 
 
 
 def _tokens(tokens: Mapping[str, int]) -> str:
-    return _some([f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: item[1])])
-
-
-def _some(words: list[str]) -> str:
-    return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
+    return some_of([f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: item[1])], SHOWN)
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from evalharness.cli.checkpoint_served import served_facts, served_lines
 from evalharness.cli.command import CommandGroup
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines
-from evalharness.errors import EvalHarnessError, ModelError
+from evalharness.errors import EvalHarnessError, ModelError, some_of
 from evalharness.merging.summary import merged_from
 from evalharness.records.models import Architecture, Checkpoint, ModelKind
 from evalharness.report.text_table import aligned
@@ -182,8 +182,7 @@ def _differences(differences: Mapping[str, Any] | None) -> str:
 
 def _some(tokens: Mapping[str, Any]) -> str:
     in_order = sorted(tokens.items(), key=lambda item: str(item[1]).zfill(12))
-    listed = [f"{token!r} ({index})" for token, index in in_order]
-    return ", ".join(listed[:WIDE]) + (f" and {len(listed) - WIDE} more" if len(listed) > WIDE else "")
+    return some_of([f"{token!r} ({index})" for token, index in in_order], WIDE)
 
 
 def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ import yaml
 from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement, statement_of
+from evalharness.json_text import number_in
 from evalharness.paths import default_store
 from evalharness.records.job_options import JobOptions
 from evalharness.records.tasks import MetricSpec
@@ -180,8 +180,7 @@ def _value(where: str, text: str) -> Any:
 
 def _loss(option: str, text: str) -> float:
     least, within = ("above 0", 0.0) if option == "--margin" else ("of at least 0", -1e-300)
-    with suppress(ValueError):
-        if within < float(text) < float("inf"):
-            return float(text)
+    if within < (value := number_in(text)) < float("inf"):
+        return value
     fix = f"give a number {least}, in the metric's unit, such as 0.02"
     raise UsageError(option, f"{text!r} is not a {option.removeprefix('--')}", fix)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evalharness.data.contents import read_text, unreadable
 from evalharness.errors import DataError
+from evalharness.json_text import number_in
 from evalharness.paths import shipped
 from evalharness.records.drift_table import KINDS, TableCandidate
 
@@ -73,10 +74,6 @@ def _candidate(cells: Sequence[str], where: str) -> TableCandidate:
 
 
 def _number(given: Mapping[str, str], column: str, where: str) -> float:
-    try:
-        value = float(given[column])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value := number_in(given[column])):
         raise DataError(where, f"{column} is {given[column]!r}", "a finite number would be right")
     return value

@@ -7,7 +7,6 @@ A quote is a plain character in TSV. Words for labels become the hub's numbers; 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from evalharness.data.files import DataRow, kind, read_file
 from evalharness.data.layout import SPLITS, PublishedLayout, below, child, named
 from evalharness.data.tables import Record, are_numbers, by_number, check_names, check_width, records
 from evalharness.errors import DataError
+from evalharness.json_text import number_in
 
 SUFFIXES = (".tsv", ".txt", ".csv", ".tsv.gz", ".csv.gz")
 DEV_IDS = "dev_ids.tsv"  # which pairs of msr_paraphrase_train.txt are GLUE's dev set
@@ -246,10 +246,7 @@ def _label(config: str, text: str, where: str) -> Any:
 
 
 def _score(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_in(text)
     if value != -1.0 and not 0 <= value <= HIGHEST:
         raise DataError(where, f"the score is {text[:40]!r}", f"a number from 0 to {HIGHEST:g} would be right")
     return value

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalharness.imports.logged import AnswerTexts
+from evalharness.json_text import number_in
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.filters import FALLBACK
 
@@ -52,7 +53,7 @@ def texts_of(line: Mapping[str, Any], choices: int, given: ReadAnswer | None) ->
 
 def _picked(line: Mapping[str, Any], given: Sequence[Any]) -> ReadAnswer | None:
     """The first of the most likely choices; None where a log-probability is none."""
-    logprobs = [_number(each[0] if isinstance(each, list) and each else None) for each in given]
+    logprobs = [number_in(each[0] if isinstance(each, list) and each else None) for each in given]
     texts = [str(argument["arg_1"]) for argument in line["arguments"].values()][: len(given)]
     if len(texts) != len(logprobs) or any(map(math.isnan, logprobs)):
         return None
@@ -60,10 +61,3 @@ def _picked(line: Mapping[str, Any], given: Sequence[Any]) -> ReadAnswer | None:
     named = [place for place, text in enumerate(texts) if text.strip() == target]
     right = named or ([int(target)] if target.isascii() and target.isdigit() else [])
     return picked(texts, max(range(len(logprobs)), key=logprobs.__getitem__), right)
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan

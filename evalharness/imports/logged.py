@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeGuard
 
 from evalharness.errors import UsageError
+from evalharness.json_text import number_in
 from evalharness.tasks.answer_counts import ReadAnswer
 
 TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -142,7 +142,8 @@ def statement_of(where: object, texts: Mapping[str, str]) -> MetricStatement:
 
 
 def _number(where: object, key: str, text: str) -> float | None:
-    with suppress(ValueError):
-        if text.lower() in NO_NUMBER or math.isfinite(float(text)):
-            return None if text.lower() in NO_NUMBER else float(text)
-    raise UsageError(where, f"{key} is {text!r}", "a number or none would be right")
+    if text.lower() in NO_NUMBER:
+        return None
+    if not math.isfinite(value := number_in(text)):
+        raise UsageError(where, f"{key} is {text!r}", "a number or none would be right")
+    return value

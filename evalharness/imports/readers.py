@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, some_of
 from evalharness.imports import helm, inspect_ai, lighteval, lm_eval, nemo, nemo_files, opencompass, table
 from evalharness.imports.logged import ModelLog
 
@@ -83,5 +83,4 @@ def no_log(path: Path) -> UsageError:
     if not path.is_dir():
         return UsageError(path, f"is nothing that can be compared (of the form {path.suffix or 'without a name'})", fix)
     names = sorted(file.name + "/" * file.is_dir() for file in path.iterdir())
-    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return UsageError(path, f"holds no run and no log ({shown or 'it is empty'})", fix)
+    return UsageError(path, f"holds no run and no log ({some_of(names, SHOWN) or 'it is empty'})", fix)

@@ -10,7 +10,6 @@ an error.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from evalharness.data.tables import table
 from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, statement_of
+from evalharness.json_text import number_in
 from evalharness.results import MEASUREMENTS
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -165,10 +165,7 @@ def _answer(place: str, row: DataRow, graded: bool) -> Answer:
     """Score one row. `place` (file and line) goes into the error."""
     identity = str(row["id"])
     if graded:
-        value = math.nan
-        with contextlib.suppress(TypeError, ValueError, OverflowError):
-            value = float(row["score"])
-        if not -1e300 < value < 1e300:
+        if not -1e300 < (value := number_in(row["score"])) < 1e300:
             raise DataError(place, f"the score {row['score']!r} is no number", "a finite number would be right")
     else:
         value = float(

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, Opaque, SumMetric, options_of, ranked, ratio, refused
+from evalharness.json_text import number_in
+from evalharness.metrics.base import Floats, Opaque, SumMetric, ranked, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
@@ -29,7 +30,6 @@ def pearson(spec: MetricSpec) -> Metric:
     Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. They raise TaskError where a choice is no
     number or the example asks for none.
     """
-    options_of(spec, ())
 
     def row(prediction: Prediction) -> tuple[float, ...]:
         x, y = _numbers(prediction, spec.id)
@@ -45,7 +45,6 @@ def spearman(spec: MetricSpec) -> Metric:
 
     A task states the number that is asked for as `metadata.value`. 0 where either side is constant.
     """
-    options_of(spec, ())
 
     def value(predictions: Sequence[Prediction]) -> float:
         pairs = np.array([_numbers(prediction, spec.id) for prediction in predictions]).reshape(-1, 2)
@@ -78,11 +77,7 @@ def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
 
 
 def _number(choice: str, example: Example, name: str) -> float:
-    try:
-        number = float(choice)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    if not math.isfinite(number := number_in(choice)):
         what = f"the choice {choice[:40]!r} of example {example.id} is no number"
         raise TaskError(f"metric {name}", what, "choices such as 0, 1, 2.5 would be right")
     return number

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evalharness.engines.base import EngineFactory, PartialAnswers, errors_of
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, some_of
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Generate, Profile, Rank, Request, Score
 from evalharness.records.tasks import OutputType
@@ -52,12 +52,8 @@ def _check_tasks(run_plan: RunPlan, checkpoint: Checkpoint, unanswered: Mapping[
     reasons = dict.fromkeys(unanswered[kind] for kind in away.values())
     left = [task.name for task in run_plan.judged_tasks if task.name not in away]
     fix = f"ask what it can answer: {' '.join(f'--task {name}' for name in left)}" if left else "ask written tasks"
-    what = f"cannot be asked {_shortened(list(away))}: {'; '.join(reasons)}"
+    what = f"cannot be asked {some_of(list(away), MOST)}: {'; '.join(reasons)}"
     raise UsageError(checkpoint.name, what, f"{fix}; or use another server or engine")
-
-
-def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more tasks" if len(names) > MOST else "")
 
 
 def _fitted(checkpoint: Checkpoint, factory: PartialAnswers) -> Checkpoint:

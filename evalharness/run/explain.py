@@ -15,7 +15,7 @@ from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.diagnosis_rule import lost
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, some_of
 from evalharness.metrics.build import build
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
@@ -25,7 +25,7 @@ from evalharness.records.tasks import OutputType, Task, VariantKind
 from evalharness.run.facts import all_facts
 from evalharness.run.measured_run import RunState, compare_plan
 from evalharness.run.plan import RunPlan
-from evalharness.run.prompts import Prompts, make_prompts, shortened
+from evalharness.run.prompts import Prompts, make_prompts
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.spread import answer_ahead
@@ -52,7 +52,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
             missing.append(task.name)
     if missing:
         which = (
-            f"an earlier run's ({run_plan.base.path}), which did not have it write its answers to {shortened(missing)}"
+            f"an earlier run's ({run_plan.base.path}), which did not have it write its answers to {some_of(missing, 3)}"
         )
         fix = "make that run again with --describe generation, give --base instead of --baseline, or leave it out"
         raise UsageError(OPTION, f"the base cannot be asked: its scores are {which}", fix)

@@ -16,7 +16,7 @@ from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.engines.openai.options import limits_of_run
-from evalharness.errors import TaskError, UsageError, did_you_mean
+from evalharness.errors import TaskError, UsageError, did_you_mean, some_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -137,8 +137,7 @@ def only_deciding(run_plan: RunPlan, base: Baseline) -> RunPlan:
         tasks.append(replace(task, metrics=kept))
     ids = {spec.id for task in tasks for spec in task.metrics}
     groups = (replace(group, also=tuple(each for each in group.also if each in ids)) for group in run_plan.groups)
-    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-    what = f"the baseline file holds the metrics that decide; left out: {', '.join(left_out[:3])}{more}"
+    what = f"the baseline file holds the metrics that decide; left out: {some_of(left_out, 3)}"
     notices = (*run_plan.notices, *([what] if left_out else []))
     return replace(run_plan, tasks=tuple(tasks), groups=tuple(groups), notices=notices)
 

@@ -9,7 +9,7 @@ from functools import partial
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.base import EngineFactory, ModelTokenizers
-from evalharness.errors import DataError, ModelError, NotComparableError, UsageError
+from evalharness.errors import DataError, ModelError, NotComparableError, UsageError, some_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job, PromptOptions
 from evalharness.records.models import Architecture, Checkpoint
@@ -169,12 +169,7 @@ def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
     if not (without_system and described):
         return ()
     what = f"{', '.join(without_system)}: the chat template has no place for what the system says"
-    return (f"{what}; left out, as lm-eval does: the description of {shortened(described)}",)
-
-
-def shortened(names: Sequence[str]) -> str:
-    """List the first three names, and count the others."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (f"{what}; left out, as lm-eval does: the description of {some_of(described, 3)}",)
 
 
 def _left_out_of_any(by_way: Mapping[str | None, Sequence[PreparedTask]]) -> Iterator[frozenset[str]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness import fingerprint
+from evalharness.json_text import number_in
 from evalharness.records.requests import Example, example_id
 from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks.prompts import Question, Renderer, answer_of
@@ -143,11 +144,7 @@ def _value(renderer: Renderer, draft: Draft) -> float | None:
     if source is None:
         return None
     text = renderer.field(draft.row, source)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value := number_in(text)):
         raise TemplateProblem(f"gives {text[:80]!r}, which is no number", source)
     return value
 

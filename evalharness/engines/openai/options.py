@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import check_options
+from evalharness.engines.option_values import number_option, whole_option
 from evalharness.errors import UsageError
 from evalharness.openai_api.limits import RequestBudget, RequestLimits
 from evalharness.records.models import NEAR_TIES, EngineSettings
@@ -60,36 +61,15 @@ def options_of(settings: EngineSettings) -> ServerOptions:
     if tokenizer is not None and not tokenizer.is_dir():
         what = f"tokenizer={tokenizer} is no directory"
         raise UsageError(OPTION, what, "a directory with the tokenizer of the served model would be right")
-    wait = _seconds(given, "wait") or usual.first_wait
+    wait = number_option(settings, "wait", usual.first_wait)
     limits = RequestLimits(
-        concurrency=_whole(given, "concurrency") or usual.concurrency,
-        timeout=_seconds(given, "timeout") or usual.timeout,
-        attempts=_whole(given, "attempts") or usual.attempts,
-        most_requests=_whole(given, "most_requests"),
+        concurrency=whole_option(settings, "concurrency") or usual.concurrency,
+        timeout=number_option(settings, "timeout", usual.timeout),
+        attempts=whole_option(settings, "attempts") or usual.attempts,
+        most_requests=whole_option(settings, "most_requests"),
         first_wait=wait,
         longest_wait=wait * usual.longest_wait / usual.first_wait,
         budget=_budget_of(settings),
     )
-    window = _whole(given, "window")
+    window = whole_option(settings, "window")
     return ServerOptions(tokenizer=tokenizer, chat=endpoint == CHAT, window=window, dtype=dtype, limits=limits)
-
-
-def _whole(given: Mapping[str, str], name: str) -> int | None:
-    if name not in given:
-        return None
-    text = given[name]
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise UsageError(OPTION, f"{name}={text}", "a whole number above 0 would be right")
-    return int(text)
-
-
-def _seconds(given: Mapping[str, str], name: str) -> float | None:
-    if name not in given:
-        return None
-    try:
-        seconds = float(given[name])
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise UsageError(OPTION, f"{name}={given[name]}", "a number of seconds above 0 would be right")
-    return seconds

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from evalharness import registry
 from evalharness.engines import OPTIONS, REGISTRY
 from evalharness.engines.base import check_options, known_options
+from evalharness.engines.option_values import number_option, whole_option
 from evalharness.errors import UsageError
 from evalharness.records.models import EngineSettings
 
@@ -41,40 +42,17 @@ def ray_options(settings: EngineSettings) -> RayOptions:
         raise UsageError("--engine-option engine", "workers of Ray in workers of Ray", "hf would be right")
     registry.check(REGISTRY, name, "engine")
     inner = {key: value for key, value in given.items() if key not in OPTIONS[NAME]}
-    cpus = _number(settings, "cpus", 1.0)
-    gpus = _number(settings, "gpus", -1.0, least=0.0)
+    cpus = number_option(settings, "cpus", 1.0)
+    gpus = number_option(settings, "gpus", -1.0, least=0.0)
     if settings.device.startswith(CPU):
         gpus = max(gpus, 0.0)
-    workers = _whole(settings, "workers")
+    workers = whole_option(settings, "workers")
     return RayOptions(
         address=given.get("address", ""),
         workers=workers,
         cpus=cpus,
         gpus=None if gpus < 0 else gpus,
-        threads=_whole(settings, "threads") or max(1, math.floor(cpus)),
-        wait=_number(settings, "wait", WAIT),
+        threads=whole_option(settings, "threads") or max(1, math.floor(cpus)),
+        wait=number_option(settings, "wait", WAIT),
         inner=replace(settings, name=name, options=inner),
     )
-
-
-def _number(settings: EngineSettings, name: str, default: float, least: float = 1e-9) -> float:
-    text = settings.options.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value < math.inf:
-        above = "of at least 0" if least == 0 else "above 0"
-        raise UsageError(f"--engine-option {name}", f"{text!r} is no number {above}", "1 would be right")
-    return value
-
-
-def _whole(settings: EngineSettings, name: str) -> int | None:
-    text = settings.options.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise UsageError(f"--engine-option {name}", f"{text!r} is no whole number above 0", "2 would be right")
-    return int(text)
