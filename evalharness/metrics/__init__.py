@@ -60,6 +60,11 @@ LOWER_IS_BETTER = {  # names of ours, and others by which such metrics are known
     "no_language",
 }
 
+WITH_OPTIONS = (  # metrics that read options of their entry, and check them; the others take none
+    *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "exact_match", "mcc", "f1", "f1a", "ece", "evaluate"),
+    *("multiple_choice_grade", "bbq_bias", "selection_bias", "answer_language", "no_language"),
+    *("repetition", "length", "toxicity", "toxic_share"),
+)
 CHOOSE = (
     *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1"),
     *("f1a", "em_all", "parity"),

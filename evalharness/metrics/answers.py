@@ -14,7 +14,7 @@ from functools import partial
 
 from evalharness.errors import TaskError
 from evalharness.json_text import parse_json
-from evalharness.metrics.base import Mean, chosen, options_of, refused
+from evalharness.metrics.base import Mean, chosen, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
@@ -30,7 +30,6 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 def em(spec: MetricSpec) -> Metric:
     """1 where the answer equals one of the right ones, both normalised."""
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -41,7 +40,6 @@ def em(spec: MetricSpec) -> Metric:
 
 def token_f1(spec: MetricSpec) -> Metric:
     """F1 of the words that the answer shares with a right one, both normalised; the best of the right ones counts."""
-    options_of(spec, ())
     return Mean(
         spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", partial(_best, spec.name, _overlap)
     )

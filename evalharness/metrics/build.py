@@ -12,8 +12,8 @@ from typing import Any
 
 from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.metrics import READS, REGISTRY
-from evalharness.metrics.base import Mean, ScoredElsewhere, SignedByExamples, SumMetric, ratio
+from evalharness.metrics import READS, REGISTRY, WITH_OPTIONS
+from evalharness.metrics.base import Mean, ScoredElsewhere, SignedByExamples, SumMetric, options_of, ratio
 from evalharness.records.measurements import Metric, MetricFacts, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec, OutputType
@@ -50,6 +50,8 @@ def build(spec: MetricSpec) -> Metric:
         raise TaskError(
             f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
         )
+    if name in REGISTRY and name not in WITH_OPTIONS:
+        options_of(spec, ())
     make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
     metric = make(spec)
     _refuse_other_meaning(spec, metric)

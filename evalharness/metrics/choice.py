@@ -24,13 +24,11 @@ def acc(spec: MetricSpec) -> Metric:
 
     Where a single continuation was asked for, 1 where it is what greedy decoding gives.
     """
-    options_of(spec, ())
     return Mean(spec.id, MetricKind.BINARY, "acc|pick:sum|ties:first|v:1", partial(_accuracy, spec.name))
 
 
 def acc_norm(spec: MetricSpec) -> Metric:
     """As `acc`, each log-probability divided by the number of characters of the choice's text."""
-    options_of(spec, ())
     return Mean(
         spec.id, MetricKind.BINARY, "acc_norm|pick:per-character|ties:first|v:1", partial(_normalised, spec.name, len)
     )
@@ -38,7 +36,6 @@ def acc_norm(spec: MetricSpec) -> Metric:
 
 def acc_bytes(spec: MetricSpec) -> Metric:
     """As `acc`, each log-probability divided by the number of UTF-8 bytes of the choice's text."""
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -53,7 +50,6 @@ def brier_score(spec: MetricSpec) -> Metric:
 
     With several right choices the gold mass is spread evenly over them.
     """
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.GRADED,
@@ -71,7 +67,6 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
 
     The response has the pairs with context first and then, in the same order, those without.
     """
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from evalharness.metrics.base import Opaque, options_of, written
+from evalharness.metrics.base import Opaque, written
 from evalharness.metrics.ngrams import ngrams
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
@@ -29,7 +29,6 @@ def cider(spec: MetricSpec) -> Metric:
 
     Tokens are those of mteval-v13a in lower case: pycocoevalcap's own tokenizer is a Java program.
     """
-    options_of(spec, ())
     tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def value(predictions: Sequence[Prediction]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evalharness.metrics.base import Floats, SumMetric, options_of, ratio, refused
+from evalharness.metrics.base import Floats, SumMetric, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
@@ -72,7 +72,6 @@ def _per_piece(
     """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
     there are no pieces. Nothing bounds it from above.
     """
-    options_of(spec, ())
 
     def score(sums: Floats) -> Floats:
         return np.where(sums[..., 1] > 0, of_nats(-ratio(sums[..., 0], sums[..., 1])), 0.0)

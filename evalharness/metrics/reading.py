@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalharness.metrics.base import Mean, options_of
+from evalharness.metrics.base import Mean
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -10,7 +10,6 @@ from evalharness.stats.enums import MetricKind
 
 def unparsed(spec: MetricSpec) -> Metric:
     """1 where the metric's filter found no answer in the text; lower is better."""
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,

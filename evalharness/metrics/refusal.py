@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from evalharness.metrics.base import Observation, all_held, observing, options_of
+from evalharness.metrics.base import Observation, all_held, observing
 from evalharness.metrics.written import GRAM, loops, repeated_share
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
@@ -50,13 +50,11 @@ def answered(spec: MetricSpec) -> Metric:
     """1 where the text answers: five words or more, no phrase of refusal at its beginning, and not one thing over and
     over.
     """
-    options_of(spec, ())
     return observing(spec, MetricKind.BINARY, f"phrases:{VERSION}|within:{BEGINNING}", _answer, all_held)
 
 
 def refused(spec: MetricSpec) -> Metric:
     """1 where the text refuses: a phrase of refusal at its beginning, and not one thing over and over."""
-    options_of(spec, ())
     return observing(spec, MetricKind.BINARY, f"phrases:{VERSION}|within:{BEGINNING}", _refusal, all_held)
 
 

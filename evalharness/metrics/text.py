@@ -55,7 +55,6 @@ def exact_match(spec: MetricSpec) -> Metric:
 
 def contains(spec: MetricSpec) -> Metric:
     """1 where the text contains one of the references as whole words, whatever the case."""
-    options_of(spec, ())
     return observing(
         spec, MetricKind.BINARY, "refs:any|whole:words|ignore:case", _looked_for, lambda held: float(any(held))
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.metrics.base import chosen, options_of, ratio
+from evalharness.metrics.base import chosen, ratio
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -47,7 +47,6 @@ def em_all(spec: MetricSpec) -> Metric:
     """MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et al. 2018). A unit
     is a question.
     """
-    options_of(spec, ())
 
     def all_right(predictions: Sequence[Prediction]) -> bool:
         return all(chosen(prediction, spec.name) in prediction.example.gold for prediction in predictions)
@@ -61,7 +60,6 @@ def parity(spec: MetricSpec) -> Metric:
 
     A pair of which a limit or a failure left one row says nothing and is not counted.
     """
-    options_of(spec, ())
 
     def alike(predictions: Sequence[Prediction]) -> bool:
         return len({chosen(prediction, spec.name) for prediction in predictions}) == 1

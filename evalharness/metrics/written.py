@@ -15,7 +15,6 @@ LOOP = 0.5  # of a text's n-grams: a text of which more stood in it before says 
 
 def empty(spec: MetricSpec) -> Metric:
     """1 where nothing but white space was written; lower is better."""
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -66,7 +65,6 @@ def length(spec: MetricSpec) -> Metric:
 
 def cut(spec: MetricSpec) -> Metric:
     """1 where the text ended only because it had reached the limit; lower is better."""
-    options_of(spec, ())
     return Mean(
         spec.id,
         MetricKind.BINARY,
