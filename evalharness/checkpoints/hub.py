@@ -4,8 +4,6 @@ away.
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
@@ -13,6 +11,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from evalharness.errors import ModelError, first_line
+from evalharness.waiting import within
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
 UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
@@ -62,12 +61,8 @@ def _silent(name: str, revision: str | None) -> bool:
     """Tell whether the hub accepts a question and never answers: a download, which has no time limit of its own, would
     wait for ever.
     """
-
-    def ask() -> None:
-        with suppress(Exception):  # whatever it answers, the download says it better
-            HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return thread.is_alive()
+    try:
+        within(PATIENCE, lambda: HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE))
+    except Exception as error:  # whatever it answers, the download says it better
+        return isinstance(error, TimeoutError)
+    return False

@@ -6,9 +6,7 @@ copied out and hashed by the caller, so an old copy in `datasets`' cache shows a
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
-from typing import Any
 
 import datasets
 from huggingface_hub import HfApi, constants
@@ -17,6 +15,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 from evalharness.data.files import DataRow, plain
 from evalharness.errors import DataError, first_line
 from evalharness.records.tasks import Task
+from evalharness.waiting import within
 
 PATIENCE = 4.0  # seconds to connect, and to be told about one data set
 PASSED_ON = ("data_files", "data_dir")  # what load_dataset gets of dataset_kwargs; not trust_remote_code and the like
@@ -111,23 +110,12 @@ class DatasetsHub:
         return True
 
 
-def _commit(data_set: str, revision: str | None) -> str | Exception:
-    """The commit of a revision, or why there is no answer.
-
-    Resolving the hub's host name has no time limit of its own, so this is done in a thread that may be left behind.
-    """
-    answer: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answer.append(HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
-        except Exception as error:
-            answer.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return answer[0] if answer else TimeoutError(f"no answer within {PATIENCE:.0f} s")
+def _commit(data_set: str, revision: str | None) -> str | Exception | None:
+    """The commit of a revision, or why there is no answer."""
+    try:
+        return within(PATIENCE, lambda: HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
+    except Exception as error:
+        return error
 
 
 def _named(task: Task) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import threading
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HFValidationError
@@ -13,6 +11,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from evalharness.errors import StoreError, UsageError, first_line
 from evalharness.training.output_lock import CHECKPOINTS
+from evalharness.waiting import within
 
 PATIENCE = 10.0  # seconds to wait for the hub's answer about a token
 OPTION = "--push-to-hub"
@@ -51,16 +50,7 @@ def push(folder: Path, repository: str) -> str:
 
 def _refused(token: str) -> str:
     """Say why the hub does not take a token, or does not answer; "" where it does."""
-    reasons = list[str]()
-
-    def ask() -> None:
-        try:
-            answer: dict[str, Any] = HfApi().whoami(token)
-            reasons.append("" if answer else "it names nobody")
-        except Exception as error:
-            reasons.append(first_line(error))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return reasons[0] if reasons else f"no answer within {PATIENCE:.0f} s"
+    try:
+        return "" if within(PATIENCE, lambda: HfApi().whoami(token)) else "it names nobody"
+    except Exception as error:
+        return first_line(error)
