@@ -30,7 +30,7 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.report.sizes import PAGE, SIZES, Sizes, to_json
+from evalharness.report.sizes import PAGE, SIZES, Sizes
 from evalharness.results import run_and_model, save, write_text
 from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
@@ -148,7 +148,7 @@ def compare_by_size(
         page: str = registry.find(report.REGISTRY, "sizes", "view")(sizes)
         with held(Path(out), "--out", patience=PATIENCE):
             write_text(Path(out) / PAGE, page)
-            write_text(Path(out) / SIZES, to_json(sizes))
+            SIZES.write(Path(out), sizes)
     return sizes
 
 

@@ -84,13 +84,13 @@ def bisect_command(**given: Any) -> int:
     with held_output(job) as job, progress.listener(quiet, given["verbose"]) as listener:
         run_bisect = registry.find(experiments.REGISTRY, "bisect", "command")
         bisection = run_bisect(BisectJob(job, given["unit"]), listener)
-        document = (job.output.folder / BISECT).read_text(encoding="utf-8") if given["as_json"] else ""
+        document = (job.output.folder / BISECT.name).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)
     else:
         print_lines(terminal(looks_table(bisection), terminal_width()))
         print_lines(sentences(bisection))
-        print_line(f"\nlooks:  {job.output.folder / BISECT}, a run of each beside it")
+        print_line(f"\nlooks:  {job.output.folder / BISECT.name}, a run of each beside it")
         if (look := bisection.look_at(bisection.first)) is not None:
             print_line(f"report: {job.output.folder / look.folder / REPORT}")
     return int(EXIT_CODES[BisectOutcome(bisection.outcome)])

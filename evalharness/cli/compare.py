@@ -16,7 +16,7 @@ from evalharness.cli.printing import print_json, print_line, print_lines, termin
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.comparison import Flag
 from evalharness.report.size_table import size_table
-from evalharness.report.sizes import to_json
+from evalharness.report.sizes import SIZES
 from evalharness.report.terminal import verdict_lines
 from evalharness.report.text_table import terminal
 from evalharness.results import results_text
@@ -119,7 +119,7 @@ def _by_size(
         raise UsageError("--metric", "is of logs and tables, whose base's size is not known", "leave it out")
     sizes = api.compare_by_size(runs, **options, out=out)
     if as_json:
-        print_json(to_json(sizes))
+        print_json(SIZES.text(sizes))
     else:
         for notice in sizes.notices:
             print_line(f"note: {notice}", err=True)

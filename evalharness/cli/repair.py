@@ -92,7 +92,7 @@ def repair_command(**given: Any) -> int:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
         repair_job = RepairJob(job, RepairRule(given["rule"]), given["blocks"], given["choose_split"])
         repair, results = run_repair(repair_job, listener)
-        document = (out / REPAIR).read_text(encoding="utf-8") if given["as_json"] else ""
+        document = (out / REPAIR.name).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)
     else:

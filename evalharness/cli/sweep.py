@@ -143,7 +143,7 @@ def sweep_command(**given: Any) -> int:
     with held_output(sweep_job.job), progress.listener(given["quiet"] or given["as_json"]) as listener:
         run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
         sweep, results = run_sweep(sweep_job, listener)
-        document = (out / SWEEP).read_text(encoding="utf-8") if given["as_json"] else ""
+        document = (out / SWEEP.name).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)
     else:

@@ -93,7 +93,7 @@ def trace_command(**given: Any) -> int:
         run_trace = registry.find(experiments.REGISTRY, "trace", "command")
         stages, results = run_trace(replace(trace_job, job=job), listener)
         out = job.output.folder
-        document = (out / STAGES).read_text(encoding="utf-8") if given["as_json"] else ""
+        document = (out / STAGES.name).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
         print_json(document)
         return NotComparableError.exit_code if results.errors else 0

@@ -21,7 +21,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
-from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook, read_bisection, to_json
+from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook
 from evalharness.report.folder import write
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
@@ -55,14 +55,14 @@ def run_bisect(
     )
     out, count = search.job.output.folder, len(search.texts)
     course: dict[int, Mapping[str, Verdict | None]] = {}
-    _write(out, bisection)
+    BISECT.write(out, bisection)
     with held(search.factory):
         while (place := next_look(count, course)) is not None:
             look = _look(search, place, bisection)
             course[place] = {unit.unit: unit.verdict for unit in _followed(look.units, bisect_job.unit)}
             look = replace(look, state=_state(course[place]))
             bisection = replace(bisection, looks=(*bisection.looks, look))
-            _write(out, bisection)
+            BISECT.write(out, bisection)
     found, names = conclude(count, course), bisection.checkpoints
     returned = tuple(
         Returned(unit=back.unit, forgotten=names[back.forgotten], retained=names[back.retained])
@@ -76,7 +76,7 @@ def run_bisect(
         earlier=None if found.earlier is None else names[found.earlier],
         returned=returned,
     )
-    _write(out, bisection)
+    BISECT.write(out, bisection)
     if (at_first := bisection.look_at(bisection.first)) is not None:
         write(out / at_first.folder)
     return bisection
@@ -128,7 +128,7 @@ def _name(text: str) -> str:
 
 def _check_folder(out: Path, bisection: Bisection) -> None:
     """Raise UsageError where the folder holds another search or a run, which would be lost."""
-    before = read_bisection(out)
+    before = BISECT.read(out)
     if before is not None and (other := difference(before, bisection, SAME_SEARCH)):
         raise UsageError("--out", f"{out} holds a search {other}", "name another folder")
     if (out / results.RESULTS).exists():
@@ -184,7 +184,3 @@ def _state(verdicts: Mapping[str, Verdict | None]) -> str:
     if Verdict.FORGOTTEN in verdicts.values():
         return str(Verdict.FORGOTTEN)
     return str(Verdict.RETAINED) if {*verdicts.values()} == {Verdict.RETAINED} else "not shown"
-
-
-def _write(out: Path, bisection: Bisection) -> None:
-    results.write_text(out / BISECT, to_json(bisection))

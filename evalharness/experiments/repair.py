@@ -29,7 +29,7 @@ from evalharness.records.job_options import changed
 from evalharness.records.models import NO_TARGET
 from evalharness.records.results import Results
 from evalharness.report.folder import write
-from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
+from evalharness.report.repair import REPAIR, PathPoint, Repair
 from evalharness.report.sweep import outcome_of
 from evalharness.run.contamination import stated_sources
 from evalharness.run.evaluation import evaluate
@@ -100,7 +100,7 @@ def _chosen(plan: _Plan) -> Repair:
         record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
         path = _made(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
         repair = replace(repair, repaired=recognise(str(path)).fingerprint)
-    _write(plan.out, repair)
+    REPAIR.write(plan.out, repair)
     return repair
 
 
@@ -208,7 +208,7 @@ def _take_folder(out: Path, repair: Repair, replaces: bool) -> None:
     """Remove another repair from the folder where this one `replaces` it. Raises UsageError where another repair or
     another run would be lost.
     """
-    before = read_repair(out)
+    before = REPAIR.read(out)
     other = "" if before is None else difference(before, repair, SAME_JOB)
     if other and replaces:
         shutil.rmtree(out)
@@ -227,7 +227,7 @@ def _searched(plan: _Plan) -> Repair:
     """
     repair = plan.repair
     rule = RepairRule(repair.rule)
-    _write(plan.out, repair)
+    REPAIR.write(plan.out, repair)
     base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
     whole = _measured(plan, plan.choosing, repair.candidate, (1.0,))
     points: tuple[PathPoint, ...] = (base, whole)
@@ -236,7 +236,7 @@ def _searched(plan: _Plan) -> Repair:
     while (scale := next_scale(rule, points)) is not None:
         point = _part_measured(plan, f"lambda-{scale:g}", (scale,))
         points = tuple(sorted((*points, point), key=lambda point: point.scale))
-        _write(plan.out, replace(repair, points=points))
+        REPAIR.write(plan.out, replace(repair, points=points))
     chosen = choose(rule, points)
     if chosen is None:
         scales = ", ".join(f"{point.scale:g}" for point in points if 0 < point.scale < 1)
@@ -278,7 +278,3 @@ def _made(plan: _Plan, scales: Sequence[float], path: Path, record: dict[str, ob
 
 def _words(scales: Sequence[float]) -> str:
     return ", ".join(f"{scale:g}" for scale in scales)
-
-
-def _write(out: Path, repair: Repair) -> None:
-    results.write_text(out / REPAIR, to_json(repair))

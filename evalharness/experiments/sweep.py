@@ -31,18 +31,7 @@ from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
-from evalharness.report.sweep import (
-    LOSS,
-    SWEEP,
-    TRAINED,
-    Choice,
-    Point,
-    Sweep,
-    grouped,
-    outcome_of,
-    read_sweep,
-    to_json,
-)
+from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, outcome_of
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
@@ -69,7 +58,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     points = tuple(_make_points(specs, sweep_job.processes, listener))
     choices = choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select))
     sweep = replace(sweep, points=points, chosen=tuple(choices))
-    _write(job.output.folder, sweep)
+    SWEEP.write(job.output.folder, sweep)
     if not sweep.chosen:
         reasons = "; ".join(dict.fromkeys(point.reason for point in points if point.reason))
         what = f"no learning rate can be chosen: {reasons}"[:600]
@@ -83,7 +72,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
     tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in chosen else p for p in points]
     sweep = with_best(replace(sweep, points=tuple(tested)), results.read_measurements(job.output.folder))
-    _write(job.output.folder, sweep)
+    SWEEP.write(job.output.folder, sweep)
     write(job.output.folder)
     return sweep, compared
 
@@ -182,7 +171,7 @@ def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
     """Check the folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or not,
     which would be lost.
     """
-    before = read_sweep(out)
+    before = SWEEP.read(out)
     if before is not None and (before.task, before.suite) != (task, suite):
         raise UsageError(
             "--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder"
@@ -237,7 +226,3 @@ def _make_points(specs: Sequence[PointJob], processes: int, listener: ProgressLi
         raise
     pool.shutdown()
     return [points[spec.point.name] for spec in specs]
-
-
-def _write(out: Path, sweep: Sweep) -> None:
-    results.write_text(out / SWEEP, to_json(sweep))

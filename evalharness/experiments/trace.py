@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness import results
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError, did_you_mean
@@ -15,7 +14,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.results import Results
 from evalharness.report.folder import write
-from evalharness.report.stages import STAGES, Stages, to_json
+from evalharness.report.stages import STAGES, Stages
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import RunPlan, make_run_plan
@@ -41,11 +40,11 @@ def run_trace(
         run_plan = with_overlaps(job, run_plan)
         tell(_unmeasured(run_plan, track), listener, run_log)
     out = job.output.folder
-    (out / STAGES).unlink(missing_ok=True)
+    (out / STAGES.name).unlink(missing_ok=True)
     results_of_run = settle(job, run_plan, listener, factory, run_log)
     listener.phase("over the stages")
     stages = stages_of(out, track)
-    results.write_text(out / STAGES, to_json(stages))
+    STAGES.write(out, stages)
     write(out)
     return stages, results_of_run
 

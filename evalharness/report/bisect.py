@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from evalharness.records import LATER
 from evalharness.records.comparison import Estimate
-from evalharness.report import documents
+from evalharness.report.documents import DocumentFile
 from evalharness.stats.enums import Verdict
-
-BISECT, SCHEMA_VERSION = "bisect.json", 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +81,4 @@ class Bisection:
         return next((look for look in self.looks if look.checkpoint == checkpoint), None)
 
 
-def to_json(bisection: Bisection) -> str:
-    """The content of bisect.json."""
-    return documents.to_json(bisection, SCHEMA_VERSION)
-
-
-def read_bisection(folder: Path) -> Bisection | None:
-    """The search whose bisect.json lies in a folder; None where there is none. Raises UsageError for another file of
-    that name.
-    """
-    return documents.read(folder / BISECT, Bisection, SCHEMA_VERSION)
+BISECT = DocumentFile("bisect.json", Bisection, 1)

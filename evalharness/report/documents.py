@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from evalharness.results import files
 from evalharness.results.digest import with_digest
@@ -14,17 +14,29 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 AGAIN = "give the command again"
-Document = TypeVar("Document")
+Document = TypeVar("Document", bound="DataclassInstance")
 
 
-def to_json(document: DataclassInstance, version: int) -> str:
-    """The text of a document. Raises ValueError if a number is not finite."""
-    return files.to_json(with_digest(asdict(document), version))
+@dataclass(frozen=True, slots=True)
+class DocumentFile(Generic[Document]):
+    """A kind of document: its file's name, the record that it holds, and the version of its schema."""
 
+    name: str
+    record: type[Document]
+    version: int
 
-def read(path: Path, kind: type[Document], version: int) -> Document | None:
-    """The document at `path`; None where there is no file. Raises UsageError for a file that is no such document."""
-    if not path.is_file():
-        return None
-    content = parsed(path.read_bytes(), path, Form(what=path.stem, version=version, fix=AGAIN, restore=AGAIN))
-    return structured(content, kind, path, fix=AGAIN)
+    def text(self, document: Document) -> str:
+        """Write the content of the file. Raises ValueError if a number is not finite."""
+        return files.to_json(with_digest(asdict(document), self.version))
+
+    def write(self, folder: Path, document: Document) -> None:
+        """Write the file into a folder. Raises StoreError."""
+        files.write_text(folder / self.name, self.text(document))
+
+    def read(self, folder: Path) -> Document | None:
+        """Read the document in a folder; None where there is none. Raises UsageError for another file of that name."""
+        path = folder / self.name
+        if not path.is_file():
+            return None
+        form = Form(what=path.stem, version=self.version, fix=AGAIN, restore=AGAIN)
+        return structured(parsed(path.read_bytes(), path, form), self.record, path, fix=AGAIN)

@@ -9,7 +9,7 @@ from evalharness.report.formats import frame
 from evalharness.report.page import HARD_STOP, page
 from evalharness.report.repair import repairs_in
 from evalharness.report.stages import read_stages
-from evalharness.report.sweep import read_sweep
+from evalharness.report.sweep import SWEEP
 
 COMPARISONS = "comparisons.csv"  # of a page that is too large to have them all
 
@@ -22,7 +22,7 @@ def write(run: Path, most: int = HARD_STOP) -> Path:
     """
     run = run.parent if run.name == results.RESULTS else run
     path, run_results = run / results.REPORT, results.read_results(run)
-    sweep, stages, repairs = read_sweep(run), read_stages(run), repairs_in(run, run_results)
+    sweep, stages, repairs = SWEEP.read(run), read_stages(run), repairs_in(run, run_results)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
     made = page(run_results, results.read_run(run), sweep if of_this_run else None, stages, most, repairs)

@@ -8,9 +8,8 @@ from pathlib import Path
 from evalharness.records import LATER
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Results
-from evalharness.report import documents
+from evalharness.report.documents import DocumentFile
 
-REPAIR, SCHEMA_VERSION = "repair.json", 1
 REPAIRS = "repairs"  # a folder of several, each in one of its candidate's name
 
 
@@ -84,25 +83,17 @@ class Repair:
         return () if set(self.chosen_blocks) <= {self.chosen} else self.chosen_blocks
 
 
-def to_json(repair: Repair) -> str:
-    """The content of repair.json."""
-    return documents.to_json(repair, SCHEMA_VERSION)
-
-
-def read_repair(folder: Path) -> Repair | None:
-    """The repair whose repair.json lies in a folder; None where there is none. Raises UsageError for another file of
-    that name.
-    """
-    return documents.read(folder / REPAIR, Repair, SCHEMA_VERSION)
+REPAIR = DocumentFile("repair.json", Repair, 1)
 
 
 def repairs_in(run: Path, results: Results) -> tuple[Repair, ...]:
     """The repairs that lie in a run's folder, of the models that the run compared: what was written is one of them, or
-    the candidate of which no part of the way helps. Raises UsageError as `read_repair` does.
+    the candidate of which no part of the way helps. Raises UsageError for another file of that
+    name.
     """
     compared = {model.fingerprint for model in results.models}
     folders = (run, *sorted((run / REPAIRS).glob("*")))
-    repairs = [repair for folder in folders if (repair := read_repair(folder)) is not None]
+    repairs = [repair for folder in folders if (repair := REPAIR.read(folder)) is not None]
     return tuple(
         each
         for each in repairs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalharness.analysis.candidate_order import Standing
-from evalharness.report import documents
+from evalharness.report.documents import DocumentFile
 from evalharness.report.sweep import Outcome
 
-SIZES, PAGE, SCHEMA_VERSION = "sizes.json", "sizes.html", 1
+PAGE = "sizes.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,4 @@ class Sizes:
         return targets.pop() if len(targets) == 1 else None
 
 
-def to_json(sizes: Sizes) -> str:
-    """The content of sizes.json."""
-    return documents.to_json(sizes, SCHEMA_VERSION)
+SIZES = DocumentFile("sizes.json", Sizes, 1)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from evalharness import fingerprint
 from evalharness.records.comparison import Estimate, Level
-from evalharness.report import documents
+from evalharness.report.documents import DocumentFile
 from evalharness.results import RESULTS
 from evalharness.stats.enums import MetricKind, Verdict
 
-STAGES, SCHEMA_VERSION = "stages.json", 1
 NAMES = {
     "accuracy": "accuracy after the last stage (ACC)",
     "backward_transfer": "backward transfer (BWT)",
@@ -115,14 +114,12 @@ class Stages:
     of: str
 
 
-def to_json(stages: Stages) -> str:
-    """The content of stages.json."""
-    return documents.to_json(stages, SCHEMA_VERSION)
+STAGES = DocumentFile("stages.json", Stages, 1)
 
 
 def read_stages(folder: Path) -> Stages | None:
     """The stages whose stages.json lies in a run's folder; None where there is none, or one of another run. Raises
     UsageError for another file.
     """
-    stages = documents.read(folder / STAGES, Stages, SCHEMA_VERSION)
+    stages = STAGES.read(folder)
     return stages if stages is not None and stages.of == fingerprint.of_file(folder / RESULTS) else None

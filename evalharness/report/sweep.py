@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from evalharness.records import LATER
 from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
-from evalharness.report import documents
+from evalharness.report.documents import DocumentFile
 from evalharness.stats.enums import Verdict
 
-SWEEP, SCHEMA_VERSION = "sweep.json", 2  # version 1 had the suites in units of skill
 PEAKS = ("peak_memory_device", "peak_memory_process")  # of `made`, the first that was measured is the one to show
 LOSS = "loss"  # of --select: the loss on the validation rows in place of a metric
 TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
@@ -90,6 +88,9 @@ class Sweep:
     best_rule: str = field(default="", metadata=LATER)
 
 
+SWEEP = DocumentFile("sweep.json", Sweep, 2)
+
+
 def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:
     """Sum up the results of one candidate."""
     rows = [c for c in measured.comparisons if c.candidate == name]
@@ -107,18 +108,6 @@ def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:
         forgotten=lost,
         units=len(units),
     )
-
-
-def to_json(sweep: Sweep) -> str:
-    """The content of sweep.json."""
-    return documents.to_json(sweep, SCHEMA_VERSION)
-
-
-def read_sweep(folder: Path) -> Sweep | None:
-    """The sweep whose sweep.json lies in a folder; None where there is none. Raises UsageError for another file of that
-    name.
-    """
-    return documents.read(folder / SWEEP, Sweep, SCHEMA_VERSION)
 
 
 def grouped(sweep: Sweep) -> dict[tuple[str, float], list[Point]]:

@@ -15,7 +15,7 @@ from evalharness.cli import bisect as command
 from evalharness.errors import EvalHarnessError
 from evalharness.experiments.jobs import BisectJob
 from evalharness.records.comparison import Estimate
-from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook, to_json
+from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook
 from evalharness.stats.enums import Verdict
 
 
@@ -57,7 +57,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> Ask:
 
         def listened(given: BisectJob, listener: object) -> Bisection:
             seen.append(given)
-            (given.job.output.folder / BISECT).write_text(to_json(found))
+            BISECT.write(given.job.output.folder, found)
             return found
 
         monkeypatch.setitem(experiments.REGISTRY, "bisect", f"{__name__}:LISTENED")

@@ -18,7 +18,7 @@ from evalharness.experiments.repair_rules import WORDS, RepairRule
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import ModelRow, Results
-from evalharness.report.repair import REPAIR, PathPoint, Repair, to_json
+from evalharness.report.repair import REPAIR, PathPoint, Repair
 
 POINTS = tuple(
     PathPoint(scale=scale, gain=Estimate(value=gain), suite=Estimate(value=loss, low=loss - 1, high=1), fingerprint="f")
@@ -49,7 +49,7 @@ def ask(
 
         def listened(given: RepairJob, listener: object) -> tuple[Repair, Results | None]:
             seen.append(given)
-            (given.job.output.folder / REPAIR).write_text(to_json(found))
+            REPAIR.write(given.job.output.folder, found)
             none = found.chosen is None
             return found, None if none else Results(signature={}, models=(MODEL,), comparisons=(), errors=errors)
 

@@ -20,7 +20,7 @@ from evalharness.experiments.jobs import BisectJob
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Request, Response
-from evalharness.report.bisect import Bisection, read_bisection
+from evalharness.report.bisect import BISECT, Bisection
 from evalharness.report.bisect_table import looks_table, sentences
 
 COUNT, KNOWN, LOST = 16, (30, 30), (30, 0)
@@ -68,7 +68,7 @@ def test_the_first_that_forgot_of_sixteen(job: Job) -> None:
     assert {name: asked.count(name) for name in asked} == dict.fromkeys(
         ("base", *(look.checkpoint for look in found.looks)), 60
     )
-    assert found.alpha_of_look == pytest.approx(0.05 / 6) and read_bisection(job.output.folder) == found
+    assert found.alpha_of_look == pytest.approx(0.05 / 6) and BISECT.read(job.output.folder) == found
     look = next(look for look in found.looks if look.checkpoint == found.first)
     assert look.state == "forgotten" and look.folder == "looks/10-checkpoint-10"
     ordinary = results.read_results(job.output.folder / look.folder)
@@ -131,7 +131,7 @@ def test_a_look_without_some_answers_ends_the_search(job: Job) -> None:
     factory = ScriptedFactory(knows(*KNOWN), {"checkpoint-16": broken})
     with pytest.raises(NotComparableError, match="60 examples got no answer"):
         run_bisect(BisectJob(job), factory=factory)
-    left = read_bisection(job.output.folder)
+    left = BISECT.read(job.output.folder)
     assert left is not None and (left.outcome, left.looks) == ("", ())
     with pytest.raises(UsageError, match="another unit"):
         run_bisect(BisectJob(job, "echo"), factory=factory)
@@ -155,7 +155,7 @@ def test_from_python(job: Job, training: Path, zoo: dict[str, Path], small_world
     options |= {"tasks": "yes_no", "limit": 9, "store": tmp_path / "store.sqlite", "margin": 0.2}
     last = [training / "checkpoint-15", training / "checkpoint-16"]
     found = evalharness.bisect(last, unit="yes_no", out=tmp_path / "two", **options)  # type: ignore[arg-type]
-    assert found == read_bisection(tmp_path / "two") and found.checkpoints == ("checkpoint-15", "checkpoint-16")
+    assert found == BISECT.read(tmp_path / "two") and found.checkpoints == ("checkpoint-15", "checkpoint-16")
     assert evalharness.load(tmp_path / "two" / found.looks[0].folder).candidates == ("checkpoint-16",)
     whole = evalharness.bisect(str(training), out=tmp_path / "all", **options)  # type: ignore[arg-type]
     assert len(whole.checkpoints) == COUNT and whole.looks[0].checkpoint == "checkpoint-16"

@@ -23,7 +23,7 @@ from evalharness.experiments.repair import run_repair
 from evalharness.experiments.repair_rules import RepairRule, score_of
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
-from evalharness.report.repair import read_repair
+from evalharness.report.repair import REPAIR
 from evalharness.run.plan import make_run_plan
 from evalharness.tasks.library import Library
 
@@ -103,7 +103,7 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
     out = job.output.folder
     with pytest.raises(KeyboardInterrupt):
         run_repair(RepairJob(job, RepairRule.KNEE), Heard(stop_at="λ = 0.5 on"))
-    before = read_repair(out)
+    before = REPAIR.read(out)
     assert before is not None and len(before.points) == 3 and (out / "path" / "lambda-0.5").is_dir()
     repair, compared = run_repair(RepairJob(job, RepairRule.KNEE))
     at = {point.scale: point for point in repair.points}
@@ -133,7 +133,7 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
 
     before, heard = (out / "results.json").read_bytes(), Heard()
     again, _ = run_repair(RepairJob(job, RepairRule.KNEE), heard)
-    assert again == repair == read_repair(out) and heard.computed == 0
+    assert again == repair == REPAIR.read(out) and heard.computed == 0
     assert (out / "results.json").read_bytes() == before
     with pytest.raises(UsageError, match="another rule"):
         run_repair(RepairJob(job, RepairRule.WITHIN_MARGIN))
@@ -147,7 +147,7 @@ def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, opposed: Pa
     out = job.output.folder
     assert (repair.chosen, compared) == (None, None) and "qualifies" in repair.reason
     assert not (out / "candidate").exists() and not (out / "results.json").exists()
-    assert read_repair(out) == repair
+    assert REPAIR.read(out) == repair
     with pytest.raises(UsageError, match="another setting"):  # by other margins another λ, of the same rows
         run_repair(RepairJob(changed(job, margins={"known": 0.02})))
     shutil.copytree(opposed / "data", tmp_path / "data")
@@ -176,7 +176,7 @@ def test_blocks_of_layers_get_their_own_part_of_the_way(job: Job, zoo: dict[str,
     for layer, scale in enumerate(repair.chosen_blocks):
         name = next(name for name in whole if f"layers.{layer}." in name and ".lora_B." in name)
         assert (b[name] == whole[name] * scale).all()
-    assert repair == read_repair(job.output.folder) and not any((job.output.folder / "path").iterdir())
+    assert repair == REPAIR.read(job.output.folder) and not any((job.output.folder / "path").iterdir())
 
 
 def test_half_b_is_no_shot_and_rows_in_files_of_their_own_have_the_columns_of_the_task(

@@ -27,7 +27,7 @@ from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.results import ModelRow, Results
-from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, outcome_of, read_sweep, to_json
+from evalharness.report.sweep import LOSS, SWEEP, Outcome, Point, Sweep, outcome_of
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
@@ -140,7 +140,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert [model.name for model in found.models[1:]] == [name for choice in sweep.chosen for name in choice.names]
     assert {c.task for c in found.comparisons if c.level == "task"} == {"target", "old", "paired", "bare"}
     assert any("bare" in notice for notice in first.notices) and any("diverged" in notice for notice in first.notices)
-    assert read_sweep(job.output.folder) == sweep and results.read_results(job.output.folder) == found
+    assert SWEEP.read(job.output.folder) == sweep and results.read_results(job.output.folder) == found
     page = (job.output.folder / "report.html").read_text()
     assert 'id="sweep"' in page and "How they were made" in page
     outcomes = [point.validation for point in sweep.points if point.validation is not None]
@@ -200,7 +200,7 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
         with pytest.raises(ModelError, match="no learning rate can be chosen"):
             run_sweep(SweepJob(job, grid))
         monkeypatch.setattr(point_module, "make_candidate", lambda *_: pytest.fail("trained again"))
-    assert [point.status for point in read_sweep(job.output.folder).points] == ["diverged"]  # type: ignore[union-attr]
+    assert [point.status for point in SWEEP.read(job.output.folder).points] == ["diverged"]  # type: ignore[union-attr]
     assert not (job.output.folder / "results.json").exists()
     (record,) = (job.output.folder / "candidates").glob("*.diverged.json")
     for hostile in ("5", "[1]", "[" * 100_000):  # tells nothing, so that the point is made again
@@ -235,7 +235,7 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
     at = job.output.folder / "candidates" / "full-lr0.001-s7"
     at.mkdir(parents=True)
     if finished:
-        text = to_json(
+        text = SWEEP.text(
             Sweep(
                 base="first",
                 task="target",

@@ -16,7 +16,7 @@ from faults.edits import edits
 from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.records.comparison import Estimate
 from evalharness.report.stages import STAGES
-from evalharness.report.sweep import SWEEP, Choice, Outcome, Point, Sweep, to_json
+from evalharness.report.sweep import SWEEP, Choice, Outcome, Point, Sweep
 from evalharness.results.files import RUN
 
 SAMPLES = ("samples/echo/base.jsonl", "samples/echo/one.jsonl")
@@ -53,7 +53,7 @@ def traced(zoo: dict[str, Path], small_world: Path, tmp_path_factory: pytest.Tem
     ]
     sweep = Sweep(base="base", task="echo", suite="", select="acc", rule="Best.", rows={"echo": "validation"},
                   points=tuple(points), chosen=(Choice("lora", 1e-3, 0.5, ("one",)),))  # fmt: skip
-    (out / SWEEP).write_text(to_json(sweep))
+    SWEEP.write(out, sweep)
     assert exit_code("report", out) == 0
     return out
 
@@ -77,7 +77,7 @@ def fine(command: object, *arguments: object) -> None:
 
 @pytest.mark.fault(25)
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", [SWEEP, STAGES, RUN])
+@pytest.mark.parametrize("name", [SWEEP.name, STAGES.name, RUN])
 def test_documents_beside_the_results(
     traced: Path, tmp_path: Path, name: str, count: int, record_property: Callable[[str, object], None]
 ) -> None:

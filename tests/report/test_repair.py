@@ -13,7 +13,7 @@ from evalharness.errors import UsageError
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Results
 from evalharness.report.page import render
-from evalharness.report.repair import REPAIR, PathPoint, Repair, read_repair, to_json
+from evalharness.report.repair import REPAIR, PathPoint, Repair
 from evalharness.report.repair_curve import repair_curve
 from evalharness.report.repair_table import path_table, sentences
 
@@ -33,12 +33,12 @@ REPAIRED = Repair(
 
 
 def test_it_is_read_back_as_it_was_written_and_refused_when_changed(tmp_path: Path) -> None:
-    assert read_repair(tmp_path) is None
-    (tmp_path / REPAIR).write_text(to_json(REPAIRED))
-    assert read_repair(tmp_path) == REPAIRED
-    (tmp_path / REPAIR).write_text(to_json(REPAIRED).replace("0.4", "0.9"))
+    assert REPAIR.read(tmp_path) is None
+    (tmp_path / REPAIR.name).write_text(REPAIR.text(REPAIRED))
+    assert REPAIR.read(tmp_path) == REPAIRED
+    (tmp_path / REPAIR.name).write_text(REPAIR.text(REPAIRED).replace("0.4", "0.9"))
     with pytest.raises(UsageError, match="changed after it was written"):
-        read_repair(tmp_path)
+        REPAIR.read(tmp_path)
 
 
 def test_the_page_has_the_curve_the_table_and_the_rule(run: Results) -> None:

@@ -18,7 +18,7 @@ from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.stage_tables import matrix_table, measure_table, task_table
 from evalharness.report.stage_text import notes, sentences
-from evalharness.report.stages import ContinualMeasure, Stages, StageScore, StageTask, read_stages, to_json
+from evalharness.report.stages import STAGES, ContinualMeasure, Stages, StageScore, StageTask, read_stages
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
 from evalharness.results.structuring import structured
@@ -170,12 +170,12 @@ def test_there_and_back_and_only_with_its_results(stages: Stages, tmp_path: Path
     assert read_stages(tmp_path) is None
     (tmp_path / "results.json").write_text("{}")
     own = replace(stages, of=fingerprint.of_file(tmp_path / "results.json"))
-    (tmp_path / "stages.json").write_text(to_json(own))
+    (tmp_path / "stages.json").write_text(STAGES.text(own))
     assert read_stages(tmp_path) == own
     (tmp_path / "results.json").write_text("{} ")
     assert read_stages(tmp_path) is None
     for text, words in (
-        (to_json(own).replace('"schema_version": 1', '"schema_version": 9'), "stages of schema version 9, "),
+        (STAGES.text(own).replace('"schema_version": 1', '"schema_version": 9'), "stages of schema version 9, "),
         ("[]", "not the stages of evalharness"),
     ):
         (tmp_path / "stages.json").write_text(text)
@@ -216,9 +216,11 @@ def test_the_page_has_the_section_where_the_folder_has_stages_of_its_run(
     )
     assert 'id="stages"' not in render(run)
     folder_of.write_results(tmp_path, run)
-    (tmp_path / "stages.json").write_text(to_json(stages))
+    (tmp_path / "stages.json").write_text(STAGES.text(stages))
     assert 'id="stages"' not in write(tmp_path).read_text()
-    (tmp_path / "stages.json").write_text(to_json(replace(stages, of=fingerprint.of_file(tmp_path / "results.json"))))
+    (tmp_path / "stages.json").write_text(
+        STAGES.text(replace(stages, of=fingerprint.of_file(tmp_path / "results.json")))
+    )
     assert 'id="stages"' in write(tmp_path).read_text()
 
 

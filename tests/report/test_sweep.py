@@ -18,7 +18,7 @@ from evalharness.report import curves, tradeoff, training_table
 from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.svg import COLOURS
-from evalharness.report.sweep import Choice, Outcome, Point, Sweep, read_sweep, to_json
+from evalharness.report.sweep import SWEEP, Choice, Outcome, Point, Sweep
 from evalharness.report.sweep_tables import chosen_table, rank_table, rate_table, tables
 from evalharness.report.text_table import markdown
 
@@ -86,13 +86,13 @@ def sweep() -> Sweep:
 
 
 def test_there_and_back(sweep: Sweep, tmp_path: Path) -> None:
-    (tmp_path / "sweep.json").write_text(to_json(sweep))
-    assert read_sweep(tmp_path) == sweep and read_sweep(tmp_path / "elsewhere") is None
-    document = json.loads(to_json(sweep))
+    (tmp_path / "sweep.json").write_text(SWEEP.text(sweep))
+    assert SWEEP.read(tmp_path) == sweep and SWEEP.read(tmp_path / "elsewhere") is None
+    document = json.loads(SWEEP.text(sweep))
     del document["digest"]
     (tmp_path / "sweep.json").write_text(json.dumps({**document, "schema_version": 1}, indent=1))
     with pytest.raises(UsageError, match="sweep of schema version 1, this evalharness reads 2"):
-        read_sweep(tmp_path)
+        SWEEP.read(tmp_path)
 
 
 def test_the_rank_table_has_the_columns_of_the_papers_and_what_was_forgotten(sweep: Sweep) -> None:
@@ -214,13 +214,13 @@ def test_the_page_shows_the_sweep_that_chose_its_candidates_and_no_other(
     assert 'id="sweep"' not in render(run)
     (tmp_path / "samples").mkdir()
     folder_of.write_results(tmp_path, run)
-    (tmp_path / "sweep.json").write_text(to_json(sweep))
+    (tmp_path / "sweep.json").write_text(SWEEP.text(sweep))
     assert 'id="sweep"' not in write(tmp_path).read_text()
     points = tuple(
         replace(each, name=name) for each, name in zip(sweep.points, ("full-high", "full-low"), strict=False)
     )
     own = replace(sweep, chosen=(Choice("full", 1e-4, 0.9, ("full-high", "full-low")),), points=points)
-    (tmp_path / "sweep.json").write_text(to_json(own))
+    (tmp_path / "sweep.json").write_text(SWEEP.text(own))
     assert 'id="sweep"' in write(tmp_path).read_text()
 
 
