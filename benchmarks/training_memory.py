@@ -16,6 +16,7 @@ import argparse
 import ctypes
 import gc
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -77,13 +78,18 @@ def write_rows(tokenizer: PreTrainedTokenizerBase, path: Path, number: int) -> N
     path.write_text("".join(json.dumps({"text": text}) + "\n" for _ in range(number)))
 
 
+def _resident() -> int:
+    """The bytes of this process that are in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
 def trained(recipe: Recipe) -> int:
     """Train; the bytes that the process held more than before."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     if not peak_memory.reset():
         sys.exit("peaks of memory can be measured on Linux only")
-    before = peak_memory.resident() or 0
+    before = _resident()
     train(recipe, gather(recipe, Library(), DataSource()), lambda _: None)
     return peak_memory.process_peak() - before
 

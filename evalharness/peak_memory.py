@@ -13,11 +13,6 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
 
 
-def resident() -> int | None:
-    """Return the bytes of this process that are in memory now; None where the system does not say (it is no Linux)."""
-    return _status("VmRSS:")
-
-
 def process_peak() -> int:
     """Return the most bytes that this process held in memory since its start, or since `reset` where that worked."""
     return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT

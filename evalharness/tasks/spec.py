@@ -16,7 +16,7 @@ from evalharness.errors import TaskError
 from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import filters, metadata, scoring
 from evalharness.tasks.fields import Fields
-from evalharness.tasks.loading import Code, NeedsCode, NotSupported, load
+from evalharness.tasks.loading import Code, NeedsCode, NotSupported
 from evalharness.tasks.wordings import SHOT_KEYS, check_templates, choices, prompt_keys, target, template
 
 SAMPLERS: dict[str, Literal["seeded", "first_n", "per_example"]] = {
@@ -52,15 +52,10 @@ class TaskScoring(NamedTuple):
     chance: float | None
 
 
-def task_from_file(path: Path) -> Task:
-    """The task that a YAML file defines. Raises TaskError naming file, key and what would be right; NeedsCode,
-    NotSupported.
-    """
-    return task_from(load(path), path)
-
-
 def task_from(values: Mapping[str, Any], path: Path) -> Task:
-    """The task of a mapping whose includes are merged. Raises as `task_from_file`."""
+    """The task of a mapping whose includes are merged. Raises TaskError naming file, key and what would be right;
+    NeedsCode, NotSupported.
+    """
     fields = Fields(values, path)
     _refuse_what_cannot_run(fields)
     output = OutputType(fields.one_of("output_type", tuple(OutputType), "generate_until"))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from task_files import task_from_file
 
 from evalharness import budget
 from evalharness.records.requests import Example, Generate, Generation, PreparedTask
 from evalharness.run.measure import measure
 from evalharness.tasks import filters
-from evalharness.tasks.spec import task_from_file
 
 TEXT = "a" * 40 + "b"
 PATTERNS = ("(a+)+$", "(a|a)*$", "(a|aa)+$", "(.*a){25}$", r"(\w*)*\d", "(?:a?){40}a{40}x", "((a*)*)*$")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from command_line import exit_code
+from task_files import task_from_file
 
 from evalharness.errors import TaskError
 from evalharness.tasks.loading import DEEPEST
-from evalharness.tasks.spec import task_from_file
 
 TASK = """task: t
 dataset_path: local/echo

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from task_files import task_from_file
 
 from evalharness.data.sources import DataSource
 from evalharness.records.tasks import Task
-from evalharness.tasks.spec import task_from_file
 
 BASE: dict[str, Any] = {
     "task": "mine",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from task_files import task_from_file
 
 from evalharness.errors import TaskError
 from evalharness.metrics import REGISTRY
@@ -14,7 +15,6 @@ from evalharness.metrics.build import build
 from evalharness.records.tasks import HumanLevel, MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.metadata import MARGINS, PERPLEXITIES, only_describes
-from evalharness.tasks.spec import task_from_file
 
 Make = Callable[..., Task]
 

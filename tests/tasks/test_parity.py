@@ -18,6 +18,7 @@ import yaml
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
+from task_files import task_from_file
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
@@ -30,7 +31,6 @@ from evalharness.records.tokenizers import ChatRenderer
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import load
 from evalharness.tasks.prepare import PromptSettings, prepare
-from evalharness.tasks.spec import task_from_file
 from evalharness.tasks.turns import Chat
 
 LIBRARY = Library()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from task_files import task_from_file
 
 from evalharness.errors import TaskError
 from evalharness.records.tasks import Task
 from evalharness.tasks import filters, groups, metadata, scoring, spec
 from evalharness.tasks.loading import NeedsCode, NotSupported
-from evalharness.tasks.spec import task_from, task_from_file
+from evalharness.tasks.spec import task_from
 
 Make = Callable[..., Task]
 
