@@ -49,7 +49,6 @@ OTHER_NAMES: dict[str, Names] = {  # of the columns of a config
     "axb": {"sentence1": ("premise", "text1", "text_a"), "sentence2": ("hypothesis", "text2", "text_b")},
     "copa": {"choice1": ("alternative1", "option1"), "choice2": ("alternative2", "option2"), "premise": ("sentence",)},
 }
-LISTS = ("entities", "answers")
 SPANS = ("span1", "span2")
 
 

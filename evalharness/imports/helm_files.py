@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.data.contents import read_text, unreadable
-from evalharness.data.files import kind
+from evalharness.data.files import json_value, kind
 from evalharness.errors import DataError
-from evalharness.json_text import parse_json
 
 SPEC, STATS, STATE = "run_spec.json", "per_instance_stats.json", "scenario_state.json"
 REQUESTS, PREDICTIONS, INSTANCES = "display_requests.json", "display_predictions.json", "instances.json"
@@ -81,12 +79,7 @@ def read_json(file: Path, form: type) -> Any:
     """Read a file that holds an object or a list. Raises DataError."""
     if not file.is_file():
         raise DataError(file, "is missing", AGAIN)
-    try:
-        value = parse_json(read_text(file), finite=False)
-    except OSError as error:
-        raise unreadable(file, error) from None
-    except ValueError as error:
-        raise DataError(file, f"no JSON ({error})", AGAIN) from None
+    value = json_value(file, finite=False)
     if not isinstance(value, form):
         raise DataError(file, f"no file of HELM (it is {kind(value)})", AGAIN)
     return value

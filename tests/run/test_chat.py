@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from scripted_chats import ScriptedChat
 
 from evalharness import results
 from evalharness.cli.compare import compare_command
-from evalharness.engines.scripted import ScriptedChat, ScriptedFactory
+from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job

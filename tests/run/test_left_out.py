@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scripted_chats import ScriptedChat
 
-from evalharness.engines.scripted import ScriptedChat, ScriptedFactory
+from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError
 from evalharness.records.job_options import make_job
 from evalharness.records.requests import Generate, Generation, Request

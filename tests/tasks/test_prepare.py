@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from scripted_chats import ScriptedChat
 
 from evalharness.data.sources import DataSource
-from evalharness.engines.scripted import ScriptedChat
 from evalharness.errors import DataError, EvalHarnessError, TaskError, UsageError
 from evalharness.records.requests import Generate, Rank, Score
 from evalharness.records.tasks import Task

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from scripted_chats import ScriptedChat
 
 from evalharness.data.sources import DataSource
-from evalharness.engines.scripted import ScriptedChat
 from evalharness.errors import ModelError
 from evalharness.records.requests import PreparedTask, Rank
 from evalharness.records.tasks import Task
