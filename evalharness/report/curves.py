@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from matplotlib.axes import Axes
 
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, mark, names_beside, quiet_grid
+from evalharness.report.marks import circle, colour_of, frame, gain_over_change, mark, names_beside
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.sweep import Point, Sweep, grouped
 
@@ -57,7 +56,8 @@ def curves(sweep: Sweep) -> str:
             for place, stop in enumerate(stops):
                 _draw(axes, number, stop, f"stop-{number}-{place}")
                 tips[f"stop-{number}-{place}"] = _tip(series, stop)
-        _finish(axes, sweep, [seed for stops in lines.values() for stop in stops for seed in stop.seeds])
+        seeds = [seed for stops in lines.values() for stop in stops for seed in stop.seeds]
+        gain_over_change(axes, [seed.x for seed in seeds], [seed.y for seed in seeds], sweep.task, above=0.08)
         names_beside(axes, list(lines))
     title = "Target gain against forgetting over learning rates"
     return inline(Drawing(figure, "curves", title, "; ".join(tips.values()), tips))
@@ -92,25 +92,9 @@ def _draw(axes: Axes, number: int, stop: _Stop, gid: str) -> None:
     """The mean over seeds, ringed where it was chosen, with a small dot for each of several seeds."""
     middle, colour = stop.middle, colour_of(number)
     for seed in stop.seeds if len(stop.seeds) > 1 else ():
-        _circle(axes, seed, 2.6, colour if seed.learned else NAMES["paper"], colour, 0.7)
+        circle(axes, (seed.x, seed.y), 2.6, colour if seed.learned else NAMES["paper"], colour, 0.7)
     if stop.chosen:
-        _circle(axes, middle, 14, "none", NAMES["ink"], 0.9)
+        circle(axes, (middle.x, middle.y), 14, "none", NAMES["ink"], 0.9)
     mark(axes, (middle.x, middle.y), number, scale=1.35, edge=1.3, gid=gid, hollow=not middle.learned)
     label = axes.annotate(f"{stop.rate:g}", (middle.x, middle.y), (5, 4), textcoords="offset points", fontsize=6.6)
     label.set(color=NAMES["muted"], zorder=5)
-
-
-def _circle(axes: Axes, at: _Spot, size: float, face: str, edge: str, width: float) -> None:
-    look = axes.plot([at.x], [at.y], linestyle="none", marker="o", markersize=size, zorder=3)[0]
-    look.set(markerfacecolor=face, markeredgecolor=edge, markeredgewidth=width)
-
-
-def _finish(axes: Axes, sweep: Sweep, seeds: Sequence[_Spot]) -> None:
-    for values, limit in (([seed.x for seed in seeds], axes.set_xlim), ([seed.y for seed in seeds], axes.set_ylim)):
-        low, high = min(-0.04, *values), max(0.04, *values)
-        limit(low - 0.06 * (high - low), high + 0.08 * (high - low))
-    axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    quiet_grid(axes)
-    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
-    axes.set_ylabel(f"gain on {wording.one_line(sweep.task, 30)}  (up: learned more)", fontsize=8.5)

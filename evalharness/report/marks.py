@@ -115,6 +115,28 @@ def quiet_grid(axes: Axes) -> None:
     axes.tick_params(length=3, labelsize=8, color=NAMES["line"], labelcolor=NAMES["muted"])
 
 
+def circle(axes: Axes, at: tuple[float, float], size: float, face: str, edge: str, width: float) -> None:
+    """Draw a circle; `size` and `width`, of its outline, in points."""
+    look = axes.plot([at[0]], [at[1]], linestyle="none", marker="o", markersize=size, zorder=3)[0]
+    look.set(markerfacecolor=face, markeredgecolor=edge, markeredgewidth=width)
+
+
+def gain_over_change(
+    axes: Axes, changes: Sequence[float], gains: Sequence[float], target: str, *, above: float
+) -> None:
+    """Scale and name axes of the gain on a target over the change of the suite in margins. `above`: the share of the
+    axes that stays free above the values.
+    """
+    for values, limit in ((changes, axes.set_xlim), (gains, axes.set_ylim)):
+        low, high = min(-0.04, *values), max(0.04, *values)
+        limit(low - 0.06 * (high - low), high + above * (high - low))
+    axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
+    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
+    quiet_grid(axes)
+    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
+    axes.set_ylabel(f"gain on {wording.one_line(target, 30)}  (up: learned more)", fontsize=8.5)
+
+
 def names_beside(axes: Axes, names: Sequence[str]) -> None:
     """Names to the right of the axes, with the marks of the points that they name."""
     step = min(0.052, 0.98 / len(names))

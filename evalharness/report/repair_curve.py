@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from evalharness.records.comparison import Estimate
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, mark, quiet_grid
+from evalharness.report.marks import circle, colour_of, frame, gain_over_change, mark
 from evalharness.report.repair import PathPoint, Repair
 from evalharness.report.svg import NAMES, Drawing, inline, style
 
@@ -38,8 +38,11 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
         for point, suite, gain in _told_apart(spots, repair):
             note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
             note.set(color=NAMES["muted"], fontsize=7, zorder=5)
-        _finish(axes, repair, [each for _, suite, _ in spots for each in _ends(suite)],
-                [each for _, _, gain in spots for each in _ends(gain)])  # fmt: skip
+        suites = [each for _, suite, _ in spots for each in _ends(suite)]
+        gains = [each for _, _, gain in spots for each in _ends(gain)]
+        gain_over_change(axes, suites, gains, repair.target, above=0.10)
+        if axes.get_xlim()[0] < -1:
+            axes.axvline(-1, color=NAMES["forgotten"], linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
     return inline(Drawing(figure, name, TITLE, "; ".join(tips.values()), tips))
 
 
@@ -82,19 +85,5 @@ def _draw(axes: Axes, suite: Estimate, gain: Estimate, gid: str, *, chosen: bool
         places = ([ends[0], ends[-1]], at) if flat else (at, [ends[0], ends[-1]])
         axes.plot(*places, color=colour_of(0), linewidth=0.8, alpha=0.4, zorder=2)
     if chosen:
-        ring = axes.plot([suite.value], [gain.value], linestyle="none", marker="o", markersize=14, zorder=3)[0]
-        ring.set(markerfacecolor="none", markeredgecolor=NAMES["ink"], markeredgewidth=0.9)
+        circle(axes, (suite.value, gain.value), 14, "none", NAMES["ink"], 0.9)
     mark(axes, (suite.value, gain.value), 0, scale=1.2, edge=1.2, gid=gid)
-
-
-def _finish(axes: Axes, repair: Repair, suites: Sequence[float], gains: Sequence[float]) -> None:
-    for values, limit in ((suites, axes.set_xlim), (gains, axes.set_ylim)):
-        low, high = min(-0.04, *values), max(0.04, *values)
-        limit(low - 0.06 * (high - low), high + 0.10 * (high - low))
-    axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    if axes.get_xlim()[0] < -1:
-        axes.axvline(-1, color=NAMES["forgotten"], linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
-    quiet_grid(axes)
-    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
-    axes.set_ylabel(f"gain on {wording.one_line(repair.target, 30)}  (up: learned more)", fontsize=8.5)
