@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 , := ,
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
+.PHONY: demo dev docs screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, repair two, compare all, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
+
+dev: $(VENV)/.ready-dev         ## set up all that a contributor needs: every extra, and git's hooks (.pre-commit-config.yaml)
+
+docs: $(VENV)/.ready-docs       ## build the pages as a site, in site/index.html; a dead link or anchor is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
 	$(BIN)/python docs/screenshots.py $(or $(RUN),runs/demo)
@@ -103,7 +108,7 @@ calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("evalharness needs Python 3.11 or newer; run: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
@@ -113,4 +118,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	$(PIP) --editable ".[test]"
+	touch $@
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable ".[docs]"
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-test
+	$(PIP) --editable ".[dev]"
+	$(BIN)/pre-commit install
 	touch $@

@@ -41,7 +41,7 @@ NEVER_RUN = ("pip", "make", "ray", "vllm", "git")
 HELD = {
     "base": "base models/base BASE small large original old-base",
     "chat": "my-instruct my-chat",
-    "full": "ckpt tuned models/tuned ckpt-a full-a runs/a runs/full out/checkpoint-500 out/full out/tuned",
+    "full": "ckpt tuned models/tuned ckpt-a full-a runs/a runs/full out/checkpoint-500 out/full",
     "strong": "ckpt-b full-b runs/b out/checkpoint-1000 out/full-high",
     "lora": "my-lora lora lora-a runs/lora runs/my-lora out/lora",
     "lora2": "lora-b",
@@ -183,7 +183,7 @@ def furnish(folder: Path, models: Path) -> Path:
     for model, names in HELD.items():
         for name in names.split():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).symlink_to(models / model)
+            shutil.copytree(models / model, folder / name, copy_function=os.link)
     for name in ("last", "base", "gate"):
         shutil.copytree(models / "run", folder / "runs" / name)
     (folder / "data").symlink_to(models / "data")

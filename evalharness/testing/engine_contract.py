@@ -1,5 +1,5 @@
 """Test everything that `engines/base.py` promises of an engine: subclass `EngineContract` in a package's own tests, and
-name the settings and the checkpoint with which the engine is opened (CONTRIBUTING.md has the lines).
+name the settings and the checkpoint with which the engine is opened (docs/extend.md has the lines).
 
 `answers` names the types of requests that it answers, `reference` an engine whose numbers it must give; these and the
 tolerances are in contract_fixtures.py.
