@@ -13,7 +13,7 @@ demo: $(VENV)/.ready            ## train five candidates on the embedded world, 
 dev: $(VENV)/.ready-dev         ## set up all that a contributor needs: every extra, and git's hooks (.pre-commit-config.yaml)
 
 docs: $(VENV)/.ready-docs       ## build the pages as a site, in site/index.html; a dead link or anchor is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
 	$(BIN)/python docs/screenshots.py $(or $(RUN),runs/demo)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -20,14 +20,14 @@ LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the files outside docs/ that pages link to, and those that these link to."""
-    queue = [file.abs_src_path for file in files.documentation_pages()] + [str(ROOT / "README.md")]
+    queue = [Path(file.abs_src_path or "") for file in files.documentation_pages()]
+    queue += [add(ROOT / name, files, config) for name in ("README.md", "CHANGELOG.md")]
     while queue:
-        page = Path(queue.pop())
-        for _, link, _ in LINK.findall(page.read_text("utf-8")):
+        page = queue.pop()
+        for _, link, _ in LINK.findall(page.read_text("utf-8")) if page.suffix == ".md" else ():
             path = target(page, link)
             if path.is_file() and DOCS not in path.parents and not files.get_file_from_path(place(path)):
-                files.append(File.generated(config, place(path), abs_src_path=str(path)))
-                queue += [str(path)] if path.suffix == ".md" else []
+                queue.append(add(path, files, config))
     return files
 
 
@@ -40,6 +40,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return match[1] + os.path.relpath(place(path), folder or ".") + match[3] if path.exists() else match[0]
 
     return LINK.sub(turned, markdown)
+
+
+def add(path: Path, files: Files, config: Any) -> Path:
+    """Put a file of the repository among those of the site."""
+    files.append(File.generated(config, place(path), abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
+    return path
 
 
 def target(page: Path, link: str) -> Path:

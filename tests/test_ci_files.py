@@ -21,6 +21,8 @@ from command_line import exit_code
 from compared_tables import compared
 from junitparser import JUnitXml
 
+from evalharness import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "lora-repository"
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -179,3 +181,7 @@ def test_the_hook_validates_task_files(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_examples_policy_and_tasks_are_right() -> None:
     assert exit_code("tasks", "validate", "--include-path", EXAMPLE / "tasks", EXAMPLE / "tasks") == 0
+
+
+def test_the_citation_names_this_version() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
