@@ -13,7 +13,7 @@ from evalharness.checkpoints.files import TensorFacts
 from evalharness.records.models import Checkpoint
 
 PART = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[AB])(\.weight)?")
-WRAPPER = "base_model.model."
+WRAPPER = "base_model.model."  # before the names in an adapter's file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.engines.base import AdapterProbe, AnswersPlainly, Engine, MergeProbe, errors_of
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.models import Checkpoint
@@ -21,7 +22,6 @@ EXACT = 1e-3  # logits, float32: what padding, or an adapter that changes nothin
 COARSE = 0.05  # of the largest logit, for types of fewer bits
 SHORT, LONGER = 32, 64  # characters of the texts asked: some 8 and 16 tokens, so that a batch of both has padding
 FEW = 4  # prompts that the texts are cut from, and whole ones that are asked at a time
-PLACEBO = "PLACEBO"
 NO_LOGIT = "the adapter changes no logit"
 
 

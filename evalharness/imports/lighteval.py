@@ -19,13 +19,12 @@ from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
 from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, ModelLog, is_score, one_model, stated_of
+from evalharness.imports.logged import DATE, Answer, AnswerTexts, LoggedTask, ModelLog, is_score, one_model, stated_of
 from evalharness.imports.metrics import score_of
 from evalharness.imports.reported import check_reported
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 
-DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 DETAILS = re.compile(rf"details_(?P<task>.+)_{DATE}\.parquet")
 COLUMNS = ("doc", "metric", "model_response")
 READ = (  # the rest is long, above all the ids of all tokens

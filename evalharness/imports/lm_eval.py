@@ -19,6 +19,7 @@ from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import LENGTH, Identities, digest
 from evalharness.imports.lm_eval_answers import read_answer, texts_of
 from evalharness.imports.logged import (
+    DATE,
     Answer,
     AnswerTexts,
     LoggedTask,
@@ -33,7 +34,6 @@ from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
-DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 SAMPLES = re.compile(rf"samples_(?P<task>.+)_{DATE}\.jsonl")
 RESULTS = re.compile(rf".+_{DATE}\.json")  # results_DATE.json, or what --output_path NAME.json makes of NAME
 SETTINGS = (

@@ -13,6 +13,7 @@ from evalharness.json_text import number_in
 from evalharness.tasks.answer_counts import ReadAnswer
 
 TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"  # in names of files
 NO_NUMBER = ("none", "inf", "-inf")  # of a chance: unknown; of an end: there is none
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from evalharness.checkpoints.lora_sizes import WRAPPER
 from evalharness.errors import UsageError
 
 LAYER = re.compile(r"(.*?)\.(\d+)\.")  # the stack of layers, and the number of one
 FIRST = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")  # what comes before the layers
-WRAPPED = "base_model.model."  # before the names in an adapter's file
 
 
 class LayerBlocks:
@@ -40,7 +40,7 @@ class LayerBlocks:
 
 
 def _layer(name: str) -> tuple[str, int] | None:
-    match = LAYER.match(name.removeprefix(WRAPPED))
+    match = LAYER.match(name.removeprefix(WRAPPER))
     return (match[1], int(match[2])) if match else None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalharness.engines.adapter_check import PLACEBO, Proof
+from evalharness.checkpoints.kinds import PLACEBO
+from evalharness.engines.adapter_check import Proof
 from evalharness.engines.answer_check import REQUESTS, proof_by_answers
 from evalharness.engines.base import Engine
 from evalharness.records.models import Checkpoint

@@ -12,10 +12,9 @@ from typing import Any
 from evalharness.records.requests import Response
 from evalharness.store import rows
 from evalharness.store.database import Database, Notify
-from evalharness.store.schema import DamageError
+from evalharness.store.schema import ANSWERS, PROOFS, DamageError
 
 MOST_VARIABLES = 500  # of one SQL statement; SQLite's own limit is higher
-SELECT = "SELECT model, engine, request, body, digest FROM answers"
 QUARANTINE = "INSERT INTO quarantine SELECT * FROM answers WHERE model=? AND engine=? AND request=?"
 
 
@@ -68,7 +67,7 @@ class Store:
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
         """The stored proof that this model answers through this engine, or None."""
-        query = "SELECT model, engine, 'proof', body, digest FROM proofs WHERE model=? AND engine=?"
+        query = f"{PROOFS} WHERE model=? AND engine=?"
         for values in self._database.read(lambda db: db.execute(query, (model, engine)).fetchall()):
             if rows.intact(values):
                 return dict(json.loads(values[3]))
@@ -89,7 +88,7 @@ def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[st
     """The rows that lie there, damaged ones among them."""
     for start in range(0, len(requests), MOST_VARIABLES):
         part = requests[start : start + MOST_VARIABLES]
-        query = f"{SELECT} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"
+        query = f"{ANSWERS} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"
         yield from db.execute(query, (model, engine, *part))
 
 

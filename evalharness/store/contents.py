@@ -16,13 +16,11 @@ from evalharness.errors import StoreError
 from evalharness.store import rows
 from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, is_damage, set_aside_before
 from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, usable
-from evalharness.store.schema import DamageError, version_of
+from evalharness.store.schema import ANSWERS, PROOFS, USES, DamageError, version_of
 from evalharness.whole_file import whole_file
 
 SETS_ASIDE = "sets it aside and begins a new one with all that is intact"
 ABSENT = ("no store here", "it is made by the first `evalharness run`")
-ANSWERS = "SELECT model, engine, request, body, digest FROM answers"
-PROOFS = "SELECT model, engine, 'proof', body, digest FROM proofs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +117,7 @@ def facts(path: Path) -> StoreFacts:
             kinds[key][type(answer).__name__.lower()] += 1
             sizes[key] += sum(len(str(value)) for value in values)
         damaged += sum(not rows.intact(values) for values in db.execute(PROOFS))
-        uses = db.execute("SELECT model, engine, name, task, first, last FROM uses").fetchall()
+        uses = db.execute(USES).fetchall()
         (quarantined,) = db.execute("SELECT count(*) FROM quarantine").fetchone()
     sources = tuple(_source(key, kinds[key], sizes[key], uses) for key in sorted(kinds))
     path = path.absolute()

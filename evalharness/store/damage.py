@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from evalharness.errors import StoreError
 from evalharness.store.rows import intact
-from evalharness.store.schema import MARK, DamageError
+from evalharness.store.schema import ANSWERS, MARK, PROOFS, USES, DamageError
 
 PRIMARY_CODE = 0xFF  # the rest of an SQLite error code says where in the library it came up
 # what SQLite finds wrong with content: no statement of ours is wrong in itself
@@ -133,11 +133,11 @@ def carry_over(aside: Path, db: sqlite3.Connection) -> int:
     answers = 0
     if not aside.stat().st_size:  # SQLite would delete its log
         return answers
-    for values in _readable(aside, "SELECT model, engine, request, body, digest FROM answers", "model engine request"):
+    for values in _readable(aside, ANSWERS, "model engine request"):
         answers += db.execute("INSERT OR IGNORE INTO answers VALUES (?,?,?,?,?)", values).rowcount
-    for values in _readable(aside, "SELECT model, engine, 'proof', body, digest FROM proofs", "model engine"):
+    for values in _readable(aside, PROOFS, "model engine"):
         db.execute("INSERT OR IGNORE INTO proofs VALUES (?,?,?,?)", (*values[:2], *values[3:]))
-    for values in _readable(aside, "SELECT model, engine, name, task, first, last FROM uses", "model engine name task"):
+    for values in _readable(aside, USES, "model engine name task"):
         with suppress(sqlite3.Error):  # a text that is a number now: nothing hangs on it
             db.execute("INSERT OR IGNORE INTO uses VALUES (?,?,?,?,?,?)", values)
     Path(f"{aside}-shm").unlink(missing_ok=True)

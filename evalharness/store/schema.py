@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 VERSION = 2
+ANSWERS = "SELECT model, engine, request, body, digest FROM answers"
+PROOFS = "SELECT model, engine, 'proof', body, digest FROM proofs"
+USES = "SELECT model, engine, name, task, first, last FROM uses"
 MARK = 0x4548 << 16  # upper half of application_id
 TABLES = (
     """CREATE TABLE answers (
