@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from evalharness.checkpoints import files, fingerprint, foreign
 from evalharness.checkpoints.adapter_files import AdapterFacts, adapter_facts, check_base
-from evalharness.checkpoints.derived import at_precision
 from evalharness.checkpoints.discover import (
     STEP,
     WANTED,
@@ -37,21 +36,17 @@ ELSEWHERE = (  # keys of config.json by which transformers reads other files
 SHOWN = 6
 
 
-def recognise(
-    text: str, *, base: str | None = None, role: Role = "candidate", precision: str | None = None
-) -> Checkpoint:
+def recognise(text: str, *, base: str | None = None, role: Role = "candidate") -> Checkpoint:
     """Recognise the checkpoint that `text` names. `base` wins over what its files say; its own name is its directory's
     unless given.
 
-    `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised
-    base), else the base's weights are to be quantised so on loading ("": not at all). The base of full weights may stay
-    unknown (None); an adapter's may not. Raises ModelError, saying what the directory holds, for anything that cannot
-    be evaluated; UsageError for a model behind a server, which `recognise_model` takes, too.
+    The base of full weights may stay unknown (None); an adapter's may not. Raises ModelError, saying what the directory
+    holds, for anything that cannot be evaluated; UsageError for a model behind a server, which `recognise_model` takes,
+    too.
     """
     spec = parse(text)
     try:
-        checkpoint = _recognised(spec, base, role)
-        return checkpoint if precision is None else at_precision(checkpoint, precision)
+        return _recognised(spec, base, role)
     except (OSError, RuntimeError) as error:  # what cannot be read, or vanished in between; links that go round
         raise ModelError(
             spec.location, f"cannot be read ({error})", "check its permissions and that nothing else writes there"

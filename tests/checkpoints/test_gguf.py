@@ -14,6 +14,7 @@ from tiny_models import by_peft, logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evalharness.checkpoints import load as loading
+from evalharness.checkpoints.derived import at_precision
 from evalharness.checkpoints.describe import describe
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import load, resident_of
@@ -173,7 +174,7 @@ def test_more_layers_than_it_holds(zoo, tmp_path):
 
 def test_other_precisions_and_missing_packages(folders, monkeypatch):
     with pytest.raises(ModelError, match=r"a GGUF file cannot be quantised to nf4 on loading; --precision none"):
-        load(recognise(str(folders / "F32"), precision="nf4"), "float32", "cpu")
+        load(at_precision(recognise(str(folders / "F32")), "nf4"), "float32", "cpu")
     monkeypatch.delitem(sys.modules, "evalharness.checkpoints.gguf_files")
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(MissingPackageError, match=r"extra \[gguf\] .*pip install 'evalharness\[gguf\]'"):
