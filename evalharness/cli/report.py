@@ -9,11 +9,11 @@ import click
 from evalharness import registry, report
 from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option
-from evalharness.cli.printing import print_line
+from evalharness.cli.printing import print_json, print_line
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.results.files import RESULTS, inside
 
-HTML = "html"
+HTML, JSON = "html", "json"
 
 
 @click.command("report", cls=Command)
@@ -23,7 +23,7 @@ HTML = "html"
     "form",
     default=HTML,
     show_default=True,
-    type=click.Choice([HTML, "md", "csv", "latex", "card"]),
+    type=click.Choice([HTML, "md", "csv", JSON, "latex", "card"]),
     help="html writes report.html into each folder; the others are printed (card: metadata of a model card).",
 )
 @debug_option
@@ -33,7 +33,7 @@ def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:
     """
     if form != HTML:
         text = registry.find(report.REGISTRY, "written", "stage")(runs, form)
-        print_line(text.rstrip("\n"))
+        print_json(text) if form == JSON else print_line(text.rstrip("\n"))
         return
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:

@@ -1,5 +1,5 @@
-"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, scores as
-metadata of a model card.
+"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, results as JSON, scores
+as metadata of a model card.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, value_of
 from evalharness.records.results import Results
 from evalharness.report.wording import NONE, inert, interval, one_line, places_of, plain, signed
-from evalharness.results.documents import read_results
+from evalharness.results.documents import read_results, results_text
 
 NAMES = ("candidate", "task", "family", "level", "metric")
 TESTS = ("ci_level", "lost", "gained", "margin", "p_forgotten", "p_forgotten_adjusted", "p_retained")
@@ -81,11 +81,18 @@ def _csv(runs: Runs) -> str:
     return str(pd.concat(frames, names=["run", None]).reset_index("run").to_csv(index=False))
 
 
-def _card(runs: Runs) -> str:
+def _only(runs: Runs, form: str) -> Results:
     if len(runs) > 1:
-        raise UsageError("--format card", f"is of one run, and {len(runs)} are given", "give them one by one")
-    (results,) = runs.values()
-    return str(registry.find(report.REGISTRY, "model_card", "form")(results))
+        raise UsageError(f"--format {form}", f"is of one run, and {len(runs)} are given", "give them one by one")
+    return next(iter(runs.values()))
+
+
+def _json(runs: Runs) -> str:
+    return results_text(_only(runs, "json"))
+
+
+def _card(runs: Runs) -> str:
+    return str(registry.find(report.REGISTRY, "model_card", "form")(_only(runs, "card")))
 
 
 def _shown(results: Results) -> list[tuple[str, ...]]:
@@ -117,4 +124,10 @@ def _latex(runs: Runs) -> str:
     return "\n".join(text.replace("−", "$-$") for text in texts)
 
 
-FORMS: Mapping[str, Callable[[Runs], str]] = {"csv": _csv, "md": _markdown, "latex": _latex, "card": _card}
+FORMS: Mapping[str, Callable[[Runs], str]] = {
+    "csv": _csv,
+    "md": _markdown,
+    "latex": _latex,
+    "json": _json,
+    "card": _card,
+}

@@ -1,15 +1,17 @@
-"""What runs found as CSV, Markdown and LaTeX."""
+"""What runs found as CSV, Markdown, LaTeX and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import exit_code
 
+from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
 from evalharness.report.formats import COLUMNS, written
@@ -70,10 +72,17 @@ def test_latex_is_escaped(hostile: Path) -> None:
     assert "−" not in text
 
 
+def test_json_is_the_results_of_one_run(run: Path, hostile: Path) -> None:
+    assert written([run], "json") == (run / "results.json").read_text()
+    with pytest.raises(UsageError, match="is of one run, and 2 are given"):
+        written([run, hostile], "json")
+
+
 def test_the_command_prints_them_and_writes_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for form in ("md", "csv", "latex"):
+    for form in ("md", "csv", "latex", "json"):
         assert exit_code("report", run, "--format", form) == 0
-        assert "rte" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert (json.loads(said)["comparisons"][0]["task"] if form == "json" else said) and "rte" in said
     assert [path.name for path in run.iterdir()] == ["results.json"]
     assert exit_code("report", run / "none", "--format", "csv") == 2
     assert exit_code("report", run, "--format", "pdf") == 2
