@@ -23,8 +23,9 @@ def config_command() -> None:
 
 @config_command.command("show")
 @with_options(policy_option)
+@click.option("--origin", is_flag=True, help="Behind every value, the file that states it.")
 @with_options(json_option, debug_option)
-def show_command(policy_text: str | None, as_json: bool, debug: bool) -> None:
+def show_command(policy_text: str | None, origin: bool, as_json: bool, debug: bool) -> None:
     """Print the policy that `run` and `gate` would judge by here, and the options that files give to commands, as
     evalharness.toml takes them.
 
@@ -42,8 +43,8 @@ def show_command(policy_text: str | None, as_json: bool, debug: bool) -> None:
         whole = {"gate": document(policy), "files": policy.files, "options": stated}
         print_json(json.dumps(whole, indent=1, ensure_ascii=False))
         return
-    print_lines(lines(policy))
+    print_lines(lines(policy, origin))
     for name, given in options.items():
         print_line(f"\n[{name}]")
         for each in given:
-            print_line(f"{each.key} = {toml_value(each.value)}  # {each.source}")
+            print_line(f"{each.key} = {toml_value(each.value)}" + (f"  # {each.source}" if origin else ""))

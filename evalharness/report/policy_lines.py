@@ -12,15 +12,15 @@ from evalharness.records.policy import OF_THE_VERDICTS, Policy
 UNSET = "not set"
 
 
-def lines(policy: Policy) -> Iterator[str]:
-    """A line for every value, under [gate], as evalharness.toml takes it, with who states it; what has no value and no
-    default is a comment.
+def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
+    """A line for every value, under [gate], as evalharness.toml takes it; what has no value and no default is a
+    comment. `origin`: with who states it.
     """
     yield "[gate]"
     every = document(policy)
     for key, entry in every.items():
-        stated = f"{key} = {toml_value(entry['value'])}  # {entry['origin']}"
-        yield f"# {key}: {UNSET}" if entry["value"] in (None, [], {}) else stated
+        text = f"# {key}: {UNSET}" if entry["value"] in (None, [], {}) else f"{key} = {toml_value(entry['value'])}"
+        yield f"{text}  # {entry['origin']}" if origin and not text.startswith("#") else text
 
 
 def document(policy: Policy) -> dict[str, dict[str, Any]]:

@@ -31,18 +31,22 @@ expires = 2099-12-31
 """
 
 
-def test_what_is_shown_is_the_policy_as_a_file_takes_it(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("origin", [(), ("--origin",)])
+def test_what_is_shown_is_the_policy_as_a_file_takes_it(
+    repository: Path, capsys: pytest.CaptureFixture[str], origin: tuple[str, ...]
+) -> None:
     (repository / "pyproject.toml").write_text(PROJECT)
     (repository / "evalharness.toml").write_text(OWN)
     policy = find_policy()
-    assert exit_code("config", "show") == 0
+    assert exit_code("config", "show", *origin) == 0
     said = capsys.readouterr().out
     assert tomllib.loads(said)["gate"]["margin"] == 0.02
     (repository / "again.toml").write_text(said)
     again = read_policy(repository / "again.toml")
     assert again.values == policy.values and (again.margins, again.baseline) == (policy.margins, policy.baseline)
-    assert 'suite = "forgetting"  # pyproject.toml' in said.splitlines()
-    assert 'on_inconclusive = "fail"  # default' in said and "# ceiling: not set" in said
+    expected = 'suite = "forgetting"  # pyproject.toml' if origin else 'suite = "forgetting"'
+    assert expected in said.splitlines()
+    assert ('on_inconclusive = "fail"  # default' in said) == bool(origin) and "# ceiling: not set" in said
 
 
 def test_it_says_who_states_each_value_for_other_programs(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_what_is_shown_for_each_command_is_what_a_file_takes(
 ) -> None:
     (repository / "pyproject.toml").write_text('[tool.evalharness.defaults]\ndevice = "cpu"\n')
     (repository / "evalharness.toml").write_text('[run]\nsuite = "forgetting"\ntask = ["rte"]\n[gate]\nalpha = 0.01\n')
-    assert exit_code("config", "show") == 0
+    assert exit_code("config", "show", "--origin") == 0
     said = capsys.readouterr().out
     assert 'suite = "forgetting"  # evalharness.toml' in said and 'device = "cpu"  # pyproject.toml' in said
     (repository / "evalharness.toml").write_text(said)
