@@ -14,7 +14,7 @@ from evalharness.analysis.baseline_accept import accept as accept
 from evalharness.analysis.baseline_gate import check_used, decide
 from evalharness.analysis.gate import Decision
 from evalharness.analysis.joining import read_runs
-from evalharness.analysis.judging import judged_by
+from evalharness.analysis.judging import judged_by, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
@@ -281,4 +281,5 @@ def _read(
         return read_logs(texts, margins, metrics)
     if metrics:
         raise UsageError("--metric", "runs know what their metrics are", "leave it out")
-    return read_runs(texts, mixed_engines)
+    measured, notices = read_runs(texts, mixed_engines)
+    return measured, (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))

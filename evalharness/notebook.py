@@ -15,7 +15,7 @@ from evalharness import registry, report
 from evalharness.analysis.baseline_gate import decide
 from evalharness.analysis.candidate_order import STANDINGS, candidate_order
 from evalharness.analysis.gate import Decision
-from evalharness.analysis.judging import judged_by
+from evalharness.analysis.judging import judged_by, judged_results
 from evalharness.analysis.policy_file import read_policy
 from evalharness.experiments.forecast import Forecast
 from evalharness.experiments.forecast_text import document, lines
@@ -25,7 +25,7 @@ from evalharness.records.measurements import ExampleError
 from evalharness.records.option_types import check_options
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
-from evalharness.results import RESULTS, read_results, save, write_text
+from evalharness.results import RESULTS, save, write_text
 from evalharness.run.checks import check_output
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ class RunResults:
 
     @classmethod
     def load(cls, run: str | Path) -> RunResults:
-        """The results of a finished run's folder. Raises UsageError where it holds none."""
+        """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
+        holds none.
+        """
         check_options({"run": run}, {"run": str | Path})
         path = Path(run)
-        return cls(read_results(path), path.parent if path.name == RESULTS else path)
+        return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
 
     def __repr__(self) -> str:
         """In short: who may ship, in the gate's words."""

@@ -168,9 +168,9 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
         ),
         ('{"schema_version": 99}', "results of schema version 99, this evalharness reads 2"),
         ('{"schema_version": 2, "verdict_rule": 2, "models": 3}', "results.json: the key 'signature' is missing"),
-        ('{"schema_version": 2, "verdict_rule": "2"}', "of rule '2', this evalharness judges by rule 2"),
-        ('{"schema_version": 2, "verdict_rule": 4}', "of rule 4, this evalharness judges by rule 2; judge its"),
-        ('{"schema_version": 2, "verdict_rule": 1}', "of rule 1, this evalharness judges by rule 2; judge its"),
+        ('{"schema_version": 2, "verdict_rule": "2"}', "results.json: "),
+        ('{"schema_version": 2, "verdict_rule": 4}', "of rule 4, this evalharness knows rules up to 3"),
+        ('{"schema_version": 2}', "of rule 1, this evalharness judges by rule 2; judge its measurements again with"),
     ],
 )
 def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str) -> None:

@@ -1,8 +1,11 @@
-"""Judge again what a run measured, where a policy has other margins than its results."""
+"""Read a run's results; where an older rule judged them, or a policy has other margins, judge what was measured
+again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from evalharness.analysis.analyse import analyse
@@ -12,8 +15,9 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.policy import DEFAULT, OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.results import MEASUREMENTS, read_measurements, read_results
+from evalharness.results import MEASUREMENTS, OlderRuleError, older_rule_of, read_flips, read_measurements, read_results
 from evalharness.results.structuring import AGAIN
+from evalharness.stats.enums import RULE, RULE_WITH_NOISE
 
 OTHERWISE = {
     "alpha": "another error rate than its verdicts",
@@ -21,19 +25,35 @@ OTHERWISE = {
     "limits": "limits on answers of which its results say nothing",
 }
 BY_POLICY = "judged again from what was measured: the policy has {}"
+JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in its results.json are of rule {}"
+
+
+def judged_results(run: Path) -> tuple[Results, str]:
+    """The results of a run by this version's rule of verdicts, and a notice where they were judged again ("": they are
+    as results.json has them).
+
+    Raises UsageError as `read_results` does, and where there is nothing to judge again.
+    """
+    try:
+        return read_results(run), ""
+    except OlderRuleError as older:
+        folder = _measured(run, older.where, older.what)
+        results = analyse(read_measurements(folder))
+        notice = JUDGED_AGAIN.format(results.verdict_rule, older.rule)
+        return replace(results, flips=tuple(read_flips(folder, results))), notice
 
 
 def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
     """The results of a run at the error rate and the margins that a policy states, and how they came to be ("": they
     are as the run has them). `folder`: where the measurements of results lie.
 
-    What the policy does not state stays as it was judged. Raises UsageError as `read_results` does, for a margin of
+    What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
     what is neither compared nor known, and where there is nothing to judge again.
     """
-    results = run if isinstance(run, Results) else read_results(run)
+    results, notice = (run, "") if isinstance(run, Results) else judged_results(run)
     other = " and ".join(OTHERWISE[each] for each in _judged_otherwise(results, policy))
     if not other:
-        return results, ""
+        return results, notice
     what = f"the policy has {other}"
     folder = folder if isinstance(run, Results) else run
     if folder is None:
@@ -41,7 +61,7 @@ def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -
     judged_again = analyse(at_policy(read_measurements(_measured(folder, folder, what)), policy))
     if _who(judged_again) != _who(results):
         raise UsageError(folder, f"{what}, and what lies here now was measured of other models", AGAIN)
-    return judged_again, BY_POLICY.format(other)
+    return judged_again, "; ".join(filter(None, (notice, BY_POLICY.format(other))))
 
 
 def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
@@ -89,3 +109,10 @@ def _measured(run: Path, where: object, what: str) -> Path:
         missing = f"{what}, and {MEASUREMENTS}, from which it would be judged again, is missing"
         raise UsageError(where, missing, AGAIN)
     return folder
+
+
+def rule_notices(run: Path) -> list[str]:
+    """What to say where what a run measured is judged by another rule than its results.json was."""
+    rule = older_rule_of(run)
+    judges = RULE if rule is None or rule < RULE else RULE_WITH_NOISE
+    return [] if rule is None else [JUDGED_AGAIN.format(judges, rule)]

@@ -32,12 +32,14 @@ def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:
     is needed.
     """
     if form != HTML:
-        text = registry.find(report.REGISTRY, "written", "stage")(runs, form)
+        text, notices = registry.find(report.REGISTRY, "written", "stage")(runs, form)
+        for notice in notices:
+            print_line(f"note: {notice}", err=True)
         print_json(text) if form == JSON else print_line(text.rstrip("\n"))
         return
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
         folder = inside(run, RESULTS, "results").parent
         with held(folder, str(run), patience=PATIENCE):
-            page = write(folder)
+            page = write(folder, lambda notice: print_line(f"note: {notice}", err=True))
         print_line(page)

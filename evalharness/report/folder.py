@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from evalharness import results
+from evalharness.analysis.judging import judged_results
 from evalharness.report.formats import frame
 from evalharness.report.page import HARD_STOP, page
-from evalharness.report.repair import repairs_in
-from evalharness.report.stages import read_stages
+from evalharness.report.repair import REPAIR, REPAIRS, Repair, repairs_in
+from evalharness.report.stages import STAGES, read_stages
 from evalharness.report.sweep import SWEEP
 
 COMPARISONS = "comparisons.csv"  # of a page that is too large to have them all
 
 
-def write(run: Path, most: int = HARD_STOP) -> Path:
+def write(run: Path, notify: Callable[[str], None] = lambda notice: None, most: int = HARD_STOP) -> Path:
     """Write the page of a finished run, in at most `most` bytes, and where it has not all numbers those beside it;
-    return the page's path.
+    return the page's path. `notify` is told where its verdicts were judged again.
 
     Raises UsageError where the folder holds no results, StoreError.
     """
     run = run.parent if run.name == results.RESULTS else run
-    path, run_results = run / results.REPORT, results.read_results(run)
-    sweep, stages, repairs = SWEEP.read(run), read_stages(run), repairs_in(run, run_results)
+    path, (run_results, notice) = run / results.REPORT, judged_results(run)
+    sweep, stages, repairs = None, None, tuple[Repair, ...]()
+    if notice:  # what lies beside the results was concluded by the older rule, too
+        beside = [name for name in (SWEEP.name, STAGES.name, REPAIR.name, REPAIRS) if (run / name).exists()]
+        notify("; ".join([notice, *(f"{name} is left out: give the command that made it again" for name in beside)]))
+    else:
+        sweep, stages, repairs = SWEEP.read(run), read_stages(run), repairs_in(run, run_results)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
     made = page(run_results, results.read_run(run), sweep if of_this_run else None, stages, most, repairs)

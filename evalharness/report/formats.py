@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from evalharness import registry, report
+from evalharness.analysis.judging import judged_results
 from evalharness.analysis.relative import relative_scores
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, value_of
 from evalharness.records.results import Results
 from evalharness.report.wording import NONE, inert, interval, one_line, places_of, plain, signed
-from evalharness.results.documents import read_results, results_text
+from evalharness.results.documents import results_text
 
 NAMES = ("candidate", "task", "family", "level", "metric")
 TESTS = ("ci_level", "lost", "gained", "margin", "p_forgotten", "p_forgotten_adjusted", "p_retained")
@@ -39,11 +40,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a sp
 Runs = Mapping[str, Results]  # by the path that was given
 
 
-def written(runs: Sequence[Path], form: str) -> str:
-    """What the runs found in one of FORMS. Raises UsageError for a folder that holds no results, and for several runs
-    where one alone can be written.
+def written(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
+    """What the runs found in one of FORMS, and notices of runs that were judged again. Raises UsageError for a folder
+    that holds no results, and for several runs where one alone can be written.
     """
-    return FORMS[form]({str(run): read_results(run) for run in runs})
+    judged = {str(run): judged_results(run) for run in runs}
+    notices = [f"{run}: {notice}" for run, (_, notice) in judged.items() if notice]
+    return FORMS[form]({run: results for run, (results, _) in judged.items()}), notices
 
 
 def frame(results: Results) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalharness.results.documents import read_results, results_text, write_results
+from evalharness.results.documents import OlderRuleError, older_rule_of, read_results, results_text, write_results
 from evalharness.results.files import (
     MEASUREMENTS,
     OVERLAP,
@@ -29,8 +29,10 @@ __all__ = [
     "OVERLAP",
     "REPORT",
     "RESULTS",
+    "OlderRuleError",
     "file_name",
     "forget_samples",
+    "older_rule_of",
     "open_folder",
     "read_flips",
     "read_measurements",

@@ -1,4 +1,4 @@
-"""`gate`: its exit codes, and the policy it prints."""
+"""`gate`: its exit codes, the policy it prints, and runs that an older rule judged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from command_line import exit_code
 from junitparser import JUnitXml
@@ -14,9 +15,28 @@ from evalharness.errors import UsageError
 from evalharness.records.job_options import make_job
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.results import read_results
+from evalharness.results.measurements import FACTS_KEY
 from evalharness.whole_file import whole_file
 
 MakeRun = Callable[..., Path]
+OLD = "judged again by rule 2 from what was measured: the verdicts in its results.json are of rule 1"
+
+
+def of_rule_1(run: Path) -> Path:
+    """The run's files as the first rule of verdicts left them: another form of rows, a margin of the suite."""
+    document = json.loads((run / "results.json").read_text())
+    del document["verdict_rule"], document["digest"], document["signature"]["policy"]
+    for row in document["comparisons"]:
+        del row["would_decide"], row["points"], row["median"]
+        row |= {"examples_needed": None, "flags": ["forgotten_unadjusted"], "verdict": row["verdict"] and "retained"}
+    (run / "results.json").write_text(json.dumps(document))
+    table = pq.read_table(run / "measurements.parquet")
+    head = json.loads(table.schema.metadata[FACTS_KEY])
+    head["plan"]["suite_margin"] = 0.02
+    del head["digest"], head["signature"]["policy"]
+    changed = table.replace_schema_metadata({FACTS_KEY: json.dumps(head).encode()})
+    pq.write_table(changed, run / "measurements.parquet")
+    return run
 
 
 def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,3 +209,48 @@ def test_a_run_refuses_a_ceiling_of_no_gate_unit_before_it_asks(make_run: MakeRu
             make_run("run", {"a": 0}, **loss)
     job = make_job("a", on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2})
     assert job.policy == Policy(on_inconclusive=OnInconclusive.PASS, ceiling=0.1, ceilings={"rte": 0.2})
+
+
+def test_what_an_older_rule_judged_is_judged_again(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By gate, compare and report alike, and they say so; results.json stays as it is."""
+    run = make_run("run", {"a": 12, "b": 0})
+    now = json.loads((run / "results.json").read_text())
+    before = (of_rule_1(run) / "results.json").read_bytes()
+    capsys.readouterr()
+    assert exit_code("gate", run) == 3
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "gate failed: forgotten" and out[4] == f"  {OLD}"
+    assert any(line.startswith("    forgotten: a on echo") for line in out)
+    assert exit_code("compare", run, "--out", tmp_path / "again") == 0
+    assert f"note: {OLD}" in capsys.readouterr().err
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["verdict_rule"] == 2 and again["comparisons"] == now["comparisons"]
+    assert exit_code("gate", tmp_path / "again") == 3 and OLD not in capsys.readouterr().out
+    assert exit_code("report", run) == 0
+    assert f"note: {OLD}" in capsys.readouterr().err
+    assert "<title>No candidate may ship; b is undecided; a may not</title>" in (run / "report.html").read_text()
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_without_its_measurements_an_older_run_is_refused_by_name(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = of_rule_1(make_run("run", {"a": 0}))
+    (run / "measurements.parquet").unlink()
+    capsys.readouterr()
+    for command in ("gate", "report"):
+        assert exit_code(command, run) == 2
+        said = capsys.readouterr().err
+        assert "results.json: its verdicts are of rule 1, this evalharness judges by rule 2" in said
+        assert "measurements.parquet, from which it would be judged again, is missing; run the evaluation again" in said
+
+
+def test_the_base_of_an_older_run_is_as_good(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    older, now = of_rule_1(make_run("older", {"a": 0})), make_run("now", {"b": 12})
+    again = make_run("again", {"b": 12}, base=None, baseline=older)
+    rows, rows_again = (json.loads((run / "results.json").read_text())["comparisons"] for run in (now, again))
+    assert rows_again == rows
+    capsys.readouterr()
+    assert exit_code("compare", f"{older}#base", f"{now}#b") == 0

@@ -20,6 +20,7 @@ from measured_runs import ACC, MCC, ROUGE, measured_run, task
 from evalharness import api, results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.gate import judge
+from evalharness.analysis.judging import judged_results
 from evalharness.errors import EvalHarnessError
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement, MetricFacts
@@ -129,7 +130,7 @@ def test_edits_without_a_digest_are_read_or_refused(
     for document in edits(json.loads((left / RESULTS).read_text()), rng, count):
         (run / RESULTS).write_text(json.dumps(document))
         with contextlib.suppress(EvalHarnessError):
-            found = results.read_results(run)
+            found, _ = judged_results(run)
             assert judge(found, Policy()).exit_code in (0, 3, 4, 5)
             assert all(isinstance(line, str) for line in verdict_lines(found))
     for head in edits(json.loads(table.schema.metadata[FACTS_KEY]), rng, count):

@@ -28,7 +28,7 @@ SIGNATURE = {"num_fewshot": 2, "tasks": {"rte": {"data": "ab12", "prompts": "cd3
 
 def card(folder: Path, *rows: Comparison) -> list[EvalResult]:
     write_results(folder, Results(signature=SIGNATURE, models=(), comparisons=rows))
-    text = written([folder], "card")
+    text = written([folder], "card")[0]
     return ModelCard(f"---\n{text}---\n# A card\n").data.eval_results or []
 
 

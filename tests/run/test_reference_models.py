@@ -5,6 +5,7 @@ judged.
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 import evalharness
 from evalharness import results
 from evalharness.analysis.gate import judge, judge_alone
+from evalharness.analysis.judging import judged_results
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
@@ -122,6 +124,20 @@ def test_a_placebo_that_answers_otherwise_widens_what_decides(job: MakeJob, tmp_
     assert any(said in line for line in verdict_lines(found))
     assert f"engine noise {echo.engine_noise.flips} of 60, ±" in judge(found, Policy()).reasons[0]
     assert f"{echo.engine_noise.flips} of 30, ±" in html.unescape(render(found))
+
+
+def test_results_that_did_not_look_at_their_placebo_are_judged_again(job: MakeJob, tmp_path: Path) -> None:
+    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+    path = job().output.folder / "results.json"
+    document = json.loads(path.read_text())
+    del document["digest"]
+    document["verdict_rule"] = 2
+    for row in document["comparisons"]:
+        row.pop("engine_noise", None)
+    path.write_text(json.dumps(document))
+    results, notice = judged_results(path.parent)
+    assert results == found
+    assert notice == "judged again by rule 3 from what was measured: the verdicts in its results.json are of rule 2"
 
 
 def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
