@@ -104,7 +104,7 @@ bench-driver: $(VENV)/.ready    ## responses a second of a run beside its model,
 bench-cost: $(VENV)/.ready      ## seconds and memory foretold from tokens, against runs (minutes; MODEL=DIR SCALE=0.25: another model on four tasks, fewer rows; WORKERS=2)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_model.py $(if $(MODEL),--model $(MODEL) --tasks rte$(,)boolq$(,)copa$(,)dialogsum) $(if $(SCALE),--scale $(SCALE)) $(if $(WORKERS),--workers $(WORKERS))
 
-calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
+calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md and docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
 
 clean:

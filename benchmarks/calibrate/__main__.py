@@ -1,5 +1,5 @@
-"""The verdict's own functions, run on drawn data whose truth is known, to figures in docs/statistics.md and
-goldens/full.json.
+"""Run the verdict's own functions on drawn data whose truth is known; write the figures into docs/statistics.md,
+docs/calibration.md and goldens/full.json.
 
     python benchmarks/calibrate                         (make calibrate; about 25 minutes of two cores)
     python benchmarks/calibrate --only suites           draws one part again and keeps the others
@@ -34,7 +34,7 @@ import targets
 import until
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parents[1] / "docs" / "statistics.md"
+PAGES = tuple(HERE.parents[1] / "docs" / name for name in ("statistics.md", "calibration.md"))
 SEED = 1
 SMALL = 0.01  # of the numbers of draws
 PARTS = ("margin", "suites", "needed", "rival", "foretold", "watched", "until", "plan")
@@ -79,14 +79,14 @@ def computed(part: str, scale: float, processes: int) -> list[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="How often verdicts err, as tables in docs/statistics.md")
+    parser = argparse.ArgumentParser(description="How often verdicts err, as tables in docs/")
     parser.add_argument("--only", choices=(*PARTS, "nothing"), help="draw one part again and keep the others")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of draws")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="write full.json and statistics.md there, not into the repository")
+    parser.add_argument("--out", type=Path, help="write full.json and the pages there, not into the repository")
     given = parser.parse_args(arguments)
     kept = (given.out or HERE / "goldens") / "full.json"
-    page = given.out / PAGE.name if given.out else PAGE
+    pages = [given.out / page.name if given.out else page for page in PAGES]
     rows: dict[str, list[Row]] = json.loads(kept.read_text("utf-8")) if given.only and kept.exists() else {}
     kept.parent.mkdir(parents=True, exist_ok=True)
     for part in PARTS if given.only is None else (given.only,):
@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             print(f"{part}: {len(rows[part])} rows", flush=True)
         kept.write_text(as_json(rows), "utf-8")
-        page.write_text(tables.written(PAGE.read_text("utf-8"), rows), "utf-8")
+        texts = tables.written([page.read_text("utf-8") for page in PAGES], rows)
+        for page, text in zip(pages, texts, strict=True):
+            page.write_text(text, "utf-8")
     if given.only is None:
         kept.with_name("small.json").write_text(as_json(small()), "utf-8")
     return said(rows)

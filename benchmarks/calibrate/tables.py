@@ -1,4 +1,4 @@
-"""Rows of rates, to Markdown tables between the marks of a page: for each kind of score the worst cell, by name."""
+"""Write rows of rates as Markdown tables between the marks of the pages: of each kind of score the worst cell."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from targets import Held, Row, enough, held, worst
 
 
-def written(page: str, rows: Mapping[str, Sequence[Row]]) -> str:
-    """The page with every table that there are rows for. Raises ValueError for a page without the marks."""
+def written(pages: Sequence[str], rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The pages with every table that there are rows for. Raises ValueError for a table whose mark is on no page."""
+    filled = list(pages)
     for name, (part, lines) in TABLES.items():
         if rows.get(part):
-            page = _placed(page, name, lines(rows[part]))
+            _place(filled, name, lines(rows[part]))
     claims = held(rows)
-    return _placed(page, "targets", _targets(claims, rows.get("scale", ()))) if claims else page
+    if claims:
+        _place(filled, "targets", _targets(claims, rows.get("scale", ())))
+    return filled
 
 
-def _placed(page: str, name: str, lines: Iterator[str]) -> str:
+def _place(pages: list[str], name: str, lines: Iterator[str]) -> None:
     begin, end = f"<!-- made by benchmarks/calibrate: {name} -->", "<!-- end -->"
-    before, found, after = page.partition(begin)
-    if not found:
-        raise ValueError(f"the page has no mark {begin}")
-    return before + begin + "\n" + "\n".join(lines) + "\n" + end + after.partition(end)[2]
+    at = next((i for i, page in enumerate(pages) if begin in page), None)
+    if at is None:
+        raise ValueError(f"no page has the mark {begin}")
+    before, _, after = pages[at].partition(begin)
+    pages[at] = before + begin + "\n" + "\n".join(lines) + "\n" + end + after.partition(end)[2]
 
 
 def _table(head: Sequence[str], lines: Iterator[Sequence[str]]) -> Iterator[str]:
@@ -46,9 +50,19 @@ def _targets(claims: Sequence[Held], scales: Sequence[Row]) -> Iterator[str]:
             ]
 
     yield from _table(("claim", "target", "the worst", "in", "rows", "met"), lines())
-    drawn = [f"`--only {row['part']} --scale {row['scale']:g}`" for row in scales if row["scale"] != 1]
-    if drawn:
-        yield f"\nNot all parts were drawn as often as `make calibrate` does: {', '.join(drawn)}."
+    yield from _scales(scales)
+
+
+def _scales(scales: Sequence[Row]) -> Iterator[str]:
+    """Which --scale the parts were drawn with, where it is not 1 for all."""
+    named = {
+        f"{row['scale']:g}": ", ".join(each["part"] for each in scales if each["scale"] == row["scale"])
+        for row in scales
+    }
+    if len(named) == 1 and "1" not in named:
+        yield f"\nDrawn by `python benchmarks/calibrate --scale {next(iter(named))}`."
+    elif len(named) > 1:
+        yield f"\nDrawn by `--scale`: {'; '.join(f'{scale} of {parts}' for scale, parts in named.items())}."
 
 
 def percent(share: float | None) -> str:
@@ -136,7 +150,7 @@ def _suites(rows: Sequence[Row]) -> Iterator[str]:
             rates = [percent(row.get(name, None if name.startswith("foretold") else 0.0)) for name in names]
             yield [f"{row['group']}: {row['cell']}", *rates, *suite, f"{row['draws']:,}"]
 
-    head = ("truth: suite", "gate fails", "passes", "foretold", "any *forgotten*", "any suspect")
+    head = ("truth: suite", "gate fails", "passes", "forecast", "any *forgotten*", "any suspect")
     return _table((*head, "suite *forgotten*", "suite *retained*", "draws"), lines())
 
 
@@ -179,7 +193,7 @@ def _foretold(rows: Sequence[Row]) -> Iterator[str]:
             cells = [told[0], seen[0], world[0], at[1], told[1], seen[1], world[1]]
             yield [f"{row['group']}: {_short(row['cell'])}", at[0], *cells, f"{row['draws']:,}"]
 
-    said = ("foretold", "seen", "in the world")
+    said = ("forecast", "seen", "in the world")
     head = (
         "scores",
         "margin, points",
@@ -258,7 +272,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Sequence[Row]], Iterator[str]]]] = {
     "losing": ("suites", _losing),
     "needed": ("needed", _needed),
     "rival": ("rival", _rival),
-    "foretold": ("foretold", _foretold),
+    "forecast": ("foretold", _foretold),
     "watched": ("watched", _watched),
     "until": ("until", _until),
     "plan": ("plan", _plan),

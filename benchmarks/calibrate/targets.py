@@ -1,7 +1,7 @@
 """Rows of the calibration, to which target each is held and whether it is met.
 
 A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly
-never does. Rates of fewer draws, and differences between what was foretold and what was seen, are allowed two standard
+never does. Rates of fewer draws, and differences between a forecast and what was seen, are allowed two standard
 errors. What `held` does not name is shown only.
 """
 
@@ -20,7 +20,7 @@ FAILS = 0.1  # the gate, all of them at the margin
 NEAR = 0.03  # the gate fails where nothing changed
 BOUGHT = 0.06  # the gate passes where one gain stands beside many losses
 FOUND = 0.95  # the one of 15 that lost ten points
-OFF = 0.03  # of what is foretold
+OFF = 0.03  # of a forecast
 SOON = 0.25  # of 1,000 answers, for a loss of eight points
 ENOUGH = 1500  # draws
 ENOUGH_UNITS = {"passages": 40, "dialogues": 40}  # from how many units on an interval is held to its coverage
@@ -140,7 +140,7 @@ def _suites(row: Row) -> Iterator[Held]:
         yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), NEAR)
     if "foretold passes" in row:
         seen, told = row.get("gate passes", 0.0), row["foretold passes"]
-        yield _near("nothing changed: the gate passes as foretold", cell, seen, told, row)
+        yield _near("nothing changed: the gate passes as forecast", cell, seen, told, row)
 
 
 def _needed(row: Row) -> Iterator[Held]:
@@ -158,12 +158,12 @@ def _foretold(row: Row) -> Iterator[Held]:
             continue
         if f"{claim} foretold" in row:
             yield _near(
-                f"{claim} as foretold", f"{row['group']}: {row['cell']}", row[claim], row[f"{claim} foretold"], row
+                f"{claim} as forecast", f"{row['group']}: {row['cell']}", row[claim], row[f"{claim} foretold"], row
             )
 
 
 def _near(what: str, cell: str, seen: float, told: float, row: Row) -> Held:
-    """Draws of 0: what was foretold is exact."""
+    """Draws of 0: the forecast is exact."""
     draws = (row["draws"], row["foretold draws"])
     variance = sum(share * (1 - share) / n for share, n in zip((seen, told), draws, strict=True) if n)
     return Held(what, cell, abs(seen - told), OFF, error=2 * variance**0.5)
