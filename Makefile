@@ -94,7 +94,7 @@ bench-compare: $(VENV)/.ready   ## what comparing 100,000 paired examples costs:
 bench-report: $(VENV)/.ready-test ## what the report of 10,000 examples × 4 candidates takes: seconds to write and to open, bytes (needs Chromium)
 	$(BIN)/python benchmarks/report_size.py
 
-bench-memory: $(VENV)/.ready    ## forecasts of a training's memory against trainings (MODEL=DIR: one more model; half an hour); writes docs/plan.md
+bench-memory: $(VENV)/.ready    ## forecasts of a training's memory against trainings (MODEL=DIR: one more model; half an hour); writes docs/memory.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training_memory.py $(MODEL) --write
 
 bench-driver: $(VENV)/.ready    ## responses a second of a run beside its model, each part alone, and the complete suites on many GPUs (AGAINST=CHECKOUT: beside another version)

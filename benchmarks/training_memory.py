@@ -7,7 +7,7 @@ Measured is how far the most memory of the process during a training of three st
 included) lies above what it held before, libraries loaded and a first training of one step done: with glibc giving
 back what is free (MALLOC_MMAP_THRESHOLD_=131072), and as it does by default, where gaps between blocks stay. Linux
 only. The aim: forecasts within 20 % of the first; "ratio" is forecast by measured, "on disk" the same of the files.
-`--write` puts the table into docs/plan.md.
+`--write` puts the table into docs/memory.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from evalharness.training.memory_trace import forecast
 from evalharness.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY, PAGE = ROOT / "fixtures" / "models" / "tiny-base", ROOT / "docs" / "plan.md"
+TINY, PAGE = ROOT / "fixtures" / "models" / "tiny-base", ROOT / "docs" / "memory.md"
 BEGIN, END = "<!-- memory: benchmarks/training_memory.py -->\n", "<!-- end of memory -->\n"
 AIM, STEPS = 0.2, 3
 TRAININGS: tuple[tuple[str, dict[str, object]], ...] = (

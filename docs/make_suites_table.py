@@ -55,7 +55,7 @@ BIGBENCH = {
 BBH, BBH_OTHERS = 250, {"causal_judgement": 187, "penguins_in_a_table": 146, "snarks": 178}
 MMLU, SUBJECTS = 14042, 57  # subjects differ in size, but are pooled
 HEADER = (
-    "suite", "gate units", "foretold", "answers a unit", "the suite excludes a mean loss of", "passes",
+    "suite", "gate units", "forecast", "answers a unit", "the suite excludes a mean loss of", "passes",
     "one unit loses 1 / 2 / 3 margins: passes", "that unit is found",
 )  # fmt: skip
 
@@ -73,7 +73,7 @@ def rows_of(task: str) -> int:
 
 @dataclass(frozen=True)
 class SuiteForecasts:
-    """What is foretold of a suite at each share of changes of FLIPS."""
+    """The forecasts of a suite, one for each share of changes of FLIPS."""
 
     name: str
     forecasts: tuple[Forecast, ...]
@@ -139,7 +139,7 @@ def plan_of(suite: Suite, library: Library) -> RunPlan:
 
 
 def forecasts(name: str, shares: Sequence[float] = FLIPS) -> SuiteForecasts:
-    """Foretell a suite at each of the shares of changes."""
+    """Forecast a suite at each of the shares of changes."""
     library = Library()
     suite = library.suite(name)
     plan = plan_of(suite, library)
@@ -161,7 +161,7 @@ def table(suites: Sequence[SuiteForecasts]) -> str:
 def gate(demo: SuiteForecasts) -> str:
     """What `evalharness plan --suite demo` says of the gate, as a block of Markdown."""
     text = "\n".join(lines(demo.forecasts[FLIPS.index(USUAL)]))
-    return f"```\n{text[text.index('gate over') :]}\n```\n"
+    return f"```text\n{text[text.index('gate over') :]}\n```\n"
 
 
 def parts(page: str, mark: str) -> tuple[str, str, str]:
