@@ -58,10 +58,10 @@ seeds: $(VENV)/.ready           ## the demo over three training seeds; and repai
 	$(BIN)/python fixtures/demo/three_seeds.py
 	$(BIN)/python fixtures/demo/repair_floors.py
 
-sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
+sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep_world.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks
 
-sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
+sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep_world.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
 atlas-world: $(VENV)/.ready     ## drift and loss of 48 candidates of the embedded world (half an hour of one core); writes fixtures/atlas/drift-world.csv
