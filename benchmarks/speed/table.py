@@ -106,8 +106,8 @@ def _memory(row: Mapping[str, Any]) -> str:
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown."""
     lines = [
-        "| workload (requests) | model | ours s | theirs s (batch) | times as fast | floor / goal | memory MiB, ours / "
-        "theirs | numbers differ by | FLOP/s of matmul's |",
+        "| workload (requests) | model | ours s | theirs s (batch) | times as fast | minimum / goal | memory MiB, "
+        "ours / theirs | numbers differ by | FLOP/s of matmul's |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
