@@ -15,7 +15,7 @@ from evalharness.tasks.library import Library
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SINGLE_FILES = {  # which ARCHITECTURE.md puts together
     *("__main__", "growth", "budget", "configuration", "stats", "fingerprint", "interruption", "json_text"),
-    *("paths", "peak_memory", "whole_file"),
+    *("paths", "peak_memory", "waiting", "whole_file"),
 }
 
 
