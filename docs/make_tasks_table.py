@@ -62,8 +62,8 @@ TASKS = (
     "lm-eval",
     "licence",
 )
-SUITES_WORDS = """Shots are one number, or each task's own. The average is the published one, over so many entries; it describes and never
-decides. `tasks show SUITE` has every task, limit and margin."""
+SUITES_WORDS = """Shots are one number, or each task's own. The average is the published one, over so many entries; it
+describes and never decides. `tasks show SUITE` has every task, limit and margin."""
 GROUPS = ("group", "tasks", "metric", "weighs", "one gate unit", "margin")
 SUITES = ("suite", "tasks", "examples a task", "shots", "margins of its own", "average")
 
