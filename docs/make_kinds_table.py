@@ -27,12 +27,14 @@ def page(text: str) -> str:
 
 
 def table() -> str:
-    """A line for each type; then why those that are not supported everywhere are not."""
-    head = ("peft's type", "called here", "acts by", "decoder-only", "encoder-decoder", "on quantised weights")
-    rows = [(f"`{name}`", kind.kind, WORDS[kind.acts], *_supported(kind)) for name, kind in TYPES.items()]
-    said = {name: "; ".join(filter(None, (kind.why_not, kind.why_not_quantised))) for name, kind in TYPES.items()}
-    why = "".join(f"- `{name}`: {words}\n" for name, words in said.items() if words)
-    return f"{_lines([head, ('---',) * len(head), *rows])}\nWhy not:\n\n{why}"
+    """A line for all types that act alike and are supported alike, with the reason where they are not."""
+    head = ("peft's types", "act by", "decoder-only", "encoder-decoder", "on quantised weights", "why not")
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, kind in TYPES.items():
+        reasons = "; ".join(filter(None, (kind.why_not, kind.why_not_quantised)))
+        alike.setdefault((WORDS[kind.acts], *_supported(kind), reasons), []).append(name)
+    rows = [(", ".join(f"`{name}`" for name in names), *facts) for facts, names in alike.items()]
+    return _lines([head, ("---",) * len(head), *rows])
 
 
 def _supported(kind: AdapterType) -> tuple[str, ...]:
