@@ -6,6 +6,7 @@ python docs/make_tasks_table.py        (tests/test_docs_tables.py holds that the
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +28,8 @@ EXCEPTIONS = 4  # lines that are named above a table in place of a column
 NONE = "–"
 HEAD = """# Tasks
 
-Every task, group and suite that is shipped under `tasks/`, to choose what a run asks. `python docs/make_tasks_table.py`
-writes this page from the task files.
+Every task, group and suite that is shipped under `tasks/`, to choose what a run asks. The page is written by
+`python docs/make_tasks_table.py`.
 
 ```console
 $ evalharness tasks list --family glue
@@ -46,8 +47,8 @@ $ evalharness tasks show rte
 | unit | what counts as drawn independently where several rows belong together |
 | lm-eval | running this file, lm-eval 0.4.13 gives the number that decides (same), only others (subset), or none (no) |
 
-(?) marks what could not be confirmed. What nearly all tasks of a family share stands above its
-table, the exceptions in brackets; works to cite stand in the task files.
+(?) marks what could not be confirmed. What nearly all tasks of a family share stands above its table, exceptions in
+brackets; works to cite stand in the task files.
 """
 TASKS = (
     "task",
@@ -99,7 +100,12 @@ def _shortened(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
             but = "; ".join(f"{row[0]} {row[place] or NONE}" for row in exceptions)
             words.append(f"{header[place]} {usual or NONE}{f' ({but})' if but else ''}")
     table = _table([header[place] for place in others], [[row[place] for place in others] for row in rows])
-    return f"All: {'; '.join(words)}.\n\n{table}" if words else table
+    common = _wrapped(f"All: {'; '.join(words)}.") + "\n" if words else ""
+    return common + table
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 115, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _lines(tasks: Sequence[Task]) -> Iterable[Sequence[str]]:
@@ -159,7 +165,7 @@ def _variants(tasks: Sequence[Task]) -> str:
             by_parent.setdefault(str(task.variant_of), []).append(task.name)
     listed = [f"with the ending `{ending}` {_few(parents)}" for ending, parents in shared.items()]
     listed += [f"of `{parent}` {_few(names)}" for parent, names in by_parent.items()]
-    return f"Parts and other ways of asking (`tasks list --all`): {'; '.join(listed)}.\n"
+    return _wrapped(f"Parts and other ways of asking (`tasks list --all`): {'; '.join(listed)}.")
 
 
 def _few(names: Sequence[str]) -> str:
