@@ -31,6 +31,15 @@ SUPPORTED += [
 LAYERS = [pair for pair in SUPPORTED if TYPES[pair[0]].acts == "layers"]
 
 
+def every_type_once(pairs):
+    """Quick on one architecture; LoRA on all; the others are slow, and engines/hf/test_engine_adapters.py has them."""
+    once = dict(pairs[::-1])
+    return [
+        pytest.param(*pair, marks=() if once[pair[0]] == pair[1] or pair[0] == "LORA" else pytest.mark.slow)
+        for pair in pairs
+    ]
+
+
 @pytest.fixture(scope="session")
 def bases(zoo):
     """One resident model of each architecture."""
@@ -44,7 +53,7 @@ def test_every_type_of_the_installed_peft_is_known():
     assert all(kind.why_not or kind.architectures == BOTH for kind in TYPES.values())
 
 
-@pytest.mark.parametrize(("kind", "base"), LAYERS)
+@pytest.mark.parametrize(("kind", "base"), every_type_once(LAYERS))
 def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, tiny, bases):
     model, path = bases(base), zoo[f"{base}-{kind}"]
     marks, before = shared_weights.marks(model), logits(model)
@@ -89,7 +98,9 @@ def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny,
             assert torch.equal(keys, layer.keys[0]) and torch.equal(values, layer.values[0])
 
 
-@pytest.mark.parametrize(("kind", "base"), [(kind, base) for kind, base in SUPPORTED if base in ("llama", "t5")])
+@pytest.mark.parametrize(
+    ("kind", "base"), every_type_once([(kind, base) for kind, base in SUPPORTED if base in ("llama", "t5")])
+)
 def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors, copy):
     """Names and shapes of the file are held against the base's on the meta device; what is missing is named there or
     when it is loaded.
@@ -110,7 +121,7 @@ def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors
 def test_several_adapters_on_one_base_answer_as_alone(base, zoo):
     resident, given = None, []
     full = described(zoo[base], None, "")
-    kinds = [kind for kind, name in LAYERS if name == base][::4]
+    kinds = [kind for kind, name in LAYERS if name == base][::8]
     for one in [full, *(described(zoo[f"{base}-{kind}"], zoo[base], kind) for kind in kinds), full]:
         loaded = load(one, "float32", "cpu", resident)
         alone = load(one, "float32", "cpu")

@@ -30,7 +30,7 @@ from evalharness.tasks.prepare import PromptSettings, prepare
 
 LIBRARY = Library()
 DEMO, FULL = LIBRARY.suite("demo"), LIBRARY.suite("forgetting-full")
-BENCHMARKS = Path(__file__).parents[1] / "fixtures" / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "fixtures" / "benchmarks"
 APART = ("sglue_rte", "ax", "axb", "axg", "e2e_nlg", "lambada_standard")
 DRAWS = {"multiple_choice": 1500, "generate_until": 100, "loglikelihood": 100}  # random letters are worth nothing
 Answer = Callable[[Example, Request], Response]
