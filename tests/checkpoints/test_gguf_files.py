@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from checkpoints.tiny_gguf import write_gguf
 from faults.overwriting import overwrite
-from tiny_gguf import write_gguf
 from tiny_models import by_peft, logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import click
-import hub_stub
 import pytest
 from click.testing import CliRunner, Result
+from data import hub_stub
 
 from evalharness.cli.data import data_command
 from evalharness.cli.main import evalharness

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import hub_stub
 import pandas as pd
 import pytest
+from data import hub_stub
 
 PROGRAM = """
 import sys

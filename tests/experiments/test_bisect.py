@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from experiments.stages import knows
 from safetensors.torch import load_file, save_file
-from stage_answers import knows
 
 import evalharness
 from evalharness import results

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.stages import column, measure
 from measured_runs import measured_run
-from stage_lookup import column, measure
 
 from evalharness import fingerprint, results
 from evalharness.analysis.comparison import compare

@@ -8,8 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from stage_answers import knows
-from stage_lookup import column, measure
+from experiments.stages import column, knows, measure
 
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_logs import DATE, Line
+from imports.tiny_logs import DATE, Line
 
 
 @pytest.fixture

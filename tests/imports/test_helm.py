@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import exit_code
-from log_mutations import LOGS
+from imports.log_mutations import LOGS
 
 from evalharness.errors import DataError, UsageError
 from evalharness.imports import helm

@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from command_line import exit_code
-from log_mutations import LOGS
+from imports.log_mutations import LOGS
 
 from evalharness.errors import DataError, NotComparableError, UsageError
 from evalharness.imports import inspect_ai

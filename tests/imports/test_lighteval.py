@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import exit_code
-from imported_scores import scores_of
-from log_mutations import LOGS, forms
+from imports.imported_scores import scores_of
+from imports.log_mutations import LOGS, forms
 
 from evalharness.errors import DataError, UsageError
 from evalharness.imports import lighteval

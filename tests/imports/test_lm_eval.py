@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sacrebleu
+from imports.tiny_logs import DATE, line
 from sklearn.metrics import f1_score, matthews_corrcoef
-from tiny_logs import DATE, line
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import lm_eval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_logs import line
+from imports.tiny_logs import line
 
 from evalharness.imports.lm_eval_answers import read_answer
 from evalharness.tasks.answer_counts import ReadAnswer

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from command_line import exit_code
-from imported_scores import scores_of
-from log_mutations import LOGS
+from imports.imported_scores import scores_of
+from imports.log_mutations import LOGS
 
 from evalharness.errors import DataError, UsageError
 from evalharness.imports import opencompass

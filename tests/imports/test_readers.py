@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import exit_code
-from log_mutations import LOGS, forms
+from imports.log_mutations import LOGS, forms
 
 from evalharness.imports import readers
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import exit_code
-from log_mutations import LOGS, MUTATIONS, Place, forms, get, put
+from imports.log_mutations import LOGS, MUTATIONS, Place, forms, get, put
 
 from evalharness.errors import EvalHarnessError
 from evalharness.imports.logged import ModelLog

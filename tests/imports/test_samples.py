@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import exit_code
-from tiny_logs import line
+from imports.tiny_logs import line
 
 import evalharness
 from evalharness.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from by_hand import merged_by_hand
+from merging.by_hand import merged_by_hand
 from safetensors.numpy import load_file
 from tiny_architectures import open_model
 from tiny_models import adapter_config, by_peft, logits, lora, make_adapter

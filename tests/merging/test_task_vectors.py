@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from by_hand import merged_by_hand
+from merging.by_hand import merged_by_hand
 from safetensors.torch import load_file
 from tiny_architectures import open_model
 from tiny_models import logits

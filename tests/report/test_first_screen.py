@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from compared_tables import Changes, compared_candidates
-from page_outline import Outline
+from report.page_outline import Outline
 
 import evalharness
 from evalharness.analysis.candidate_order import candidate_order

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from page_outline import Outline
+from report.page_outline import Outline
 
 from evalharness.paths import shipped
 from evalharness.records.comparison import Comparison, Estimate, Verdict

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from page_outline import Outline
+from report.page_outline import Outline
 
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Estimate

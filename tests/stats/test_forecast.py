@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from drawn_answers import flipped, graded, near, paired
+from stats.drawn_answers import flipped, graded, near, paired
 
 from evalharness.stats.assess import assess, assess_at_margin
 from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, simulated, verdict_of, worth

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from drawn_answers import flipped, graded, near, paired
+from stats.drawn_answers import flipped, graded, near, paired
 
 from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.forecast import Rule

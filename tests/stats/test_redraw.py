@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_answers import flipped, paired
+from stats.drawn_answers import flipped, paired
 
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.redraw import again, answers, base_skill, changed

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_answers import graded, paired
+from stats.drawn_answers import graded, paired
 
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.enums import Verdict

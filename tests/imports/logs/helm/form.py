@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from log_mutations import LogForm, Row
+from imports.log_mutations import LogForm, Row
 
 FOLDER, STATE, STATS = "simple_classification", "scenario_state.json", "per_instance_stats.json"
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from log_mutations import LogForm, Row
+from imports.log_mutations import LogForm, Row
 
 from evalharness.imports.inspect_files import read_header, read_samples
 

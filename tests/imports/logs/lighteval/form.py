@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from log_mutations import LogForm, Row
+from imports.log_mutations import LogForm, Row
 
 
 def prepare(folder: Path) -> None:

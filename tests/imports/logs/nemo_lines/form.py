@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from log_mutations import LogForm, Row, folders_of_two_models
+from imports.log_mutations import LogForm, Row, folders_of_two_models
 
 SAMPLES = "sums/results.jsonl"
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from log_mutations import LogForm, Row
+from imports.log_mutations import LogForm, Row
 
 TASK, METRIC = "parity.json", "accuracy"
 

@@ -1,10 +1,11 @@
-"""Scripted answers of models that know so many rows of the small world's tasks."""
+"""The stages of a trace: scripted answers of models that know so many rows, and what a trace says of a stage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
+from evalharness.report.stages import Stages, StageTask
 
 
 def knows(yes_no: int, echo: int) -> Callable[[Request], Response | Failure]:
@@ -26,3 +27,13 @@ def knows(yes_no: int, echo: int) -> Callable[[Request], Response | Failure]:
         )
 
     return reply
+
+
+def column(stages: Stages, name: str) -> StageTask:
+    return next(each for each in stages.columns if each.name == name)
+
+
+def measure(stages: Stages, over: str, name: str) -> float | str:
+    """Its value, or the reason why there is none."""
+    entry = next(each for each in stages.measures if (each.over, each.name) == (over, name))
+    return entry.reason if entry.estimate is None else entry.estimate.value

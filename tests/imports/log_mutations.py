@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LOGS = Path(__file__).parent / "imports" / "logs"
+LOGS = Path(__file__).parent / "logs"
 Row = dict[str, Any]
 Place = tuple[str | int, ...]  # the keys that lead to a value in a row
 
