@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,14 +19,20 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from evalharness.checkpoints import memory
+
 # the same examples in every run; `--hypothesis-profile explore` looks for others
 settings.register_profile("explore", deadline=None)
-settings.register_profile("suite", derandomize=True, deadline=None)
-settings.load_profile("suite")
+settings.register_profile("whole", derandomize=True, deadline=None)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=30)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Wait for no disk, which takes longer than many a test: what is killed is a process, never the machine."""
     gc.disable()
+    if not config.option.hypothesis_profile:
+        settings.load_profile("quick" if "not slow" in config.option.markexpr else "whole")
+    os.fsync = lambda descriptor: None
 
 
 def pytest_sessionstart() -> None:
@@ -77,6 +83,13 @@ def zoo(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "zoo"
     root.mkdir(exist_ok=True)
     return tiny.Zoo(root)
+
+
+@pytest.fixture
+def files_checked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember from test to test what was found out about a checkpoint's files, as runs over one store do."""
+    with memory.kept_in(tmp_path_factory.getbasetemp() / "checked"):
+        yield
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from evalharness.records.requests import Failure, Generation, Ranking, Request, 
 from evalharness.report.terminal import verdict_lines
 from evalharness.run.evaluation import evaluate
 
+pytestmark = pytest.mark.usefixtures("files_checked_once")
+
 MakeJob = Callable[..., Job]
 
 

@@ -15,6 +15,10 @@ from evalharness.run.evaluation import evaluate
 MakeRun = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def _files_checked_once(files_checked_once: None) -> None: ...
+
+
 def right_about(share: int) -> Callable[[Request], Response]:
     """Echoes where the number at the end of the text is at least `share`; always "no"."""
 

@@ -29,6 +29,11 @@ except SystemExit as ended:
 
 
 @pytest.fixture
+def files_checked_once() -> None:
+    """Each run remembers beside its store, where the next process looks."""
+
+
+@pytest.fixture
 def options(zoo: dict[str, Path], small_world: Path, tmp_path: Path, edit_tensors, copy) -> Callable[..., list[str]]:
     """The arguments of a run of full weights over one store."""
     edit_tensors(
