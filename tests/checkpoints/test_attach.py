@@ -11,6 +11,7 @@ import torch
 from peft import PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
+from slow_cases import first_of_each
 from tiny_models import DECODED, IDS, TASKS, by_peft, described, logits
 
 from evalharness.checkpoints import shared_weights
@@ -31,13 +32,9 @@ SUPPORTED += [
 LAYERS = [pair for pair in SUPPORTED if TYPES[pair[0]].acts == "layers"]
 
 
-def every_type_once(pairs):
-    """Quick on one architecture; LoRA on all; the others are slow, and engines/hf/test_engine_adapters.py has them."""
-    once = dict(pairs[::-1])
-    return [
-        pytest.param(*pair, marks=() if once[pair[0]] == pair[1] or pair[0] == "LORA" else pytest.mark.slow)
-        for pair in pairs
-    ]
+def which(kind, base):
+    """LoRA on every architecture, the other types on one; engines/hf/test_engine_adapters.py has llama."""
+    return kind, base if kind == "LORA" else ""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +50,7 @@ def test_every_type_of_the_installed_peft_is_known():
     assert all(kind.why_not or kind.architectures == BOTH for kind in TYPES.values())
 
 
-@pytest.mark.parametrize(("kind", "base"), every_type_once(LAYERS))
+@pytest.mark.parametrize(("kind", "base"), first_of_each(LAYERS[::-1], which))
 def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, tiny, bases):
     model, path = bases(base), zoo[f"{base}-{kind}"]
     marks, before = shared_weights.marks(model), logits(model)
@@ -99,7 +96,7 @@ def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny,
 
 
 @pytest.mark.parametrize(
-    ("kind", "base"), every_type_once([(kind, base) for kind, base in SUPPORTED if base in ("llama", "t5")])
+    ("kind", "base"), first_of_each([pair for pair in SUPPORTED[::-1] if pair[1] in ("llama", "t5")], which)
 )
 def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors, copy):
     """Names and shapes of the file are held against the base's on the meta device; what is missing is named there or

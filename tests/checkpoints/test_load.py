@@ -13,6 +13,7 @@ from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.special_tokens import tokenizer_directory
 from evalharness.checkpoints.tokenizer import load_tokenizer
+from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError, UsageError
 
 
@@ -62,10 +63,18 @@ def test_a_base_that_was_cut_short(copy, zoo):
         load(checkpoint, "float32", "cpu")
 
 
-def test_loading_says_nothing_and_needs_peft_for_adapters_only(zoo):
-    """No progress bars, load reports or warnings reach the user's terminal; peft (seconds to import) stays out unless
-    there is an adapter.
-    """
+def test_loading_says_nothing(zoo, capfd):
+    """No progress bars, load reports or warnings reach the user's terminal."""
+    for name in ("llama", "llama-prompt", "llama-lora"):
+        checkpoint = recognise(str(zoo[name]))
+        verify(checkpoint)
+        load(checkpoint, "float32", "cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_loading_needs_peft_for_adapters_only(zoo):
+    """peft takes seconds to import. In a process of its own, which says nothing, either."""
     code = (
         "import sys\n"
         "from evalharness.checkpoints.load import load\n"

@@ -70,9 +70,17 @@ def test_quantised_weights_that_were_saved(precision, zoo, tmp_path):
 
 
 @needs
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(
-    ("base", "dtype"), [("llama", "float32"), ("llama", "bfloat16"), ("t5", "float32"), ("gpt2", "float32")]
+    ("base", "dtype", "precision"),
+    [
+        ("llama", "float32", "nf4"),
+        ("t5", "float32", "fp4"),
+        ("gpt2", "float32", "int8"),
+        ("llama", "bfloat16", "int8"),
+        pytest.param("gpt2", "float32", "nf4", marks=pytest.mark.slow),
+        pytest.param("llama", "bfloat16", "fp4", marks=pytest.mark.slow),
+        pytest.param("t5", "float32", "int8", marks=pytest.mark.slow),
+    ],
 )
 def test_adapters_in_turn_on_one_quantised_base(precision, base, dtype, zoo):
     loaded = load(described(zoo[base], None, "", precision=precision), dtype, "cpu")

@@ -154,8 +154,7 @@ def mixed(model: Invented, other: Invented, odd: int) -> Invented:
     return model
 
 
-@pytest.mark.parametrize("apart", [1e-3, 0.05, 0.5])
-@pytest.mark.parametrize("odd", [1, 2])
+@pytest.mark.parametrize(("apart", "odd"), [(1e-3, 1), (0.05, 2), (0.5, 1)])
 def test_a_reply_of_another_model_makes_it_not_that_model(kept: Path, apart: float, odd: int) -> None:
     before = identity(kept, Invented())
     new = identity(kept, mixed(Invented(moved=apart), Invented(), odd))

@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 from peft import get_peft_model
+from slow_cases import first_of_each
 from tiny_models import TASKS, adapter_config, open_model
 
 from evalharness.checkpoints.kinds import TYPES
@@ -21,7 +22,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("base", "kind"), CASES)
+@pytest.mark.parametrize(("base", "kind"), first_of_each(CASES, lambda base, kind: kind))
 def test_what_peft_counts(base, kind, zoo):
     """peft's get_nb_trainable_parameters; of p-tuning's network nothing is kept, so that without training.json the
     tokens count.

@@ -50,7 +50,7 @@ def interrupted(plan, examples, step, number=signal.SIGINT):
 
 
 @pytest.mark.fault(4)
-@pytest.mark.parametrize("method", ["full", "p-tuning"])
+@pytest.mark.parametrize("method", ["full", pytest.param("p-tuning", marks=pytest.mark.slow)])
 def test_ctrl_c_saves_the_step_and_the_same_command_goes_on_to_the_same_weights(base, examples, tmp_path, method):
     plan = recipe(base, tmp_path / "candidate", method, steps=6, batch_size=3)
     whole = train(replace(plan, out=str(tmp_path / "whole")), examples, silent)
@@ -152,7 +152,9 @@ def kill():
 
 
 @pytest.mark.fault(1)
-@pytest.mark.parametrize("method", ["full", "lora", "prefix"])
+@pytest.mark.parametrize(
+    "method", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("full", "prefix"))]
+)
 def test_a_kill_loses_little_without_save_every(base, examples, tmp_path, at_once, method):
     plan = recipe(base, tmp_path / "candidate", method, batch_size=3)
     report, lines = at_step(5, kill)

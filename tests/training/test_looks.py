@@ -29,7 +29,9 @@ def watched(given, place, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("method", ["full", "lora", pytest.param("prefix", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "method", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("full", "prefix"))]
+)
 def test_the_weights_are_those_of_a_training_without_it(watched, capsys, method):
     own = ["--dropout", "0.3"] if method == "lora" else []
     code, alone = watched("alone", "--method", method, *own)

@@ -22,7 +22,6 @@ from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
 from evalharness.training.trainer import optimizer_of
 
-METHODS = ("full", "lora", "prompt")
 UNEVEN = TrainingSet(
     examples=tuple(
         ("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)
@@ -64,7 +63,7 @@ def test_what_training_json_says(base, examples, tmp_path):
     assert any("step 8/8" in line for line in reports) and any("left" in line for line in reports)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["full", "lora", pytest.param("prompt", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_weights(base, examples, tmp_path, method):
     more = {"dropout": 0.1} if method == "lora" else {}
     one, same, other = (
@@ -144,7 +143,7 @@ def test_batches_of_like_lengths(base, tmp_path):
     assert equal(one, two) and len(facts_of(one)["losses"]) == 5
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "prompt"])
+@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=pytest.mark.slow), "prompt"])
 def test_gradient_checkpointing_changes_no_weights(base, examples, tmp_path, method):
     one, two = (
         train(recipe(base, tmp_path / f"{on}", method, gradient_checkpointing=on, steps=2), examples, silent)
@@ -198,7 +197,9 @@ def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, t
     )
 
 
-@pytest.mark.parametrize("method", ["prompt", "prefix", "p-tuning", "layers"])
+@pytest.mark.parametrize(
+    "method", ["prompt", "layers", *(pytest.param(name, marks=pytest.mark.slow) for name in ("prefix", "p-tuning"))]
+)
 def test_every_kind_keeps_its_best(base, examples, tmp_path, method):
     validated = replace(examples, validation=examples.examples[:2], validation_source={"digest": "x"})
     facts = facts_of(train(recipe(base, tmp_path / "candidate", method, steps=3, eval_every=1), validated, silent))

@@ -26,7 +26,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("method", CASES)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name in ("prefix", "p-tuning") else ()) for name in CASES]
+)
 def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at, method):
     """Killed in the middle of a pass and at its end, each time a step after the one that was saved."""
     validated = replace(examples, validation=examples.examples[:2], validation_source={"digest": "x"})

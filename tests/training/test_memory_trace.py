@@ -112,7 +112,14 @@ def test_what_lowers_and_what_raises_the_peak(tmp_path: Path) -> None:
     assert (mixed.weights, mixed.gradients) == (full.weights, full.gradients) and mixed.activations != full.activations
 
 
-@pytest.mark.parametrize("method", (Method.FULL, Method.QLORA, Method.PREFIX, Method.LAYERS))
+@pytest.mark.parametrize(
+    "method",
+    (
+        Method.FULL,
+        Method.QLORA,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (Method.PREFIX, Method.LAYERS)),
+    ),
+)
 def test_encoder_decoder_models_too(tmp_path: Path, method: Method) -> None:
     own = {"parameters": ("*.1.*",)} if method == Method.LAYERS else {}
     one = told(base(tmp_path, T5), method, answer=16, **own)

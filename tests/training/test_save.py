@@ -132,7 +132,7 @@ def test_full_weights_are_saved_as_their_base_is(base, half, examples, tmp_path)
     assert dtypes(computed_in_half) == {torch.float32}
 
 
-@pytest.mark.parametrize("method", ["lora", "prompt", "p-tuning"])
+@pytest.mark.parametrize("method", ["lora", "prompt", pytest.param("p-tuning", marks=pytest.mark.slow)])
 def test_adapters_are_saved_as_they_are_trained_unless_asked_otherwise(half, examples, tmp_path, method):
     plan = {"steps": 1, "dtype": "bfloat16"}
     out = train(recipe(half, tmp_path / "candidate", method, **plan), examples, silent)

@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 import torch
+from slow_cases import quick_ones
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.load import load
@@ -21,9 +22,10 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Generate, Generation
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
+QUICK = ("llama", "gpt2-lora", "qwen3-prompt")  # every architecture, and every kind
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", quick_ones(ALL, QUICK))
 def test_same_text_as_lm_eval(name, engine, ask, oracle, generations):
     """At any batch size of ours. lm-eval's own texts of prompt-tuned models depend on its batch size, and are right at
     1 only.

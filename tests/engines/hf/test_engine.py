@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from slow_cases import quick_ones
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
@@ -19,6 +20,7 @@ from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import EngineSettings
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
+QUICK = ("llama", "gpt2-lora", "qwen3-prompt")  # every architecture, and every kind
 PROMPTS = ["the cat sat on a mat and a dog ran over", "Question : what is it ?", "yes"]
 CPU = EngineSettings(device="cpu")
 
@@ -72,7 +74,7 @@ def test_token_counter_counts_what_the_model_reads(zoo):
     )
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", quick_ones(ALL, QUICK))
 def test_both_paths_agree_and_off_is_the_base(name, engine, zoo):
     """Scoring and decoding give the same logits; with the adapter off they are the base's own, by a plain forward of
     one row.
@@ -88,7 +90,7 @@ def test_both_paths_agree_and_off_is_the_base(name, engine, zoo):
             assert np.abs(logits - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", quick_ones(ALL, QUICK))
 def test_proved(name, engine, zoo):
     proof = prove(engine(name), recognise(str(zoo[name])), PROMPTS, allow_noop=False)
     assert (proof.scoring > 0.1 and proof.decoding > 0.1) == ("-" in name)
@@ -132,7 +134,7 @@ def test_closed(engine):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", quick_ones(ALL, QUICK))
 def test_cuda_equals_cpu(name, engine, ask, rankings, generations):
     cpu, cuda = engine(name), engine(name, device="cuda")
     for a, b in zip(ask(cpu, rankings), ask(cuda, rankings), strict=True):

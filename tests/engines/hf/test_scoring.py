@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from slow_cases import quick_ones
 
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
@@ -17,14 +18,15 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Rank, Ranking
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
+QUICK = ("llama", "gpt2-lora", "qwen3-prompt")  # every architecture, and every kind
 
 
 def close(ours: float, theirs: float) -> bool:
     return abs(ours - theirs) <= max(1e-4, 1e-6 * abs(theirs))
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("name", [name for name in ALL if "prompt" not in name])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("name", quick_ones((name for name in ALL if "prompt" not in name), ("qwen3", *QUICK)))
 def test_equals_lm_eval(name, batch_size, engine, ask, oracle, rankings):
     """Every pair's log-likelihood and greedy flag, and every argmax over choices, as lm-eval 0.4.13 has them."""
     theirs = oracle(name, batch_size)
@@ -38,7 +40,7 @@ def test_equals_lm_eval(name, batch_size, engine, ask, oracle, rankings):
         )
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if "-" in name])
+@pytest.mark.parametrize("name", quick_ones((name for name in ALL if "-" in name), ("llama-prompt", *QUICK)))
 def test_equals_peft_one_row_at_a_time(name, engine, ask, peft_model, rankings):
     """Adapters against peft's own forward of a single unpadded row; virtual tokens sit before the text."""
     ours, theirs = engine(name), peft_model(name)
@@ -54,7 +56,7 @@ def test_equals_peft_one_row_at_a_time(name, engine, ask, peft_model, rankings):
             assert close(logprob, float(expected))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", quick_ones(ALL, QUICK))
 def test_batching_moves_nothing(name, engine, ask, rankings):
     one = ask(engine(name, batch_size=1), rankings)
     for other in (ask(engine(name, batch_size=4), rankings), ask(engine(name, batch_size=16), rankings[::-1])[::-1]):
@@ -80,7 +82,7 @@ def test_one_row_with_continuations_of_several_lengths(name, engine, ask, oracle
     assert not all(close(logprob, expected) for (logprob, _), (expected, _) in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3-lora"])
 def test_choices_without_their_question_equal_lm_eval(name, batch_size, engine, ask, oracle, words):
     """What acc_mutual_info asks for: the pairs of a question, then each choice after the prefix token alone."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from slow_cases import quick_ones
 
 from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
@@ -21,6 +22,7 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Rank, Score, Scoring
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
+QUICK = ("llama", "gpt2-lora", "qwen3-prompt")  # every architecture, and every kind
 
 
 def close(ours: float, theirs: float) -> bool:
@@ -59,8 +61,8 @@ def texts(words, tiny) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("name", [name for name in ALL if "prompt" not in name])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("name", quick_ones((name for name in ALL if "prompt" not in name), ("qwen3", *QUICK)))
 def test_equals_lm_eval(name, batch_size, engine, ask, oracle, texts):
     """lm-eval 0.4.13's HFLM.loglikelihood_rolling, text by text."""
     ours, theirs = engine(name, batch_size=batch_size), oracle(name, batch_size)
@@ -70,7 +72,7 @@ def test_equals_lm_eval(name, batch_size, engine, ask, oracle, texts):
         assert answer.tokens == len(counted.encode(text))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if "-" in name])
+@pytest.mark.parametrize("name", quick_ones((name for name in ALL if "-" in name), ("llama-prompt", *QUICK)))
 def test_equals_peft_one_window_at_a_time(name, engine, ask, peft_model, texts, tiny):
     """Adapters against peft's own forward of single unpadded windows, cut by lm-eval's own functions; virtual tokens
     take their share.

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from slow_cases import first_of_each
 from transformers import AutoModelForSeq2SeqLM
 
 from evalharness.checkpoints.load import load
@@ -44,7 +45,7 @@ def changed(zoo, name, folder, **generation):
     return folder
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("name", PLAIN)
 def test_rankings_equal_lm_eval(name, batch_size, engine, ask, oracle, rankings):
     """Every pair's log-likelihood and greedy flag, and every choice, as lm-eval 0.4.13's seq2seq backend has them; odd
@@ -62,7 +63,7 @@ def test_rankings_equal_lm_eval(name, batch_size, engine, ask, oracle, rankings)
         )
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("name", PLAIN)
 def test_whole_texts_equal_lm_eval(name, batch_size, engine, ask, oracle, words):
     """lm-eval's rolling windows: what is before a window goes to the encoder, the window to the decoder; longer than
@@ -150,8 +151,14 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: next(iter(rule)))
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    first_of_each(
+        ((PLAIN[(number + turn) % 2], rule) for number, rule in enumerate(RULES) for turn in (0, 1)),
+        lambda name, rule: str(rule),
+    ),
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
 def test_the_generation_config_is_honoured_in_any_batch(
     name, rule, zoo, engine, ask, open_model, generations, tmp_path
 ):
