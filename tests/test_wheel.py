@@ -209,9 +209,9 @@ def test_a_run_from_the_wheel(finished: tuple[Path, str]) -> None:
     "arguments",
     [
         ("--help",),
-        ("run", "--help"),
-        ("train", "--help"),
-        ("tasks", "list", "--all"),
+        pytest.param(("run", "--help"), marks=pytest.mark.slow),
+        pytest.param(("train", "--help"), marks=pytest.mark.slow),
+        pytest.param(("tasks", "list", "--all"), marks=pytest.mark.slow),
         ("tasks", "show", "mnli"),
         ("plan", "--task", "sst2", "--data-dir", "ROWS", "--limit", "20", "--quiet"),
         ("report", "RUN"),
@@ -233,11 +233,17 @@ def test_the_gate_works_without_an_extra(light: Path, finished: tuple[Path, str]
     "arguments",
     [
         ("run", "--model", "same=BASE", "--base", "BASE", "--suite", "demo", "--out", "out", "--allow-noop"),
-        ("trace", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
-        ("bisect", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
+        pytest.param(
+            ("trace", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ("bisect", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"), marks=pytest.mark.slow
+        ),
         ("train", "--method", "lora", "--base", "BASE", "--task", "sst2", "--data-dir", "ROWS", "--out", "candidate"),
-        ("sweep", "--base", "BASE", "--task", "sst2", "--suite", "demo", "--out", "sweep"),
-        ("demo", "--out", "demo"),
+        pytest.param(
+            ("sweep", "--base", "BASE", "--task", "sst2", "--suite", "demo", "--out", "sweep"), marks=pytest.mark.slow
+        ),
+        pytest.param(("demo", "--out", "demo"), marks=pytest.mark.slow),
         ("data", "fetch", "--task", "sst2", "--to", "rows"),
         ("checkpoint", "show", "BASE"),
         ("plan", "--suite", "demo", "--limit", "20", "--base", "BASE"),

@@ -93,6 +93,7 @@ def test_a_margin_of_nothing_is_refused_because_no_number_of_examples_can_show_i
         plan(margins={"t": 0.0})
 
 
+@pytest.mark.slow
 def test_comparing_needs_no_model_library():
     heavy = {"torch", "transformers", "datasets", "evaluate", "pandas", "matplotlib"}
     code = f"import sys, evalharness.analysis, evalharness.analysis.gate; print(sorted({heavy} & set(sys.modules)))"

@@ -185,6 +185,7 @@ def test_kinds(run):
     assert all(row["why_not"] or (row["causal"] and row["seq2seq"]) for row in facts["adapters"])
 
 
+@pytest.mark.slow
 def test_kinds_imports_nothing_heavy():
     code = "import sys\nfrom evalharness.cli.main import main\n"
     code += "try: main(['checkpoint', 'kinds'])\nfinally: print(*sys.modules)"

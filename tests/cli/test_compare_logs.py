@@ -114,6 +114,7 @@ def test_wrong_on_purpose(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_logs_are_compared_without_torch(tmp_path: Path) -> None:
     base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
     script = (

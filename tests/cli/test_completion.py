@@ -53,6 +53,7 @@ def test_the_users_own_tasks_are_completed_and_a_folder_that_is_missing_is_no_er
         assert [each.value for each in complete.get_completions(words, "yes_n")] == names
 
 
+@pytest.mark.slow
 def test_the_program_answers_a_shell_without_torch() -> None:
     request = {INSTRUCTION: "bash_complete", "COMP_WORDS": "evalharness run --suite dem", "COMP_CWORD": "3"}
     command, environ = [sys.executable, "-c", PROGRAM], {**os.environ, **request}

@@ -111,6 +111,7 @@ def test_what_a_training_takes(small_world: Path, tmp_path: Path) -> None:
     assert "--rank: is for --training" in str(plan(small_world, "--task", "yes_no", "--rank", "2").exception)
 
 
+@pytest.mark.slow
 def test_no_torch_without_a_base(small_world: Path) -> None:
     arguments = [
         "plan",

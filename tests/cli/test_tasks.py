@@ -288,12 +288,12 @@ def lm_evals() -> Library:
     return Library([LM_EVALS])
 
 
-def test_two_hundred_of_lm_evals_files_are_told_apart(lm_evals: Library) -> None:
+def test_some_of_lm_evals_files_are_told_apart(lm_evals: Library) -> None:
     paths = sorted(LM_EVALS.rglob("*.yaml"))
-    found = [file_status(lm_evals, path) for path in paths[:: len(paths) // 200]]
-    assert len(found) >= 200 and all(why for status, why in found if status != "runs")
+    found = [file_status(lm_evals, path) for path in paths[:: len(paths) // 60]]
+    assert len(found) >= 60 and all(why for status, why in found if status != "runs")
     counts = Counter(status for status, _ in found)
-    assert counts["runs"] > 40 and counts["needs code"] > 100 and counts["wrong"] < 5
+    assert counts["runs"] > 12 and counts["needs code"] > 30 and counts["wrong"] < 5
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ Of = Callable[..., Task]
 Damage = Callable[[bytes, random.Random], bytes]
 
 ROWS = 6
-TIMES = 60  # damaged files of each layout and kind of damage
 
 
 def lines(*rows: Any) -> bytes:
@@ -224,17 +223,18 @@ def test_the_files_are_right_before_they_are_damaged(of: Of, tmp_path: Path, for
 @pytest.mark.fault(18)
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("times", [20, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_damaged_file_is_read_whole_or_refused_by_name(
-    of: Of, tmp_path: Path, form: str, damage: Damage, record_property: Callable[[str, object], None]
+    of: Of, tmp_path: Path, form: str, damage: Damage, times: int, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("injected", TIMES)
+    record_property("injected", times)
     path, config, place, data = FORMS[form]
     task, split = of(path, config), "default" if form == "bigbench" else "validation"
     file = tmp_path / place
     file.parent.mkdir(parents=True)
     rng = random.Random(f"{form} {damage.__name__}")
     refused = 0
-    for _ in range(TIMES):
+    for _ in range(times):
         broken = damage(data, rng)
         file.write_bytes(broken)
         try:

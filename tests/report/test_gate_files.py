@@ -125,7 +125,7 @@ def test_a_comment_is_as_long_as_github_takes() -> None:
     assert len(comment) <= 65_536 and comment.endswith("\n</details>\n\n… shortened\n")
 
 
-@pytest.mark.parametrize("length", range(100, 300, 23))
+@pytest.mark.parametrize("length", (100, 200, 300))
 def test_a_shortened_comment_names_every_candidate_and_closes_what_it_opens(length: int) -> None:
     rows = [replace(ROW, task=f"task {n} " + "x" * length, **LOST) for n in range(40)]
     comment = gate_files.markdown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -241,7 +242,7 @@ r, c = pickle.load(open(sys.argv[1], 'rb'))
 """
 
 
-@pytest.mark.parametrize("seed", ["1", "271828"])
+@pytest.mark.parametrize("seed", ["271828", pytest.param("1", marks=pytest.mark.slow)])
 def test_byte_identical_in_another_process(
     page: str, run: Results, cost: dict[str, object], tmp_path: Path, seed: str
 ) -> None:
@@ -259,6 +260,7 @@ def test_byte_identical_in_another_process(
     assert render(run, cost) == page
 
 
+@pytest.mark.slow
 def test_no_heavy_library_is_loaded() -> None:
     modules = "evalharness.report.page, evalharness.report.forest, evalharness.report.tradeoff"
     heavy = {"torch", "transformers", "datasets", "evaluate"}
@@ -401,6 +403,7 @@ def hostile_run(bad: str) -> Results:
 
 
 @cache
+@functools.cache
 def hostile_page(bad: str) -> str:
     return render(hostile_run(bad), {"seconds": 1.0, bad: bad, "notices": [bad], "models": {bad: {bad: 1}}})
 

@@ -332,7 +332,11 @@ def test_only_a_base_and_a_run_with_troubles(open_page: Open, only_base: Results
 
 
 @pytest.mark.parametrize(
-    "options", [{"java_script_enabled": False}, {"viewport": {"width": 360, "height": 700}}, {"color_scheme": "dark"}]
+    "options",
+    [
+        {"java_script_enabled": False, "viewport": {"width": 360, "height": 700}},
+        pytest.param({"color_scheme": "dark"}, marks=pytest.mark.slow),
+    ],
 )
 def test_what_was_lost_is_said_in_every_way_of_looking(
     open_page: Open, explained: Results, options: dict[str, object]
@@ -423,7 +427,7 @@ def small_report(explained: Results, troubled: Results, cost: dict[str, object])
 
 
 @pytest.mark.skipif(Axe is None and not os.environ.get("CI"), reason="axe-playwright-python is not installed")
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), pytest.param("dark", 360, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(open_page: Open, small_report: str, scheme: str, width: int) -> None:
     """By any rule of axe-core, WCAG 2.2 AA among them, whatever its impact."""
     page = open_page(small_report, color_scheme=scheme, viewport={"width": width, "height": 844})

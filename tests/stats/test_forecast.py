@@ -70,7 +70,7 @@ def test_fewer_than_ten_units_decide_nothing() -> None:
     assert (drawn.certifiable, drawn.detectable, drawn.retained, drawn.forgotten) == (None, None, 0.0, 0.0)
 
 
-@pytest.mark.parametrize(("n", "margin"), [(100, 0.03), (300, 0.02)])
+@pytest.mark.parametrize(("n", "margin"), [(100, 0.03), pytest.param(300, 0.02, marks=pytest.mark.slow)])
 def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int, margin: float) -> None:
     rule = Rule(margin=margin)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
@@ -85,6 +85,7 @@ def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int,
     assert near(wider.retained, 0.8, 100, 100)
 
 
+@pytest.mark.slow
 def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
     """Not by every score falling alike, but by more of those that change falling, as 0/1 answers are foretold."""
     rule = Rule(margin=0.02, tests=5)

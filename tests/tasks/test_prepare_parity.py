@@ -242,7 +242,7 @@ def chats(zoo: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Cal
     return both
 
 
-@pytest.mark.parametrize("shots", [0, 3])
+@pytest.mark.parametrize("shots", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("name", CASES)
 def test_requests_equal_lm_evals(
     name: str, shots: int, rows_file: Path, tmp_path: Path, chats: Callable[[str], tuple[ChatRenderer, HFLM]]

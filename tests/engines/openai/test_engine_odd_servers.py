@@ -40,8 +40,16 @@ def alone_without_ranks(choice: dict[str, Any]) -> None:
             del entry["rank"]
 
 
-@pytest.mark.parametrize("change", [alone, alone_without_ranks])
-@pytest.mark.parametrize("dialect", [VLLM, ECHO, TEXTS])
+@pytest.mark.parametrize(
+    ("dialect", "change"),
+    [
+        (VLLM, alone_without_ranks),
+        (ECHO, alone),
+        (TEXTS, alone),
+        *(pytest.param(dialect, alone_without_ranks, marks=pytest.mark.slow) for dialect in (ECHO, TEXTS)),
+        pytest.param(VLLM, alone, marks=pytest.mark.slow),
+    ],
+)
 def test_without_other_tokens_nothing_is_greedy(
     serve: Serve, opened: Open, dialect: Dialect, change: Callable[[dict[str, Any]], None]
 ) -> None:
