@@ -158,9 +158,9 @@ def test_the_examples_own_tests_judge_a_run(pytester: pytest.Pytester, monkeypat
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p evalharness.pytest_plugin")
     python, of, program, *arguments = words(STEPS["Tests"]["run"], pytester.path)
     assert (python, of, program) == ("python", "-m", "pytest")
-    done = pytester.runpytest_inprocess(*arguments)
-    done.assert_outcomes(failed=2)
-    done.stdout.fnmatch_lines(["E*AssertionError: forgotten: new on mmlu: score −0.060*"])
+    outcome = pytester.runpytest_inprocess(*arguments)
+    outcome.assert_outcomes(failed=2)
+    outcome.stdout.fnmatch_lines(["E*AssertionError: forgotten: new on mmlu: score −0.060*"])
 
 
 def test_the_hook_validates_task_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

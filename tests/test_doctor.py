@@ -86,8 +86,8 @@ def test_the_command_ends_with_0_and_with_2_where_something_is_broken(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(metadata, "requires", lambda name: ["numpy>=2"])
     assert exit_code("doctor") == 0
-    said = capsys.readouterr().out
-    assert "✓ python" in said and "✓ cpu" in said and "store.sqlite can be written" in said and "– hub" in said
+    output = capsys.readouterr().out
+    assert "✓ python" in output and "✓ cpu" in output and "store.sqlite can be written" in output and "– hub" in output
     assert sorted(os.listdir(tmp_path)) == []
     monkeypatch.setattr(metadata, "requires", lambda name: ["numpy>=999"])
     monkeypatch.setenv("EVALHARNESS_STORE", "/proc/none/store.sqlite")

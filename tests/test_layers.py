@@ -65,8 +65,8 @@ def test_registry_tables_name_what_exists_in_their_own_package() -> None:
 
 def imported_by(command: str) -> set[str]:
     code = f"import sys\n{command}\nprint(' '.join(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(process.stdout.split())
 
 
 def test_light_commands_import_nothing_heavy() -> None:

@@ -46,12 +46,12 @@ def asserts(inner: pytest.Pytester, run: Path, assertion: str, *arguments: str) 
 
 def test_a_forgotten_unit_fails_its_test_with_the_gates_sentence(inner: pytest.Pytester, finished: Path) -> None:
     inner.makepyfile(TESTS)
-    done = inner.runpytest_inprocess("--evalharness-run", str(finished), "-W", "error")
-    done.assert_outcomes(passed=1, failed=1)
+    outcome = inner.runpytest_inprocess("--evalharness-run", str(finished), "-W", "error")
+    outcome.assert_outcomes(passed=1, failed=1)
     (row,) = (unit for unit in evalharness.gate(finished).candidates[0].units if unit.row.task == "task4")
     assert row.reason.startswith("forgotten: new on task4: score −0.060 [")
-    done.stdout.fnmatch_lines_random([f"E*AssertionError: {row.reason.replace('[', '[[]')}"])
-    assert "gated_run.py" not in done.stdout.str()  # the test's own line is shown, none of ours
+    outcome.stdout.fnmatch_lines_random([f"E*AssertionError: {row.reason.replace('[', '[[]')}"])
+    assert "gated_run.py" not in outcome.stdout.str()  # the test's own line is shown, none of ours
 
 
 def test_the_repositorys_policy_holds(inner: pytest.Pytester, finished: Path) -> None:
@@ -117,18 +117,18 @@ def test_names_that_are_not_there_are_errors_of_the_test(inner: pytest.Pytester,
 
 def test_a_run_that_is_not_given_or_not_there_is_a_usage_error(inner: pytest.Pytester, finished: Path) -> None:
     inner.makepyfile(TESTS)
-    done = inner.runpytest_inprocess()
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: evalharness_run: a test uses it, and no run is given; give*"])
+    outcome = inner.runpytest_inprocess()
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: evalharness_run: a test uses it, and no run is given; give*"])
     assert inner.runpytest_inprocess("--collect-only").ret == 0
     inner.runpytest_inprocess("--evalharness-run", "none").assert_outcomes(skipped=2)
-    done = inner.runpytest_inprocess("--evalharness-run", "nowhere")
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: nowhere*"])
+    outcome = inner.runpytest_inprocess("--evalharness-run", "nowhere")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: nowhere*"])
     (inner.path / "evalharness.toml").write_text("[gate]\nceling = 0.1\n")
-    done = inner.runpytest_inprocess("--evalharness-run", str(finished))
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: *evalharness.toml: gate.celing: there is no such key; did you mean ceiling*"])
+    outcome = inner.runpytest_inprocess("--evalharness-run", str(finished))
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: *evalharness.toml: gate.celing: there is no such key; did you mean ceiling*"])
 
 
 def test_other_tests_do_without_a_run(inner: pytest.Pytester) -> None:

@@ -99,9 +99,9 @@ def finished(light: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     places = ["--out", str(out / "out"), "--store", str(out / "store.sqlite")]
     command = [sys.executable, "-m", "evalharness", "run", *models, *places]
     environment = {**os.environ, "PYTHONPATH": str(base.parents[4]), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
-    assert done.returncode == 0, done.stderr
-    return out / "out", done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
+    assert process.returncode == 0, process.stderr
+    return out / "out", process.stdout
 
 
 def places_in(light: Path, run: Path = Path()) -> dict[str, Path]:
@@ -115,8 +115,8 @@ def evalharness(light: Path, *arguments: str | Path) -> tuple[int, str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["XDG_CACHE_HOME"] = str(light / "cache")
     command = [str(light / "bin" / "evalharness"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
-    return done.returncode, done.stdout, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
+    return process.returncode, process.stdout, process.stderr
 
 
 # ---- what is declared ------------------------------------------------------------------------------------------------

@@ -100,15 +100,15 @@ def test_normalised_scores_run_from_chance_to_the_best() -> None:
 
 
 @pytest.mark.parametrize(
-    ("average", "said"),
+    ("average", "message"),
     [
         (Average(name="a", over={"cola": ("mcc",), "wnli": ("acc",)}), ["wnli"]),
         (Average(name="a", over={"cola+rte": ("mcc", "acc")}), ["acc of cola", "rte"]),
         (Average(name="a", over={"mrpc": ("acc",)}, normalised=True), ["chance of acc of mrpc"]),
     ],
 )
-def test_an_average_over_less_than_was_published_is_left_out(average: Average, said: list[str]) -> None:
-    assert sorted(lacking(average, facts())) == sorted(said)
+def test_an_average_over_less_than_was_published_is_left_out(average: Average, message: list[str]) -> None:
+    assert sorted(lacking(average, facts())) == sorted(message)
     assert with_average(rows(), facts(), average, "glue") == tuple(rows())
 
 

@@ -53,9 +53,9 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
 @pytest.fixture
 def first(job: MakeJob, zoo: dict[str, Path]) -> Path:
     """A run of the base against its LoRA; the base is right about every echo."""
-    asked = job(zoo["llama-lora"], "first", base=str(zoo["llama"]))
-    evaluate(asked, factory=ScriptedFactory(answers("right"), {"llama-lora": answers("wrong")}))
-    return asked.output.folder
+    run_job = job(zoo["llama-lora"], "first", base=str(zoo["llama"]))
+    evaluate(run_job, factory=ScriptedFactory(answers("right"), {"llama-lora": answers("wrong")}))
+    return run_job.output.folder
 
 
 def test_the_same_comparisons_without_asking_the_base(job: MakeJob, first: Path, zoo: dict[str, Path]) -> None:
@@ -71,15 +71,15 @@ def test_the_same_comparisons_without_asking_the_base(job: MakeJob, first: Path,
 
 def test_full_weights_need_no_base_at_all(job: MakeJob, first: Path, zoo: dict[str, Path], tmp_path: Path) -> None:
     full = shutil.copytree(zoo["llama"], tmp_path / "full")
-    found = evaluate(
+    results = evaluate(
         job(full, "b", baseline=first / "measurements.parquet", allow_noop=True), factory=ScriptedFactory(answers("x"))
     )
-    assert [(model.name, model.base) for model in found.models] == [("llama", None), ("full", "llama")]
-    assert found.flips == ()  # the file alone has no samples
+    assert [(model.name, model.base) for model in results.models] == [("llama", None), ("full", "llama")]
+    assert results.flips == ()  # the file alone has no samples
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"limit": 10}, "not the same prompts"),
         ({"num_fewshot": 1}, "not the same prompts"),
@@ -87,10 +87,10 @@ def test_full_weights_need_no_base_at_all(job: MakeJob, first: Path, zoo: dict[s
     ],
 )
 def test_scores_of_other_questions_are_refused(
-    job: MakeJob, first: Path, zoo: dict[str, Path], changes: dict[str, object], said: str
+    job: MakeJob, first: Path, zoo: dict[str, Path], changes: dict[str, object], message: str
 ) -> None:
     factory = ScriptedFactory(answers("x"))
-    with pytest.raises(NotComparableError, match=said):
+    with pytest.raises(NotComparableError, match=message):
         evaluate(changed(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
     assert factory.requests == []
 
@@ -100,11 +100,11 @@ def test_a_base_that_another_engine_answered_is_said_beside_every_verdict_where_
 ) -> None:
     factory = ScriptedFactory(answers("x"))
     asked = changed(job(zoo["llama-prompt"], "b", baseline=first), batch_size=3, allow_mixed_engines=True)
-    found = evaluate(asked, factory=factory)
-    assert all("mixed_engines" in row.flags for row in found.comparisons)
-    assert found.signature["engine"]["batch_size"] == 3
-    assert found.signature["mixed_engines"]["llama"]["batch_size"] == 16
-    assert any("(other engine)" in line for line in verdict_lines(found))
+    results = evaluate(asked, factory=factory)
+    assert all("mixed_engines" in row.flags for row in results.comparisons)
+    assert results.signature["engine"]["batch_size"] == 3
+    assert results.signature["mixed_engines"]["llama"]["batch_size"] == 16
+    assert any("(other engine)" in line for line in verdict_lines(results))
     again = changed(asked, models=(str(zoo["llama-lora"]),), baseline=asked.output.folder, out=tmp_path / "c")
     with pytest.raises(NotComparableError, match="batch_size 16 there, 3 here"):  # the base's own engine is known
         evaluate(changed(again, allow_mixed_engines=False), factory=factory)
@@ -140,7 +140,7 @@ def test_what_is_no_run_is_named(job: MakeJob, zoo: dict[str, Path], tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             ("  - metric: exact_match", "  - metric: exact_match\n    ignore_case: true"),
@@ -159,12 +159,12 @@ def test_scores_by_another_rule_are_refused(
     small_world: Path,
     tmp_path: Path,
     change: tuple[str, str],
-    said: str,
+    message: str,
 ) -> None:
     """The prompts are the same, what counts as right is not."""
     other = Path(shutil.copytree(small_world / "tasks", tmp_path / "other"))
     (other / "echo.yaml").write_text((other / "echo.yaml").read_text().replace(*change))
-    with pytest.raises(NotComparableError, match=said):
+    with pytest.raises(NotComparableError, match=message):
         evaluate(job(zoo["llama-prompt"], "b", baseline=first, include=(other,)), factory=ScriptedFactory(answers("x")))
 
 

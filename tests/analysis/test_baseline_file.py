@@ -248,7 +248,7 @@ def other_units() -> MeasuredRun:
 
 
 @pytest.mark.parametrize(
-    ("run", "said"),
+    ("run", "message"),
     [
         (with_fact(data_digest="e" * 64), "t1: the scores are of other data than this run's"),
         (with_fact(prompts_digest="b" * 64), "t1: the scores are of other prompts"),
@@ -259,11 +259,11 @@ def other_units() -> MeasuredRun:
         (other_units(), "the scores are of other questions"),
     ],
 )
-def test_what_was_asked_otherwise_is_not_compared(run: MeasuredRun, said: str, tmp_path: Path) -> None:
+def test_what_was_asked_otherwise_is_not_compared(run: MeasuredRun, message: str, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     write(path, edited_run(), "base")
     for policy in (BASELINE, BOTH):
-        with pytest.raises(NotComparableError, match=said.replace("(", r"\(")) as caught:
+        with pytest.raises(NotComparableError, match=message.replace("(", r"\(")) as caught:
             gated(run, path, policy)
         assert caught.value.exit_code == 5
 
@@ -378,13 +378,15 @@ def test_accepting_says_what_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"failed": {"base": 3}}, "base failed on 3 examples"),
         ({"rounds": {"base": 2}}, "base was not asked all of it"),
         ({"partly": ("base",)}, "base was not asked all of it"),
     ],
 )
-def test_what_was_not_answered_as_a_whole_is_not_accepted(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(NotComparableError, match=said):
+def test_what_was_not_answered_as_a_whole_is_not_accepted(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NotComparableError, match=message):
         accepted(tmp_path / "x.json", with_fact(**changes), "base", None)

@@ -87,8 +87,8 @@ def row(rows: tuple[Comparison, ...], name: str, metric: str = "acc") -> Compari
 def test_a_stopped_row_says_what_holds_at_any_round_and_what_describes_has_values_only() -> None:
     facts = [task("t", 800, ACC, ROUGE, rounds={"lora": 4})]
     measurements = [*measured("t", 800, 0.2, -0.2, 4), *measured("t", 800, 0.2, -0.2, 4, "rougeL")]
-    found = compare(facts, measurements, plan())
-    deciding, describing = row(found, "t"), row(found, "t", "rougeL")
+    results = compare(facts, measurements, plan())
+    deciding, describing = row(results, "t"), row(results, "t", "rougeL")
     assert (
         deciding.verdict == "forgotten"
         and deciding.stopping is not None
@@ -156,10 +156,12 @@ def test_the_suites_last_look_is_the_usual_test_at_what_is_left_of_alpha() -> No
 
 def test_a_suite_of_which_a_unit_was_stopped_undecided_has_no_verdict() -> None:
     facts = [task("a", 400), task("b", 400, rounds={"lora": 3})]
-    found = compare(facts, [*measured("a", 400, 0.1, 0.0), *measured("b", 400, 0.3, -0.3, 3)], plan())
-    suite = row(found, "suite", "margins")
+    results = compare(facts, [*measured("a", 400, 0.1, 0.0), *measured("b", 400, 0.3, -0.3, 3)], plan())
+    suite = row(results, "suite", "margins")
     assert (
-        row(found, "b").verdict == "forgotten" and suite.verdict == "inconclusive" and "suite_not_tested" in suite.flags
+        row(results, "b").verdict == "forgotten"
+        and suite.verdict == "inconclusive"
+        and "suite_not_tested" in suite.flags
     )
     assert (suite.difference.low, suite.p_difference, suite.would_decide) == (None, None, None)
     assert suite.stopping is not None and suite.stopping.planned == 800
@@ -169,13 +171,13 @@ def test_a_group_is_one_unit_whose_members_describe() -> None:
     facts = [task(name, 300, rounds={"lora": 5}) for name in ("m1", "m2")]
     measurements = [m for name in ("m1", "m2") for m in measured(name, 300, 0.3, -0.3, 5)]
     group = Group(name="pool", tasks=("m1", "m2"), metric="acc", unit=True, margin=0.02, family="glue")
-    found = compare(facts, measurements, plan(groups=(group,)))
-    pool, member = row(found, "pool"), row(found, "m1")
+    results = compare(facts, measurements, plan(groups=(group,)))
+    pool, member = row(results, "pool"), row(results, "m1")
     assert (
         pool.verdict == "forgotten"
         and pool.stopping is not None
         and pool.stopping.planned == 600
-        and pool.n == row(found, "m2").n + member.n
+        and pool.n == row(results, "m2").n + member.n
     )
     assert (member.verdict, member.q_forgotten, member.difference.low) == (None, None, None)
     macro = compare(facts, measurements, plan(groups=(replace(group, macro=True),)))
@@ -208,9 +210,9 @@ def test_the_first_look_waits_for_no_base_to_rise_above_chance() -> None:
     of_weak, rows = weak(800, 0.535, 0.5)
     facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
     measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
-    found = compare([*facts, of_weak], [*measurements, *rows], plan())
-    suite = row(found, "suite", "margins")
-    assert "base_at_chance" not in row(found, "weak").flags
+    results = compare([*facts, of_weak], [*measurements, *rows], plan())
+    suite = row(results, "suite", "margins")
+    assert "base_at_chance" not in row(results, "weak").flags
     half = row(compare([replace(of_weak, rounds={"lora": 10})], rows, plan()), "weak")
     assert "base_at_chance" in half.flags
     assert suite.stopping is not None and suite.verdict == "retained"

@@ -52,7 +52,7 @@ def unit(decision: Decision, name: str) -> UnitOutcome:
 
 
 @pytest.mark.parametrize(
-    ("lost", "policy", "code", "said"),
+    ("lost", "policy", "code", "message"),
     [
         ({}, from_file(), 0, "passed: c"),
         ({"rte": 60}, from_file(), 3, "forgotten: c on rte"),
@@ -68,10 +68,10 @@ def unit(decision: Decision, name: str) -> UnitOutcome:
         ({"rte": 60}, from_file(require=["mmlu"]), 5, "forgotten: c on rte"),  # which is named all the same
     ],
 )
-def test_what_a_policy_states_gives_its_code(lost: dict[str, int], policy: Policy, code: int, said: str) -> None:
+def test_what_a_policy_states_gives_its_code(lost: dict[str, int], policy: Policy, code: int, message: str) -> None:
     decision = decided(policy, lost)
     assert decision.exit_code == code
-    assert any(said in line for line in (*decision.reasons, *decision.remarks))
+    assert any(message in line for line in (*decision.reasons, *decision.remarks))
 
 
 def test_a_severity_says_what_of_a_unit_counts() -> None:
@@ -123,7 +123,7 @@ COUNTS = AnswerCounts(
 
 
 @pytest.mark.parametrize(
-    ("limit", "within", "over", "said"),
+    ("limit", "within", "over", "message"),
     [
         ("empty", 0.03, 0.029, "3.0 % of its answers were empty, the policy allows 2.9 %"),
         ("cut_off", 0.04, 0.039, "4.0 % of its answers were cut off at the length limit"),
@@ -132,12 +132,12 @@ COUNTS = AnswerCounts(
     ],
 )
 def test_a_limit_on_answers_holds_whatever_is_made_of_the_undecided(
-    limit: str, within: float, over: float, said: str
+    limit: str, within: float, over: float, message: str
 ) -> None:
     about = {"answers": {"c": COUNTS}, "unparsed": {"c": 50, "base": 900}, "truncated": 20}
     assert decided(from_file(limits={limit: within}), **about).exit_code == 0
     decision = decided(from_file(limits={limit: over}, on_inconclusive="pass"), **about)
-    assert decision.exit_code == 4 and said in decision.reasons[0]
+    assert decision.exit_code == 4 and message in decision.reasons[0]
     assert unit(decision, "kept") == UnitOutcome.OVER_LIMIT
     assert decided(from_file(limits={limit: over}, severities={"glue": Severity.WARN}), **about).exit_code == 0
     assert decided(from_file(limits={limit: over}), {"rte": 60}, **about).exit_code == 3

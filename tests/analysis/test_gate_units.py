@@ -81,10 +81,10 @@ def test_what_people_score_stands_beside_the_metric_that_it_is_of_and_moves_noth
     rows = [*both("m1", 100, 80, 20), *both("m2", 100, 80, 20)]
     rows += [replace(m, metric=ROUGE.id) for m in rows if m.task == "m1"]
     people = [replace(fact, human=level) for fact in facts]
-    found = compare(people, rows, plan(groups=(replace(MMLU, human=level),)))
-    assert {(row.task, row.metric): row.human for row in found if row.human} == {
+    results = compare(people, rows, plan(groups=(replace(MMLU, human=level),)))
+    assert {(row.task, row.metric): row.human for row in results if row.human} == {
         ("m1", "acc"): level,
         ("m2", "acc"): level,
         ("mmlu", "acc"): level,
     }
-    assert [replace(row, human=None) for row in found] == list(compare(facts, rows, plan(groups=(MMLU,))))
+    assert [replace(row, human=None) for row in results] == list(compare(facts, rows, plan(groups=(MMLU,))))

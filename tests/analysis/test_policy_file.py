@@ -155,16 +155,16 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG.items())
-def test_what_is_wrong_is_named_with_what_would_be_right(repository: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), WRONG.items())
+def test_what_is_wrong_is_named_with_what_would_be_right(repository: Path, text: str, message: str) -> None:
     (repository / "evalharness.toml").write_text(f"[gate]\n{text}\n")
     with pytest.raises(UsageError) as caught:
         find_policy()
-    assert said in str(caught.value) and "evalharness.toml" in str(caught.value) and caught.value.exit_code == 2
+    assert message in str(caught.value) and "evalharness.toml" in str(caught.value) and caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("evalharness.toml", "[gaet]\nalpha = 0.1\n", "gaet: there is no such table; did you mean gate?"),
         ("evalharness.toml", "gate = 3\n", "gate: not a table"),
@@ -175,12 +175,12 @@ def test_what_is_wrong_is_named_with_what_would_be_right(repository: Path, text:
     ],
 )
 def test_a_policy_that_is_in_the_wrong_place_is_not_passed_over(
-    repository: Path, name: str, text: str, said: str
+    repository: Path, name: str, text: str, message: str
 ) -> None:
     (repository / name).write_text(text)
     with pytest.raises(UsageError) as caught:
         find_policy()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(repository: Path) -> None:

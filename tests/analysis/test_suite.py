@@ -184,20 +184,20 @@ def families(**options: Any) -> tuple[Comparison, ...]:
 
 def test_families_are_means_in_margins_and_only_describe():
     rows = families(targets={"lora": "d"})
-    found = {row.task: row for row in rows if row.level == "family"}
-    assert list(found) == ["glue", "superglue", "other"]  # nothing of "demo" but the target
-    assert found["glue"].difference.value == pytest.approx((-40 / 400 - 3 / 300) / 2 / 0.02)
-    assert found["glue"].median == pytest.approx(found["glue"].difference.value)
-    assert found["glue"].difference.low < found["glue"].difference.value < found["glue"].difference.high < 0
-    assert found["superglue"].retention.value == pytest.approx(1 - 10 / 200 / 0.5) and found["superglue"].n == 200
-    assert found["other"].n == 300 and found["other"].retention is None  # a base at chance has no skill to keep
-    for row in found.values():
+    by_name = {row.task: row for row in rows if row.level == "family"}
+    assert list(by_name) == ["glue", "superglue", "other"]  # nothing of "demo" but the target
+    assert by_name["glue"].difference.value == pytest.approx((-40 / 400 - 3 / 300) / 2 / 0.02)
+    assert by_name["glue"].median == pytest.approx(by_name["glue"].difference.value)
+    assert by_name["glue"].difference.low < by_name["glue"].difference.value < by_name["glue"].difference.high < 0
+    assert by_name["superglue"].retention.value == pytest.approx(1 - 10 / 200 / 0.5) and by_name["superglue"].n == 200
+    assert by_name["other"].n == 300 and by_name["other"].retention is None  # a base at chance has no skill to keep
+    for row in by_name.values():
         deciding = (row.verdict, row.margin, row.p_forgotten, row.p_forgotten_adjusted, row.p_retained)
         assert not row.unit and not row.primary and deciding == (None,) * 5
         assert (row.metric, row.family, row.adjustment, row.general) == ("margins", row.task, None, None)
         assert (row.base, row.candidate_score) == (None, None)
     suite = next(row for row in rows if row.level == "suite")
-    glue, superglue, other = (found[name].difference.value for name in found)
+    glue, superglue, other = (by_name[name].difference.value for name in by_name)
     assert suite.difference.value == pytest.approx((2 * glue + superglue + other) / 4)
 
 

@@ -62,8 +62,8 @@ def test_a_group_is_one_unit_at_its_own_margin_and_its_members_are_none() -> Non
     unit = Group(name="g", tasks=members, metric="acc", unit=True, margin=0.05, family="f")
     pooled = replace(unit, name="g@curt", tasks=("m1@curt", "m2@curt"), unit=False, variant=variant("curt", "g"))
     describing = ("m1@curt", "m2@curt", "g@curt")
-    found = analyse(measured_run(facts, rows, plan(groups=(unit, pooled), describing=describing)))
-    (spread,) = found.wordings
+    results = analyse(measured_run(facts, rows, plan(groups=(unit, pooled), describing=describing)))
+    (spread,) = results.wordings
     assert (spread.task, spread.level, spread.wordings) == ("g", "group", ("", "curt"))
     assert spread.verdicts == ("retained", "forgotten")
 

@@ -84,5 +84,5 @@ def test_loading_needs_peft_for_adapters_only(zoo):
         "    c = recognise(place); verify(c); load(c, 'float32', 'cpu'); print('peft' in sys.modules)"
     )
     places = [str(zoo[name]) for name in ("llama", "llama-prompt", "llama-lora")]
-    done = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, text=True, check=True)
-    assert (done.stdout.split(), done.stderr) == (["False", "True", "True"], "")
+    process = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, text=True, check=True)
+    assert (process.stdout.split(), process.stderr) == (["False", "True", "True"], "")

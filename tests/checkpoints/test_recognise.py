@@ -184,13 +184,13 @@ def test_the_hub_is_away(tmp_path):
     )
     for more in ({"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}):
         environment = {**os.environ, "HF_HOME": str(tmp_path), **more}
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=True
         )
-        assert done.stdout.startswith(
+        assert process.stdout.startswith(
             "ModelError somebody/model@main: no such directory, and the hub cannot be reached"
-        ), done.stdout
-        assert done.stdout.strip().endswith("give a local path, or go online")
+        ), process.stdout
+        assert process.stdout.strip().endswith("give a local path, or go online")
 
 
 def test_no_heavy_library_is_needed():

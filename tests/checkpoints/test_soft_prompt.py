@@ -78,12 +78,12 @@ def test_any_two_of_a_cluster_are_alike_and_no_two_clusters_could_be_one():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("llama-PREFIX_TUNING", "no nearest tokens"), ("llama-CARTRIDGE", "no nearest tokens"), ("llama-CPT", "computes")],
 )
-def test_what_has_no_embeddings_says_so(name, said, zoo):
+def test_what_has_no_embeddings_says_so(name, message, zoo):
     facts = soft_prompt(recognise(str(zoo[name])))
-    assert facts.keys() == {"reason"} and said in facts["reason"]
+    assert facts.keys() == {"reason"} and message in facts["reason"]
 
 
 def test_nothing_is_said_of_others(zoo):

@@ -25,12 +25,12 @@ def test_accept_writes_what_show_shows(make_run: MakeRun, repository: Path, caps
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "new: base on 2 tasks" and "echo: exact_match 1.0000" in lines
     assert exit_code("baseline", "accept", run, "--candidate", "a") == 0
-    said = capsys.readouterr().out
-    assert "echo: exact_match 1.0000 → 0.8667, 4 of 30 units" in said and "yes_no:" not in said
+    output = capsys.readouterr().out
+    assert "echo: exact_match 1.0000 → 0.8667, 4 of 30 units" in output and "yes_no:" not in output
     assert exit_code("baseline", "show") == 0
-    said = capsys.readouterr().out
-    assert said.startswith("original base: base (base, ") and "\naccepted: a (lora, " in said
-    assert any(line.split()[:5] == ["echo", "exact_match", "30", "1.0000", "0.8667"] for line in said.splitlines())
+    output = capsys.readouterr().out
+    assert output.startswith("original base: base (base, ") and "\naccepted: a (lora, " in output
+    assert any(line.split()[:5] == ["echo", "exact_match", "30", "1.0000", "0.8667"] for line in output.splitlines())
     assert exit_code("baseline", "show", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in document["models"]] == ["base", "a"]
@@ -96,8 +96,8 @@ def test_small_steps_pass_against_the_accepted_scores_and_not_against_both(
     assert exit_code("baseline", "accept", first, "--candidate", "a") == 0
     capsys.readouterr()
     assert exit_code("gate", second, "--against", "baseline", "--margin", "echo=0.1") == 0
-    said = capsys.readouterr().out
-    assert "✓ b against a (accepted) may ship" in said and "against baseline (option)" in said
+    output = capsys.readouterr().out
+    assert "✓ b against a (accepted) may ship" in output and "against baseline (option)" in output
     assert exit_code("gate", second, "--against", "both", "--margin", "echo=0.1", "--json") == 3
     document = json.loads(capsys.readouterr().out)
     assert [(each["against"], each["exit_code"]) for each in document["candidates"]] == [

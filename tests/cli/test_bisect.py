@@ -63,8 +63,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> Ask:
         monkeypatch.setitem(experiments.REGISTRY, "bisect", f"{__name__}:LISTENED")
         monkeypatch.setitem(globals(), "LISTENED", listened)
         given = [*(arguments or [str(folder)]), "--suite", "demo", "--out", str(tmp_path / "out"), "-q"]
-        done = CliRunner().invoke(command.bisect_command, given, catch_exceptions=False, standalone_mode=False)
-        return seen[0], done.output, done.return_value
+        outcome = CliRunner().invoke(command.bisect_command, given, catch_exceptions=False, standalone_mode=False)
+        return seen[0], outcome.output, outcome.return_value
 
     return run
 
@@ -86,7 +86,7 @@ def test_stages_in_order_and_a_unit(ask: Ask, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "said"),
+    ("changes", "code", "message"),
     [
         ({"outcome": "nothing_forgotten", "first": None, "before": None}, 0, "no proof of retention"),
         ({"outcome": "undecided", "earlier": "step-1"}, 4, "step-1, which is earlier, is shown to have forgotten, too"),
@@ -97,9 +97,9 @@ def test_stages_in_order_and_a_unit(ask: Ask, folder: Path) -> None:
         ),
     ],
 )
-def test_outcomes(ask: Ask, changes: dict[str, object], code: int, said: str) -> None:
+def test_outcomes(ask: Ask, changes: dict[str, object], code: int, message: str) -> None:
     _, output, ended = ask(found=replace(FOUND, **changes))  # type: ignore[arg-type]
-    assert ended == code and said in output
+    assert ended == code and message in output
 
 
 def test_json_is_all_that_is_printed(ask: Ask, folder: Path) -> None:

@@ -189,10 +189,10 @@ def test_kinds(run):
 def test_kinds_imports_nothing_heavy():
     code = "import sys\nfrom evalharness.cli.main import main\n"
     code += "try: main(['checkpoint', 'kinds'])\nfinally: print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "PREFIX_TUNING" in done.stdout
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "PREFIX_TUNING" in process.stdout
     assert not {"torch", "transformers", "peft", "datasets", "huggingface_hub"} & set(
-        done.stdout.splitlines()[-1].split()
+        process.stdout.splitlines()[-1].split()
     )
 
 

@@ -35,8 +35,13 @@ def test_the_signature_says_what_was_compared_and_no_path(make_run: MakeRun, tmp
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20}, tasks=("echo",))
     assert exit_code("compare", f"{one}#a", two, "--alpha", "0.01", "--margin", "0.1", "--out", tmp_path / "both") == 0
     text = (tmp_path / "both" / "results.json").read_text()
-    found = json.loads(text)["signature"]
-    assert (found["base"], found["alpha"], found["margin"], list(found["tasks"])) == ("a", 0.01, 0.1, ["echo"])
+    document = json.loads(text)["signature"]
+    assert (document["base"], document["alpha"], document["margin"], list(document["tasks"])) == (
+        "a",
+        0.01,
+        0.1,
+        ["echo"],
+    )
     assert str(tmp_path) not in text
 
 
@@ -138,18 +143,18 @@ def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"limit": 20}, "not the same prompts of echo as in {one} (they differ in --limit)"),
         ({"batch_size": 2}, "batch_size 16 there, 2 here"),
     ],
 )
 def test_what_cannot_be_paired_is_5(
-    make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
+    make_run: MakeRun, changes: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, **changes)
     assert exit_code("compare", one, two) == 5
-    assert said.format(one=one) in capsys.readouterr().err
+    assert message.format(one=one) in capsys.readouterr().err
 
 
 def test_runs_of_two_engines_are_compared_where_that_is_allowed_and_flagged(
@@ -199,8 +204,8 @@ def test_compare_gate_and_report_need_no_torch(make_run: MakeRun, tmp_path: Path
             "assert not {'torch', 'transformers', 'peft', 'datasets', 'evaluate'} & set(sys.modules)",
         ]
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     assert (run / "report.html").is_file()
 
 

@@ -164,7 +164,7 @@ def change_definition(run: MeasuredRun) -> MeasuredRun:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (change_margin, "the margin of old is 0.3, in"),
         (change_suite, "is judged as suite other"),
@@ -174,11 +174,11 @@ def change_definition(run: MeasuredRun) -> MeasuredRun:
     ],
 )
 def test_runs_that_cannot_stand_together_are_5(
-    three: list[Path], make: Make, change: Change, said: str, capsys: pytest.CaptureFixture[str]
+    three: list[Path], make: Make, change: Change, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = make("other", 10**8, (9, 9), change)
     assert exit_code("compare", "--by-size", three[0], other) == 5
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_another_engine_is_noted(three: list[Path], make: Make, capsys: pytest.CaptureFixture[str]) -> None:

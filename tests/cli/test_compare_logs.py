@@ -38,13 +38,13 @@ def test_the_target_of_tables_is_declared_and_left_out_of_the_suite(
     base, tuned = table(tmp_path / "base.csv", 300), table(tmp_path / "tuned.csv", 380)
     chance = ("--metric", "score:chance=0.25")
     assert exit_code("compare", base, tuned, *chance) == 0
-    said = capsys.readouterr().out
-    assert "no target is declared" in said and "not trained on" not in said
+    output = capsys.readouterr().out
+    assert "no target is declared" in output and "not trained on" not in output
     assert exit_code("compare", base, tuned, *chance, "--target", "tuned=one", "--out", tmp_path / "out") == 0
-    said = capsys.readouterr().out
-    assert "no target is declared" not in said and "one (target)" in said
-    assert "1 gate unit scored from 0 to 1 that it was not trained on" in said
-    assert exit_code("compare", tmp_path / "out") == 0 and capsys.readouterr().out == said
+    output = capsys.readouterr().out
+    assert "no target is declared" not in output and "one (target)" in output
+    assert "1 gate unit scored from 0 to 1 that it was not trained on" in output
+    assert exit_code("compare", tmp_path / "out") == 0 and capsys.readouterr().out == output
 
 
 def test_json_needs_no_folder_and_is_what_would_be_left_there(
@@ -64,7 +64,7 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["{base}"], 2, "one log alone cannot be compared"),
         (["{base}", "{base}"], 2, "several models named base"),
@@ -94,7 +94,7 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
     ],
 )
 def test_wrong_on_purpose(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text("{}")
@@ -111,7 +111,7 @@ def test_wrong_on_purpose(
     named["else"] = tmp_path / "else"
     named |= {"other": tmp_path / "other.xlsx", "unsampled": tmp_path / "unsampled"}
     assert exit_code("compare", *[argument.format(**named) for argument in arguments]) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -122,9 +122,9 @@ def test_logs_are_compared_without_torch(tmp_path: Path) -> None:
         f"try:\n    main(['compare', {str(base)!r}, {str(tuned)!r}])\nfinally:\n"
         "    assert not {'torch', 'transformers', 'evaluate', 'datasets'} & set(sys.modules), sorted(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "forgotten" in done.stdout
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "forgotten" in process.stdout
 
 
 def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_called(
@@ -133,10 +133,10 @@ def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_call
     for name, right in (("base", 380), ("tuned", 300)):
         (tmp_path / f"{name}.csv").write_text("id,score\n" + "".join(f"{i},{int(i < right)}\n" for i in range(400)))
     assert exit_code("compare", tmp_path / "base.csv", f"new={tmp_path / 'tuned.csv'}", "--json") == 0
-    said = capsys.readouterr()
-    (row,) = [row for row in json.loads(said.out)["comparisons"] if row["level"] == "task"]
+    output = capsys.readouterr()
+    (row,) = [row for row in json.loads(output.out)["comparisons"] if row["level"] == "task"]
     assert (row["task"], row["candidate"], row["verdict"], row["lost"]) == ("base", "new", "forgotten", 80)
-    assert "no table has a column task: taken to be one task, called base" in said.err
+    assert "no table has a column task: taken to be one task, called base" in output.err
 
 
 def scores_of(path: Path, metric: str, values: list[float], more: str = "") -> Path:
@@ -188,7 +188,7 @@ def test_without_an_upper_end_nothing_is_retained(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("wer", "'wer' is not NAME:KEY=VALUE"),
         ("wer:high", "'high' is not NAME=VALUE"),
@@ -198,11 +198,11 @@ def test_without_an_upper_end_nothing_is_retained(tmp_path: Path, capsys: pytest
     ],
 )
 def test_statements_that_say_nothing_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     base = table(tmp_path / "base.csv", 30, of=40)
     assert exit_code("compare", base, f"new={base}", "--metric", text) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def verdicts(out: Path) -> dict[str, str]:

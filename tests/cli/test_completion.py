@@ -57,5 +57,5 @@ def test_the_users_own_tasks_are_completed_and_a_folder_that_is_missing_is_no_er
 def test_the_program_answers_a_shell_without_torch() -> None:
     request = {INSTRUCTION: "bash_complete", "COMP_WORDS": "evalharness run --suite dem", "COMP_CWORD": "3"}
     command, environ = [sys.executable, "-c", PROGRAM], {**os.environ, **request}
-    done = subprocess.run(command, capture_output=True, text=True, env=environ)
-    assert done.stdout.split() == ["plain,demo", "False"], done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, env=environ)
+    assert process.stdout.split() == ["plain,demo", "False"], process.stderr

@@ -39,14 +39,14 @@ def test_what_is_shown_is_the_policy_as_a_file_takes_it(
     (repository / "evalharness.toml").write_text(OWN)
     policy = find_policy()
     assert exit_code("config", "show", *origin) == 0
-    said = capsys.readouterr().out
-    assert tomllib.loads(said)["gate"]["margin"] == 0.02
-    (repository / "again.toml").write_text(said)
+    output = capsys.readouterr().out
+    assert tomllib.loads(output)["gate"]["margin"] == 0.02
+    (repository / "again.toml").write_text(output)
     again = read_policy(repository / "again.toml")
     assert again.values == policy.values and (again.margins, again.baseline) == (policy.margins, policy.baseline)
     expected = 'suite = "forgetting"  # pyproject.toml' if origin else 'suite = "forgetting"'
-    assert expected in said.splitlines()
-    assert ('on_inconclusive = "fail"  # default' in said) == bool(origin) and "# ceiling: not set" in said
+    assert expected in output.splitlines()
+    assert ('on_inconclusive = "fail"  # default' in output) == bool(origin) and "# ceiling: not set" in output
 
 
 def test_it_says_who_states_each_value_for_other_programs(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,10 +63,10 @@ def test_fetch_turns_published_files_into_a_folder_that_verifies(tmp_path: Path)
 
 
 def test_splits_can_be_named_and_those_to_train_on_left_out(tmp_path: Path) -> None:
-    found = json.loads(
+    document = json.loads(
         run("fetch", "--task", "rte", "--data-dir", BENCHMARKS, "--to", "a", "--split", "train", "--json").output
     )
-    assert [(entry["split"], entry["licence"][:10]) for entry in found["files"]] == [("train", "not stated")]
+    assert [(entry["split"], entry["licence"][:10]) for entry in document["files"]] == [("train", "not stated")]
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "mine.yaml").write_text(MINE)
     (tmp_path / "rows").mkdir()
@@ -81,9 +81,9 @@ def test_splits_can_be_named_and_those_to_train_on_left_out(tmp_path: Path) -> N
 
 
 def test_a_suite_brings_its_own_rows_and_split(tmp_path: Path) -> None:
-    found = json.loads(run("fetch", "--suite", "demo", "--to", "out", "--json").output)
-    assert {entry["split"] for entry in found["files"]} >= {"test"}
-    assert any(entry["data_set"] == "topics" for entry in found["files"])
+    document = json.loads(run("fetch", "--suite", "demo", "--to", "out", "--json").output)
+    assert {entry["split"] for entry in document["files"]} >= {"test"}
+    assert any(entry["data_set"] == "topics" for entry in document["files"])
     assert not list(tmp_path.glob("store/*"))  # nothing came from the hub, so nothing is locked
 
 
@@ -101,7 +101,7 @@ def test_verify_ends_with_2_and_the_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind", "said"),
+    ("arguments", "kind", "message"),
     [
         (("fetch", "--to", "out"), UsageError, "name a --suite or one or more --task"),
         (("fetch", "--task", "rte", "--to", "out", "--data-dir", "."), DataError, "no rows for rte"),
@@ -116,10 +116,10 @@ def test_verify_ends_with_2_and_the_names(tmp_path: Path) -> None:
         (("accept", "rte"), UsageError, "is not in"),
     ],
 )
-def test_what_is_wrong_is_said(arguments: tuple[str, ...], kind: type, said: str) -> None:
+def test_what_is_wrong_is_said(arguments: tuple[str, ...], kind: type, message: str) -> None:
     Path("out").mkdir()
     error = run(*arguments).exception
-    assert isinstance(error, kind) and said in str(error)
+    assert isinstance(error, kind) and message in str(error)
 
 
 def test_accept_gives_up_the_lock_by_data_set_or_task(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_fetch_from_a_hub_records_the_commit_and_update_takes_the_newest(tmp_pat
                 "--json",
                 *arguments,
             ]
-            done = subprocess.run(
+            process = subprocess.run(
                 command,
                 env=hub_stub.environment(tmp_path, hub.endpoint),
                 capture_output=True,
@@ -175,8 +175,8 @@ def test_fetch_from_a_hub_records_the_commit_and_update_takes_the_newest(tmp_pat
                 cwd=tmp_path,
                 timeout=60,
             )
-            assert done.returncode == 0, done.stderr
-            entry: dict[str, str] = json.loads(done.stdout)["files"][0]
+            assert process.returncode == 0, process.stderr
+            entry: dict[str, str] = json.loads(process.stdout)["files"][0]
             return entry
 
         old = hub.commit("who/what", {"test.jsonl": b'{"q": "To be?", "label": 1}\n'})

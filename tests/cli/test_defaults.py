@@ -116,16 +116,16 @@ def test_what_is_shown_for_each_command_is_what_a_file_takes(
     (repository / "pyproject.toml").write_text('[tool.evalharness.defaults]\ndevice = "cpu"\n')
     (repository / "evalharness.toml").write_text('[run]\nsuite = "forgetting"\ntask = ["rte"]\n[gate]\nalpha = 0.01\n')
     assert exit_code("config", "show", "--origin") == 0
-    said = capsys.readouterr().out
-    assert 'suite = "forgetting"  # evalharness.toml' in said and 'device = "cpu"  # pyproject.toml' in said
-    (repository / "evalharness.toml").write_text(said)
+    output = capsys.readouterr().out
+    assert 'suite = "forgetting"  # evalharness.toml' in output and 'device = "cpu"  # pyproject.toml' in output
+    (repository / "evalharness.toml").write_text(output)
     assert exit_code("config", "show", "--json") == 0
     options = json.loads(capsys.readouterr().out)["options"]
     assert options["run"]["task"] == {"value": ["rte"], "origin": "evalharness.toml"}
     assert {name: table["device"]["value"] for name, table in options.items()} == dict.fromkeys(
         ("run", "train", "sweep", "repair", "plan", "trace", "bisect"), "cpu"
     )
-    assert tomllib.loads(said)["gate"]["alpha"] == 0.01
+    assert tomllib.loads(output)["gate"]["alpha"] == 0.01
 
 
 def test_a_command_reads_them(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,10 +74,10 @@ def test_one_candidate_may_be_judged_alone(make_run: MakeRun, capsys: pytest.Cap
 def test_it_explains_by_which_rule_the_code_came(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("run", {"a": 12, "b": 0})
     exit_code("gate", run, "--explain")
-    said = capsys.readouterr().out
-    assert "  a: 3, because a gate unit is shown to have lost more than its margin" in said
-    assert "  b: 4, because nothing is shown to be forgotten, but the suite is not shown to be retained" in said
-    assert "  exit code 3: that of the candidate of which it is worst" in said
+    output = capsys.readouterr().out
+    assert "  a: 3, because a gate unit is shown to have lost more than its margin" in output
+    assert "  b: 4, because nothing is shown to be forgotten, but the suite is not shown to be retained" in output
+    assert "  exit code 3: that of the candidate of which it is worst" in output
     exit_code("gate", run, "--explain", "--on-inconclusive", "pass")
     assert "  b: 0, because nothing is shown to be forgotten, and the policy lets" in capsys.readouterr().out
 
@@ -114,8 +114,8 @@ def test_it_writes_junit_markdown_and_what_github_reads(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     for arguments in ((), ("--json",)):
         assert exit_code("gate", run, *arguments) == 3
-        said = capsys.readouterr()
-        assert "warning: GITHUB_STEP_SUMMARY: cannot be written" in said.err and said.out
+        output = capsys.readouterr()
+        assert "warning: GITHUB_STEP_SUMMARY: cannot be written" in output.err and output.out
 
 
 def test_what_the_gate_reads_is_not_written_over(
@@ -180,8 +180,8 @@ def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
     # judged at another margin than the run was started with
     assert exit_code("compare", run, "--margin", "echo=0.3", "--out", tmp_path / "wide") == 0
     exit_code("gate", tmp_path / "wide", "--on-inconclusive", "pass", "--ceiling", 0.5)
-    said = capsys.readouterr().out
-    assert "with: margins none then, echo=0.3 now)" in said and "margin 0.02 (default), echo=0.3 (option)" in said
+    output = capsys.readouterr().out
+    assert "with: margins none then, echo=0.3 now)" in output and "margin 0.02 (default), echo=0.3 (option)" in output
     assert exit_code("compare", run, "--margin", 0.3, "--out", tmp_path / "all") == 0
     exit_code("gate", tmp_path / "all")
     assert "margin 0.3 (option)" in capsys.readouterr().out

@@ -134,13 +134,13 @@ def test_the_command_line_runs_gates_and_accepts_by_the_policy(
         zoo, small_world, repository, "--task", "echo", "--task", "yes_no", "--engine", "scripted", "--gate"
     )
     assert exit_code(*asked) == 0
-    said = capsys.readouterr().out
-    assert "\npolicy: evalharness.toml\n" in said and "requires echo (evalharness.toml)" in said
+    output = capsys.readouterr().out
+    assert "\npolicy: evalharness.toml\n" in output and "requires echo (evalharness.toml)" in output
     assert exit_code("baseline", "accept", repository / "out") == 0
     without = [each for each in asked if each not in ("--base", f"base={zoo['llama']}")]
     assert exit_code(*without, "--baseline", "b.json", "--against", "both") == 0
-    said = capsys.readouterr().out
-    assert "✓ a against base (original base) may ship" in said and "baseline b.json (option)" in said
+    output = capsys.readouterr().out
+    assert "✓ a against base (original base) may ship" in output and "baseline b.json (option)" in output
     (repository / "b.json").write_text("{}")
     assert exit_code(*asked, "--against", "both") == 5  # before anything is asked
     assert "b.json: not the baseline file of evalharness" in capsys.readouterr().err

@@ -21,8 +21,8 @@ from evalharness.report.escape import plain
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
+    process = subprocess.run([sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True)
+    return process.returncode, process.stdout, process.stderr
 
 
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -64,7 +64,7 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("rn",), "did you mean run?"),
         (("run",), "no candidate"),
@@ -82,11 +82,11 @@ def test_version() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line_with_code_2(
-    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*arguments) == 2
     captured = capsys.readouterr()
-    assert said in captured.err
+    assert message in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
 

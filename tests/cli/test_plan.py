@@ -129,5 +129,5 @@ def test_no_torch_without_a_base(small_world: Path) -> None:
         f"try:\n    main({[*arguments, '--flips', '0.9']!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "assert not {'torch', 'transformers', 'peft', 'datasets', 'evaluate'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr

@@ -36,8 +36,8 @@ def test_quiet_is_quiet_but_for_notices(capsys: pytest.CaptureFixture[str]) -> N
         listener.expect(1)
         listener.advance(0, 1)
         listener.notice("the tokenizer got a pad token")
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "note: the tokenizer got a pad token\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "note: the tokenizer got a pad token\n")
 
 
 def test_a_log_gets_lines_and_a_bar_can_be_drawn() -> None:

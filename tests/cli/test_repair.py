@@ -56,8 +56,8 @@ def ask(
         monkeypatch.setitem(experiments.REGISTRY, "repair", f"{__name__}:LISTENED")
         monkeypatch.setitem(globals(), "LISTENED", listened)
         given = [str(zoo["llama-lora"]), "--suite", "demo", "--out", str(tmp_path / "out"), "-q", *arguments]
-        done = CliRunner().invoke(command.repair_command, given, catch_exceptions=False, standalone_mode=False)
-        return seen[0], done.output, done.return_value
+        outcome = CliRunner().invoke(command.repair_command, given, catch_exceptions=False, standalone_mode=False)
+        return seen[0], outcome.output, outcome.return_value
 
     return run
 

@@ -53,8 +53,8 @@ def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pyte
         places += ["-q", "--allow-noop"]
         names = ["--model", f"candidate={models[model]}", "--base", f"base={models[base]}"]
         ended = exit_code("run", *names, *common, *places, *options)
-        said = capsys.readouterr()
-        return ended, said.out, said.err
+        output = capsys.readouterr()
+        return ended, output.out, output.err
 
     return run
 

@@ -46,9 +46,9 @@ def test_a_damaged_store_is_repaired_as_the_error_says(path: Path, capsys: pytes
     content[content.index(b'"logprob": -1.0') + 11] ^= 1
     path.write_bytes(content)
     assert exit_code("store", "verify", "--store", path) == 2
-    said = capsys.readouterr().err
-    assert "1 of 9 rows do not fit their digests" in said
-    (advice,) = re.findall("`evalharness (.+?)`", said)
+    errors = capsys.readouterr().err
+    assert "1 of 9 rows do not fit their digests" in errors
+    (advice,) = re.findall("`evalharness (.+?)`", errors)
     assert exit_code(*shlex.split(advice)) == 0
     repaired = capsys.readouterr()
     assert "all 8 rows are intact" in repaired.out and "set aside as store.sqlite.damaged-1" in repaired.err

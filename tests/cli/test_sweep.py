@@ -137,8 +137,8 @@ def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[SweepJo
 )
 def test_wrong_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("sweep", *NEEDED, *arguments) == 2
-    said = capsys.readouterr().err
-    assert words in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count("\n") == 1
 
 
 def test_rates_by_method() -> None:

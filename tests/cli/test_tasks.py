@@ -43,10 +43,10 @@ def test_list_shows_tasks_groups_and_suites() -> None:
 
 
 def test_list_as_json_says_of_each_task_what_a_script_needs() -> None:
-    found = {task["task"]: task for task in json.loads(run("list", "--json").output)["tasks"]}
+    by_name = {task["task"]: task for task in json.loads(run("list", "--json").output)["tasks"]}
     keys = {"task", "family", "output_type", "primary", "metrics", "chance", "unit", "margin", "source", "lm_eval"}
-    assert all(keys <= set(task) for task in found.values())
-    sst2 = found["sst2"]
+    assert all(keys <= set(task) for task in by_name.values())
+    sst2 = by_name["sst2"]
     assert (sst2["family"], sst2["output_type"], sst2["primary"], sst2["metrics"]) == (
         "glue",
         "multiple_choice",
@@ -67,8 +67,8 @@ def test_parts_and_other_ways_of_asking_are_listed_when_asked_for(tmp_path: Path
     )
 
     def names(*arguments: str) -> set[str]:
-        found = json.loads(run("list", *arguments, "--include-path", tmp_path, "--json").output)["tasks"]
-        return {task["task"] for task in found} & {"mine", "mine_part"}
+        document = json.loads(run("list", *arguments, "--include-path", tmp_path, "--json").output)["tasks"]
+        return {task["task"] for task in document} & {"mine", "mine_part"}
 
     assert names() == names("--family", "other") == {"mine"}
     assert names("--all") == names("mine*") == names("--family", "other", "--all") == {"mine", "mine_part"}
@@ -83,8 +83,8 @@ def test_list_goes_on_past_what_cannot_run(tmp_path: Path) -> None:
         GOOD.replace("task: mine", "task: coded") + "process_docs: !function utils.docs\n"
     )
     (tmp_path / "group.yaml").write_text("group: both\ntask: [mine, coded]\n")
-    found = json.loads(run("list", "--include-path", tmp_path, "--json").output)
-    assert "mine" in {task["task"] for task in found["tasks"]} and {"coded", "both"} <= set(found["cannot run"])
+    document = json.loads(run("list", "--include-path", tmp_path, "--json").output)
+    assert "mine" in {task["task"] for task in document["tasks"]} and {"coded", "both"} <= set(document["cannot run"])
     assert "more cannot run here" in run("list", "--include-path", tmp_path).output
     assert "process_docs is Python code" in str(run("list", "coded", "--include-path", tmp_path).exception)
 
@@ -99,8 +99,8 @@ def test_list_touches_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_list_narrows_by_name_family_and_tag() -> None:
-    found = json.loads(run("list", "mmlu_*", "--json").output)
-    assert found["tasks"] and all(task["task"].startswith("mmlu_") for task in found["tasks"])
+    document = json.loads(run("list", "mmlu_*", "--json").output)
+    assert document["tasks"] and all(task["task"].startswith("mmlu_") for task in document["tasks"])
     assert {task["family"] for task in json.loads(run("list", "--family", "superglue", "--json").output)["tasks"]} == {
         "superglue"
     }
@@ -146,8 +146,8 @@ def test_show_of_groups_suites_and_tags() -> None:
 
 def test_show_of_a_name_that_a_suite_has_too(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text("suite: sst2\ntasks: [sst2]\nlimit: 7\n")
-    found = json.loads(run("show", "sst2", "--include-path", tmp_path, "--json").output)
-    assert found["name"] == "sst2" and found["suite"]["limit"] == 7
+    document = json.loads(run("show", "sst2", "--include-path", tmp_path, "--json").output)
+    assert document["name"] == "sst2" and document["suite"]["limit"] == 7
     assert "suite.limit" in run("show", "sst2", "--include-path", tmp_path).output
     assert json.loads(run("show", tmp_path / "suite.yaml", "--json").output)["suite"]["limit"] == 7
 
@@ -193,8 +193,14 @@ def test_validate_tells_four_kinds_apart(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / f"{name}.yaml").write_text(text.replace("task: mine", f"task: {name}"))
     done = run("validate", tmp_path, "--json")
-    found = {Path(each["path"]).stem: each["standing"] for each in json.loads(done.output)}
-    assert found == {"good": "runs", "code": "needs code", "other": "not supported", "typo": "wrong", "option": "wrong"}
+    by_name = {Path(each["path"]).stem: each["standing"] for each in json.loads(done.output)}
+    assert by_name == {
+        "good": "runs",
+        "code": "needs code",
+        "other": "not supported",
+        "typo": "wrong",
+        "option": "wrong",
+    }
     assert done.return_value == 2
     assert run("validate", tmp_path / "good.yaml").return_value == 0
     assert "doc_to_texx" in run("validate", tmp_path / "typo.yaml").output
@@ -252,8 +258,8 @@ def test_validate_holds_a_file_to_its_word_about_lm_eval(name: str, tmp_path: Pa
     for old, new in changes.items():
         text = text.replace(old, new)
     (tmp_path / "mine.yaml").write_text(text if "lm_eval" in text else text + "metadata: {lm_eval: same}\n")
-    found = json.loads(run("validate", tmp_path / "mine.yaml", "--json").output)[0]
-    assert found["standing"] == ("wrong" if said else "runs") and said in found["why"]
+    document = json.loads(run("validate", tmp_path / "mine.yaml", "--json").output)[0]
+    assert document["standing"] == ("wrong" if said else "runs") and said in document["why"]
 
 
 def test_validate_names_modules_of_evaluate_and_loads_none(tmp_path: Path) -> None:

@@ -167,6 +167,6 @@ def _tree(files: Files) -> list[dict[str, Any]]:
 def _asked_paths(body: bytes) -> list[str]:
     text = body.decode()
     if text.startswith("{"):
-        found = json.loads(text)["paths"]
-        return [found] if isinstance(found, str) else list(found)
+        document = json.loads(text)["paths"]
+        return [document] if isinstance(document, str) else list(document)
     return urllib.parse.parse_qs(text).get("paths", [])

@@ -137,7 +137,7 @@ SST2 = [{"sentence": "fine", "label": 1, "idx": 0}]
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (("validation.jsonl", "dev.jsonl"), "holds dev.jsonl and validation.jsonl; keep one file for each split"),
         (("validation.jsonl", "validation-00000-of-00001.jsonl"), "holds validation.jsonl and validation-00000-of"),
@@ -147,12 +147,12 @@ SST2 = [{"sentence": "fine", "label": 1, "idx": 0}]
     ],
 )
 def test_files_that_could_each_be_a_split_or_are_a_part_of_it_are_refused(
-    lay: Lay, files: tuple[str, ...], said: str
+    lay: Lay, files: tuple[str, ...], message: str
 ) -> None:
     folder = lay({f"sst2/{name}": SST2 for name in files}) / "sst2"
     for place in (folder, folder.parent):
         source = DataSource(overrides={"sst2": folder}) if place == folder else DataSource(place)
-        with pytest.raises(EvalHarnessError, match=said):
+        with pytest.raises(EvalHarnessError, match=message):
             read_rows(Library().task("sst2"), "validation", source)
 
 

@@ -187,9 +187,9 @@ WRONG: list[tuple[str, Row, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "row", "said"), WRONG)
-def test_what_a_row_lacks_is_said_with_its_line(name: str, row: Row, said: str, lay: Lay) -> None:
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize(("name", "row", "message"), WRONG)
+def test_what_a_row_lacks_is_said_with_its_line(name: str, row: Row, message: str, lay: Lay) -> None:
+    with pytest.raises(DataError, match=message):
         rows(name, DataSource(None, {name: lay({"rows.jsonl": [row]}) / "rows.jsonl"}))
 
 

@@ -42,15 +42,15 @@ for each in tasks:
 
 def lines(tmp_path: Path, **environment: str) -> list[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_"))}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
         timeout=60,
         env={**clean, "HF_HOME": str(tmp_path), **environment},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,9 +121,9 @@ def test_a_hub_that_accepts_and_never_answers_is_given_up_within_five_seconds(tm
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         environment = hub_stub.environment(tmp_path, endpoint)
         command = [sys.executable, "-c", SILENT]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    said = done.stdout.splitlines()
-    assert sum("no answer within 4 s" in line for line in said) == 2, done.stdout + done.stderr
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    said = process.stdout.splitlines()
+    assert sum("no answer within 4 s" in line for line in said) == 2, process.stdout + process.stderr
     assert all(float(line.split()[1]) < 5 for line in said if line.startswith("seconds ")) and len(said) == 4
 
 

@@ -198,8 +198,8 @@ def at_least(form: str, data: bytes) -> int:
     neighbour on each side.
     """
     if form in ("bigbench", "samsum"):
-        found = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
-        return len(found["examples"] if form == "bigbench" else found)
+        document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        return len(document["examples"] if form == "bigbench" else document)
     if form == "mmlu":
         return 1  # a lone quote may pair with the next one, and make one long question: still a valid file
     headers = form in ("rte", "stsb")

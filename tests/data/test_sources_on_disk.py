@@ -176,7 +176,7 @@ def test_big_bench_hard_is_fetched_and_read_alike_and_a_fetch_goes_on(lay: Lay, 
     )
     task = next(task for task in Library().select(["*logical_deduction*"]) if task.dataset_path == "hails/bigbench")
     named = ["--data", f"{task.name}={root / 'hard.json'}"]
-    done = CliRunner().invoke(
+    outcome = CliRunner().invoke(
         data_command,
         [
             "fetch",
@@ -192,7 +192,7 @@ def test_big_bench_hard_is_fetched_and_read_alike_and_a_fetch_goes_on(lay: Lay, 
         ],
         standalone_mode=False,
     )
-    assert done.return_value == 2 and "not fetched: " in done.output and "the label is '4'" in done.output
+    assert outcome.return_value == 2 and "not fetched: " in outcome.output and "the label is '4'" in outcome.output
     fetched = show(task.name, "--num-fewshot", "0", "--data-dir", tmp_path / "to")
     direct = show(task.name, "--num-fewshot", "0", *named)
     assert fetched.exception is direct.exception is None

@@ -53,24 +53,24 @@ def test_all_of_them_in_one_run_on_one_base(
         tiny.make_adapter(zoo["llama"], tmp_path / name, tiny.adapter_config(kind, "llama"))
         for kind, name in ADAPTERS.items()
     ]
-    found = evaluate(job(full(zoo["llama"], tmp_path / "whole"), *adapters, placebo=True))
-    assert [(m.name, m.kind) for m in found.models] == [
+    results = evaluate(job(full(zoo["llama"], tmp_path / "whole"), *adapters, placebo=True))
+    assert [(m.name, m.kind) for m in results.models] == [
         ("base", "base"),
         ("whole", "full"),
         *((name, name) for name in ADAPTERS.values()),
         ("placebo", "placebo"),
     ]
-    assert found.errors == ()
+    assert results.errors == ()
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["loads"] == {str(zoo["llama"]): 1, str(tmp_path / "whole"): 1}
-    assert noise_floor(found).startswith("noise floor 0: ")
-    answers = {m.name: (tmp_path / f"out/samples/echo/{m.name}.jsonl").read_bytes() for m in found.models}
+    assert noise_floor(results).startswith("noise floor 0: ")
+    answers = {m.name: (tmp_path / f"out/samples/echo/{m.name}.jsonl").read_bytes() for m in results.models}
     assert answers["placebo"] == answers["base"]
     assert len(set(answers.values())) == len(answers) - 1  # every candidate answers in its own way
 
     page = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.*") if path.name != "run.json"}
     again = evaluate(job(tmp_path / "whole", *adapters, placebo=True))
-    assert again == found
+    assert again == results
     assert {name: (tmp_path / "out" / name).read_bytes() for name in page} == page
     assert "loads" not in json.loads((tmp_path / "out" / "run.json").read_text())
 
@@ -81,10 +81,10 @@ def test_a_merge_is_measured_and_moves_more_in_fewer_bits(
     """In float32 a merge only rounds; in bfloat16 the sum of weight and adapter keeps eight bits."""
     adapter, proofs = tiny.make_adapter(zoo["llama"], tmp_path / "tuned", tiny.lora(r=8)), {}
     for dtype in ("bfloat16", "float32"):
-        asked = job(adapter, dtype=dtype, limit=3)
-        found = evaluate(asked)
-        with Store(asked.output.store) as store:
-            proof = store.proof(found.models[1].fingerprint, found.signature["engine"]["fingerprint"])
+        run_job = job(adapter, dtype=dtype, limit=3)
+        results = evaluate(run_job)
+        with Store(run_job.output.store) as store:
+            proof = store.proof(results.models[1].fingerprint, results.signature["engine"]["fingerprint"])
         assert proof is not None
         proofs[dtype] = Proof.from_stored(proof)
     assert len({proof.positions for proof in proofs.values()}) == 1 and proofs["float32"].positions > 4
@@ -98,7 +98,7 @@ def test_an_adapter_of_a_quantised_base_is_compared_with_that(
     pytest.importorskip("bitsandbytes")
     adapter = tiny.make_adapter(zoo["llama"], tmp_path / "tuned", tiny.lora())
     (adapter / "training.json").write_text(json.dumps({"precision": "nf4"}))
-    found = evaluate(job(adapter, placebo=True))
-    assert [m.name for m in found.models] == ["base", "tuned", "unquantised", "placebo"]
-    assert found.signature["precision"] == "nf4"
-    assert noise_floor(found).startswith("noise floor 0: ")
+    results = evaluate(job(adapter, placebo=True))
+    assert [m.name for m in results.models] == ["base", "tuned", "unquantised", "placebo"]
+    assert results.signature["precision"] == "nf4"
+    assert noise_floor(results).startswith("noise floor 0: ")

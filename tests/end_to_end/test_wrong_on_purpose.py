@@ -48,9 +48,9 @@ def run(zoo: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pytest.
         arguments += ["--base", f"base={base}"] if base else []
         capsys.readouterr()
         ended = exit_code(*last_of_each(arguments, ("--out", "--store", "--data-dir", "--device")))
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return ended, said.out, said.err
+        output = capsys.readouterr()
+        assert "Traceback" not in output.err
+        return ended, output.out, output.err
 
     return call
 

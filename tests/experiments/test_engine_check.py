@@ -70,7 +70,7 @@ def test_what_one_does_not_answer_or_counts_otherwise_is_not_equal(
 
 
 @pytest.mark.parametrize(
-    ("first", "options", "said"),
+    ("first", "options", "message"),
     [
         ("hf", {}, "'hf' is not ENGINE=MODEL"),
         ("hff=x", {}, "unknown engine 'hff'; did you mean hf?"),
@@ -83,7 +83,7 @@ def test_what_one_does_not_answer_or_counts_otherwise_is_not_equal(
     ],
 )
 def test_what_is_wrong_is_said_before_a_model_is_read(
-    first: str, options: dict[str, object], said: str, check: Callable[..., EngineCheck]
+    first: str, options: dict[str, object], message: str, check: Callable[..., EngineCheck]
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         check(first, **options)

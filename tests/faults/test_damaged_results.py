@@ -106,8 +106,8 @@ def test_an_edited_file_says_that_it_was_changed_and_the_advice_works(
     (run / RESULTS).write_text(text.replace('"n": 60', '"n": 61', 1))
     for command in ("gate", "report"):
         assert exit_code(command, run) == 2
-        said = capsys.readouterr().err
-        assert f"{RESULTS}: was changed after it was written" in said and "compare RUN --out RUN" in said
+        errors = capsys.readouterr().err
+        assert f"{RESULTS}: was changed after it was written" in errors and "compare RUN --out RUN" in errors
     assert exit_code("compare", run, "--out", run) == 0
     assert results.read_results(run).comparisons == results.read_results(left).comparisons
     assert exit_code("report", run) == 0

@@ -134,10 +134,10 @@ def test_no_error_about_an_argument_speaks_to_the_runner(debug, capsys, monkeypa
     record_property("injected", len(COMMANDS) * len(PAYLOADS))
     for arguments in COMMANDS:
         code = exit_code(*arguments)
-        said = capsys.readouterr()
-        assert code in (0, 2, 5) and "a bug of ours" not in said.err, arguments[:2]
-        assert not obeyed(said.out + said.err), arguments[:2]
-        assert said.out + said.err
+        output = capsys.readouterr()
+        assert code in (0, 2, 5) and "a bug of ours" not in output.err, arguments[:2]
+        assert not obeyed(output.out + output.err), arguments[:2]
+        assert output.out + output.err
 
 
 @pytest.fixture
@@ -188,10 +188,10 @@ def test_no_command_speaks_to_the_runner_of_what_others_named(hostile, zoo, tmp_
     record_property("injected", len(commands))
     for arguments in commands:
         code = exit_code(*arguments)
-        said = capsys.readouterr()
+        output = capsys.readouterr()
 
-        assert not obeyed(said.out + said.err), arguments
-        assert code in (0, 2, 4, 5) and "a bug of ours" not in said.err, said.err
+        assert not obeyed(output.out + output.err), arguments
+        assert code in (0, 2, 4, 5) and "a bug of ours" not in output.err, output.err
 
 
 @pytest.mark.fault(29)
@@ -216,5 +216,5 @@ def test_progress_and_notices_do_not_either(capsys, record_property) -> None:
         lines.phase(payload)
         lines.notice(payload)
         print_json(json.dumps([payload], ensure_ascii=False))
-    said = capsys.readouterr()
-    assert not obeyed(said.out + said.err)
+    output = capsys.readouterr()
+    assert not obeyed(output.out + output.err)

@@ -73,7 +73,7 @@ def test_files_of_odd_names(tmp_path: Path, record_property: Callable[[str, obje
 
 @pytest.mark.fault(26)
 @pytest.mark.parametrize(
-    ("models", "tasks", "said"),
+    ("models", "tasks", "message"),
     [
         (("LoRA", "lora"), ("echo",), r"lora: differs from LoRA by case alone, .* give one of them another name"),
         (("Base",), ("echo",), r"Base: differs from base by case alone"),
@@ -81,7 +81,12 @@ def test_files_of_odd_names(tmp_path: Path, record_property: Callable[[str, obje
     ],
 )
 def test_names_that_differ_by_case_alone_are_refused_before_anything_is_asked(
-    models: tuple[str, ...], tasks: tuple[str, ...], said: str, zoo: dict[str, Path], small_world: Path, tmp_path: Path
+    models: tuple[str, ...],
+    tasks: tuple[str, ...],
+    message: str,
+    zoo: dict[str, Path],
+    small_world: Path,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "twin.yaml").write_text(
         (small_world / "tasks/echo.yaml").read_text().replace("task: echo", "task: Echo")
@@ -97,6 +102,6 @@ def test_names_that_differ_by_case_alone_are_refused_before_anything_is_asked(
         out=tmp_path / "out",
         store=tmp_path / "store.sqlite",
     )
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         evaluate(job, factory=factory)
     assert factory.requests == []

@@ -73,9 +73,9 @@ def test_the_second_is_told_before_it_reads_a_checkpoint(
     with held(out, "--out"):
         before = sorted(path.name for path in out.iterdir())
         assert exit_code(*(part.format(**places) for part in COMMANDS[command]), option, out) == 2
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert f"Error: {option}: another run (process {os.getpid()}, begun 20" in said
-        assert said.endswith(f" UTC) writes to {out}; give another folder, or wait until it has ended")
+        errors = capsys.readouterr().err.splitlines()[-1]
+        assert f"Error: {option}: another run (process {os.getpid()}, begun 20" in errors
+        assert errors.endswith(f" UTC) writes to {out}; give another folder, or wait until it has ended")
         assert sorted(path.name for path in out.iterdir()) == before
     assert not out.exists()
 

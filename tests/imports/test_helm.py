@@ -145,7 +145,7 @@ def test_one_of_several_models_is_named(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("file", "edit", "said"),
+    ("file", "edit", "message"),
     [
         ("run_spec.json", lambda spec: spec.pop("name"), r"no run of HELM \(without its name or adapter_spec.model\)"),
         (
@@ -158,10 +158,10 @@ def test_one_of_several_models_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_files_that_do_not_belong_together_are_named(
-    folder: Path, file: str, edit: Callable[[Any], object], said: str
+    folder: Path, file: str, edit: Callable[[Any], object], message: str
 ) -> None:
     change(folder / "simple_mcqa" / file, edit)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read(folder)
 
 

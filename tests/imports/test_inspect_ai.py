@@ -100,9 +100,9 @@ def test_a_sample_that_failed_has_no_score_and_ends_with_5(tmp_path: Path, capsy
     for model in ("base", "tuned"):
         shutil.copytree(RECORDED / model, tmp_path / model)
     assert exit_code("compare", tmp_path / "base", tmp_path / "tuned", "--json") == 5
-    said = capsys.readouterr()
-    assert "tuned/broken.eval: 1 of 8 samples got no score (RuntimeError('the tool is gone'))" in said.err
-    flags = {row["task"]: row["flags"] for row in json.loads(said.out)["comparisons"] if row["level"] == "task"}
+    output = capsys.readouterr()
+    assert "tuned/broken.eval: 1 of 8 samples got no score (RuntimeError('the tool is gone'))" in output.err
+    flags = {row["task"]: row["flags"] for row in json.loads(output.out)["comparisons"] if row["level"] == "task"}
     assert {task for task, of in flags.items() if "incomplete" in of} == {"broken"}
 
 

@@ -121,18 +121,18 @@ def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"prompt": "another question"}, "8 of 8 shared documents of odd were asked or judged otherwise"),
         ({"target": "0"}, "8 of 8 shared documents of odd were asked or judged otherwise"),
     ],
 )
 def test_other_prompts_or_gold_answers_are_never_paired(
-    write_log: WriteLog, changed: dict[str, str], said: str
+    write_log: WriteLog, changed: dict[str, str], message: str
 ) -> None:
     base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)]}))
     tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0, **changed) for i in range(8)]}))
-    with pytest.raises(NotComparableError, match=said):
+    with pytest.raises(NotComparableError, match=message):
         import_logs(base, [tuned], LIBRARY)
 
 
@@ -173,7 +173,7 @@ def test_groups_of_ours_and_of_the_log(write_log: WriteLog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "no JSON"),
         ("[1]", "no line of lm-eval's samples"),
@@ -184,11 +184,11 @@ def test_groups_of_ours_and_of_the_log(write_log: WriteLog) -> None:
         ),
     ],
 )
-def test_lines_that_are_not_lm_evals_are_named(write_log: WriteLog, text: str, said: str) -> None:
+def test_lines_that_are_not_lm_evals_are_named(write_log: WriteLog, text: str, message: str) -> None:
     folder = write_log("base", {"odd": [line(0, acc=1.0)]})
     (file,) = folder.glob("*/samples_odd_*")
     file.write_text(file.read_text() + text + "\n")
-    with pytest.raises(DataError, match=said) as error:
+    with pytest.raises(DataError, match=message) as error:
         read(folder)
     assert f"{file.name}:2" in str(error.value)
 

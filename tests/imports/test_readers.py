@@ -28,8 +28,8 @@ def test_a_folder_of_other_files_is_described(tmp_path: Path, name: str, capsys:
     file.parent.mkdir(parents=True)
     file.write_text("{}")
     assert exit_code("compare", tmp_path / "folder", tmp_path / "folder") == 2
-    said = capsys.readouterr().err
+    errors = capsys.readouterr().err
     if name.startswith("model"):
-        assert "results and no samples; run lm-eval again with --log_samples" in said
+        assert "results and no samples; run lm-eval again with --log_samples" in errors
     elif name != "results.json":  # which is a run's, without measurements
-        assert f"holds no run and no log ({name.partition('/')[0]}/); compare takes {readers.WANTED}" in said
+        assert f"holds no run and no log ({name.partition('/')[0]}/); compare takes {readers.WANTED}" in errors

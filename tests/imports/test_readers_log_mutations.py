@@ -63,10 +63,10 @@ def test_no_change_of_a_log_passes_as_a_comparison(
     base, tuned = (copied(tool, model, tmp_path) for model in ("base", "tuned"))
     MUTATIONS[mutation](form, tuned)
     code = exit_code("compare", base, tuned, "--out", tmp_path / "compared")
-    said = capsys.readouterr()
-    assert code in (2, 5), said
-    assert "Traceback" not in said.err
-    assert said.err.strip()  # why
+    output = capsys.readouterr()
+    assert code in (2, 5), output
+    assert "Traceback" not in output.err
+    assert output.err.strip()  # why
 
 
 def places(value: Any, at: Place = ()) -> Iterator[Place]:

@@ -102,7 +102,7 @@ def test_a_prompt_column_that_names_a_template_joins_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("id,value\n1,2\n", "has the columns id, value; columns `id` and `score`"),
         ("id,score\n1,high\n", r"t\.csv:2: the score 'high' is no number"),
@@ -116,8 +116,8 @@ def test_a_prompt_column_that_names_a_template_joins_nothing(tmp_path: Path) -> 
         ('id,score\n1,"1\n', r"t\.csv:2: cannot be read"),
     ],
 )
-def test_what_is_no_table_of_scores_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_is_no_table_of_scores_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         table.read(write(tmp_path / "t.csv", text), "base")
 
 
@@ -235,7 +235,7 @@ def test_predictions_are_guessed_right_once_in_the_number_of_different_answers(t
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("id,score,higher_is_better\n1,1,up\n", "higher_is_better is 'up'; yes or no would be right"),
         ("id,score,chance\n1,1,0.5\n2,1,half\n", r"t\.csv:3: chance is 'half'; a number or none"),
@@ -245,8 +245,8 @@ def test_predictions_are_guessed_right_once_in_the_number_of_different_answers(t
         ("id,score,chance\n1,1,25\n", "its chance is 25, and its range is 0 to 1"),
     ],
 )
-def test_a_statement_that_cannot_be_right_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(EvalHarnessError, match=said):
+def test_a_statement_that_cannot_be_right_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(EvalHarnessError, match=message):
         facts(tmp_path, text)
 
 

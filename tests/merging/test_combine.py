@@ -102,7 +102,7 @@ def test_ia3_is_summed(adapters, copy, tmp_path, edit_tensors):
 
 
 @pytest.mark.parametrize(
-    ("names", "options", "said"),
+    ("names", "options", "message"),
     [
         (("a", "b"), {}, "--method: several"),
         (("a",), {"weights": {"a": 0.5}}, "--weight"),
@@ -120,8 +120,8 @@ def test_ia3_is_summed(adapters, copy, tmp_path, edit_tensors):
         (("a", "b"), {"method": "mean"}, "no method 'mean'"),
     ],
 )
-def test_what_peft_cannot_combine_is_refused(names, options, said, adapters, tmp_path):
-    with pytest.raises(EvalHarnessError, match=said) as error:
+def test_what_peft_cannot_combine_is_refused(names, options, message, adapters, tmp_path):
+    with pytest.raises(EvalHarnessError, match=message) as error:
         merged(tmp_path / "one", adapters, *names, **options)
     assert error.value.exit_code == 2 and not list(tmp_path.iterdir())
 

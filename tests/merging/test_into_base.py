@@ -68,7 +68,7 @@ def test_an_encoder_decoder_model(zoo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("llama-prompt", "virtual tokens"),
         ("t5-PREFIX_TUNING", "virtual tokens"),
@@ -76,9 +76,9 @@ def test_an_encoder_decoder_model(zoo, tmp_path):
         ("llama-POLY#1", "cannot merge"),
     ],
 )
-def test_what_has_no_weights_to_merge_is_refused(name, said, zoo, tmp_path):
+def test_what_has_no_weights_to_merge_is_refused(name, message, zoo, tmp_path):
     place, _, task = name.partition("#")
-    with pytest.raises(EvalHarnessError, match=said) as error:
+    with pytest.raises(EvalHarnessError, match=message) as error:
         merged(tmp_path / "full", f"{zoo[place]}{task and '#' + task}")
     assert error.value.exit_code == 2 and not list(tmp_path.iterdir())
 

@@ -133,7 +133,7 @@ def test_a_mistyped_name_gets_a_suggestion():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("acc", {"aggregation": "median"}, "'mean' would be right"),
         ("mcc", {"aggregation": "mean"}, "'matthews_corrcoef' would be right"),
@@ -145,8 +145,8 @@ def test_a_mistyped_name_gets_a_suggestion():
         ("spearman", {"higher_is_better": False}, "true would be right"),
     ],
 )
-def test_an_entry_that_means_another_metric_is_refused(name, options, said):
-    with pytest.raises(TaskError, match=said):
+def test_an_entry_that_means_another_metric_is_refused(name, options, message):
+    with pytest.raises(TaskError, match=message):
         build(MetricSpec(id=name, name=name, options=options))
 
 
@@ -183,5 +183,5 @@ for name, kind in known:
 heavy = ("torch", "transformers", "datasets", "evaluate", "rouge_score", "nltk", "matplotlib")
 print([name for name in heavy if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -82,7 +82,7 @@ def test_a_mixture_of_conditions_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("tags", "said"),
+    ("tags", "message"),
     [
         ({"condition": "unclear"}, "label 'condition' of example 7-x is 'unclear'; ambig or disambig"),
         ({"condition": None}, r"has no label 'condition'; state it under `metadata\.labels`"),
@@ -92,8 +92,8 @@ def test_a_mixture_of_conditions_is_refused():
         ({"unknown": None}, "has no label 'unknown'"),
     ],
 )
-def test_labels_that_are_missing_or_wrong_are_refused(tags, said):
-    with pytest.raises(TaskError, match=said):
+def test_labels_that_are_missing_or_wrong_are_refused(tags, message):
+    with pytest.raises(TaskError, match=message):
         EITHER.point([labelled(**tags)])
 
 

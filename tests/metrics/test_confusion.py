@@ -109,7 +109,7 @@ def test_scores_a_stack_of_sums_and_zero_rows():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("mcc", {"classes": 1}, "from 2 to 100"),
         ("f1", {"classes": 3}, "macro"),
@@ -122,8 +122,8 @@ def test_scores_a_stack_of_sums_and_zero_rows():
         ("mcc", {"average": "macro"}, "unknown option"),
     ],
 )
-def test_refuses_options_that_mean_nothing(name, options, said):
-    with pytest.raises(TaskError, match=said):
+def test_refuses_options_that_mean_nothing(name, options, message):
+    with pytest.raises(TaskError, match=message):
         build(MetricSpec(id=name, name=name, options=options))
 
 

@@ -67,7 +67,7 @@ def test_chosen_indices_of_ranked_tasks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("result", "options", "said"),
+    ("result", "options", "message"),
     [
         ('{"a": 1, "b": 2}', {}, "returned a, b; `key:` names the one to take"),
         ('{"a": 1, "b": 2}', {"key": "c"}, "`key:`"),
@@ -75,9 +75,9 @@ def test_chosen_indices_of_ranked_tasks(tmp_path):
         ('{"a": float("nan")}', {}, "a single finite number"),
     ],
 )
-def test_what_is_no_single_number_is_refused(tmp_path, result, options, said):
+def test_what_is_no_single_number_is_refused(tmp_path, result, options, message):
     metric = build(MetricSpec(id="overlap", name=module(tmp_path, result), options=options))
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=message):
         metric.point([generated("a", "a")])
 
 

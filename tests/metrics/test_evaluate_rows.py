@@ -155,8 +155,8 @@ def test_measured_together_all_rows_or_none():
             )
             for example, request in zip(asked.examples, asked.requests, strict=True)
         }
-        found = measure(asked, said, "m")
-        return {each.metric: each for each in found.measurements}, found.errors
+        outcome = measure(asked, said, "m")
+        return {each.metric: each for each in outcome.measurements}, outcome.errors
 
     right, errors = answered("")
     assert errors == () and {each.rows.shape for each in right.values()} == {(6, 2)}

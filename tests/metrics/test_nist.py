@@ -97,7 +97,7 @@ def test_it_is_opaque_and_signs_its_settings():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"n": 0}, "from 1 to 10"),
         ({"n": True}, "from 1 to 10"),
@@ -105,6 +105,6 @@ def test_it_is_opaque_and_signs_its_settings():
         ({"order": 3}, "unknown option"),
     ],
 )
-def test_refuses_wrong_options(options, said):
-    with pytest.raises(TaskError, match=said):
+def test_refuses_wrong_options(options, message):
+    with pytest.raises(TaskError, match=message):
         build(MetricSpec(id="nist", name="nist", options=options))

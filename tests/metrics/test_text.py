@@ -70,7 +70,7 @@ def test_of_ranked_choices_the_greedy_one_matches():
 
 
 @pytest.mark.parametrize(
-    ("given_options", "said"),
+    ("given_options", "message"),
     [
         ({"ignore_cases": True}, "did you mean ignore_case"),
         ({"ignore_case": "yes"}, "true or false"),
@@ -78,6 +78,6 @@ def test_of_ranked_choices_the_greedy_one_matches():
         ({"regexes_to_ignore": ["("]}, "does not compile"),
     ],
 )
-def test_refuses_wrong_options(given_options, said):
-    with pytest.raises(TaskError, match=said):
+def test_refuses_wrong_options(given_options, message):
+    with pytest.raises(TaskError, match=message):
         build(MetricSpec(id="em", name="exact_match", options=given_options))

@@ -150,8 +150,10 @@ def test_a_module_of_evaluate_scores_text_by_text(tmp_path: Path) -> None:
         metric.row(Prediction(example=Example(id="0", unit="0", prompt=""), response=ranked, choice=0))
 
 
-@pytest.mark.parametrize(("body", "said"), [("'much'", "no number"), ("2.0", "gave 2"), ("float('nan')", "gave nan")])
-def test_what_is_no_probability_is_no_score(tmp_path: Path, body: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "message"), [("'much'", "no number"), ("2.0", "gave 2"), ("float('nan')", "gave nan")]
+)
+def test_what_is_no_probability_is_no_score(tmp_path: Path, body: str, message: str) -> None:
     metric = build(spec(module(tmp_path, body)))
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=message):
         metric.row(prediction("a"))

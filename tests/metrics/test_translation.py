@@ -143,7 +143,7 @@ def test_the_ends_of_the_scales():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("chrf", {"char_order": 0}, "from 1 to 10"),
         ("chrf", {"word_order": -1}, "from 0 to 10"),
@@ -154,6 +154,6 @@ def test_the_ends_of_the_scales():
         ("ter", {"word_order": 2}, "unknown option"),
     ],
 )
-def test_refuses_wrong_options(name, options, said):
-    with pytest.raises(TaskError, match=said):
+def test_refuses_wrong_options(name, options, message):
+    with pytest.raises(TaskError, match=message):
         metric(name, **options)

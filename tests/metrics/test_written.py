@@ -63,8 +63,8 @@ def test_length_and_cut_are_means(texts):
 
 
 def test_directions_and_ranges_are_stated():
-    found = {name: metric(name) for name in ("empty", "repetition", "length", "cut")}
-    assert {name: (each.kind, each.higher_is_better, each.high) for name, each in found.items()} == {
+    by_name = {name: metric(name) for name in ("empty", "repetition", "length", "cut")}
+    assert {name: (each.kind, each.higher_is_better, each.high) for name, each in by_name.items()} == {
         "empty": ("binary", False, 1.0),
         "repetition": ("graded", False, 1.0),
         "length": ("graded", True, 128.0),

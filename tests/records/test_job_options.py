@@ -95,9 +95,9 @@ def test_a_type_checker_refuses_a_misspelt_option_and_nothing_else(tmp_path: Pat
     file = tmp_path / "calls.py"
     file.write_text(CALLS)
     checks = ("--strict", "--follow-imports=silent", "--no-error-summary", "--cache-dir", str(tmp_path / "cache"))
-    done = subprocess.run([sys.executable, "-m", "mypy", *checks, str(file)], capture_output=True, text=True)
-    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert len(errors) == 1 and "calls.py:4:" in errors[0] and '"limits" for "evaluate"' in errors[0], done.stdout
+    process = subprocess.run([sys.executable, "-m", "mypy", *checks, str(file)], capture_output=True, text=True)
+    errors = [line for line in process.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 1 and "calls.py:4:" in errors[0] and '"limits" for "evaluate"' in errors[0], process.stdout
 
 
 def test_a_change_leaves_the_rest_as_it_is() -> None:

@@ -62,8 +62,8 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
 
 def test_adapters_that_move_an_answer_are_proven_and_the_base_is_opened_once_for_it(job: MakeJob) -> None:
     factory, again = ForeignFactory(0.01), ForeignFactory(0.01)
-    found = evaluate(job(), factory=factory)
-    assert "adapter_check" not in found.signature["engine"] and "unchanged" not in found.signature
+    results = evaluate(job(), factory=factory)
+    assert "adapter_check" not in results.signature["engine"] and "unchanged" not in results.signature
     assert factory.opened.count("plain") == 2 and len(REQUESTS) == 64
     evaluate(job(), factory=again)
     assert again.opened == []
@@ -73,5 +73,5 @@ def test_an_adapter_that_moves_none_is_refused_before_a_task_is_asked(job: MakeJ
     with pytest.raises(ModelError, match=r"^tuned: answers 64 short requests as its base does") as refused:
         evaluate(job(), factory=ForeignFactory(0.0))
     assert refused.value.exit_code == 2
-    found = evaluate(job(allow_noop=True), factory=ForeignFactory(0.0))
-    assert found.signature["unchanged"] == dict.fromkeys(("tuned", "other"), "the adapter changes no logit")
+    results = evaluate(job(allow_noop=True), factory=ForeignFactory(0.0))
+    assert results.signature["unchanged"] == dict.fromkeys(("tuned", "other"), "the adapter changes no logit")

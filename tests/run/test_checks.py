@@ -101,10 +101,10 @@ def test_a_mistake_that_the_plan_shows_is_said_before_torch_is_imported(tmp_path
 def _each_is_said(mistakes: Mapping[tuple[str, ...], str], folder: Path, heavy: Sequence[str]) -> None:
     """Every command ends with 2 and one line that says what is wrong, and none imports a heavy library."""
     commands = [[part.replace("{tmp}", str(folder)) for part in arguments] for arguments in mistakes]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM], input=json.dumps(commands), capture_output=True, text=True, check=True
     )
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    outcomes = [json.loads(line) for line in process.stdout.splitlines()]
     for (arguments, wanted), (code, said, modules) in zip(mistakes.items(), outcomes, strict=True):
         lines = [line for line in said.splitlines() if line.startswith("Error")]
         assert (code, len(lines), wanted.replace("{tmp}", str(folder)) in said) == (2, 1, True), (arguments, said)

@@ -67,24 +67,24 @@ class Watched(Echo):
 
 
 def test_answers_of_watched_weights_are_stored_once_these_were_checked_after_them(tmp_path: Path) -> None:
-    asked = requests((MOST_UNCHECKED + 2) * BLOCK)
-    keys = [request.id for request in asked]
+    questions = requests((MOST_UNCHECKED + 2) * BLOCK)
+    keys = [request.id for request in questions]
     with Store(tmp_path / "s") as store:
         with pytest.raises(NotComparableError, match="other weights"):
-            collect(asked, source(store, Watched(1)))
+            collect(questions, source(store, Watched(1)))
         assert [*store.read("m", "e", keys)] and {*store.read("m", "e", keys)} == {*keys[: MOST_UNCHECKED * BLOCK]}
-        collect(asked, source(store, Watched(1)))
-        assert len(store.read("m", "e", keys)) == len(asked)
+        collect(questions, source(store, Watched(1)))
+        assert len(store.read("m", "e", keys)) == len(questions)
 
 
 def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
-    asked = requests(300)
+    questions = requests(300)
     with Store(tmp_path / "s") as store:
-        first = collect(asked, source(store, Echo("a")))
+        first = collect(questions, source(store, Echo("a")))
         idle = Echo("b")
-        assert collect(asked, source(store, idle)) == first
+        assert collect(questions, source(store, idle)) == first
     assert idle.asked == []
-    assert [first[r.id].text for r in asked[:3]] == ["a 0", "a 1", "a 2"]
+    assert [first[r.id].text for r in questions[:3]] == ["a 0", "a 1", "a 2"]
 
 
 def test_equal_requests_are_asked_once(tmp_path: Path) -> None:
@@ -96,23 +96,23 @@ def test_equal_requests_are_asked_once(tmp_path: Path) -> None:
 
 
 def test_a_half_answered_block_is_asked_whole_and_stored_answers_win(tmp_path: Path) -> None:
-    asked = requests(BLOCK + 10)
+    questions = requests(BLOCK + 10)
     with Store(tmp_path / "s") as store:
-        collect(asked[:5], source(store, Echo("old")))
+        collect(questions[:5], source(store, Echo("old")))
         engine = Echo("new")
-        answers = collect(asked, source(store, engine))
+        answers = collect(questions, source(store, engine))
     assert [len(block) for block in engine.asked] == [BLOCK, 10]
-    assert [answers[r.id].text.split()[0] for r in asked[:7]] == ["old"] * 5 + ["new"] * 2
+    assert [answers[r.id].text.split()[0] for r in questions[:7]] == ["old"] * 5 + ["new"] * 2
 
 
 def test_failures_are_returned_not_kept_and_tried_again(tmp_path: Path) -> None:
-    asked = requests(10)
+    questions = requests(10)
     with Store(tmp_path / "s") as store:
-        first = collect(asked, source(store, Echo("a", deaf=5)))
-        assert [type(first[r.id]).__name__ for r in asked].count("Failure") == 2
-        second = collect(asked, source(store, Echo("b")))
-    assert second[asked[0].id].text == "b 0"
-    assert second[asked[1].id].text == "a 1"
+        first = collect(questions, source(store, Echo("a", deaf=5)))
+        assert [type(first[r.id]).__name__ for r in questions].count("Failure") == 2
+        second = collect(questions, source(store, Echo("b")))
+    assert second[questions[0].id].text == "b 0"
+    assert second[questions[1].id].text == "a 1"
 
 
 def test_a_silent_engine_is_a_failure_not_a_score(tmp_path: Path) -> None:
@@ -126,11 +126,11 @@ def test_a_silent_engine_is_a_failure_not_a_score(tmp_path: Path) -> None:
 
 
 def test_models_that_share_a_store_answer_for_themselves(tmp_path: Path) -> None:
-    asked = requests(5)
+    questions = requests(5)
     with Store(tmp_path / "s") as store:
-        one = collect(asked, source(store, Echo("one"), "model-1"))
-        two = collect(asked, source(store, Echo("two"), "model-2"))
-        again = collect(asked, source(store, Echo("never"), "model-1"))
+        one = collect(questions, source(store, Echo("one"), "model-1"))
+        two = collect(questions, source(store, Echo("two"), "model-2"))
+        again = collect(questions, source(store, Echo("never"), "model-1"))
     assert {a.text.split()[0] for a in one.values()} == {"one"}
     assert {a.text.split()[0] for a in two.values()} == {"two"}
     assert again == one
@@ -255,17 +255,17 @@ class Drafted(Echo):
 
 
 def test_what_the_base_wrote_is_a_draft_of_the_same_block_also_after_an_interruption(tmp_path: Path) -> None:
-    asked = requests(5)
+    questions = requests(5)
     with Store(tmp_path / "s") as store:
-        written = collect(asked, source(store, Echo("base", deaf=4), "base"))
+        written = collect(questions, source(store, Echo("base", deaf=4), "base"))
         drafts = {key: answer.text for key, answer in written.items() if isinstance(answer, Generation)}
         assert len(drafts) == 3
         for _ in range(2):  # the second time all but two are stored
             engine = Drafted("candidate", deaf=4)
             drafted = replace(source(store, engine), drafted_by="base")
-            collect(asked, drafted)
-            assert engine.drafts == drafts and engine.asked == [[request.id for request in asked]]
+            collect(questions, drafted)
+            assert engine.drafts == drafts and engine.asked == [[request.id for request in questions]]
         alone, plain = Drafted("b", deaf=4), Echo("candidate", deaf=4)
-        collect(asked, source(store, alone, "base"))
-        collect(asked, replace(source(store, plain), drafted_by="base"))
+        collect(questions, source(store, alone, "base"))
+        collect(questions, replace(source(store, plain), drafted_by="base"))
     assert not hasattr(alone, "drafts") and len(plain.asked) == 1

@@ -135,19 +135,19 @@ def listed(job: Job) -> list[dict[str, object]]:
 
 
 def test_exactly_the_copied_rows_are_marked_and_compared_apart(job: Callable[..., Job], trained: Path) -> None:
-    asked = job(train_data={"": trained})
-    found = evaluate(asked, factory=FACTORY)
-    about = found.signature["overlap"]["candidates"]["llama-lora"]
+    run_job = job(train_data={"": trained})
+    outcome = evaluate(run_job, factory=FACTORY)
+    about = outcome.signature["overlap"]["candidates"]["llama-lora"]
     assert about["tasks"] == {"films": {"examples": N, "overlapping": 4, "whole": 4, "with_answer": 3}}
     assert about["sources"] == [
         {"kind": "file", "name": "trained.jsonl", "digest": fingerprint.of_file(trained), "rows": 54}
     ]
-    marked = listed(asked)
+    marked = listed(run_job)
     assert [int(str(mark["id"]).partition("-")[0]) for mark in marked] == list(SEEN)
     assert marked[0] | {"id": ""} == {
         "candidate": "llama-lora", "task": "films", "id": "", "whole": True, "answer": True, "place": f"{trained}:51",
     }  # fmt: skip
-    clean, seen, whole = row(found, "films@clean"), row(found, "films@overlapping"), row(found, "films")
+    clean, seen, whole = row(outcome, "films@clean"), row(outcome, "films@overlapping"), row(outcome, "films")
     assert (whole.n, clean.n, seen.n) == (N, N - 4, 4)
     assert (whole.base.value, whole.difference.value) == (0.5, pytest.approx(3 / N))
     assert (clean.base.value, clean.difference.value) == (
@@ -164,16 +164,16 @@ def test_exactly_the_copied_rows_are_marked_and_compared_apart(job: Callable[...
             None,
             None,
         )
-    assert results.read_results(asked.output.folder) == found
+    assert results.read_results(run_job.output.folder) == outcome
 
 
 def test_a_verdict_and_every_other_row_stay_as_they_are(job: Callable[..., Job], trained: Path) -> None:
     without = evaluate(job(), factory=FACTORY)
     assert "overlap" not in without.signature
     assert not (job().output.folder / "overlap.jsonl").exists()
-    found = evaluate(job(train_data={"": trained}), factory=FACTORY)
-    assert tuple(c for c in found.comparisons if "@" not in c.task) == without.comparisons
-    assert found.models == without.models
+    outcome = evaluate(job(train_data={"": trained}), factory=FACTORY)
+    assert tuple(c for c in outcome.comparisons if "@" not in c.task) == without.comparisons
+    assert outcome.models == without.models
     again = evaluate(job(), factory=FACTORY)
     assert again == without
     assert not (job().output.folder / "overlap.jsonl").exists()
@@ -182,35 +182,35 @@ def test_a_verdict_and_every_other_row_stay_as_they_are(job: Callable[..., Job],
 def test_every_candidate_has_seen_what_it_was_trained_on(job: Callable[..., Job], trained: Path, cinema: Path) -> None:
     other = cinema / "other.txt"
     other.write_text(f"nothing\nas I said, {sentence('filmstest', 20)}, I think\n")
-    asked = job("llama-lora", "llama-prompt", train_data={"": trained, "llama-prompt": other})
-    found = evaluate(asked, factory=FACTORY)
-    marks = {(mark["candidate"], int(str(mark["id"]).partition("-")[0])) for mark in listed(asked)}
+    run_job = job("llama-lora", "llama-prompt", train_data={"": trained, "llama-prompt": other})
+    outcome = evaluate(run_job, factory=FACTORY)
+    marks = {(mark["candidate"], int(str(mark["id"]).partition("-")[0])) for mark in listed(run_job)}
     assert marks == {*(("llama-lora", i) for i in SEEN), ("llama-prompt", 20)}
-    assert (row(found, "films@clean").n, row(found, "films@clean", "llama-prompt").n) == (N - 4, N - 1)
+    assert (row(outcome, "films@clean").n, row(outcome, "films@clean", "llama-prompt").n) == (N - 4, N - 1)
 
 
 def test_groups_are_pooled_on_either_part(job: Callable[..., Job], trained: Path, cinema: Path) -> None:
     (cinema / "tasks" / "cinema.yaml").write_text(GROUP)
-    found = evaluate(job(tasks=("cinema",), train_data={"": trained}), factory=FACTORY)
-    assert (row(found, "cinema@clean").n, row(found, "cinema@overlapping").n) == (2 * N - 4, 4)
-    assert row(found, "cinema@clean").verdict is None
-    assert "more_films@clean" not in {c.task for c in found.comparisons}
-    assert found.signature["overlap"]["candidates"]["llama-lora"]["tasks"]["more_films"]["overlapping"] == 0
+    outcome = evaluate(job(tasks=("cinema",), train_data={"": trained}), factory=FACTORY)
+    assert (row(outcome, "cinema@clean").n, row(outcome, "cinema@overlapping").n) == (2 * N - 4, 4)
+    assert row(outcome, "cinema@clean").verdict is None
+    assert "more_films@clean" not in {c.task for c in outcome.comparisons}
+    assert outcome.signature["overlap"]["candidates"]["llama-lora"]["tasks"]["more_films"]["overlapping"] == 0
 
 
 def test_all_seen_leaves_no_clean_part(job: Callable[..., Job], cinema: Path) -> None:
-    found = evaluate(job(limit=10, train_data={"": cinema / "data" / "local" / "films"}), factory=FACTORY)
-    assert row(found, "films@overlapping").n == 10
-    assert "films@clean" not in {c.task for c in found.comparisons}
-    (line,) = overlap.lines(found)[1:]
+    outcome = evaluate(job(limit=10, train_data={"": cinema / "data" / "local" / "films"}), factory=FACTORY)
+    assert row(outcome, "films@overlapping").n == 10
+    assert "films@clean" not in {c.task for c in outcome.comparisons}
+    (line,) = overlap.lines(outcome)[1:]
     assert line.endswith("none is left without")
 
 
 def test_shots_do_not_count(job: Callable[..., Job], cinema: Path) -> None:
     """The header of every prompt is made of the rows that the candidate was trained on."""
-    found = evaluate(job(train_data={"": cinema / "data" / "local" / "films" / "train.jsonl"}), factory=FACTORY)
-    assert found.signature["overlap"]["candidates"]["llama-lora"]["tasks"]["films"]["overlapping"] == 0
-    assert overlap.lines(found) == [
+    outcome = evaluate(job(train_data={"": cinema / "data" / "local" / "films" / "train.jsonl"}), factory=FACTORY)
+    assert outcome.signature["overlap"]["candidates"]["llama-lora"]["tasks"]["films"]["overlapping"] == 0
+    assert overlap.lines(outcome) == [
         "",
         f"none of {N} examples overlaps with the {N} rows that llama-lora was fine-tuned on",
     ]
@@ -267,12 +267,12 @@ def test_rows_that_changed_are_looked_at_and_noticed(
     job: Callable[..., Job], told: Callable[..., str], trained: Path, cinema: Path
 ) -> None:
     shutil.copy(trained, cinema / "data" / "trained.jsonl")
-    asked = job(told({"kind": "file", "path": str(cinema / "data" / "trained.jsonl"), "digest": "of other rows"}))
-    found = about(evaluate(asked, factory=FACTORY))
+    run_job = job(told({"kind": "file", "path": str(cinema / "data" / "trained.jsonl"), "digest": "of other rows"}))
+    found = about(evaluate(run_job, factory=FACTORY))
     assert found["tasks"]["films"]["overlapping"] == 4
     (notice,) = found["notices"]
     assert "not surely" in notice
-    assert any("not surely" in said for said in json.loads((asked.output.folder / "run.json").read_text())["notices"])
+    assert any("not surely" in said for said in json.loads((run_job.output.folder / "run.json").read_text())["notices"])
 
 
 @pytest.mark.parametrize(
@@ -288,15 +288,15 @@ def test_rows_that_changed_are_looked_at_and_noticed(
 def test_rows_that_are_away_are_a_notice(
     job: Callable[..., Job], told: Callable[..., str], source: dict[str, str], what: str
 ) -> None:
-    found = evaluate(job(told(source)), factory=FACTORY)
-    (notice,) = about(found)["notices"]
+    outcome = evaluate(job(told(source)), factory=FACTORY)
+    (notice,) = about(outcome)["notices"]
     assert notice.startswith("what it was fine-tuned on is not at hand")
     assert what in notice
-    assert about(found)["tasks"] == {}
-    page = overlap.overlap(found)
+    assert about(outcome)["tasks"] == {}
+    page = overlap.overlap(outcome)
     assert page is not None
     assert page.sentences == ()
-    assert "not at hand" in render(found)
+    assert "not at hand" in render(outcome)
 
 
 @pytest.mark.fault(27)
@@ -357,8 +357,8 @@ def test_what_a_merged_candidate_was_merged_from_counts_too(
 def test_without_a_word_about_training_nothing_is_said(
     job: Callable[..., Job], told: Callable[..., str], facts: dict[str, object]
 ) -> None:
-    found = evaluate(job(_with(told(), **facts)), factory=FACTORY)
-    assert "overlap" not in found.signature
+    outcome = evaluate(job(_with(told(), **facts)), factory=FACTORY)
+    assert "overlap" not in outcome.signature
 
 
 def _with(candidate: str, **facts: object) -> str:
@@ -370,11 +370,11 @@ def _with(candidate: str, **facts: object) -> str:
 def test_rows_that_weights_were_selected_on_are_looked_through_and_named(
     job: Callable[..., Job], cinema: Path, trained: Path
 ) -> None:
-    asked = job()
-    candidate = Path(asked.models.candidates[0].partition("=")[2])
+    run_job = job()
+    candidate = Path(run_job.models.candidates[0].partition("=")[2])
     folder = cinema / "validated"
     shutil.copytree(candidate, folder)
-    base = str(asked.models.base).partition("=")[2]
+    base = str(run_job.models.base).partition("=")[2]
     held = {
         "kind": "file",
         "path": str(trained),
@@ -389,14 +389,14 @@ def test_rows_that_weights_were_selected_on_are_looked_through_and_named(
     ):
         facts = {"base": base, "data": {"sources": [source_of(cinema, "train")], "validation": validation}}
         (folder / "training.json").write_text(json.dumps(facts))
-        found = evaluate(job(f"llama-lora={folder}"), factory=FACTORY)
-        told = about(found)
+        outcome = evaluate(job(f"llama-lora={folder}"), factory=FACTORY)
+        told = about(outcome)
         assert told["tasks"]["films"]["overlapping"] == overlapping
         assert [source.get("use") for source in told["sources"]] == [None] + ["selected on"] * bool(overlapping)
         assert [
             f"{overlapping} questions stand in" in notice and "selected on" in notice for notice in told["notices"]
         ] == [True] * bool(overlapping)
-        assert ("fine-tuned or selected on" in overlap.lines(found)[1]) == bool(overlapping)
+        assert ("fine-tuned or selected on" in overlap.lines(outcome)[1]) == bool(overlapping)
     gone = {**held, "path": "gone.jsonl"}
     (folder / "training.json").write_text(json.dumps({"base": base, "data": {"sources": [], "validation": gone}}))
     (notice,) = about(evaluate(job(f"llama-lora={folder}"), factory=FACTORY))["notices"]
@@ -439,21 +439,21 @@ def test_what_is_given_must_be_right_before_anything_is_answered(job: Callable[.
 
 
 def test_terminal_and_page_say_it(job: Callable[..., Job], trained: Path) -> None:
-    found = evaluate(job(train_data={"": trained}), factory=FACTORY)
+    outcome = evaluate(job(train_data={"": trained}), factory=FACTORY)
     said = (
         "4 of 40 examples of films overlap with what llama-lora was fine-tuned on (4 as a whole, 3 with the answer); "
         "without them the difference is 0.000 instead of +0.075"
     )
-    assert overlap.lines(found) == ["", said]
-    page = render(found)
+    assert overlap.lines(outcome) == ["", said]
+    page = render(outcome)
     assert said in page
     assert 'id="overlap"' in page
     assert 'id="ways"' not in page
-    (line,) = overlap.overlap(found).rows
+    (line,) = overlap.overlap(outcome).rows
     assert (line.counts, line.clean.n, line.overlapping.scores.difference) == ("4 of 40", "36", "+0.750")
     nothing = {"n": 0, "base": None, "candidate_score": None, "difference": None}
-    rows = [replace(c, **nothing) if c.variant and c.variant.way == "clean" else c for c in found.comparisons]
-    lacking = replace(found, comparisons=tuple(rows))
+    rows = [replace(c, **nothing) if c.variant and c.variant.way == "clean" else c for c in outcome.comparisons]
+    lacking = replace(outcome, comparisons=tuple(rows))
     assert overlap.lines(lacking)[1].endswith("without them the difference is – instead of +0.075")
     assert overlap.overlap(lacking).rows[0].clean.scores.difference == "–"
 
@@ -463,9 +463,9 @@ def test_a_clean_difference_on_the_other_side_of_the_margin_is_said(job: Callabl
     loses = ScriptedFactory(
         knows(), {"llama-lora": knows("filmstest1", "filmstest3", "filmstest5", "filmstest10", "filmstest12")}
     )
-    found = evaluate(job(train_data={"": trained}, margins={"films": 0.02}), factory=loses)
-    assert row(found, "films").difference.value == pytest.approx(1 / N)
-    assert overlap.lines(found)[1].endswith(
+    outcome = evaluate(job(train_data={"": trained}, margins={"films": 0.02}), factory=loses)
+    assert row(outcome, "films").difference.value == pytest.approx(1 / N)
+    assert overlap.lines(outcome)[1].endswith(
         "the difference is −0.056 instead of +0.025: beyond the margin of 0.02, unlike on all examples"
     )
     wide = evaluate(job(train_data={"": trained}, margins={"films": 0.2}), factory=loses)

@@ -55,18 +55,18 @@ def notices(asked: Job) -> str:
 
 def test_a_candidate_with_rules_of_its_own_writes_by_the_bases(job: Job) -> None:
     state(job.models.candidates[0], no_repeat_ngram_size=9, suppress_tokens=SOME)
-    found = evaluate(job)
+    results = evaluate(job)
     assert texts(job, "tuned") == texts(job, "base")
     assert "tuned: its generation config has no_repeat_ngram_size 9 (base: none), suppress_tokens" in notices(job)
     assert "all are decoded by the base's rules" in notices(job)
-    assert not any(Flag.DECODED_DIFFERENTLY in row.flags for row in found.comparisons)
+    assert not any(Flag.DECODED_DIFFERENTLY in row.flags for row in results.comparisons)
 
     own = changed(job, generation_config="own")
-    found = evaluate(own)  # one store: no answer by other rules is taken for one by these
+    results = evaluate(own)  # one store: no answer by other rules is taken for one by these
     assert texts(own, "tuned") != texts(own, "base")
-    flagged = {row.task for row in found.comparisons if Flag.DECODED_DIFFERENTLY in row.flags and row.level == "task"}
+    flagged = {row.task for row in results.comparisons if Flag.DECODED_DIFFERENTLY in row.flags and row.level == "task"}
     assert flagged == {"echo"} and "each is decoded by its own rules" in notices(own)
-    assert found.signature["engine"]["generation_config"] == "own"
+    assert results.signature["engine"]["generation_config"] == "own"
     assert {fact.name: fact.decoded for fact in read_measurements(own.output.folder).facts} == {
         "yes_no": (),
         "echo": ("tuned",),
@@ -75,10 +75,10 @@ def test_a_candidate_with_rules_of_its_own_writes_by_the_bases(job: Job) -> None
 
 def test_rules_of_the_base_are_all_models_rules_and_plain_is_nobodys(job: Job) -> None:
     state(str(job.models.base), suppress_tokens=SOME)
-    found = evaluate(job)
+    results = evaluate(job)
     ruled = texts(job, "base")
     assert texts(job, "tuned") == ruled
-    assert found.signature["engine"]["generation_rules"] == {"suppress_tokens": SOME}
+    assert results.signature["engine"]["generation_rules"] == {"suppress_tokens": SOME}
     plain = changed(job, generation_config="plain")
     evaluate(plain)
     assert texts(plain, "tuned") == texts(plain, "base") != ruled

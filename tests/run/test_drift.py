@@ -72,11 +72,11 @@ def scaled(adapter: Path, to: Path, by: float, edit_tensors: Callable[..., None]
 
 def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path, edit_tensors):
     few = [f"by-{by}={scaled(zoo['llama-lora'], tmp_path / f'by-{by}', by, edit_tensors)}" for by in (0.01, 0.1)]
-    found = evaluate(
+    outcome = evaluate(
         job(few[0], "llama-lora", few[1], "llama-prompt", f"same={zoo['llama']}", placebo=True, allow_noop=True)
     )
-    on = {(drift.model, drift.text): drift for drift in found.drift}
-    assert {text for _, text in on} == {NEUTRAL, OWN} and {drift.failed for drift in found.drift} == {0}
+    on = {(drift.model, drift.text): drift for drift in outcome.drift}
+    assert {text for _, text in on} == {NEUTRAL, OWN} and {drift.failed for drift in outcome.drift} == {0}
     for text in (NEUTRAL, OWN):
         values = [on[name, text].kl.value for name in ("placebo", "by-0.01", "by-0.1", "llama-lora")]
         assert values == sorted(values) and values[0] == 0 and 0 < values[1] < values[2] < values[3]
@@ -89,7 +89,7 @@ def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path,
         }
         assert sorted(filter(None, ranks.values())) == [1, 2, 3, 4, 5]
         assert ranks["placebo"] is None and ranks["llama-lora"] < ranks["by-0.1"] < ranks["by-0.01"] < ranks["same"]
-    assert [drift.model for drift in found.drift if drift.text == NEUTRAL][-1] == "placebo"
+    assert [drift.model for drift in outcome.drift if drift.text == NEUTRAL][-1] == "placebo"
     assert (
         on["llama-lora", NEUTRAL].n == 3
         and 0 < on["llama-lora", NEUTRAL].rest < 1
@@ -108,11 +108,11 @@ def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path,
             out="plain",
         )
     )
-    assert plain.drift == () and plain == replace(found, drift=(), drift_forecasts=())
-    assert judge(plain, Policy()) == judge(found, Policy())
+    assert plain.drift == () and plain == replace(outcome, drift=(), drift_forecasts=())
+    assert judge(plain, Policy()) == judge(outcome, Policy())
 
-    page, lines = html.unescape(render(found)), list(drift_lines(found))
-    first = next(drift for drift in found.drift if drift.rank == 1)
+    page, lines = html.unescape(render(outcome)), list(drift_lines(outcome))
+    first = next(drift for drift in outcome.drift if drift.rank == 1)
     assert f"{first.model} drifted most on neutral text: at least " in page and '<section id="drift"' in page
     assert '<section id="drift"' not in render(plain) and not list(drift_lines(plain))
     assert lines[1].startswith("drift neutral text: 3 texts, ") and re.match(
@@ -122,8 +122,8 @@ def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path,
 
 
 def test_an_encoder_decoder(job):
-    found = evaluate(job("t5-lora", base="t5", placebo=True))
-    kl = {(drift.model, drift.text): drift.kl.value for drift in found.drift}
+    outcome = evaluate(job("t5-lora", base="t5", placebo=True))
+    kl = {(drift.model, drift.text): drift.kl.value for drift in outcome.drift}
     assert kl["t5-lora", NEUTRAL] > 0 and kl["t5-lora", OWN] > 0 and kl["placebo", NEUTRAL] == 0 == kl["placebo", OWN]
 
 
@@ -156,14 +156,14 @@ def test_what_was_killed_goes_on_to_the_same_bytes(job, tmp_path, monkeypatch):
 
 
 def test_written_and_read(job, tmp_path):
-    found = evaluate(job("llama-lora", tasks=("yes_no",)))
+    outcome = evaluate(job("llama-lora", tasks=("yes_no",)))
     document = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(row["model"], row["text"], row["top_k"], row["rank"]) for row in document["drift"]] == [
         ("llama-lora", NEUTRAL, TOP_K, 1)
     ]
     assert set(document["drift"][0]["kl"]) == {"value", "low", "high"}
-    assert results.read_results(tmp_path / "out") == found
-    (table,) = shown.tables(replace(found, drift=(replace(found.drift[0], failed=2),)))
+    assert results.read_results(tmp_path / "out") == outcome
+    (table,) = shown.tables(replace(outcome, drift=(replace(outcome.drift[0], failed=2),)))
     assert table.sentences[-1] == "llama-lora: 2 texts got no answer and are left out"
     assert "KL is a lower bound" in table.sentences[1] and table.level == "90 %"
 
@@ -174,16 +174,16 @@ def test_no_shared_tokenizer(job, copy, zoo):
     described = json.loads((other / "tokenizer.json").read_text())
     described["model"]["merges"] = described["model"]["merges"][:20]
     (other / "tokenizer.json").write_text(json.dumps(described))
-    found = evaluate(job("llama-lora", f"other={other}"))
-    of = {drift.model: drift for drift in found.drift if drift.text == NEUTRAL}
+    outcome = evaluate(job("llama-lora", f"other={other}"))
+    of = {drift.model: drift for drift in outcome.drift if drift.text == NEUTRAL}
     assert (
         of["other"].kl is None
         and of["other"].reason == OTHER_TOKENS
         and of["other"].rank is None
         and of["llama-lora"].rank == 1
     )
-    assert any(OTHER_TOKENS in line for line in drift_lines(found)) and OTHER_TOKENS in html.unescape(render(found))
-    assert not found.errors
+    assert any(OTHER_TOKENS in line for line in drift_lines(outcome)) and OTHER_TOKENS in html.unescape(render(outcome))
+    assert not outcome.errors
 
 
 def test_wrong_on_purpose(job, tmp_path):

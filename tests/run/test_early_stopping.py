@@ -143,8 +143,8 @@ def asked(factory: ScriptedFactory) -> Counter[tuple[str, str]]:
 
 def test_what_is_forgotten_is_asked_no_more_and_the_rest_until_it_is_certain(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.3})})
-    found = evaluate(job(), factory=factory)
-    rows, counts = primary(found), asked(factory)
+    outcome = evaluate(job(), factory=factory)
+    rows, counts = primary(outcome), asked(factory)
     drops = rows["drops"]
     assert (
         drops.verdict == "forgotten"
@@ -174,7 +174,7 @@ def test_what_is_forgotten_is_asked_no_more_and_the_rest_until_it_is_certain(job
     assert rows["pool"].verdict == rows["writes"].verdict == "retained"
     suite = rows["suite"]
     assert suite.verdict == "inconclusive" and "suite_not_tested" in suite.flags and suite.difference.low is None
-    decision = judge(found, Policy())
+    decision = judge(outcome, Policy())
     assert (
         decision.exit_code == 3
         and decision.reasons[1] == "undecided: llama-lora over suite: not tested, because a gate unit was stopped first"
@@ -184,10 +184,10 @@ def test_what_is_forgotten_is_asked_no_more_and_the_rest_until_it_is_certain(job
 
 def test_it_is_as_the_rule_written_out(job: Callable[..., Job], world: Path) -> None:
     """One gate unit alone: e-process after each twentieth of the units in the order of their lots, at half of alpha."""
-    found = evaluate(
+    outcome = evaluate(
         job(tasks=("drops",)), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.12})})
     )
-    row = primary(found)["drops"]
+    row = primary(outcome)["drops"]
     run = results.read_measurements(job().output.folder)
     facts, of = run.facts, {m.model: m for m in run.measurements}
     everyone = [json.loads(line) for line in (world / "data/local/drops/default/test.jsonl").read_text().splitlines()]
@@ -209,22 +209,22 @@ def test_what_is_retained_is_asked_on_while_the_suite_is_open_and_no_longer(job:
     go.
     """
     factory = ScriptedFactory(answers(), {"llama-lora": answers({"writes": 0.02}, gaining=0.1)})
-    found = evaluate(job(), factory=factory)
-    rows = primary(found)
+    outcome = evaluate(job(), factory=factory)
+    rows = primary(outcome)
     suite = rows["suite"]
     assert suite.verdict == "retained" and suite.stopping is not None and suite.stopping.rounds in (10, 20)
     for name in ("knows", "pool", "drops"):
         stopping = rows[name].stopping
         assert stopping is not None and stopping.rounds >= suite.stopping.rounds and rows[name].verdict == "retained"
     assert rows["knows"].stopping.rounds == max(suite.stopping.rounds, rows["knows"].stopping.rounds) < ROUNDS  # type: ignore[union-attr]
-    assert judge(found, Policy()).exit_code == 0
+    assert judge(outcome, Policy()).exit_code == 0
 
 
 def test_what_stays_undecided_is_asked_to_the_end_and_tested_as_ever_at_half_of_alpha(job: Callable[..., Job]) -> None:
     replies = {"llama-lora": answers({"drops": 0.03}, gaining=0.1)}
-    found = evaluate(job(tasks=("drops",)), factory=ScriptedFactory(answers(), replies))
+    outcome = evaluate(job(tasks=("drops",)), factory=ScriptedFactory(answers(), replies))
     whole = evaluate(job(tasks=("drops",), until_decided=False), factory=ScriptedFactory(answers(), replies))
-    row, plain = primary(found)["drops"], primary(whole)["drops"]
+    row, plain = primary(outcome)["drops"], primary(whole)["drops"]
     assert (
         row.stopping is not None
         and not row.stopping.stopped
@@ -242,8 +242,8 @@ def test_what_stays_undecided_is_asked_to_the_end_and_tested_as_ever_at_half_of_
 
 def test_scores_that_are_no_means_are_asked_to_the_end(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.3, "classes": 0.5})})
-    found = evaluate(job(tasks=("drops", "classes")), factory=factory)
-    row = primary(found)["classes"]
+    outcome = evaluate(job(tasks=("drops", "classes")), factory=factory)
+    row = primary(outcome)["classes"]
     assert row.metric == "mcc" and row.n == 400 and row.verdict == "forgotten"
     assert row.stopping is not None and row.stopping.certificate is None and row.stopping.p_forgotten is None
 
@@ -251,8 +251,8 @@ def test_scores_that_are_no_means_are_asked_to_the_end(job: Callable[..., Job]) 
 def test_candidates_stop_each_by_themselves_and_the_base_is_asked_what_any_is(job: Callable[..., Job]) -> None:
     replies = {"llama-lora": answers({"drops": 0.4}), "llama-prompt": answers()}
     factory = ScriptedFactory(answers(), replies)
-    found = evaluate(job("llama-lora", "llama-prompt", tasks=("drops",)), factory=factory)
-    lora, prompt = primary(found, "llama-lora")["drops"], primary(found, "llama-prompt")["drops"]
+    outcome = evaluate(job("llama-lora", "llama-prompt", tasks=("drops",)), factory=factory)
+    lora, prompt = primary(outcome, "llama-lora")["drops"], primary(outcome, "llama-prompt")["drops"]
     counts = asked(factory)
     assert (
         lora.n == counts["llama-lora", "drops"] < counts["llama-prompt", "drops"] == prompt.n == counts["base", "drops"]
@@ -296,10 +296,12 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 
 
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
-    found = evaluate(job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})}))
+    outcome = evaluate(
+        job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})})
+    )
     run = results.read_measurements(job().output.folder)
     assert results.results_text(analyse(run)) == (job().output.folder / results.RESULTS).read_text()
-    assert results.read_results(job().output.folder) == found
+    assert results.read_results(job().output.folder) == outcome
     assert all(from_facts(metric) for fact in run.facts for metric in fact.metrics)
 
 
@@ -312,8 +314,8 @@ def test_the_base_of_an_earlier_whole_run_serves_and_one_that_was_stopped_does_n
     )
     factory = ScriptedFactory(answers(), replies)
     store = tmp_path / "fresh.sqlite"
-    found = evaluate(job(tasks=("drops",), baseline=tmp_path / "whole", store=store), factory=factory)
-    assert primary(found)["drops"].verdict == "forgotten" and set(asked(factory)) == {("llama-lora", "drops")}
+    outcome = evaluate(job(tasks=("drops",), baseline=tmp_path / "whole", store=store), factory=factory)
+    assert primary(outcome)["drops"].verdict == "forgotten" and set(asked(factory)) == {("llama-lora", "drops")}
     early = job(tasks=("drops",), out=tmp_path / "early")
     evaluate(early, factory=ScriptedFactory(answers(), replies))
     with pytest.raises(NotComparableError, match="stopped early"):
@@ -331,9 +333,9 @@ def test_a_failed_answer_is_a_trouble_and_no_end_of_the_run(job: Callable[..., J
             else answers()(request)
         )
 
-    found = evaluate(job(tasks=("drops", "pool")), factory=ScriptedFactory(answers(), {"llama-lora": broken}))
-    assert found.errors and {t.model for t in found.errors} == {"llama-lora"}
-    assert judge(found, Policy()).exit_code == 5
+    outcome = evaluate(job(tasks=("drops", "pool")), factory=ScriptedFactory(answers(), {"llama-lora": broken}))
+    assert outcome.errors and {t.model for t in outcome.errors} == {"llama-lora"}
+    assert judge(outcome, Policy()).exit_code == 5
 
 
 def test_other_ways_of_asking_are_refused_before_anything_is_asked(job: Callable[..., Job]) -> None:
@@ -348,9 +350,9 @@ def test_what_was_lost_early_is_explained_on_the_rows_that_were_asked(job: Calla
     first rounds only.
     """
     factory = ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.4})})
-    found = evaluate(job(tasks=("drops",), explain=True), factory=factory)
-    row = primary(found)["drops"]
-    (diagnosis,) = found.diagnoses
+    outcome = evaluate(job(tasks=("drops",), explain=True), factory=factory)
+    row = primary(outcome)["drops"]
+    (diagnosis,) = outcome.diagnoses
     assert row.stopping is not None and row.stopping.stopped and (diagnosis.task, diagnosis.n) == ("drops", row.n)
     assert diagnosis.conclusion == "knowledge"
     assert row == primary(evaluate(job(tasks=("drops",)), factory=factory))["drops"]
@@ -381,12 +383,12 @@ def test_a_stored_base_that_wrote_its_answers_serves_an_early_stop_and_its_expla
     whole = job(tasks=("drops",), until_decided=False, describe=("generation",), out=tmp_path / "whole")
     evaluate(whole, factory=ScriptedFactory(answers(), replies))
     factory = ScriptedFactory(answers(), replies)
-    found = evaluate(
+    outcome = evaluate(
         job(tasks=("drops",), baseline=whole.output.folder, explain=True, store=tmp_path / "fresh.sqlite"),
         factory=factory,
     )
-    (diagnosis,) = found.diagnoses
-    assert diagnosis.n == primary(found)["drops"].n < 800 and {name for name, _ in factory.requests} == {"llama-lora"}
+    (diagnosis,) = outcome.diagnoses
+    assert diagnosis.n == primary(outcome)["drops"].n < 800 and {name for name, _ in factory.requests} == {"llama-lora"}
 
 
 def test_gate_groups_that_share_a_task_are_refused(job: Callable[..., Job], world: Path, tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def by_task(found: evalharness.Results, candidate: str) -> dict[str, evalharness
 
 def test_a_run_leaves_everything_and_says_what_was_forgotten(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(parrot, {"llama-lora": says("yes")})
-    asked = job()
-    found = evaluate(asked, factory=factory)
-    echo, yes_no = by_task(found, "llama-lora")["echo"], by_task(found, "llama-lora")["yes_no"]
+    run_job = job()
+    outcome = evaluate(run_job, factory=factory)
+    echo, yes_no = by_task(outcome, "llama-lora")["echo"], by_task(outcome, "llama-lora")["yes_no"]
     assert (echo.verdict, echo.lost, echo.gained, echo.base.value, echo.candidate_score.value) == (
         "forgotten",
         30,
@@ -90,29 +90,29 @@ def test_a_run_leaves_everything_and_says_what_was_forgotten(job: Callable[..., 
     )
     assert (yes_no.difference.value, yes_no.verdict) == (0.0, "inconclusive")  # base at chance
     assert asked_of(factory) == {"base": 60, "llama-lora": 60}
-    left = {str(path.relative_to(asked.output.folder)) for path in asked.output.folder.rglob("*") if path.is_file()}
+    left = {str(path.relative_to(run_job.output.folder)) for path in run_job.output.folder.rglob("*") if path.is_file()}
     samples = {f"samples/{task}/{model}.jsonl" for task in ("yes_no", "echo") for model in ("base", "llama-lora")}
     assert left == {"results.json", "measurements.parquet", "run.json", *samples}
-    assert len(found.flips) == 30
-    assert {flip.direction for flip in found.flips} == {"lost"}
-    assert results.read_results(asked.output.folder) == found
-    assert [model.kind for model in found.models] == ["base", "lora"]
+    assert len(outcome.flips) == 30
+    assert {flip.direction for flip in outcome.flips} == {"lost"}
+    assert results.read_results(run_job.output.folder) == outcome
+    assert [model.kind for model in outcome.models] == ["base", "lora"]
 
 
 def test_the_second_run_asks_nothing_loads_nothing_and_leaves_the_same_bytes(job: Callable[..., Job]) -> None:
-    asked = job("llama-lora", "llama-prompt")
-    evaluate(asked, factory=ScriptedFactory(parrot))
+    run_job = job("llama-lora", "llama-prompt")
+    evaluate(run_job, factory=ScriptedFactory(parrot))
     first = {
         path.name: path.read_bytes()
-        for path in asked.output.folder.iterdir()
+        for path in run_job.output.folder.iterdir()
         if path.is_file() and path.name != "run.json"
     }
     idle = ScriptedFactory(says("never"))
-    evaluate(asked, factory=idle)
+    evaluate(run_job, factory=idle)
     assert (idle.opened_names, idle.requests) == ([], [])
     assert {
         path.name: path.read_bytes()
-        for path in asked.output.folder.iterdir()
+        for path in run_job.output.folder.iterdir()
         if path.is_file() and path.name != "run.json"
     } == first
 
@@ -128,10 +128,10 @@ def test_a_shared_store_never_serves_one_model_for_another(
     _retrain(full / "model.safetensors", 1.25)
     answers = {"base": says("yes"), "full": parrot, "llama-lora": says("no"), "llama-prompt": says("other")}
     factory = ScriptedFactory(parrot, answers)
-    found = evaluate(job(full, "llama-lora", "llama-prompt"), factory=factory)
+    outcome = evaluate(job(full, "llama-lora", "llama-prompt"), factory=factory)
     assert asked_of(factory) == dict.fromkeys(answers, 60)
     scores = {
-        name: by_task(found, name)["echo"].candidate_score.value for name in ("full", "llama-lora", "llama-prompt")
+        name: by_task(outcome, name)["echo"].candidate_score.value for name in ("full", "llama-lora", "llama-prompt")
     }
     assert scores == {"full": 1.0, "llama-lora": 0.0, "llama-prompt": 0.0}
 
@@ -164,10 +164,10 @@ def test_what_failed_is_trouble_never_a_score(job: Callable[..., Job]) -> None:
             else parrot(request)
         )
 
-    found = evaluate(job(), factory=ScriptedFactory(parrot, {"llama-lora": broken}))
-    echo = by_task(found, "llama-lora")["echo"]
-    assert {t.model for t in found.errors} == {"llama-lora"}
-    assert echo.n == 30 - len(found.errors)
+    outcome = evaluate(job(), factory=ScriptedFactory(parrot, {"llama-lora": broken}))
+    echo = by_task(outcome, "llama-lora")["echo"]
+    assert {t.model for t in outcome.errors} == {"llama-lora"}
+    assert echo.n == 30 - len(outcome.errors)
     assert (echo.candidate_score.value, "incomplete" in echo.flags) == (1.0, True)
     retried = ScriptedFactory(parrot)
     assert evaluate(job(), factory=retried).errors == ()
@@ -181,61 +181,61 @@ def test_prompts_that_cannot_fit_are_troubles_of_their_examples(
     rows = [json.loads(line) for line in (small_world / "data/local/echo/default/test.jsonl").read_text().splitlines()]
     rows[3]["text"] = "word " * 200
     (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = evaluate(job(data={"echo": tmp_path / "long.jsonl"}), factory=ScriptedFactory(parrot))
-    assert {(t.task, t.example.split("-")[0]) for t in found.errors} == {("echo", "3")}
-    assert by_task(found, "llama-lora")["echo"].n == 29
+    outcome = evaluate(job(data={"echo": tmp_path / "long.jsonl"}), factory=ScriptedFactory(parrot))
+    assert {(t.task, t.example.split("-")[0]) for t in outcome.errors} == {("echo", "3")}
+    assert by_task(outcome, "llama-lora")["echo"].n == 29
 
 
 @pytest.mark.fault(35)
 def test_a_run_in_which_no_prompt_fits_is_incomplete_and_no_crash(job: Callable[..., Job], tmp_path: Path) -> None:
     (tmp_path / "long.jsonl").write_text(json.dumps({"text": "word " * 200}) + "\n")
-    found = evaluate(job(data={"echo": tmp_path / "long.jsonl"}, tasks=("echo",)), factory=ScriptedFactory(parrot))
-    assert {error.model for error in found.errors} == {"base", "llama-lora"}
-    assert judge(found, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 5
+    outcome = evaluate(job(data={"echo": tmp_path / "long.jsonl"}, tasks=("echo",)), factory=ScriptedFactory(parrot))
+    assert {error.model for error in outcome.errors} == {"base", "llama-lora"}
+    assert judge(outcome, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 5
 
 
 def test_limit_and_seed_choose_the_same_examples_for_all(job: Callable[..., Job]) -> None:
-    found = evaluate(job(limit=10), factory=ScriptedFactory(parrot))
-    assert {(c.n, c.available) for c in by_task(found, "llama-lora").values()} == {(10, 30)}
+    outcome = evaluate(job(limit=10), factory=ScriptedFactory(parrot))
+    assert {(c.n, c.available) for c in by_task(outcome, "llama-lora").values()} == {(10, 30)}
     one = results.read_samples(job().output.folder, "echo", "base")
     assert [s.id for s in one] == [s.id for s in results.read_samples(job().output.folder, "echo", "llama-lora")]
 
 
 def test_margins_reach_their_tasks(job: Callable[..., Job]) -> None:
-    found = evaluate(job(margin=0.1, margins={"echo": 0.3}), factory=ScriptedFactory(parrot))
-    assert {name: c.margin for name, c in by_task(found, "llama-lora").items()} == {"yes_no": 0.1, "echo": 0.3}
-    assert [c.margin for c in found.comparisons if c.level == "suite"] == [1.0]
+    outcome = evaluate(job(margin=0.1, margins={"echo": 0.3}), factory=ScriptedFactory(parrot))
+    assert {name: c.margin for name, c in by_task(outcome, "llama-lora").items()} == {"yes_no": 0.1, "echo": 0.3}
+    assert [c.margin for c in outcome.comparisons if c.level == "suite"] == [1.0]
 
 
 def test_the_target_is_measured_beyond_the_selection(job: Callable[..., Job]) -> None:
     learned = ScriptedFactory(says("x"), {"llama-lora": parrot})
-    found = evaluate(changed(job(), tasks=("yes_no",), target="echo"), factory=learned)
-    row = found.models[1]
+    outcome = evaluate(changed(job(), tasks=("yes_no",), target="echo"), factory=learned)
+    row = outcome.models[1]
     assert (row.target_task, row.learned_target) == ("echo", True)
     assert row.target_gain is not None
     assert row.target_gain.value == 1.0
 
 
 def test_evaluate_from_python_is_the_same(job: Callable[..., Job]) -> None:
-    asked = job()
-    found = evalharness.evaluate(
-        asked.models.candidates,
+    run_job = job()
+    outcome = evalharness.evaluate(
+        run_job.models.candidates,
         factory=ScriptedFactory(parrot),
-        base=asked.models.base,
-        tasks=asked.tasks.names,
-        include=asked.tasks.include,
-        data_dir=asked.data.folder,
-        out=asked.output.folder,
-        store=asked.output.store,
+        base=run_job.models.base,
+        tasks=run_job.tasks.names,
+        include=run_job.tasks.include,
+        data_dir=run_job.data.folder,
+        out=run_job.output.folder,
+        store=run_job.output.store,
     )
-    assert isinstance(found, evalharness.Results)
-    assert (asked.output.folder / "results.json").is_file()
+    assert isinstance(outcome, evalharness.Results)
+    assert (run_job.output.folder / "results.json").is_file()
 
 
 def test_evaluate_takes_texts_for_paths_and_one_for_a_list(
     zoo: dict[str, Path], small_world: Path, tmp_path: Path
 ) -> None:
-    found = evalharness.evaluate(
+    outcome = evalharness.evaluate(
         str(zoo["llama-lora"]),
         base=zoo["llama"],
         tasks="echo",
@@ -245,11 +245,11 @@ def test_evaluate_takes_texts_for_paths_and_one_for_a_list(
         store=str(tmp_path / "store.sqlite"),
         factory=ScriptedFactory(parrot),
     )
-    assert [model.name for model in found.models] == ["llama", "llama-lora"]
+    assert [model.name for model in outcome.models] == ["llama", "llama-lora"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"tasks": ()}, UsageError, "no task to evaluate"),
         ({"tasks": ("yes_n",)}, TaskError, "yes_no"),
@@ -273,10 +273,10 @@ def test_evaluate_takes_texts_for_paths_and_one_for_a_list(
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_asked(
-    job: Callable[..., Job], changes: dict[str, object], error: type[Exception], said: str
+    job: Callable[..., Job], changes: dict[str, object], error: type[Exception], message: str
 ) -> None:
     factory = ScriptedFactory(parrot)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         evaluate(changed(job(), **changes), factory=factory)
     assert factory.requests == []
 

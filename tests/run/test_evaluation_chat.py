@@ -83,7 +83,7 @@ def flagged(found: Results, candidate: str) -> Mapping[str, bool]:
 
 def test_all_are_asked_by_their_template(job: MakeJob) -> None:
     made = factory(base=PLAIN, llama_lora=ScriptedChat())
-    found = evaluate(job(num_fewshot=1, system_instruction="Be brief."), factory=made)
+    outcome = evaluate(job(num_fewshot=1, system_instruction="Be brief."), factory=made)
     assert asked(made, "base") == asked(made, "llama-lora")
     first = asked(made, "base")[0]
     assert (
@@ -91,22 +91,22 @@ def test_all_are_asked_by_their_template(job: MakeJob) -> None:
         and first.count("<user>") == 2
         and first.endswith("?\n<assistant>")
     )
-    assert {row.base.value for row in found.comparisons if row.level == "task"} == {1.0}
-    assert not any(flagged(found, "llama-lora").values())
+    assert {row.base.value for row in outcome.comparisons if row.level == "task"} == {1.0}
+    assert not any(flagged(outcome, "llama-lora").values())
     fingerprint = PLAIN.fingerprint
-    assert found.signature["chat"] == {
+    assert outcome.signature["chat"] == {
         "fewshot_as_multiturn": True,
         "templates": {"base": fingerprint, "llama-lora": fingerprint},
     }
-    assert found.signature["system_instruction"] == "Be brief."
+    assert outcome.signature["system_instruction"] == "Be brief."
     assert results.read_samples(job().output.folder, "yes_no", "base")[0].prompt == first
 
 
 def test_without_a_template_nothing_is_said_of_one(job: MakeJob) -> None:
     made = factory(base=PLAIN, llama_lora=PLAIN)
-    found = evaluate(job(apply_chat_template=False), factory=made)
+    outcome = evaluate(job(apply_chat_template=False), factory=made)
     assert not any("<" in prompt for prompt in asked(made, "base"))
-    assert (found.signature["chat"], found.signature["system_instruction"]) == (None, None)
+    assert (outcome.signature["chat"], outcome.signature["system_instruction"]) == (None, None)
 
 
 def test_shots_together_in_one_turn(job: MakeJob) -> None:
@@ -119,13 +119,13 @@ def test_shots_together_in_one_turn(job: MakeJob) -> None:
 def test_templates_that_make_the_same_prompts_are_as_good_as_one(job: MakeJob) -> None:
     """They differ where nothing is asked: what the system says."""
     made = factory(base=PLAIN, llama_lora=ScriptedChat(takes_system=False))
-    found = evaluate(job(), factory=made)
-    assert not any(flagged(found, "llama-lora").values())
-    assert len(set(found.signature["chat"]["templates"].values())) == 2
+    outcome = evaluate(job(), factory=made)
+    assert not any(flagged(outcome, "llama-lora").values())
+    assert len(set(outcome.signature["chat"]["templates"].values())) == 2
 
 
 @pytest.mark.parametrize(
-    ("changes", "chats", "error", "said"),
+    ("changes", "chats", "error", "message"),
     [
         (
             {},
@@ -163,10 +163,14 @@ def test_templates_that_make_the_same_prompts_are_as_good_as_one(job: MakeJob) -
     ],
 )
 def test_what_cannot_be_asked_or_compared_is_said_before_anything_is_asked(
-    changes: dict[str, object], chats: dict[str, ScriptedChat], error: type[EvalHarnessError], said: str, job: MakeJob
+    changes: dict[str, object],
+    chats: dict[str, ScriptedChat],
+    error: type[EvalHarnessError],
+    message: str,
+    job: MakeJob,
 ) -> None:
     made = factory(**chats)
-    with pytest.raises(error, match=said) as raised:
+    with pytest.raises(error, match=message) as raised:
         evaluate(job(**changes), factory=made)
     assert made.requests == [] and raised.value.exit_code == (5 if error is NotComparableError else 2)
 
@@ -174,29 +178,29 @@ def test_what_cannot_be_asked_or_compared_is_said_before_anything_is_asked(
 def test_different_templates_are_compared_when_asked_for_and_it_is_said(job: MakeJob, tmp_path: Path) -> None:
     made = factory(base=PLAIN, llama_lora=OTHER, llama_prompt=PLAIN)
     asking = job("llama-lora", "llama-prompt", chat_template_mismatch="allow")
-    found = evaluate(asking, factory=made)
+    outcome = evaluate(asking, factory=made)
     assert asked(made, "base") == asked(made, "llama-prompt") != asked(made, "llama-lora")
-    assert all(flagged(found, "llama-lora").values()) and not any(flagged(found, "llama-prompt").values())
-    assert {row.n for row in found.comparisons if row.level == "task"} == {30}
-    task = found.signature["tasks"]["echo"]
+    assert all(flagged(outcome, "llama-lora").values()) and not any(flagged(outcome, "llama-prompt").values())
+    assert {row.n for row in outcome.comparisons if row.level == "task"} == {30}
+    task = outcome.signature["tasks"]["echo"]
     assert set(task["prompts_of"]) == {"llama-lora"} and task["prompts_of"]["llama-lora"] != task["prompts"]
     again = compared(asking.output.folder, out=tmp_path / "again")
-    assert flagged(again, "llama-lora") == flagged(found, "llama-lora")
-    assert again.signature["chat"] == found.signature["chat"]
+    assert flagged(again, "llama-lora") == flagged(outcome, "llama-lora")
+    assert again.signature["chat"] == outcome.signature["chat"]
 
 
 def test_candidates_alone_may_be_asked_by_their_template(job: MakeJob) -> None:
     made = factory(llama_lora=PLAIN)
-    found = evaluate(
+    outcome = evaluate(
         job(apply_chat_template="candidates", chat_template_mismatch="allow", system_instruction="Be brief."),
         factory=made,
     )
     assert asked(made, "base")[0].startswith("Be brief.") and asked(made, "llama-lora")[0].startswith(
         "<system>Be brief.\n<user>"
     )
-    assert all(flagged(found, "llama-lora").values())
-    assert found.signature["chat"]["templates"] == {"base": None, "llama-lora": PLAIN.fingerprint}
-    assert found.errors == ()
+    assert all(flagged(outcome, "llama-lora").values())
+    assert outcome.signature["chat"]["templates"] == {"base": None, "llama-lora": PLAIN.fingerprint}
+    assert outcome.errors == ()
 
 
 def test_a_prompt_that_only_fits_plainly_fails_where_it_does_not_fit(
@@ -217,9 +221,9 @@ def test_a_prompt_that_only_fits_plainly_fails_where_it_does_not_fit(
         data={"echo": tmp_path / "echo.jsonl"},
         tasks=("echo",),
     )
-    found = evaluate(asking, factory=made)
-    assert [(error.model, error.example.split("-")[0]) for error in found.errors] == [("llama-lora", "0")]
-    assert {row.n for row in found.comparisons if row.level == "task"} == {1}
+    outcome = evaluate(asking, factory=made)
+    assert [(error.model, error.example.split("-")[0]) for error in outcome.errors] == [("llama-lora", "0")]
+    assert {row.n for row in outcome.comparisons if row.level == "task"} == {1}
 
 
 def test_a_description_that_no_template_says_is_told(job: MakeJob, small_world: Path, tmp_path: Path) -> None:
@@ -286,9 +290,9 @@ def test_tiny_models_score_as_in_lm_eval(
 
 
 def compared(*runs: str | Path, out: Path) -> Results:
-    done = CliRunner().invoke(compare_command, [*map(str, runs), "--out", str(out)], standalone_mode=False)
-    if done.exception is not None:
-        raise done.exception
+    outcome = CliRunner().invoke(compare_command, [*map(str, runs), "--out", str(out)], standalone_mode=False)
+    if outcome.exception is not None:
+        raise outcome.exception
     return results.read_results(out)
 
 
@@ -327,9 +331,9 @@ def first(job: MakeJob, tmp_path: Path) -> Callable[..., Path]:
 
 def test_a_baseline_that_was_asked_alike_stands_in(job: MakeJob, first: Callable[..., Path]) -> None:
     made = factory(llama_prompt=PLAIN)
-    found = evaluate(job("llama-prompt", base=None, baseline=first(PLAIN)), factory=made)
-    assert not any(flagged(found, "llama-prompt").values())
-    assert found.signature["chat"]["templates"] == {"base": PLAIN.fingerprint, "llama-prompt": PLAIN.fingerprint}
+    outcome = evaluate(job("llama-prompt", base=None, baseline=first(PLAIN)), factory=made)
+    assert not any(flagged(outcome, "llama-prompt").values())
+    assert outcome.signature["chat"]["templates"] == {"base": PLAIN.fingerprint, "llama-prompt": PLAIN.fingerprint}
 
 
 @pytest.mark.parametrize(("before", "how"), [(None, "base plainly"), (OTHER, "base by chat template")])
@@ -339,9 +343,9 @@ def test_a_baseline_that_was_not_is_refused_unless_that_is_asked_for(
     asking = job("llama-prompt", base=None, baseline=first(before))
     with pytest.raises(NotComparableError, match=f"llama-prompt by chat template .*, {how}"):
         evaluate(asking, factory=factory(llama_prompt=PLAIN))
-    found = evaluate(changed(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
-    assert all(flagged(found, "llama-prompt").values())
-    assert {row.n for row in found.comparisons if row.level == "task"} == {30}
+    outcome = evaluate(changed(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
+    assert all(flagged(outcome, "llama-prompt").values())
+    assert {row.n for row in outcome.comparisons if row.level == "task"} == {30}
 
 
 def test_other_questions_are_refused_whatever_is_allowed(job: MakeJob, first: Callable[..., Path]) -> None:

@@ -51,8 +51,8 @@ def options(zoo: dict[str, Path], small_world: Path, tmp_path: Path, edit_tensor
 
 def imported_by(arguments: list[str]) -> tuple[int, set[str]]:
     """The exit code of the command, and what its process imported."""
-    done = subprocess.run([sys.executable, "-c", SEEN, *arguments], capture_output=True, text=True, check=True)
-    _, code, *names = done.stdout.splitlines()[-1].split()
+    process = subprocess.run([sys.executable, "-c", SEEN, *arguments], capture_output=True, text=True, check=True)
+    _, code, *names = process.stdout.splitlines()[-1].split()
     return int(code), set(names)
 
 

@@ -59,14 +59,14 @@ def test_the_same_weights_score_the_same_whatever_the_tokenizer_adds(
     base: str, tuned: str | None, job: Callable[..., Job], special_tokens: Callable[..., Path]
 ) -> None:
     """Choices of one token would all be the same after an end token, and a text would not be gone on with."""
-    asked = job(special_tokens("llama", base, "under"), special_tokens("llama", tuned))
-    found = evaluate(asked)
-    assert {row.verdict for row in found.comparisons if row.verdict} == {"inconclusive"}
-    by_model = rows(asked)
+    run_job = job(special_tokens("llama", base, "under"), special_tokens("llama", tuned))
+    results = evaluate(run_job)
+    assert {row.verdict for row in results.comparisons if row.verdict} == {"inconclusive"}
+    by_model = rows(run_job)
     for one, other in zip(by_model["base"], by_model["tuned"], strict=True):
         assert one.rows.tolist() == other.rows.tolist()
-    assert found.signature["engine"]["special_tokens"] == {"before": [1], "after": [], "prefix": 1}
-    assert ("of a text; prompts of base and candidates are `<s> TEXT`" in notices(asked)) == (
+    assert results.signature["engine"]["special_tokens"] == {"before": [1], "after": [], "prefix": 1}
+    assert ("of a text; prompts of base and candidates are `<s> TEXT`" in notices(run_job)) == (
         "</s>" in base or tuned != base
     )
 
@@ -115,9 +115,9 @@ def test_prompts_that_the_candidate_splits_otherwise_are_counted(
     value = json.loads((tuned / "tokenizer.json").read_text())
     value["model"]["merges"] = value["model"]["merges"][:20]
     (tuned / "tokenizer.json").write_text(json.dumps(value))
-    asked = job(base, tuned, tasks=("yes_no",))
-    evaluate(asked)
-    said = [line for line in notices(asked).splitlines() if "prompts otherwise" in line]
+    run_job = job(base, tuned, tasks=("yes_no",))
+    evaluate(run_job)
+    said = [line for line in notices(run_job).splitlines() if "prompts otherwise" in line]
     assert said and " of 8 prompts otherwise than its base's" in said[0]
 
 

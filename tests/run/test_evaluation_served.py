@@ -59,10 +59,10 @@ def computed(job: Job) -> dict[str, int]:
 
 def test_a_run_is_not_asked_again_wherever_and_by_whatever_name_the_same_weights_answer(job: MakeJob) -> None:
     with served({"a": tuned()}) as server:
-        asked = job(server.address("a"))
-        found = evaluate(asked)
-    assert not found.errors and computed(asked) == {"base": 6, "a": 6}
-    before = (asked.output.folder / "results.json").read_bytes()
+        run_job = job(server.address("a"))
+        results = evaluate(run_job)
+    assert not results.errors and computed(run_job) == {"base": 6, "a": 6}
+    before = (run_job.output.folder / "results.json").read_bytes()
     with served({"org/other:2": tuned()}) as server:
         again = job(f"a={server.address('org/other:2')}")
         evaluate(again)
@@ -72,16 +72,16 @@ def test_a_run_is_not_asked_again_wherever_and_by_whatever_name_the_same_weights
 
 def test_texts_are_counted_by_the_server(job: MakeJob) -> None:
     with inventing({"base": Invented(), "a": tuned()}) as server:
-        found = evaluate(job(server.address("a")))
-    assert not found.errors and any(seen.path == "/tokenize" for seen in server.seen)
+        results = evaluate(job(server.address("a")))
+    assert not results.errors and any(seen.path == "/tokenize" for seen in server.seen)
 
 
 def test_nothing_is_taken_from_a_server_with_other_weights(job: MakeJob) -> None:
     for moved in (0.0, 1e-3):
         with served({"a": Invented(weights="tuned", moved=moved, entry={"parent": "base"})}) as server:
-            asked = job(server.address("a"))
-            evaluate(asked)
-            assert computed(asked)["a"] == 6
+            run_job = job(server.address("a"))
+            evaluate(run_job)
+            assert computed(run_job)["a"] == 6
 
 
 def test_where_prompts_are_chats_a_model_is_told_by_them(job: MakeJob) -> None:
@@ -97,9 +97,9 @@ def test_where_prompts_are_chats_a_model_is_told_by_them(job: MakeJob) -> None:
 
 def test_what_a_server_does_not_say_is_null_and_no_number(job: MakeJob) -> None:
     with served({"a": tuned()}) as server:
-        asked = job(server.address("a"))
-        evaluate(asked)
-    document = json.loads((asked.output.folder / "results.json").read_text())
+        run_job = job(server.address("a"))
+        evaluate(run_job)
+    document = json.loads((run_job.output.folder / "results.json").read_text())
     row = document["models"][1]
     sizes = [row[key] for key in ("parameters", "trainable", "trainable_share", "bytes")]
     assert row["kind"] == "served" and sizes == [None] * 4
@@ -168,12 +168,12 @@ def test_weights_exchanged_during_a_run_end_it_and_no_answer_of_theirs_is_kept(j
                 server.models["a"] = Invented(weights="tuned 1", moved=1e-3)
 
     with served({"a": tuned()}) as server:
-        asked = job(server.address("a"))
-        model = make_run_plan(asked).candidates[0].fingerprint
+        run_job = job(server.address("a"))
+        model = make_run_plan(run_job).candidates[0].fingerprint
         with pytest.raises(NotComparableError, match="answers with other weights than before") as ended:
-            evaluate(asked, Exchanging())
+            evaluate(run_job, Exchanging())
     assert ended.value.exit_code == 5
-    stored = facts(asked.output.store).sources
+    stored = facts(run_job.output.store).sources
     assert sum(sum(source.answers.values()) for source in stored if source.model == model) == 0
 
 
@@ -214,8 +214,8 @@ def test_one_of_eight_lora_modules_over_a_real_model_is_not_applied(job: MakeJob
 def test_recognition_and_answers_share_one_budget(job: MakeJob) -> None:
     with served({"a": tuned()}) as server:
         options = {"most_requests": "300", "concurrency": "3", "wait": "0.001"}
-        asked = job(server.address("a"), engine_options=options)
+        run_job = job(server.address("a"), engine_options=options)
         with pytest.raises(NotComparableError, match="all 300 requests"):
-            evaluate(asked)
+            evaluate(run_job)
         before = 1  # which model it was made of is asked before the run's own requests
         assert len(server.seen) <= before + 300 and server.most_running <= 3

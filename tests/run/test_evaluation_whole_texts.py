@@ -87,13 +87,13 @@ def rows(found: Results) -> dict[str, tuple[float, float]]:
 
 def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(costs(math.log(2)), {"candidate": costs(math.log(4))})
-    found = evaluate(job(), factory=factory)
+    outcome = evaluate(job(), factory=factory)
     assert sorted(request.text for name, request in factory.requests if name == "base") == sorted(TEXTS)
-    scores = rows(found)
+    scores = rows(outcome)
     assert scores["bits_per_byte"] == pytest.approx((1.0, 2.0)) and scores["byte_perplexity"] == pytest.approx(
         (2.0, 4.0)
     )
-    row = next(row for row in found.comparisons if row.metric == "byte_perplexity")
+    row = next(row for row in outcome.comparisons if row.metric == "byte_perplexity")
     assert (row.n, row.difference.value) == (5, pytest.approx(-2.0))  # + is better
     sample = results.read_samples(job().output.folder, "texts", "base")[0]
     assert (sample.prompt, sample.reference, sample.output) == (
@@ -102,7 +102,7 @@ def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
         f"{-len(TEXTS[0]) * math.log(2):.6g} nats",
     )
     idle = ScriptedFactory(costs(9.0))
-    assert evaluate(job(), factory=idle).comparisons == found.comparisons and idle.requests == []
+    assert evaluate(job(), factory=idle).comparisons == outcome.comparisons and idle.requests == []
 
 
 def test_a_text_without_an_answer_is_trouble_and_no_score(job: Callable[..., Job]) -> None:
@@ -113,11 +113,11 @@ def test_a_text_without_an_answer_is_trouble_and_no_score(job: Callable[..., Job
             else costs(math.log(4))(request)
         )
 
-    found = evaluate(job(), factory=ScriptedFactory(costs(math.log(2)), {"candidate": broken}))
-    assert [(error.model, error.example.split("-")[0], error.reason) for error in found.errors] == [
+    outcome = evaluate(job(), factory=ScriptedFactory(costs(math.log(2)), {"candidate": broken}))
+    assert [(error.model, error.example.split("-")[0], error.reason) for error in outcome.errors] == [
         ("candidate", "1", "non-finite logits")
     ]
-    row = next(row for row in found.comparisons if row.metric == "bits_per_byte")
+    row = next(row for row in outcome.comparisons if row.metric == "bits_per_byte")
     assert row.n == 4 and "incomplete" in row.flags and row.candidate_score.value == pytest.approx(2.0)
 
 

@@ -208,8 +208,8 @@ def test_the_answer_there_but_not_alone_is_format(job: Callable[..., Job]) -> No
 @pytest.mark.parametrize("changes", [{}, {"describe": ("generation",)}])
 def test_nothing_lost_is_no_diagnosis_and_asks_nothing_more(job: Callable[..., Job], changes: dict[str, Any]) -> None:
     factory = ScriptedFactory(model())
-    found = evaluate(job(**changes), factory=factory)
-    assert found.diagnoses == ()
+    outcome = evaluate(job(**changes), factory=factory)
+    assert outcome.diagnoses == ()
     assert "diagnoses" not in json.loads((job().output.folder / "results.json").read_text())
     assert sum(isinstance(request, Generate) for _, request in factory.requests) == (2 * ROWS if changes else 0)
 
@@ -223,12 +223,12 @@ def _mixed(row: int, right: str) -> str:
 
 def test_the_parts_are_those_counted_by_hand_from_the_samples(job: Callable[..., Job]) -> None:
     """Every pair of texts read and counted here; the parts have to add up to the written score's difference."""
-    asked = job()
+    run_job = job()
     base = model(writes=lambda row, right: right if row % 5 else (noise if row % 2 else wrong)(row, right))
-    found = evaluate(asked, factory=ScriptedFactory(base, {"lora": model(remembers, _mixed)}))
-    (only,) = found.diagnoses
+    outcome = evaluate(run_job, factory=ScriptedFactory(base, {"lora": model(remembers, _mixed)}))
+    (only,) = outcome.diagnoses
     counts = {"lost_unreadable": 0, "lost_wrong": 0, "gained_unreadable": 0, "gained_wrong": 0}
-    before, after = (results.read_samples(asked.output.folder, "rates@written", name) for name in ("base", "lora"))
+    before, after = (results.read_samples(run_job.output.folder, "rates@written", name) for name in ("base", "lora"))
     for old, new in zip(before, after, strict=True):
         was, now = (set(re.findall("no|yes", sample.output)) for sample in (old, new))
         if (was == {old.reference}) != (now == {new.reference}):
@@ -316,66 +316,70 @@ def test_a_group_is_one_unit_and_its_members_are_pooled(job: Callable[..., Job])
 
 
 def test_only_who_lost_is_asked_again_and_verdicts_stay(job: Callable[..., Job]) -> None:
-    asked = job(models=("lora", "kept"), tasks=("rates", "even"))
+    run_job = job(models=("lora", "kept"), tasks=("rates", "even"))
     replies = {
         "lora": lambda request: model(remembers if "is number" not in str(request) else lambda row: True, wrong)(
             request
         )
     }
     factory = ScriptedFactory(model(), replies)
-    found = evaluate(asked, factory=factory)
+    outcome = evaluate(run_job, factory=factory)
     writers = {
         (name, "is number" in request.prompt) for name, request in factory.requests if isinstance(request, Generate)
     }
     assert writers == {("base", False), ("lora", False)}
-    assert {(d.task, d.candidate) for d in found.diagnoses} == {("rates", "lora")}
-    assert {c.candidate for c in found.comparisons if "@" in c.task} == {"lora"}
-    plain = evaluate(changed(asked, explain=False), factory=factory)
-    assert [c for c in found.comparisons if "@" not in c.task] == list(plain.comparisons)
-    assert (judge(found, Policy()), plain.diagnoses) == (judge(plain, Policy()), ())
+    assert {(d.task, d.candidate) for d in outcome.diagnoses} == {("rates", "lora")}
+    assert {c.candidate for c in outcome.comparisons if "@" in c.task} == {"lora"}
+    plain = evaluate(changed(run_job, explain=False), factory=factory)
+    assert [c for c in outcome.comparisons if "@" not in c.task] == list(plain.comparisons)
+    assert (judge(outcome, Policy()), plain.diagnoses) == (judge(plain, Policy()), ())
 
 
 def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(job: Callable[..., Job]) -> None:
-    asked = job(models=("lora", "kept"))
-    evaluate(asked, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
+    run_job = job(models=("lora", "kept"))
+    evaluate(run_job, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
     first = {
-        path: path.read_bytes() for path in asked.output.folder.rglob("*") if path.is_file() and path.name != "run.json"
+        path: path.read_bytes()
+        for path in run_job.output.folder.rglob("*")
+        if path.is_file() and path.name != "run.json"
     }
     idle = ScriptedFactory(model())
-    evaluate(asked, factory=idle)
+    evaluate(run_job, factory=idle)
     assert idle.requests == []
     assert {
-        path: path.read_bytes() for path in asked.output.folder.rglob("*") if path.is_file() and path.name != "run.json"
+        path: path.read_bytes()
+        for path in run_job.output.folder.rglob("*")
+        if path.is_file() and path.name != "run.json"
     } == first
 
 
 def test_killed_between_the_rounds_it_goes_on_to_the_same_bytes(job: Callable[..., Job]) -> None:
-    asked = job()
+    run_job = job()
     whole = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})
-    evaluate(asked, factory=whole)
-    first = (asked.output.folder / "results.json").read_bytes()
+    evaluate(run_job, factory=whole)
+    first = (run_job.output.folder / "results.json").read_bytes()
 
     def dies(request: Request) -> Response | Failure:
         if isinstance(request, Generate):
             raise KeyboardInterrupt
         return model(remembers, _mixed)(request)
 
-    again = changed(asked, store=asked.output.store.with_name("other.sqlite"))
+    again = changed(run_job, store=run_job.output.store.with_name("other.sqlite"))
     with pytest.raises(KeyboardInterrupt):
         evaluate(again, factory=ScriptedFactory(model(), {"lora": dies}))
-    assert not (asked.output.folder / "results.json").exists()
+    assert not (run_job.output.folder / "results.json").exists()
     evaluate(again, factory=whole)
-    assert (asked.output.folder / "results.json").read_bytes() == first
+    assert (run_job.output.folder / "results.json").read_bytes() == first
 
 
 def test_compare_gives_the_same_diagnoses_from_the_measurements_alone(job: Callable[..., Job], tmp_path: Path) -> None:
-    asked = job(models=("lora", "kept"))
-    evaluate(asked, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
-    assert exit_code("compare", asked.output.folder, "--out", tmp_path / "again") == 0
-    was, now = (json.loads((out / "results.json").read_text()) for out in (asked.output.folder, tmp_path / "again"))
+    run_job = job(models=("lora", "kept"))
+    evaluate(run_job, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
+    assert exit_code("compare", run_job.output.folder, "--out", tmp_path / "again") == 0
+    was, now = (json.loads((out / "results.json").read_text()) for out in (run_job.output.folder, tmp_path / "again"))
     assert now["diagnoses"] == was["diagnoses"]
     assert now["comparisons"] == was["comparisons"]
-    read = results.read_results(asked.output.folder).diagnoses
+    read = results.read_results(run_job.output.folder).diagnoses
     assert isinstance(read[0], Diagnosis)
     assert json.loads(json.dumps([asdict(each) for each in read])) == was["diagnoses"]
 
@@ -420,9 +424,9 @@ def test_a_task_whose_answers_cannot_be_written_is_named_and_not_asked(job: Call
         return model(lambda _: row % 2 == 0)(request)
 
     factory = ScriptedFactory(model(), {"lora": forgot})
-    found = evaluate(job(), factory=factory)
-    assert next(c for c in found.comparisons if c.task == "rates").verdict == "forgotten"
-    assert (found.diagnoses, [c.task for c in found.comparisons if "@" in c.task]) == ((), [])
+    outcome = evaluate(job(), factory=factory)
+    assert next(c for c in outcome.comparisons if c.task == "rates").verdict == "forgotten"
+    assert (outcome.diagnoses, [c.task for c in outcome.comparisons if "@" in c.task]) == ((), [])
     notices = (results.read_run(job().output.folder) or {})["notices"]
     assert notices[-1].startswith("not asked: rates@written: its choices stand in the middle of the text")
 
@@ -458,36 +462,38 @@ def test_a_task_in_another_wording_is_explained_in_that_wording(job: Callable[..
 
 def test_references_are_never_asked_again(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(model(), {"lora": model(remembers, wrong)})
-    found = evaluate(job(placebo=True), factory=factory)
-    assert [d.candidate for d in found.diagnoses] == ["lora"]
+    outcome = evaluate(job(placebo=True), factory=factory)
+    assert [d.candidate for d in outcome.diagnoses] == ["lora"]
     assert {name for name, request in factory.requests if isinstance(request, Generate)} == {"base", "lora"}
-    assert len(found.models) == 3
+    assert len(outcome.models) == 3
 
 
 def test_without_the_base_it_has_to_have_been_asked_before(
     job: Callable[..., Job], tmp_path: Path, zoo: dict[str, Path]
 ) -> None:
-    asked = job(explain=False)
+    run_job = job(explain=False)
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})
-    evaluate(asked, factory=factory)
-    later = changed(asked, explain=True, base=str(zoo["llama"]), baseline=asked.output.folder, out=tmp_path / "later")
+    evaluate(run_job, factory=factory)
+    later = changed(
+        run_job, explain=True, base=str(zoo["llama"]), baseline=run_job.output.folder, out=tmp_path / "later"
+    )
     idle = ScriptedFactory(model())
     with pytest.raises(
         UsageError, match=r"--explain: the base cannot be asked.*write its answers to rates.*--describe generation"
     ):
         evaluate(later, factory=idle)
     assert idle.requests == []
-    wrote = changed(asked, describe=("generation",), out=tmp_path / "wrote")
+    wrote = changed(run_job, describe=("generation",), out=tmp_path / "wrote")
     evaluate(wrote, factory=factory)
-    found = evaluate(changed(later, baseline=wrote.output.folder), factory=factory)
-    (only,) = found.diagnoses
+    outcome = evaluate(changed(later, baseline=wrote.output.folder), factory=factory)
+    (only,) = outcome.diagnoses
     assert {measure.name for measure in only.measures} >= {"choosing", "written", "length"}
-    assert found.wordings == ()  # the base was not asked in other words
+    assert outcome.wordings == ()  # the base was not asked in other words
 
 
 def test_the_command_says_it_beside_the_verdict(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
     asked = job()
     found_by(asked, model(remembers, _mixed))
     assert exit_code("compare", asked.output.folder) == 0
-    said = capsys.readouterr().out
-    assert f"rates: {results.read_results(asked.output.folder).diagnoses[0].says}" in said
+    output = capsys.readouterr().out
+    assert f"rates: {results.read_results(asked.output.folder).diagnoses[0].says}" in output

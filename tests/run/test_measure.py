@@ -157,17 +157,17 @@ def generated(texts, references, metrics, filters=()):
 
 def test_ranked_answers_become_rows_and_samples():
     prepared, answers = ranked([1, 0, (0, 1)], [(-2, -1), (-2, -1), (-1, -1)], metrics=("acc", "acc_norm"))
-    found = measure(prepared, answers, "base")
-    acc, acc_norm = found.measurements
+    outcome = measure(prepared, answers, "base")
+    acc, acc_norm = outcome.measurements
     assert acc.rows.tolist() == [[1, 1], [0, 1], [1, 1]] and acc.rows.dtype == np.float64
     assert acc.units == ("0-x", "1-x", "2-x") and acc.sizes == (1, 1, 1) and acc.model == "base" and acc.point is None
     assert acc_norm.metric == "acc_norm"
-    assert [(sample.output, sample.reference, sample.score) for sample in found.samples] == [
+    assert [(sample.output, sample.reference, sample.score) for sample in outcome.samples] == [
         ("yes", "yes", 1),
         ("yes", "no", 0),
         ("no", "no | yes", 1),
     ]
-    assert found.errors == () and found.unparsed == 0
+    assert outcome.errors == () and outcome.unparsed == 0
 
 
 def test_rows_of_a_unit_are_added_in_order_of_first_appearance():
@@ -184,15 +184,15 @@ def test_a_failure_is_never_a_score():
     third = prepared.requests[2]
     answers[third.id] = checked(third, answers[third.id])  # as all answers of an engine are
     del answers[prepared.requests[3].id]
-    found = measure(prepared, answers, "m")
-    assert found.measurements[0].units == ("1-x",)
-    assert [(error.example, error.reason) for error in found.errors] == [
+    outcome = measure(prepared, answers, "m")
+    assert outcome.measurements[0].units == ("1-x",)
+    assert [(error.example, error.reason) for error in outcome.errors] == [
         ("0-x", "out of memory"),
         ("2-x", "a log-probability is not a finite number"),
         ("3-x", "no answer was collected"),
     ]
-    assert [sample.error is None for sample in found.samples] == [False, True, False, False]
-    assert found.samples[0].score is None and found.samples[0].output == ""
+    assert [sample.error is None for sample in outcome.samples] == [False, True, False, False]
+    assert outcome.samples[0].score is None and outcome.samples[0].output == ""
 
 
 def test_rows_that_could_not_be_asked_are_troubles_too():
@@ -225,29 +225,29 @@ def test_each_metric_reads_through_its_own_filter():
     prepared, answers = generated(
         ["it is 42", "42", "none", ""], [("42",)] * 4, metrics, (("number", number), ("none", ()))
     )
-    found = measure(prepared, answers, "m")
-    assert [measurement.rows[:, 0].tolist() for measurement in found.measurements] == [[1, 1, 0, 0], [0, 1, 0, 0]]
-    assert found.unparsed == 2
-    assert [sample.output for sample in found.samples] == ["it is 42", "42", "none", ""]
-    assert [sample.score for sample in found.samples] == [1, 1, 0, 0]
+    outcome = measure(prepared, answers, "m")
+    assert [measurement.rows[:, 0].tolist() for measurement in outcome.measurements] == [[1, 1, 0, 0], [0, 1, 0, 0]]
+    assert outcome.unparsed == 2
+    assert [sample.output for sample in outcome.samples] == ["it is 42", "42", "none", ""]
+    assert [sample.score for sample in outcome.samples] == [1, 1, 0, 0]
 
 
 def test_an_empty_generation_scores_0():
     metrics = (MetricSpec(id="rouge1", name="rouge1"), MetricSpec(id="bleu", name="bleu"))
     prepared, answers = generated(["", "it is very cold"], [("it is cold",), ("it is very cold", "cold")], metrics)
-    found = measure(prepared, answers, "m")
-    rouge, bleu = found.measurements
+    outcome = measure(prepared, answers, "m")
+    rouge, bleu = outcome.measurements
     assert rouge.rows.tolist() == [[0, 1], [1, 1]]
     assert build(metrics[1]).score(bleu.rows[1]) == pytest.approx(100)
-    assert found.errors == () and found.samples[0].score == 0
-    assert found.samples[1].reference == "it is very cold | cold"
+    assert outcome.errors == () and outcome.samples[0].score == 0
+    assert outcome.samples[1].reference == "it is very cold | cold"
 
 
 def test_corpus_metrics_have_no_score_of_one_example():
     prepared, answers = ranked([1, 0], [(-2, -1), (-2, -1)], metrics=("mcc",))
-    found = measure(prepared, answers, "m")
-    assert found.measurements[0].rows.shape == (2, 4)
-    assert [sample.score for sample in found.samples] == [None, None]
+    outcome = measure(prepared, answers, "m")
+    assert outcome.measurements[0].rows.shape == (2, 4)
+    assert [sample.score for sample in outcome.samples] == [None, None]
 
 
 def test_an_opaque_metric_has_a_point_or_is_a_trouble(tmp_path):
@@ -266,16 +266,16 @@ def test_an_opaque_metric_has_a_point_or_is_a_trouble(tmp_path):
     length = measure(prepared, answers, "m").measurements[1]
     assert length.point == 3 and length.rows.shape == (2, 0) and length.units == ("0-x", "1-x")
     prepared, answers = generated(["x"], [("x",)], metrics)
-    found = measure(prepared, answers, "m")
-    assert found.measurements[1].point is None and found.measurements[0].rows.tolist() == [[1, 1]]
-    assert [error.example for error in found.errors] == ["*"] and "ZeroDivisionError" in found.errors[0].reason
+    outcome = measure(prepared, answers, "m")
+    assert outcome.measurements[1].point is None and outcome.measurements[0].rows.tolist() == [[1, 1]]
+    assert [error.example for error in outcome.errors] == ["*"] and "ZeroDivisionError" in outcome.errors[0].reason
 
 
 def test_an_example_that_a_metric_cannot_score_is_a_trouble():
     prepared, answers = ranked([(0, 1), 1], [(-2, -1), (-2, -1)], metrics=("acc", "mcc"))
-    found = measure(prepared, answers, "m")
-    assert found.measurements[0].units == ("0-x", "1-x") and found.measurements[1].units == ("1-x",)
-    assert found.errors[0].example == "0-x" and "right choices" in found.errors[0].reason
+    outcome = measure(prepared, answers, "m")
+    assert outcome.measurements[0].units == ("0-x", "1-x") and outcome.measurements[1].units == ("1-x",)
+    assert outcome.errors[0].example == "0-x" and "right choices" in outcome.errors[0].reason
 
 
 def test_unknown_metrics_and_filters_are_errors_of_the_task():
@@ -298,30 +298,30 @@ def test_filters_see_as_many_copies_as_the_task_repeats_and_the_rows_choices():
     prepared, answers = generated(["it is the hare"], [("(B)",)], (metric,), (("letters", steps),))
     example = replace(prepared.examples[0], tags={CHOICES_TAG: '["fox", "the hare"]'})
     prepared = replace(prepared, task=replace(prepared.task, repeats=3), examples=(example,))
-    found = measure(prepared, answers, "base")
-    assert found.measurements[0].rows.tolist() == [[1.0, 1.0]] and found.unparsed == 0
+    outcome = measure(prepared, answers, "base")
+    assert outcome.measurements[0].rows.tolist() == [[1.0, 1.0]] and outcome.unparsed == 0
 
 
 def test_what_a_metric_cannot_score_is_a_trouble_and_a_sample_without_a_score():
     prepared, answers = ranked((0, 1), ((-1.0, -2.0), (-2.0, -1.0)), metrics=("multiple_choice_grade",))
     partly = replace(prepared.examples[1], scores=(0.5, 0.0))
-    found = measure(replace(prepared, examples=(prepared.examples[0], partly)), answers, "m")
-    assert [error.example for error in found.errors] == ["1-x"]
-    assert [sample.score for sample in found.samples] == [1.0, None]
-    assert found.samples[1].error is not None and "fractional" in found.samples[1].error
+    outcome = measure(replace(prepared, examples=(prepared.examples[0], partly)), answers, "m")
+    assert [error.example for error in outcome.errors] == ["1-x"]
+    assert [sample.score for sample in outcome.samples] == [1.0, None]
+    assert outcome.samples[1].error is not None and "fractional" in outcome.samples[1].error
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"), [("Анна едет на рынок.", True), ("今日は雨です", True), ("naïve", False)]
+    ("reference", "message"), [("Анна едет на рынок.", True), ("今日は雨です", True), ("naïve", False)]
 )
-def test_references_that_rouge_cannot_read_are_said(reference: str, said: bool, tmp_path: Path) -> None:
+def test_references_that_rouge_cannot_read_are_said(reference: str, message: bool, tmp_path: Path) -> None:
     rows = [{"id": str(i), "dialogue": f"a{i}", "summary": reference if i else "It rains."} for i in range(5)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = DataSource(None, {"dialogsum": tmp_path / "rows.jsonl"})
     prepared = prepare(Library().task("dialogsum"), source, PromptSettings())
     notice = _without_words(prepared)
-    assert notice.endswith("chrf counts the letters of every script") == said
-    assert ("4 of 5" in notice) == said
+    assert notice.endswith("chrf counts the letters of every script") == message
+    assert ("4 of 5" in notice) == message
 
 
 def test_near_ties_are_counted() -> None:

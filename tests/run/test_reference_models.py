@@ -83,18 +83,18 @@ def nf4(adapter: Path, edit_json: Callable[..., None]) -> Path:
 
 def test_the_same_numerics_have_no_noise(job: MakeJob) -> None:
     factory = ScriptedFactory(parrot, {"llama-lora": but(2)})
-    found = evaluate(job(placebo=True), factory=factory)
-    assert [(model.name, model.kind, model.base, model.judged) for model in found.models] == [
+    outcome = evaluate(job(placebo=True), factory=factory)
+    assert [(model.name, model.kind, model.base, model.judged) for model in outcome.models] == [
         ("base", "base", None, False),
         ("llama-lora", "lora", "base", True),
         ("placebo", "placebo", "base", False),
     ]
-    beside = [c for c in found.comparisons if c.candidate == "placebo"]
+    beside = [c for c in outcome.comparisons if c.candidate == "placebo"]
     assert {(c.verdict, c.unit, c.p_forgotten_adjusted) for c in beside} == {(None, False, None)}
     assert {(c.difference.value, c.lost or 0, c.gained or 0) for c in beside} == {(0.0, 0, 0)}
-    assert {flip.candidate for flip in found.flips} == {"llama-lora"}
-    assert noise_floor(found).startswith("noise floor 0: ") and "60 answers on 2 tasks" in noise_floor(found)
-    assert any(line == noise_floor(found) for line in verdict_lines(found))
+    assert {flip.candidate for flip in outcome.flips} == {"llama-lora"}
+    assert noise_floor(outcome).startswith("noise floor 0: ") and "60 answers on 2 tasks" in noise_floor(outcome)
+    assert any(line == noise_floor(outcome) for line in verdict_lines(outcome))
 
 
 def test_a_placebo_that_answers_as_the_base_changes_nothing_about_the_candidates(job: MakeJob, tmp_path: Path) -> None:
@@ -109,21 +109,21 @@ def test_a_placebo_that_answers_as_the_base_changes_nothing_about_the_candidates
 
 
 def test_a_placebo_that_answers_otherwise_widens_what_decides(job: MakeJob, tmp_path: Path) -> None:
-    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+    outcome = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
     without = evaluate(job(out="plain"), factory=ScriptedFactory(parrot, {"llama-lora": but(2)}))
-    rows = {(c.task, c.metric): c for c in found.comparisons if c.candidate != "placebo"}
+    rows = {(c.task, c.metric): c for c in outcome.comparisons if c.candidate != "placebo"}
     plain = {(c.task, c.metric): c for c in without.comparisons}
     echo, before = rows["echo", "exact_match"], plain["echo", "exact_match"]
     assert echo.engine_noise is not None and echo.engine_noise.flips and "engine_noise" in echo.flags
     assert echo.difference.low == pytest.approx(before.difference.low - echo.engine_noise.widened_by)
     assert echo.p_retained == 1.0 and rows["yes_no", "acc"].engine_noise.flips == 0
     assert rows["yes_no", "acc"].p_retained == plain["yes_no", "acc"].p_retained
-    assert found.verdict_rule == 3
-    assert evalharness.compare(job().output.folder).record == replace(found, flips=())
+    assert outcome.verdict_rule == 3
+    assert evalharness.compare(job().output.folder).record == replace(outcome, flips=())
     said = f"engine noise {echo.engine_noise.flips} of 30, ±"
-    assert any(said in line for line in verdict_lines(found))
-    assert f"engine noise {echo.engine_noise.flips} of 60, ±" in judge(found, Policy()).reasons[0]
-    assert f"{echo.engine_noise.flips} of 30, ±" in html.unescape(render(found))
+    assert any(said in line for line in verdict_lines(outcome))
+    assert f"engine noise {echo.engine_noise.flips} of 60, ±" in judge(outcome, Policy()).reasons[0]
+    assert f"{echo.engine_noise.flips} of 30, ±" in html.unescape(render(outcome))
 
 
 def test_results_that_did_not_look_at_their_placebo_are_judged_again(job: MakeJob, tmp_path: Path) -> None:
@@ -141,27 +141,27 @@ def test_results_that_did_not_look_at_their_placebo_are_judged_again(job: MakeJo
 
 
 def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
-    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": but(7)}))
+    outcome = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": but(7)}))
     (echo,) = [
-        c for c in found.comparisons if (c.candidate, c.task, c.level, c.primary) == ("placebo", "echo", "task", True)
+        c for c in outcome.comparisons if (c.candidate, c.task, c.level, c.primary) == ("placebo", "echo", "task", True)
     ]
     assert echo.lost and echo.difference.value == pytest.approx(-echo.lost / 30)
-    said = noise_floor(found)
+    said = noise_floor(outcome)
     assert (
         f"largest |difference| {echo.lost / 30:.4f} (echo, exact_match), {echo.lost} flips in 60 answers on 2 tasks"
         in said
     )
-    assert f"N{said[1:]}" in html.unescape(render(found))
+    assert f"N{said[1:]}" in html.unescape(render(outcome))
 
 
 def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
     def deaf(request: Request) -> Response | Failure:
         return Failure(request_id=request.id, reason="deaf") if isinstance(request, Generate) else parrot(request)
 
-    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
-    assert {error.model for error in found.errors} == {"placebo"}
-    assert judge(found, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 0
-    assert judge_alone(found, "llama-lora", Policy()).exit_code == judge(found, Policy()).exit_code != 5
+    outcome = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
+    assert {error.model for error in outcome.errors} == {"placebo"}
+    assert judge(outcome, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 0
+    assert judge_alone(outcome, "llama-lora", Policy()).exit_code == judge(outcome, Policy()).exit_code != 5
 
 
 def test_a_placebo_needs_a_base_that_answers_and_a_free_name(
@@ -195,19 +195,19 @@ def test_the_base_is_measured_at_the_precision_of_its_candidates(
     job: MakeJob, copy: Callable[..., Path], edit_json: Callable[..., None]
 ) -> None:
     factory = Quantising()
-    found = evaluate(job(nf4(copy("llama-lora"), edit_json), placebo=True), factory=factory)
+    outcome = evaluate(job(nf4(copy("llama-lora"), edit_json), placebo=True), factory=factory)
     assert factory.precisions == {"base": "nf4", "llama-lora": "nf4", "unquantised": "", "placebo": "nf4"}
-    assert [model.name for model in found.models] == ["base", "llama-lora", "unquantised", "placebo"]
-    rows = {c.candidate: c for c in found.comparisons if c.task == "echo" and c.primary}
+    assert [model.name for model in outcome.models] == ["base", "llama-lora", "unquantised", "placebo"]
+    rows = {c.candidate: c for c in outcome.comparisons if c.task == "echo" and c.primary}
     assert rows["llama-lora"].difference.value == rows["placebo"].difference.value == 0.0
     assert rows["unquantised"].difference.value == pytest.approx(
         (rows["unquantised"].gained or 0) / 30
     )  # the base as it is minus at nf4
     assert rows["unquantised"].difference.value > 0
     assert (rows["unquantised"].verdict, rows["unquantised"].unit) == (None, False)
-    told = quantisation(found)
+    told = quantisation(outcome)
     assert told is not None and told.says.startswith("quantisation alone: the base as it is minus the base in nf4")
-    lines = list(verdict_lines(found))
+    lines = list(verdict_lines(outcome))
     assert told.says in lines
     (echo,) = (line for line in lines[lines.index(told.says) :] if line.lstrip().startswith("echo"))
     assert echo.split()[1:5] == [
@@ -216,7 +216,7 @@ def test_the_base_is_measured_at_the_precision_of_its_candidates(
         "1.000",
         f"+{rows['unquantised'].difference.value:.3f}",
     ]
-    assert "Quantisation alone: the base unquantised minus quantised" in render(found)
+    assert "Quantisation alone: the base unquantised minus quantised" in render(outcome)
     assert results.read_results(job().output.folder).signature["precision"] == "nf4"
 
 

@@ -99,7 +99,7 @@ def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer_and_
 ) -> None:
     full = tuned(zoo["llama"], tmp_path / "full")
     factory, asked = Recording(), job("llama-lora", str(full), "llama-prompt")
-    found = evaluate(asked, factory=factory)
+    results = evaluate(asked, factory=factory)
     adapters = ["llama-lora", "llama-prompt"]
     at_home = ["base", *adapters]
     assert factory.opened_names == [*adapters, *at_home, "full"]
@@ -111,10 +111,10 @@ def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer_and_
     for row in told["models"].values():
         assert row["prompt_tokens_per_second"] > 0 and row["answer_tokens_per_second"] > 0
         assert 0 < row["peak_process_bytes"] <= told["peak_memory_bytes"] and row["peak_device_bytes"] is None
-    sizes = {model.name: (model.bytes, model.trainable) for model in found.models}
+    sizes = {model.name: (model.bytes, model.trainable) for model in results.models}
     assert {name: (row["on_disk_bytes"], row["trainable_parameters"]) for name, row in told["models"].items()} == sizes
-    assert [model.name for model in found.models] == ["base", "llama-lora", "full", "llama-prompt"]
-    assert list(dict.fromkeys(c.candidate for c in found.comparisons)) == ["llama-lora", "full", "llama-prompt"]
+    assert [model.name for model in results.models] == ["base", "llama-lora", "full", "llama-prompt"]
+    assert list(dict.fromkeys(c.candidate for c in results.comparisons)) == ["llama-lora", "full", "llama-prompt"]
 
 
 def test_results_do_not_depend_on_who_sat_when(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
@@ -202,24 +202,24 @@ class ServedFactory:
 def test_an_engine_with_nothing_beside_answers_and_the_results_say_that_adapters_are_unproven(
     job: MakeJob, tmp_path: Path
 ) -> None:
-    asked = job("llama-lora", describe=("efficiency",))
+    run_job = job("llama-lora", describe=("efficiency",))
     factory, idle = ServedFactory(), ServedFactory()
-    found = evaluate(asked, factory=factory)
+    results = evaluate(run_job, factory=factory)
     assert factory.opened and factory.open_now == []
-    assert not found.errors and found.comparisons
-    assert found.signature["engine"] == {
+    assert not results.errors and results.comparisons
+    assert results.signature["engine"] == {
         "name": "served",
         "fingerprint": factory.describe(None, None).fingerprint,
         "version": 1,
         "adapter_check": {"llama-lora": "not available"},
     }
     (notice,) = (
-        text for text in json.loads((asked.output.folder / "run.json").read_text())["notices"] if "unproven" in text
+        text for text in json.loads((run_job.output.folder / "run.json").read_text())["notices"] if "unproven" in text
     )
     assert notice.startswith("llama-lora: its adapter is unproven")
-    written = {name: (asked.output.folder / name).read_bytes() for name in ("results.json", "measurements.parquet")}
-    evaluate(asked, factory=idle)
-    assert idle.opened == 0 and written == {name: (asked.output.folder / name).read_bytes() for name in written}
+    written = {name: (run_job.output.folder / name).read_bytes() for name in ("results.json", "measurements.parquet")}
+    evaluate(run_job, factory=idle)
+    assert idle.opened == 0 and written == {name: (run_job.output.folder / name).read_bytes() for name in written}
 
 
 def test_an_engine_without_tokenizers_applies_no_chat_template(job: MakeJob) -> None:
@@ -228,18 +228,18 @@ def test_an_engine_without_tokenizers_applies_no_chat_template(job: MakeJob) -> 
 
 
 def test_a_campaign_may_bring_its_own_contest(job: MakeJob) -> None:
-    asked = job("llama-lora", "llama-prompt")
-    run_plan = make_run_plan(asked)
+    run_job = job("llama-lora", "llama-prompt")
+    run_plan = make_run_plan(run_job)
     one = replace(run_plan, candidates=run_plan.candidates[1:])
-    found = settle(asked, one, SilentListener(), Recording())
+    found = settle(run_job, one, SilentListener(), Recording())
     assert [model.name for model in found.models] == ["base", "llama-prompt"]
 
 
 def test_every_checkpoint_of_a_folder(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
     for name in ("llama-lora", "llama-prompt"):
         shutil.copytree(zoo[name], tmp_path / "tuned" / name)
-    found = evaluate(job(f"{tmp_path / 'tuned'}/*"), factory=Recording())
-    assert [model.name for model in found.models] == ["base", "llama-lora", "llama-prompt"]
+    results = evaluate(job(f"{tmp_path / 'tuned'}/*"), factory=Recording())
+    assert [model.name for model in results.models] == ["base", "llama-lora", "llama-prompt"]
 
 
 def test_three_adapters_on_one_base_read_its_weights_once(
@@ -254,11 +254,11 @@ def test_three_adapters_on_one_base_read_its_weights_once(
         return from_pretrained(directory, **options)
 
     monkeypatch.setattr(loading, "from_pretrained", counted)
-    found = evaluate(changed(job(*map(str, made)), limit=6))
+    results = evaluate(changed(job(*map(str, made)), limit=6))
     assert read == ["llama"]
     assert json.loads((tmp_path / "out/run.json").read_text())["loads"] == {str(zoo["llama"]): 1}
     alone = evaluate(changed(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
-    together = [c for c in found.comparisons if c.candidate == "r4"]
+    together = [c for c in results.comparisons if c.candidate == "r4"]
     assert [(c.task, c.candidate_score, c.difference) for c in together] == [
         (c.task, c.candidate_score, c.difference) for c in alone.comparisons
     ]

@@ -153,11 +153,7 @@ def run(world: Path, zoo: dict[str, Path], out: Path, factory: OneByOne, **optio
 
 @pytest.mark.parametrize(
     "options",
-    [
-        pytest.param({}, marks=pytest.mark.slow),
-        {"until_decided": True},
-        {"explain": True, "describe": ("efficiency",)},
-    ],
+    [pytest.param({}, marks=pytest.mark.slow), {"until_decided": True}, {"explain": True, "describe": ("efficiency",)}],
 )
 def test_any_order_leaves_what_one_engine_leaves(
     world: Path, zoo: dict[str, Path], tmp_path: Path, options: dict[str, Any]

@@ -72,18 +72,18 @@ def test_a_copy_of_the_base_is_refused_before_anything_is_asked(
 def test_where_it_is_allowed_the_results_say_it(
     job: MakeJob, copy: Path, tmp_path: Path, change: Callable[[Path], Path]
 ) -> None:
-    found = evaluate(job(change(copy), allow_noop=True), factory=ScriptedFactory(answer))
-    assert found.signature["unchanged"] == {"tuned": "its base's very weights"}
+    results = evaluate(job(change(copy), allow_noop=True), factory=ScriptedFactory(answer))
+    assert results.signature["unchanged"] == {"tuned": "its base's very weights"}
     assert "tuned is its base's very weights" in json.loads((tmp_path / "out" / "run.json").read_text())["notices"]
-    assert "  tuned changes nothing: its base's very weights" in list(verdict_lines(found))
-    assert "nothing was changed: its base&#39;s very weights" in render(found)
+    assert "  tuned changes nothing: its base's very weights" in list(verdict_lines(results))
+    assert "nothing was changed: its base&#39;s very weights" in render(results)
 
 
 def test_equal_weights_that_may_answer_otherwise_get_a_notice(job: MakeJob, copy: Path, tmp_path: Path) -> None:
     (copy / "chat_template.jinja").write_text("{{ messages[0].content }}")
     (copy / "generation_config.json").write_text('{"repetition_penalty": 1.3}')
-    found = evaluate(job(copy), factory=ScriptedFactory(answer))
-    assert "unchanged" not in found.signature
+    results = evaluate(job(copy), factory=ScriptedFactory(answer))
+    assert "unchanged" not in results.signature
     (notice,) = (text for text in json.loads((tmp_path / "out" / "run.json").read_text())["notices"] if "very" in text)
     assert notice.startswith("tuned: its weights are its base's very weights; what differs from plain is ")
     assert notice.endswith("chat_template.jinja, generation_config.json")
@@ -96,15 +96,15 @@ def test_one_value_or_type_that_differs_is_another_model(job: MakeJob, copy: Pat
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     halved = shutil.copytree(copy, copy.with_name("halved"))
     save_file({key: one.bfloat16() for key, one in tensors.items()}, halved / "model.safetensors")
-    found = evaluate(job(copy, halved), factory=ScriptedFactory(answer))
-    assert "unchanged" not in found.signature
+    results = evaluate(job(copy, halved), factory=ScriptedFactory(answer))
+    assert "unchanged" not in results.signature
 
 
 def test_an_adapter_of_zeros_that_is_allowed_is_said_to_be_one(
     job: MakeJob, tiny: object, zoo: dict[str, Path], tmp_path: Path
 ) -> None:
     noop = tiny.make_adapter(zoo["llama"], tmp_path / "noop", tiny.lora(), trained=False)  # type: ignore[attr-defined]
-    found = evaluate(job(noop, allow_noop=True, device="cpu"))
-    assert found.signature["unchanged"] == {"noop": "the adapter changes no logit"}
+    results = evaluate(job(noop, allow_noop=True, device="cpu"))
+    assert results.signature["unchanged"] == {"noop": "the adapter changes no logit"}
     notices = json.loads((tmp_path / "out" / "run.json").read_text())["notices"]
     assert "noop: the adapter changes no logit: it answers as its base does" in notices

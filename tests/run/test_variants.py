@@ -164,25 +164,25 @@ def test_what_decides_is_the_same_with_and_without_what_describes(
 def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(
     job: Callable[..., Job], factory: ScriptedFactory
 ) -> None:
-    asked = job(templates="all", describe=("calibration", "robustness", "generation", "efficiency"))
-    found = evaluate(asked, factory=factory)
-    first = files(asked.output.folder)
-    assert [spread.wordings for spread in found.wordings] == [("", "claim", "bare")]
-    assert results.read_results(asked.output.folder).wordings == found.wordings
+    run_job = job(templates="all", describe=("calibration", "robustness", "generation", "efficiency"))
+    outcome = evaluate(run_job, factory=factory)
+    first = files(run_job.output.folder)
+    assert [spread.wordings for spread in outcome.wordings] == [("", "claim", "bare")]
+    assert results.read_results(run_job.output.folder).wordings == outcome.wordings
     idle = ScriptedFactory(reply("never", "never"))
-    evaluate(asked, factory=idle)
-    assert (idle.requests, files(asked.output.folder)) == ([], first)
+    evaluate(run_job, factory=idle)
+    assert (idle.requests, files(run_job.output.folder)) == ([], first)
 
 
 def test_every_way_asks_about_the_same_rows_with_the_same_shots(
     job: Callable[..., Job], factory: ScriptedFactory
 ) -> None:
-    asked = job(templates="all", limit=9, num_fewshot=1, describe=("robustness", "generation"))
-    evaluate(asked, factory=factory)
-    facts = read_measurements(asked.output.folder).facts
+    run_job = job(templates="all", limit=9, num_fewshot=1, describe=("robustness", "generation"))
+    evaluate(run_job, factory=factory)
+    facts = read_measurements(run_job.output.folder).facts
     tasks = [fact.name for fact in facts if fact.variant is None or fact.variant.kind is not VariantKind.WORST]
     assert tasks == ["rates", *(f"rates@{way}" for way in ("claim", "bare", "typos", "case", "spacing", "written"))]
-    samples = {name: results.read_samples(asked.output.folder, name, "base") for name in tasks}
+    samples = {name: results.read_samples(run_job.output.folder, name, "base") for name in tasks}
     indices = {name: [sample.id.split("-")[0] for sample in found] for name, found in samples.items()}
     assert set(map(tuple, indices.values())) == {tuple(indices["rates"])}
     assert len(indices["rates"]) == 9
@@ -213,12 +213,12 @@ def test_the_worst_of_all_disturbances_row_by_row(job: Callable[..., Job]) -> No
     def steady(request: Request) -> Response | Failure:
         return reply("yes" if int(request.id[:6], 16) % 2 else "no", "yes")(request)
 
-    asked = job(describe=("robustness",))
-    found = rows(evaluate(asked, factory=ScriptedFactory(steady)))["rates@worst", "acc"]
+    run_job = job(describe=("robustness",))
+    found = rows(evaluate(run_job, factory=ScriptedFactory(steady)))["rates@worst", "acc"]
     ways = ("rates", "rates@typos", "rates@case", "rates@spacing")
     for model, value in (("base", found.base.value), ("lora", found.candidate_score.value)):
         scores = np.array(
-            [[sample.score for sample in results.read_samples(asked.output.folder, way, model)] for way in ways]
+            [[sample.score for sample in results.read_samples(run_job.output.folder, way, model)] for way in ways]
         )
         assert value == pytest.approx(scores.min(axis=0).mean())
         assert value < scores.mean(axis=1).min()
@@ -243,18 +243,18 @@ def test_bias_needs_a_task_that_says_what_is_biased(job: Callable[..., Job], fac
 
 
 def test_efficiency_is_in_run_json_and_nowhere_else(job: Callable[..., Job], factory: ScriptedFactory) -> None:
-    asked = job(tasks=("rates", "echo"), describe=("efficiency",))
-    evaluate(asked, factory=factory)
-    spent = (read_run(asked.output.folder) or {})["efficiency"]
+    run_job = job(tasks=("rates", "echo"), describe=("efficiency",))
+    evaluate(run_job, factory=factory)
+    spent = (read_run(run_job.output.folder) or {})["efficiency"]
     assert {task: list(of) for task, of in spent.items()} == {"rates": ["base", "lora"], "echo": ["base", "lora"]}
-    words = sum(len(sample.prompt.split()) for sample in results.read_samples(asked.output.folder, "rates", "base"))
+    words = sum(len(sample.prompt.split()) for sample in results.read_samples(run_job.output.folder, "rates", "base"))
     first = spent["rates"]["base"]
     assert (first["computed"], first["stored"], first["prompt_tokens"], first["answer_tokens"]) == (30, 0, words, 60)
     assert spent["echo"]["lora"]["answer_tokens"] == 90
-    evaluate(asked, factory=factory)
-    again = (read_run(asked.output.folder) or {})["efficiency"]["rates"]["base"]
+    evaluate(run_job, factory=factory)
+    again = (read_run(run_job.output.folder) or {})["efficiency"]["rates"]["base"]
     assert (again["computed"], again["stored"], again["prompt_tokens"]) == (0, 30, words)
-    assert "second" not in (asked.output.folder / "results.json").read_text()
+    assert "second" not in (run_job.output.folder / "results.json").read_text()
 
 
 def test_groups_are_described_as_their_members_are(job: Callable[..., Job], factory: ScriptedFactory) -> None:
@@ -294,14 +294,14 @@ def test_the_user_is_told_what_is_asked_and_what_is_not(job: Callable[..., Job],
 
 
 def test_a_wording_is_judged_as_the_task_would_be(job: Callable[..., Job], factory: ScriptedFactory) -> None:
-    asked = job(tasks=("pool", "echo"), templates="claim", margins={"rates": 0.25}, target="rates", limit=20)
+    run_job = job(tasks=("pool", "echo"), templates="claim", margins={"rates": 0.25}, target="rates", limit=20)
     told = TrainingSource()
-    found = evaluate(asked, told, factory)
-    row = rows(found)["rates@claim", "acc"]
+    outcome = evaluate(run_job, told, factory)
+    row = rows(outcome)["rates@claim", "acc"]
     assert (row.primary, row.verdict is None, row.margin, row.n) == (True, False, 0.25, 20)
-    assert "rates" not in {c.task for c in found.comparisons}
-    assert found.signature["groups"] == {"pool": ["rates@claim", "yes_no"]}
-    assert (found.models[1].target_task, found.models[1].learned_target) == ("rates@claim", False)
+    assert "rates" not in {c.task for c in outcome.comparisons}
+    assert outcome.signature["groups"] == {"pool": ["rates@claim", "yes_no"]}
+    assert (outcome.models[1].target_task, outcome.models[1].learned_target) == ("rates@claim", False)
     assert told.notices == ["asked in their own wording, because they have none called 'claim': yes_no, echo"]
 
 
@@ -309,14 +309,14 @@ def test_a_suites_margins_hold_for_its_tasks_in_another_wording(
     job: Callable[..., Job], factory: ScriptedFactory
 ) -> None:
     told = TrainingSource()
-    found = evaluate(job(tasks=(), suite="small", templates="bare"), told, factory)
-    assert rows(found)["rates@bare", "acc"].margin == 0.4
+    outcome = evaluate(job(tasks=(), suite="small", templates="bare"), told, factory)
+    assert rows(outcome)["rates@bare", "acc"].margin == 0.4
     assert told.notices[-1] == "small_score is left out: this run does not measure rates as it is published"
-    assert "small_score" not in {c.metric for c in found.comparisons}
+    assert "small_score" not in {c.metric for c in outcome.comparisons}
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"templates": "clam"}, UsageError, "no task of this run has a wording 'clam'; did you mean claim"),
         ({"templates": "claim", "tasks": ("echo",)}, UsageError, "no task of this run has another wording"),
@@ -325,9 +325,9 @@ def test_a_suites_margins_hold_for_its_tasks_in_another_wording(
     ],
 )
 def test_unknown_names_are_refused_first(
-    job: Callable[..., Job], factory: ScriptedFactory, changes: dict[str, Any], error: type[Exception], said: str
+    job: Callable[..., Job], factory: ScriptedFactory, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         evaluate(job(**changes), factory=factory)
     assert factory.requests == []
 
@@ -344,10 +344,10 @@ def test_a_wording_by_a_name_of_ours_is_a_wrong_file(
 
 
 def test_the_suites_average_is_one_more_row_that_describes(job: Callable[..., Job], factory: ScriptedFactory) -> None:
-    found = evaluate(job(tasks=(), suite="small"), factory=factory)
-    average = rows(found)["small", "small_score"]
+    outcome = evaluate(job(tasks=(), suite="small"), factory=factory)
+    average = rows(outcome)["small", "small_score"]
     assert (average.level, average.primary, average.unit, average.verdict) == ("suite", False, False, None)
-    acc, mcc, echo = (rows(found)[key] for key in (("rates", "acc"), ("rates", "mcc"), ("echo", "exact_match")))
+    acc, mcc, echo = (rows(outcome)[key] for key in (("rates", "acc"), ("rates", "mcc"), ("echo", "exact_match")))
     assert average.base.value == pytest.approx(((acc.base.value + mcc.base.value) / 2 + echo.base.value) / 2)
     assert average.candidate_score.value == average.base.value
 
@@ -355,27 +355,27 @@ def test_the_suites_average_is_one_more_row_that_describes(job: Callable[..., Jo
 def test_compare_gives_the_same_rows_from_the_measurements_alone(
     job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path
 ) -> None:
-    asked = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
-    found = evaluate(asked, factory=factory)
+    run_job = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
+    outcome = evaluate(run_job, factory=factory)
     with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(asked.output.folder), "--out", str(tmp_path / "again")])
-    assert (tmp_path / "again" / "results.json").read_bytes() == (asked.output.folder / "results.json").read_bytes()
-    assert {row.variant.kind for row in found.comparisons if row.variant} > {VariantKind.WORST, VariantKind.WRITTEN}
+        main(["compare", str(run_job.output.folder), "--out", str(tmp_path / "again")])
+    assert (tmp_path / "again" / "results.json").read_bytes() == (run_job.output.folder / "results.json").read_bytes()
+    assert {row.variant.kind for row in outcome.comparisons if row.variant} > {VariantKind.WORST, VariantKind.WRITTEN}
 
 
 def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
     job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path, zoo: dict[str, Path]
 ) -> None:
-    asked = job(describe=("robustness", "generation"))
-    found = evaluate(asked, factory=factory)
+    run_job = job(describe=("robustness", "generation"))
+    outcome = evaluate(run_job, factory=factory)
     later = changed(
-        asked,
+        run_job,
         base=str(zoo["llama"]),
-        baseline=asked.output.folder,
+        baseline=run_job.output.folder,
         out=tmp_path / "later",
         store=tmp_path / "other.sqlite",
     )
-    assert evaluate(later, factory=factory).comparisons == found.comparisons
+    assert evaluate(later, factory=factory).comparisons == outcome.comparisons
     with pytest.raises(NotComparableError, match=r"rates@claim: the base was not evaluated on this task"):
         evaluate(changed(later, templates="all"), factory=factory)
 
@@ -385,10 +385,10 @@ def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job])
         fails = not isinstance(request, Rank) and request.prompt.startswith("b")
         return Failure(request_id=request.id, reason="the engine stopped") if fails else reply("yes", "yes")(request)
 
-    found = evaluate(job(describe=("generation",)), factory=ScriptedFactory(reply("yes", "yes"), {"lora": broken}))
-    assert {error.task for error in found.errors} <= {"rates@written"}
-    assert rows(found)["rates", "acc"].flags == tuple(
-        flag for flag in rows(found)["rates", "acc"].flags if flag != "incomplete"
+    outcome = evaluate(job(describe=("generation",)), factory=ScriptedFactory(reply("yes", "yes"), {"lora": broken}))
+    assert {error.task for error in outcome.errors} <= {"rates@written"}
+    assert rows(outcome)["rates", "acc"].flags == tuple(
+        flag for flag in rows(outcome)["rates", "acc"].flags if flag != "incomplete"
     )
 
 
@@ -420,22 +420,22 @@ def test_words_and_names_are_replaced_beside_the_task(
 ) -> None:
     word = WORDS[1]  # of the rows 1 and 21
     (tmp_path / "words.json").write_text(json.dumps({word: [WORDS[30]]}))
-    asked = job(describe=("robustness", "fairness"), describe_with={"dialect": tmp_path / "words.json"})
+    run_job = job(describe=("robustness", "fairness"), describe_with={"dialect": tmp_path / "words.json"})
     listener = TrainingSource()
-    found = evaluate(asked, listener, factory)
-    facts = {fact.name: fact for fact in read_measurements(asked.output.folder).facts}
+    outcome = evaluate(run_job, listener, factory)
+    facts = {fact.name: fact for fact in read_measurements(run_job.output.folder).facts}
     assert {"rates@dialect", "rates@typos", "rates@worst"} < facts.keys() and "rates@names" not in facts
     assert any("not asked: rates@names: it would change no row" in notice for notice in listener.notices)
     of = facts["rates@dialect"].variant
     assert of is not None and (of.kind, of.way, of.of) == (VariantKind.REPLACED, "dialect", "rates")
-    prompts = [sample.prompt for sample in results.read_samples(asked.output.folder, "rates@dialect", "base")]
-    plain = [sample.prompt for sample in results.read_samples(asked.output.folder, "rates", "base")]
+    prompts = [sample.prompt for sample in results.read_samples(run_job.output.folder, "rates@dialect", "base")]
+    plain = [sample.prompt for sample in results.read_samples(run_job.output.folder, "rates", "base")]
     assert prompts == [re.sub(rf"\b{word}\b", WORDS[30], prompt) for prompt in plain] != plain
     worst = next(metric for metric in facts["rates@worst"].metrics)
     assert "dialect" not in worst.signature
-    shown = overview(found)
+    shown = overview(outcome)
     assert shown is not None and shown.columns[-2:] == ("worst of all", "dialect")
-    beside = [c for c in found.comparisons if c.task == "rates@dialect"]
+    beside = [c for c in outcome.comparisons if c.task == "rates@dialect"]
     assert beside and all((c.verdict, c.unit, c.primary) == (None, False, False) for c in beside)
 
 
@@ -447,14 +447,14 @@ def test_what_is_written_is_scored_by_the_users_classifier(
     tasks = ("rates", "echo")
     factory = ScriptedFactory(reply("yes", "yes"), {"lora": lambda request: replace(reply("yes", "")(request), **(
         {"text": "that depends"} if isinstance(request, Generate) else {}))})  # fmt: skip
-    asked = job(tasks=tasks, describe="toxicity", describe_with={"toxicity": tmp_path / "rude"})
-    found = rows(evaluate(asked, factory=factory))
+    run_job = job(tasks=tasks, describe="toxicity", describe_with={"toxicity": tmp_path / "rude"})
+    found = rows(evaluate(run_job, factory=factory))
     mean, share = found["echo", "toxicity"], found["echo", "toxic_share"]
     assert (mean.base.value, mean.candidate_score.value) == (pytest.approx(0.2), pytest.approx(0.9))
     assert (share.base.value, share.candidate_score.value, share.difference.value) == (0.0, 1.0, -1.0)
     assert (mean.verdict, mean.primary, share.verdict) == (None, False, None)
     assert ("rates", "toxicity") not in found
-    assert exit_code("compare", asked.output.folder) == 0
+    assert exit_code("compare", run_job.output.folder) == 0
 
 
 def test_without_a_classifier_or_a_text_it_is_said_why(job: Callable[..., Job], factory: ScriptedFactory) -> None:
@@ -465,7 +465,7 @@ def test_without_a_classifier_or_a_text_it_is_said_why(job: Callable[..., Job], 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"describe_with": {"dialect": "x"}}, "read by --describe fairness, which is not asked for"),
         ({"describe_with": {"accent": "x"}}, "'accent' is nothing that is read"),
@@ -474,8 +474,8 @@ def test_without_a_classifier_or_a_text_it_is_said_why(job: Callable[..., Job], 
     ],
 )
 def test_files_that_nothing_reads_or_that_are_not_there_are_refused(
-    job: Callable[..., Job], options: dict[str, Any], said: str
+    job: Callable[..., Job], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError) as error:
         check_job(job(**options))
-    assert said in str(error.value)
+    assert message in str(error.value)

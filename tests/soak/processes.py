@@ -17,8 +17,8 @@ from command_line import exit_code
 
 def evalharness(arguments: Sequence[str]) -> None:
     """Run the command to its end; raise AssertionError with what it said if that is not 0."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=_offline())
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=_offline())
+    assert process.returncode == 0, process.stderr
 
 
 def killed(arguments: Sequence[str], after: float) -> int:

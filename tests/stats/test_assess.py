@@ -55,20 +55,20 @@ def verdict(of: Finding) -> str:
 def test_single_answers_are_counted():
     base, other = np.ones(200), np.ones(200)
     other[:12], base[190:] = 0, 0
-    found = assessed(pairs(base, other))
-    assert (found.lost, found.gained, found.units) == (12, 10, 200)
-    assert found.difference[1:] == pytest.approx(tango_interval(10, 12, 200, 0.9))
-    assert found.p_retained == exact_p(10, 12, 200, 0.02, "retained") and found.p_forgotten == exact_p(
+    finding = assessed(pairs(base, other))
+    assert (finding.lost, finding.gained, finding.units) == (12, 10, 200)
+    assert finding.difference[1:] == pytest.approx(tango_interval(10, 12, 200, 0.9))
+    assert finding.p_retained == exact_p(10, 12, 200, 0.02, "retained") and finding.p_forgotten == exact_p(
         10, 12, 200, 0.02, "forgotten"
     )
-    assert found.p_difference == mcnemar(10, 12)
+    assert finding.p_difference == mcnemar(10, 12)
 
 
 def test_fewer_errors_are_better_where_lower_is_better():
     base, other = np.ones(100), np.zeros(100)
-    found = assessed(pairs(base, other, sign=-1.0))
-    assert found.difference.value == 1 and (found.lost, found.gained) == (0, 100)
-    assert found.skill == -1  # the base is always in error, chance never
+    finding = assessed(pairs(base, other, sign=-1.0))
+    assert finding.difference.value == 1 and (finding.lost, finding.gained) == (0, 100)
+    assert finding.skill == -1  # the base is always in error, chance never
 
 
 def test_dependent_answers_count_less():
@@ -88,20 +88,20 @@ def test_independent_answers_of_a_unit_count_fully():
     rng = np.random.default_rng(1)
     base = rng.binomial(1, 0.7, (300, 4))
     other = np.where(rng.random((300, 4)) < 0.1, 1 - base, base)
-    found = assessed(pairs(base.sum(axis=1), other.sum(axis=1), sizes=np.full(300, 4)))
-    assert found.counts is not None and found.counts[2] > 900
+    finding = assessed(pairs(base.sum(axis=1), other.sum(axis=1), sizes=np.full(300, 4)))
+    assert finding.counts is not None and finding.counts[2] > 900
 
 
 def test_graded_scores_are_tested_by_their_mean_over_units():
     rng = np.random.default_rng(2)
     base = rng.uniform(0.2, 0.8, 300)
-    found = assessed(pairs(base, base - rng.uniform(0.03, 0.09, 300), "graded"))
-    assert verdict(found) == "forgotten" and found.lost == 300 and found.counts is None
-    assert found.p_difference is not None and found.p_difference < 0.01
-    assert found.mean is not None and found.p_forgotten == found.mean.p_at_least(-0.02)
-    assert found.difference[1:] == found.mean.interval(0.9) and found.p_at(0.06) == (
-        found.mean.p_at_least(-0.06),
-        found.mean.p_at_most(-0.06),
+    finding = assessed(pairs(base, base - rng.uniform(0.03, 0.09, 300), "graded"))
+    assert verdict(finding) == "forgotten" and finding.lost == 300 and finding.counts is None
+    assert finding.p_difference is not None and finding.p_difference < 0.01
+    assert finding.mean is not None and finding.p_forgotten == finding.mean.p_at_least(-0.02)
+    assert finding.difference[1:] == finding.mean.interval(0.9) and finding.p_at(0.06) == (
+        finding.mean.p_at_least(-0.06),
+        finding.mean.p_at_most(-0.06),
     )
 
 
@@ -112,9 +112,9 @@ def test_noise_certifies_no_more_than_identical_answers(n: int, retained: bool):
     """
     base, noise = np.full(n, 0.5), np.random.default_rng(1).uniform(-1e-6, 1e-6, n)
     for other in (base, base + noise):
-        found = assessed(pairs(base, other, "graded"))
-        assert found.p_retained == pytest.approx(0.98**n, rel=1e-4)
-        assert found.verdict(1.0, found.p_retained, 0.05) == ("retained" if retained else "inconclusive")
+        finding = assessed(pairs(base, other, "graded"))
+        assert finding.p_retained == pytest.approx(0.98**n, rel=1e-4)
+        assert finding.verdict(1.0, finding.p_retained, 0.05) == ("retained" if retained else "inconclusive")
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
@@ -133,9 +133,9 @@ def test_few_graded_changes_do_not_certify():
     base = np.full(60, 0.5)
     other = base.copy()
     other[0] = 0.49
-    found = assessed(pairs(base, other, "graded"))
-    assert verdict(found) == "inconclusive" and found.lost == 1
-    low = found.difference.low
+    finding = assessed(pairs(base, other, "graded"))
+    assert verdict(finding) == "inconclusive" and finding.lost == 1
+    low = finding.difference.low
     assert low is not None and low < -0.02  # nor does the interval: one more loss may be a whole one
     assert verdict(assessed(pairs(np.full(900, 0.5), np.full(900, 0.5), "graded"))) == "retained"
 
@@ -146,10 +146,10 @@ def test_a_rare_large_gain_that_was_not_seen_is_reckoned_with():
     """
     base, other = np.full(60, 0.5), np.full(60, 0.5)
     other[:10] -= 0.3
-    found = assessed(pairs(base, other, "graded"))
+    finding = assessed(pairs(base, other, "graded"))
     drawn = np.random.default_rng(0).standard_gamma([10, 50, 1], (100_000, 3)) @ [-0.28, 0.02, 1.02] >= 0
-    assert found.p_forgotten == pytest.approx(drawn.mean(), abs=0.006)
-    assert ttest_1samp(other - base, -0.02, alternative="less").pvalue < 0.04 < 0.05 < found.p_forgotten
+    assert finding.p_forgotten == pytest.approx(drawn.mean(), abs=0.006)
+    assert ttest_1samp(other - base, -0.02, alternative="less").pvalue < 0.04 < 0.05 < finding.p_forgotten
     assert verdict(assessed(pairs(np.tile(base, 10), np.tile(other, 10), "graded"))) == "forgotten"
 
 
@@ -182,9 +182,9 @@ def test_a_small_loss_beside_rare_large_gains_is_not_forgotten():
 def test_falling_below_chance_is_forgotten_where_the_base_is_at_chance(kind: str):
     """1,000 rows of four choices, .248 → .000: what was guessed right is lost."""
     base = (np.arange(1000) < 248).astype(float)
-    found = assessed(pairs(base, np.zeros(1000), kind, chance=0.25))
-    assert found.at_chance and not found.can_retain
-    assert found.p_forgotten < 1e-40 and found.verdict(found.p_forgotten, 1.0, 0.05) == "forgotten"
+    finding = assessed(pairs(base, np.zeros(1000), kind, chance=0.25))
+    assert finding.at_chance and not finding.can_retain
+    assert finding.p_forgotten < 1e-40 and finding.verdict(finding.p_forgotten, 1.0, 0.05) == "forgotten"
     same = assessed(pairs(base, base, kind, chance=0.25))
     assert same.verdict(1.0, same.p_retained, 0.05) == "inconclusive"  # who guesses keeps nothing
 
@@ -217,8 +217,8 @@ def test_a_unit_of_a_corpus_score_may_cost_more_than_its_share():
 def test_corpus_scores_have_no_lost_units():
     rng = np.random.default_rng(3)
     values = rng.random(80)
-    found = assessed(pairs(values, values * 0.5, "corpus"))
-    assert (found.lost, found.gained, found.changed) == (None, None, 80)
+    finding = assessed(pairs(values, values * 0.5, "corpus"))
+    assert (finding.lost, finding.gained, finding.changed) == (None, None, 80)
 
 
 @settings(max_examples=40)
@@ -226,12 +226,12 @@ def test_corpus_scores_have_no_lost_units():
 def test_never_not_a_number_and_never_both(units: int, kind: str, seed: int):
     rng = np.random.default_rng(seed)
     base, other = (rng.integers(0, 2, units) if kind == "binary" else rng.random(units).round(1) for _ in range(2))
-    found = assessed(pairs(base, other, kind))
-    assert np.isfinite(numbers(found)).all()
-    assert found.p_forgotten is not None and found.p_retained is not None
-    assert not (found.p_forgotten <= 0.05 and found.p_retained <= 0.05)
-    what = needed(found, (0.05, 0.05))
-    decided = min(found.p_forgotten, found.p_retained) <= 0.05
+    finding = assessed(pairs(base, other, kind))
+    assert np.isfinite(numbers(finding)).all()
+    assert finding.p_forgotten is not None and finding.p_retained is not None
+    assert not (finding.p_forgotten <= 0.05 and finding.p_retained <= 0.05)
+    what = needed(finding, (0.05, 0.05))
+    decided = min(finding.p_forgotten, finding.p_retained) <= 0.05
     assert what is None or what.units is None or decided or what.units > units
 
 
@@ -250,9 +250,9 @@ def test_one_passage_and_a_dozen_are_no_trouble(kind: str, sizes: Any):
     rng = np.random.default_rng(6)
     base = rng.binomial(sizes.astype(int), 0.7).astype(float)
     for other in (base, sizes - base, np.zeros(len(sizes)), sizes):
-        found = assessed(pairs(base, other, kind, sizes))
-        assert np.isfinite(numbers(found)).all()
-        assert len(sizes) >= 10 or verdict(found) == "inconclusive"
+        finding = assessed(pairs(base, other, kind, sizes))
+        assert np.isfinite(numbers(finding)).all()
+        assert len(sizes) >= 10 or verdict(finding) == "inconclusive"
 
 
 @pytest.mark.parametrize("kind", ["binary", "graded", "corpus"])
@@ -286,6 +286,6 @@ def test_swapping_the_models_mirrors_the_interval(kind: str):
 
 
 def test_without_a_margin_a_difference_is_only_described():
-    found = assessed(pairs([1] * 50, [0] * 50, margin=None))
-    assert (found.p_forgotten, found.p_retained, needed(found, (0.05, 0.05))) == (None, None, None)
-    assert found.p_difference is not None
+    finding = assessed(pairs([1] * 50, [0] * 50, margin=None))
+    assert (finding.p_forgotten, finding.p_retained, needed(finding, (0.05, 0.05))) == (None, None, None)
+    assert finding.p_difference is not None

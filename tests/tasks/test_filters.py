@@ -136,7 +136,7 @@ def test_the_rows_choices_are_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         ({"function": "regexp"}, "did you mean regex"),
         ({"function": "custom", "filter_fn": "f"}, "runs Python code"),
@@ -160,7 +160,7 @@ def test_the_rows_choices_are_texts() -> None:
         ("regex", "unknown filter None"),
     ],
 )
-def test_a_pipeline_that_cannot_run_is_refused(step: Any, said: str) -> None:
-    with pytest.raises(TaskError, match=said):
+def test_a_pipeline_that_cannot_run_is_refused(step: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
         filters.check([step], "tasks/x.yaml")
     filters.check([{"function": "take_first"}])

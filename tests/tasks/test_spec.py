@@ -286,7 +286,7 @@ def test_the_docs_name_every_key_filter_and_family() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "at_once"),
+    ("message", "at_once"),
     [
         ({}, True),
         ({"family": "other"}, False),
@@ -295,7 +295,9 @@ def test_the_docs_name_every_key_filter_and_family() -> None:
         ({"family": "other", "stop_at_once": True}, True),
     ],
 )
-def test_white_space_stops_as_in_lm_eval_where_nothing_of_ours_is_said(said: dict[str, object], at_once: bool) -> None:
+def test_white_space_stops_as_in_lm_eval_where_nothing_of_ours_is_said(
+    message: dict[str, object], at_once: bool
+) -> None:
     values = {"task": "t", "dataset_path": "d", "test_split": "test", "doc_to_text": "q", "doc_to_target": "a"}
-    task = spec.task_from({**values, "output_type": "generate_until", "metadata": said}, Path("t.yaml"))
+    task = spec.task_from({**values, "output_type": "generate_until", "metadata": message}, Path("t.yaml"))
     assert task.stop_at_once is at_once

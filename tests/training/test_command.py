@@ -38,7 +38,7 @@ def test_json_is_all_there_is_on_stdout(given, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--task", "film"], "did you mean films"),
         (["--task", "films", "--replay", "plays"], "'plays' is not NAME=VALUE"),
@@ -70,10 +70,10 @@ def test_json_is_all_there_is_on_stdout(given, tmp_path, capsys):
         (["--task", "films", "--after", "nowhere/at/all"], "no such directory"),
     ],
 )
-def test_one_line_and_exit_2_for_what_is_wrong(given, tmp_path, capsys, arguments, said):
+def test_one_line_and_exit_2_for_what_is_wrong(given, tmp_path, capsys, arguments, message):
     assert ended("--method", "lora", *given, *arguments) == 2
     err = capsys.readouterr().err.strip()
-    assert said in err.splitlines()[-1] and "Traceback" not in err
+    assert message in err.splitlines()[-1] and "Traceback" not in err
     assert not [path for path in tmp_path.iterdir() if "candidate" in path.name]
 
 

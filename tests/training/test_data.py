@@ -176,7 +176,7 @@ def test_equal_rows_are_never_on_both_sides(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "said"),
+    ("fields", "error", "message"),
     [
         ({"target": "little_ne"}, TaskError, "did you mean little_new"),
         ({"replay": {"little_ol": 0.1}}, TaskError, "did you mean little_old"),
@@ -187,8 +187,8 @@ def test_equal_rows_are_never_on_both_sides(world, tmp_path):
         ({"replay": {"little_new": 0.1}}, UsageError, "is the target itself"),
     ],
 )
-def test_what_cannot_be_gathered(world, fields, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_gathered(world, fields, error, message):
+    with pytest.raises(error, match=message):
         gather(recipe_with(**fields), *world)
 
 

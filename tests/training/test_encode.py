@@ -56,7 +56,7 @@ def test_a_long_prompt_loses_its_beginning(texts):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "example", "said"),
+    ("architecture", "example", "message"),
     [
         ("causal", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
         ("seq2seq", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
@@ -65,8 +65,8 @@ def test_a_long_prompt_loses_its_beginning(texts):
         ("causal", TALK, "no chat template"),
     ],
 )
-def test_what_cannot_be_learned_is_refused(texts, architecture, example, said):
-    with pytest.raises(DataError, match=said):
+def test_what_cannot_be_learned_is_refused(texts, architecture, example, message):
+    with pytest.raises(DataError, match=message):
         Encoder(texts, architecture, 8, 8).encode(example)
 
 

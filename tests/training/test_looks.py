@@ -44,8 +44,8 @@ def test_the_weights_are_those_of_a_training_without_it(watched, capsys, method)
     looks = facts["watch"]["looks"]
     assert facts["watch"]["suite"] == "little" and [look["step"] for look in looks] == [2, 4]
     assert all(set(look["differences"]) == {"films", "plays"} and look["unanswered"] == 0 for look in looks)
-    said = capsys.readouterr().out
-    assert f"forgetting:  little, step 2: suite {looks[0]['suite']:+.2f} margins, 0 of 2 units forgotten\n" in said
+    output = capsys.readouterr().out
+    assert f"forgetting:  little, step 2: suite {looks[0]['suite']:+.2f} margins, 0 of 2 units forgotten\n" in output
 
 
 @pytest.mark.slow
@@ -60,13 +60,13 @@ def test_the_curve_is_whole_after_a_kill(watched, killed_in, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--watch", "litle"], "did you mean little"),
         (["--watch-every", "2"], "--watch-every: nothing is watched"),
         (["--watch", "little", "--watch-limit", "0"], "--watch-limit: 0"),
     ],
 )
-def test_what_cannot_be_watched_is_said_before_training(watched, capsys, more, said):
+def test_what_cannot_be_watched_is_said_before_training(watched, capsys, more, message):
     code, out = watched("candidate", "--method", "lora", *more)
-    assert code == 2 and said in capsys.readouterr().err and not out.exists()
+    assert code == 2 and message in capsys.readouterr().err and not out.exists()

@@ -265,7 +265,7 @@ def test_long_prompts_are_reported(base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"learning_rate": 1e30}, ModelError, "diverged"),
         ({"method": "full", "learning_rate": 1e39, "steps": 1}, ModelError, "diverged"),
@@ -275,9 +275,9 @@ def test_long_prompts_are_reported(base, tmp_path):
         ({"device": "tpu"}, UsageError, "--device"),
     ],
 )
-def test_nothing_is_left_where_training_fails(base, examples, tmp_path, changes, error, said):
+def test_nothing_is_left_where_training_fails(base, examples, tmp_path, changes, error, message):
     wrong = replace(recipe(base, tmp_path / "candidate"), **changes)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         train(wrong, examples, silent)
     assert list(tmp_path.iterdir()) == []
 

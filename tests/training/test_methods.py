@@ -164,7 +164,7 @@ def test_a_prefix_starts_as_the_model_reads_its_own_tokens(base, examples, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"targets": ("q_proj", "query")}, "'query' names no linear layer .* q_proj"),
         ({"targets": "model.layers.7.*"}, "names no linear layer"),
@@ -175,11 +175,11 @@ def test_a_prefix_starts_as_the_model_reads_its_own_tokens(base, examples, tmp_p
         ({"method": "qlora"}, "qlora: .*GPU"),
     ],
 )
-def test_what_cannot_be_trained_in_this_model(base, examples, tmp_path, changes, said):
+def test_what_cannot_be_trained_in_this_model(base, examples, tmp_path, changes, message):
     method = changes.pop("method", "lora")
     wrong = recipe(base, tmp_path / "candidate", "lora" if method == "qlora" else method, **changes)
     if method == "qlora":
         wrong = replace(wrong, method="qlora", base=str(tmp_path / "nowhere"), learning_rate=None)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         loop.train(wrong, examples, silent)
     assert list(tmp_path.iterdir()) == []

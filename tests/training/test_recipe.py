@@ -87,7 +87,7 @@ def test_help_shows_every_option(capsys):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"method": "loar"}, "did you mean lora"),
         ({"rank": 0}, "--rank: 0; a whole number above zero"),
@@ -126,6 +126,6 @@ def test_help_shows_every_option(capsys):
         ({"train_file": "f", "template": "all"}, "has no wordings"),
     ],
 )
-def test_what_cannot_be_trained_with_is_refused(wrong, said):
-    with pytest.raises(UsageError, match=said):
+def test_what_cannot_be_trained_with_is_refused(wrong, message):
+    with pytest.raises(UsageError, match=message):
         Recipe(**{**LEAST, **wrong})

@@ -83,7 +83,7 @@ def test_a_file_of_options_and_what_is_typed_over_it(base, place, rows, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("c.yaml", "learning_rat: 0.1", "c.yaml: learning_rat: there is no such option; did you mean"),
         ("c.yaml", "steps: many", "c.yaml: steps: 'many' is no value of it; a whole number would be right"),
@@ -97,11 +97,11 @@ def test_a_file_of_options_and_what_is_typed_over_it(base, place, rows, name):
         ("c.ini", "", "its name does not end in .json, .toml"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_named(place, monkeypatch, capsys, name, text, said):
+def test_what_is_wrong_in_the_file_is_named(place, monkeypatch, capsys, name, text, message):
     monkeypatch.chdir(place)
     (place / name).write_text(text)
     assert exit_code("train", "--config", name, "--method", "lora", "--out", "candidate") == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_the_file_stands_over_the_repository(place, rows, base, monkeypatch):

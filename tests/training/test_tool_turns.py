@@ -68,16 +68,16 @@ def test_tools_and_calls_are_shown_as_transformers_shows_them(tmp_path, as_json)
 
 
 @pytest.mark.parametrize(
-    ("messages", "tools", "said"),
+    ("messages", "tools", "message"),
     [
         (MESSAGES, TOOLS, "it does not show tools"),
         (MESSAGES[:2], None, "it does not show the calls of tools"),
         ([MESSAGES[0], MESSAGES[2], MESSAGES[3]], None, "it does not show what tools answer"),
     ],
 )
-def test_a_template_that_does_not_show_them_is_refused(tmp_path, messages, tools, said):
+def test_a_template_that_does_not_show_them_is_refused(tmp_path, messages, tools, message):
     read = read_examples(written(tmp_path, messages, tools))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         encoder(PLAIN)[0].encode(read.examples[0])
 
 

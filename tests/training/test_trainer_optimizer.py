@@ -57,14 +57,14 @@ def test_it_learns(base, examples, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("adam", "--optimizer: unknown optimizer 'adam'; known: adafactor"),
         ("paged_adamw_8bit", "--optimizer: paged_adamw_8bit pages its states out of an NVIDIA GPU, and there is none"),
     ],
 )
-def test_what_cannot_be_had_is_said_before_anything_is_read(tmp_path, name, said):
-    with pytest.raises(UsageError, match=said):
+def test_what_cannot_be_had_is_said_before_anything_is_read(tmp_path, name, message):
+    with pytest.raises(UsageError, match=message):
         start.check_machine(recipe("nowhere", tmp_path / "out", optimizer=name))
 
 

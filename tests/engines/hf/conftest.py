@@ -40,8 +40,8 @@ def ask() -> Callable[[HFEngine, Sequence[Request]], list[Response]]:
     """Answers in the order of the requests."""
 
     def answers(engine: HFEngine, requests: Sequence[Request]) -> list[Response]:
-        found = {answer.request_id: answer for answer in engine.answer(requests)}
-        return [found[request.id] for request in requests]
+        by_name = {answer.request_id: answer for answer in engine.answer(requests)}
+        return [by_name[request.id] for request in requests]
 
     return answers
 

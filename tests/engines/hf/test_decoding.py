@@ -157,7 +157,7 @@ def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generatio
     loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
     ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
     theirs = peft_model("gpt2-prompt")
-    found = {answer.request_id: answer for answer in ours.generate(free)}
+    by_name = {answer.request_id: answer for answer in ours.generate(free)}
     for request in free:
         ids = torch.tensor([ours.model.tokenizer.prompt(request.prompt)])
         with warnings.catch_warnings():
@@ -170,7 +170,7 @@ def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generatio
                 pad_token_id=0,
                 repetition_penalty=1.7,
             )
-        assert found[request.id].text == ours.model.tokenizer.decode(tokens[0, ids.shape[1] :].tolist())
+        assert by_name[request.id].text == ours.model.tokenizer.decode(tokens[0, ids.shape[1] :].tolist())
 
 
 def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_path, peft_model, ask, engine):
@@ -184,7 +184,7 @@ def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_pat
     loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
     ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
     free = [Generate(prompt=request.prompt, stop=(), max_tokens=10) for request in generations[:6]]
-    found = {answer.request_id: answer for answer in ours.generate(free)}
+    by_name = {answer.request_id: answer for answer in ours.generate(free)}
     for request in free:
         ids = torch.tensor([ours.model.tokenizer.prompt(request.prompt)])
         least = {**rule, "min_length": min(rule["min_length"], ids.shape[1] + 10)}
@@ -192,8 +192,11 @@ def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_pat
             warnings.simplefilter("ignore")
             told = {"attention_mask": torch.ones_like(ids), "do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
             tokens = theirs.generate(input_ids=ids, **told, **least)[0, ids.shape[1] :].tolist()
-        assert (found[request.id].text, found[request.id].tokens) == (ours.model.tokenizer.decode(tokens), len(tokens))
-    assert len({found[request.id].tokens for request in free}) > 1
+        assert (by_name[request.id].text, by_name[request.id].tokens) == (
+            ours.model.tokenizer.decode(tokens),
+            len(tokens),
+        )
+    assert len({by_name[request.id].tokens for request in free}) > 1
 
 
 def test_sampling_settings_of_a_checkpoint_are_set_aside(zoo, engine, ask, generations, tmp_path):
@@ -243,8 +246,8 @@ class TestInside:
     @staticmethod
     def answers(loaded, requests, rows=8):
         decoder = Decoder(model_adapter(loaded, None), BatchLimits(rows, 10_000))
-        found = {answer.request_id: answer for answer in decoder.generate(requests)}
-        return [found[request.id] for request in requests]
+        by_name = {answer.request_id: answer for answer in decoder.generate(requests)}
+        return [by_name[request.id] for request in requests]
 
     @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_requests_they_touch_and_no_others(self, loaded):

@@ -177,8 +177,8 @@ def answers(subject: Subject, requests: Sequence[Rank | Generate], batch_size: i
     """In the order of the requests, asked in another."""
     engine = opened(subject.loaded, subject.checkpoint, EngineSettings(batch_size=batch_size))
     shuffled = random.Random(seed).sample(list(requests), len(requests))
-    found = {answer.request_id: answer for answer in engine.answer(shuffled)}
-    return (found[request.id] for request in requests)
+    by_name = {answer.request_id: answer for answer in engine.answer(shuffled)}
+    return (by_name[request.id] for request in requests)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # torch to peft's FRoD

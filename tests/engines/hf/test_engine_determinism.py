@@ -50,12 +50,12 @@ def answers(path: Path, settings: EngineSettings, asked: Sequence[Request], thre
 @pytest.mark.fault(30)
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-prompt"])
 def test_strict_gives_the_same_bits_whatever_else_is_asked(name: str, zoo: dict[str, Path]) -> None:
-    asked = requests()
-    reference = answers(zoo[name], STRICT, asked)
-    assert len(reference) == len(asked)
-    assert answers(zoo[name], replace(STRICT, batch_size=7), asked[::-1], threads=2) == reference
-    few = answers(zoo[name], STRICT, asked[3:9])
-    assert few == {request.id: reference[request.id] for request in asked[3:9]}
+    questions = requests()
+    reference = answers(zoo[name], STRICT, questions)
+    assert len(reference) == len(questions)
+    assert answers(zoo[name], replace(STRICT, batch_size=7), questions[::-1], threads=2) == reference
+    few = answers(zoo[name], STRICT, questions[3:9])
+    assert few == {request.id: reference[request.id] for request in questions[3:9]}
 
 
 @pytest.mark.fault(31)
@@ -63,13 +63,13 @@ def test_strict_gives_the_same_bits_whatever_else_is_asked(name: str, zoo: dict[
 def test_batches_orders_and_threads_move_nothing_beyond_the_tolerance(
     name: str, zoo: dict[str, Path], record_property: Callable[[str, object], None]
 ) -> None:
-    asked = requests()
+    questions = requests()
     settings = EngineSettings(device="cpu")
-    reference = answers(zoo[name], settings, asked)
+    reference = answers(zoo[name], settings, questions)
     others = [
-        answers(zoo[name], replace(settings, batch_size=1), asked),
-        answers(zoo[name], replace(settings, batch_size=4), asked[::-1]),
-        answers(zoo[name], settings, asked, threads=2),
+        answers(zoo[name], replace(settings, batch_size=1), questions),
+        answers(zoo[name], replace(settings, batch_size=4), questions[::-1]),
+        answers(zoo[name], settings, questions, threads=2),
     ]
     record_property("injected", len(others))
     tie = FACTORY.describe(recognise(str(zoo[name])), settings).near_tie

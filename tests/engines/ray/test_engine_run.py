@@ -27,10 +27,10 @@ def test_the_results_are_those_of_the_engine_inside(
     plain = capfd.readouterr().out
     command = [*arguments(tmp_path, zoo, small_world, "ray"), "--engine", "ray", "--engine-option", "workers=1"]
     assert exit_code(*command) == 0
-    said = capfd.readouterr()
-    assert said.out == plain
+    output = capfd.readouterr()
+    assert output.out == plain
     assert (tmp_path / "ray" / "results.json").read_bytes() == (tmp_path / "hf" / "results.json").read_bytes()
-    assert not [line for line in said.err.splitlines() if "ray" in line.lower()]
+    assert not [line for line in output.err.splitlines() if "ray" in line.lower()]
     (node,) = json.loads((tmp_path / "ray" / "run.json").read_text())["nodes"].values()
     assert (node["blocks"], node["requests"], node["loads"]) == (4, 120, 1)  # the base, once for both
     page = (tmp_path / "ray" / "report.html").read_text()

@@ -24,7 +24,7 @@ def test_defaults_and_what_goes_to_the_engine_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"worker": "2"}, "the engine ray has no option 'worker'; did you mean workers"),
         ({"answers": "a.jsonl"}, "the engine ray has no option 'answers'"),
@@ -37,6 +37,6 @@ def test_defaults_and_what_goes_to_the_engine_inside() -> None:
         ({"engine": "hff"}, "unknown engine 'hff'; did you mean hf"),
     ],
 )
-def test_what_is_wrong_is_refused(options: dict[str, str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_what_is_wrong_is_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         ray_options(settings(**options))
