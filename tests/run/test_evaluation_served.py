@@ -148,7 +148,7 @@ def test_candidates_that_answer_alike_are_noticed(job: MakeJob) -> None:
     assert "a and b are one model under two names" in run_plan.notices
 
 
-@pytest.mark.parametrize("at", ["a: echo", "after its answers"])
+@pytest.mark.parametrize("at", [pytest.param("a: echo", marks=pytest.mark.slow), "after its answers"])
 def test_weights_exchanged_during_a_run_end_it_and_no_answer_of_theirs_is_kept(job: MakeJob, at: str) -> None:
     class Exchanging(SilentListener):
         """Exchanges the weights when the candidate is asked its task, or once it answered its only block."""

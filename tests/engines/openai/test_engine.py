@@ -86,7 +86,7 @@ def test_where_tokens_are_known_by_their_texts_alone_what_is_no_text_fails(
 def test_an_adapter_is_answered_as_here(
     serve: Serve, opened: Open, local: Callable[..., Engine], suite_requests: Sequence[Request]
 ) -> None:
-    asked = suite_requests[::8]
+    asked = suite_requests[::16]
     served, here = ask(opened(serve(), "lora", **TOKENIZER), asked), ask(local("lora"), asked)
     assert_alike(served, here)
     assert here != ask(local(), asked)
