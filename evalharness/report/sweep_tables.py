@@ -1,4 +1,4 @@
-"""Tabulate a sweep for the terminal, the page and docs/sweep_world.md: what was chosen, and every rate that was tried."""
+"""Tabulate a sweep for the terminal, the page and docs/sweep_world.md: chosen rates, and every rate that was tried."""
 
 from __future__ import annotations
 
