@@ -1,1 +1,1 @@
-"""Make Results of measurements, whoever made them: what is compared, rows, verdicts, diagnoses, the gate."""
+"""Turn measurements, of runs here or of other tools, into Results: comparisons, verdicts, diagnoses and the gate."""

@@ -1,4 +1,4 @@
-"""Make Results of what was measured: the one way to them, whoever measured."""
+"""Turn a measured run into Results; nothing else makes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalharness.stats.enums import RULE, RULE_WITH_NOISE
 
 
 def analyse(run: MeasuredRun) -> Results:
-    """Compare every candidate with its base, judge it, look at what it saw in training and at its other wordings, and
+    """Compare every candidate with its base, judge it, split its scores by training overlap and by wording, and
     diagnose what it lost.
 
     Raises NotComparableError where two models were not asked the same, TaskError where a gate unit cannot be pooled.
@@ -49,7 +49,7 @@ def _mixed(row: Comparison, signature: Mapping[str, Any]) -> Comparison:
 
 
 def _with_gain(model: ModelRow, run: MeasuredRun, comparisons: Sequence[Comparison]) -> ModelRow:
-    """A candidate with what it gained on the task it was trained on, where that was compared."""
+    """Add to a candidate its gain on the task it was trained on, where that was compared."""
     if model.base is None or model.target_task is None:
         return model
     gain, learned = target_gain(comparisons, model.name, model.target_task, run.facts)

@@ -1,4 +1,4 @@
-"""Flag rows of which a model gave one answer to nearly all examples, or empty, cut-off, unreadable ones to a tenth."""
+"""Count and flag suspicious answers: one answer to nearly all examples, or a tenth empty, cut off or unreadable."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BothCounts = tuple[AnswerCounts | None, AnswerCounts | None]  # of the base and 
 
 
 def counts_of(tasks: Sequence[TaskFacts], model: str) -> AnswerCounts | None:
-    """A model's counts over all the tasks of a row; None where none of them has any.
+    """Add up a model's counts over all tasks of a row; None where no task has counts.
 
-    Of a task only its most common answer is known, so over several tasks an answer's count is the least it can be.
+    A task records only its most common answer, so over several tasks an answer's count is a lower bound.
     """
     each = [counts for task in tasks if (counts := task.answers.get(model)) is not None]
     if len(each) < 2:
@@ -38,13 +38,13 @@ def counts_of(tasks: Sequence[TaskFacts], model: str) -> AnswerCounts | None:
 
 
 def notable_counts(tasks: Sequence[TaskFacts], sides: tuple[str, str]) -> BothCounts:
-    """The counts of base and candidate where either has something to be said, else (None, None)."""
+    """The counts of base and candidate where either is notable, else (None, None)."""
     both = counts_of(tasks, sides[0]), counts_of(tasks, sides[1])
     return both if any(counts is not None and counts.notable for counts in both) else (None, None)
 
 
 def answer_flags(both: BothCounts) -> dict[Flag, bool]:
-    """Which flags the counts of base and candidate set."""
+    """The flags that the counts of base and candidate set."""
     counted = [counts for counts in both if counts is not None]
     return {
         Flag.CONSTANT_ANSWER: any(counts.constant for counts in counted),
@@ -54,16 +54,16 @@ def answer_flags(both: BothCounts) -> dict[Flag, bool]:
 
 
 def unfit_shares(tasks: Sequence[TaskFacts], sides: tuple[str, str], examples: int) -> UnfitShares:
-    """Which shares of the candidate's answers to the tasks of a row tell less than they should; `examples`: that were
+    """The shares of a row's answers that are truncated, cut off, unparsed, empty or failed. `examples`: the number
     compared.
     """
     candidate, counts = sides[1], counts_of(tasks, sides[1])
     failed = max(sum(task.failed.get(model, 0) for task in tasks) for model in sides)
-    every, written = max(examples + failed, 1), max(counts.answers if counts else 0, 1)
+    examples_all, answers = max(examples + failed, 1), max(counts.answers if counts else 0, 1)
     return UnfitShares(
-        truncated=min(sum(task.truncated for task in tasks) / every, 1.0),
-        cut_off=(counts.cut_off if counts else 0) / written,
-        unparsed=min(sum(task.unparsed.get(candidate, 0) for task in tasks) / every, 1.0),
-        empty=(counts.empty if counts else 0) / written,
-        failed=failed / every,
+        truncated=min(sum(task.truncated for task in tasks) / examples_all, 1.0),
+        cut_off=(counts.cut_off if counts else 0) / answers,
+        unparsed=min(sum(task.unparsed.get(candidate, 0) for task in tasks) / examples_all, 1.0),
+        empty=(counts.empty if counts else 0) / answers,
+        failed=failed / examples_all,
     )

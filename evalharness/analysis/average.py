@@ -1,4 +1,4 @@
-"""Compute a suite's published average: one row a candidate, which describes and never decides."""
+"""Compute a suite's published average for each candidate; it describes and never decides."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold fo
 
 
 def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
-    """What a run would have to measure, and does not, for the published name to be right; empty where it measures all
-    of it.
-    """
+    """What the published average needs and a run does not measure; empty where it measures everything."""
     tasks = {fact.name: fact for fact in facts}
     reasons = []
     for name, metric in _cells(average):
@@ -39,7 +37,7 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
 
 
 def left_out(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
-    """A notice where the plan has an average of which something is lacking."""
+    """A notice that the plan's average is left out, where something that it needs is lacking."""
     absent = lacking(plan.average, facts) if plan.average else []
     if plan.average is None or not absent:
         return ()
@@ -52,9 +50,9 @@ def with_average(
 ) -> tuple[Comparison, ...]:
     """The comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's name.
 
-    No row where something is `lacking`, or where a task of the average has no answered example or was stopped early: an
-    average over less than was published does not carry its name. Base, candidate and difference are points: the suite's
-    verdict and interval are those of the suite unit.
+    There is no row where something is `lacking`, or where a task of the average has no answered example or was stopped
+    early, since an average over less than was published must not carry its name. Base, candidate and difference have no
+    intervals: those are the suite unit's.
     """
     if average is None or lacking(average, facts):
         return tuple(comparisons)
@@ -74,8 +72,8 @@ def _stopped(row: Comparison) -> bool:
 
 def _row(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], suite: str) -> Comparison:
     base, candidate = (_value(average, rows, facts, side) for side in ("base", "candidate_score"))
-    taken = [rows[cell] for cell in _cells(average)]
-    tasks = list({row.task: row for row in taken}.values())
+    rows_averaged = [rows[cell] for cell in _cells(average)]
+    tasks = list({row.task: row for row in rows_averaged}.values())
     return Comparison(
         task=suite,
         family="suite",
@@ -83,13 +81,13 @@ def _row(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], suite
         unit=False,
         metric=average.name,
         primary=False,
-        candidate=taken[0].candidate,
+        candidate=rows_averaged[0].candidate,
         n=sum(row.n for row in tasks),
         base=Estimate(value=base),
         candidate_score=Estimate(value=candidate),
         difference=Estimate(value=candidate - base),
-        ci_level=taken[0].ci_level,
-        flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)),
+        ci_level=rows_averaged[0].ci_level,
+        flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in rows_averaged)),
         available=sum(row.available for row in tasks),
         human=average.human,
     )

@@ -1,5 +1,5 @@
-"""Take a base's scores from an earlier run, or a baseline file, in place of running it, once it is clear that it was
-asked the same.
+"""Use a base's scores from an earlier run or a baseline file instead of running it, after checking that its prompts,
+engine and metrics are the same.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from evalharness.records.probe_answers import ProbeAnswers
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
 
-MIXED = "mixed_engines"  # of a signature: models that another engine answered for than the run's, and which
+MIXED = "mixed_engines"  # key of a signature: models that another engine answered for, with that engine
 AGAIN = "evaluate the base again with this evalharness, engine and task files, or give --base instead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineTask:
-    """What a base was asked of a task, by digests, and what was measured. `questions`: of what was asked in whatever
-    form, by the ids of examples; of a baseline file, by those of units. `metrics`: id to signature; `measurements` by
-    metric.
+    """A base's measurements on one task, with digests of the prompts. `questions`: digest of the examples' ids, however
+    they were prompted (in a baseline file: of the units' ids). `metrics`: signatures by id; `measurements`: by metric.
     """
 
     definition: str
@@ -40,29 +39,29 @@ class BaselineTask:
     unparsed: int = 0
     answers: AnswerCounts | None = None
     failed: int = 0
-    stopped: bool = False  # it was not asked all of it
+    stopped: bool = False  # early, so that some examples were not asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """A base that was measured before: who it was, and what was measured of it by task. `packed`: the digest of the
-    baseline file that it is of, whose digests are short and whose rows do not know their units; "": of a run.
+    """A base that was measured before, with its scores by task. `packed`: digest of the baseline file that holds them,
+    whose digests are short and whose rows lack the units' ids; "": the scores are of a run.
     """
 
     path: Path  # the run's folder, its measurements.parquet, or the baseline file
     row: ModelRow
     engine: Mapping[str, Any]  # signature of what answered
     tasks: Mapping[str, BaselineTask]
-    template: str | None  # fingerprint of the chat template by which it was asked
+    template: str | None  # fingerprint of the chat template of its prompts
     packed: str = ""
-    probes: ProbeAnswers | None = None  # what it answered behind a server
+    probes: ProbeAnswers | None = None  # of a model behind a server
 
     @property
     def name(self) -> str:
         return self.row.name
 
     def asked_the_same(self, prepared: PreparedTask) -> bool:
-        """Was it asked the same questions of a task, in whatever form?"""
+        """Whether it was asked the same examples of a task, however they were prompted."""
         task = self.tasks.get(prepared.task.name)
         return task is not None and fingerprint.agree(
             task.questions, units_digest(*units_of(prepared)) if self.packed else questions(prepared)
@@ -70,7 +69,7 @@ class Baseline:
 
 
 def questions(prepared: PreparedTask) -> str:
-    """Digest what is asked, in whatever form: equal where examples can be paired."""
+    """Digest of the examples' ids: equal where examples can be paired, however they were prompted."""
     return fingerprint.of_value([example.id for example in prepared.examples])
 
 
@@ -86,7 +85,7 @@ def units_digest(units: Sequence[str], sizes: Sequence[int]) -> str:
 
 
 def read(path: Path) -> Baseline:
-    """The base of the run at `path`. Raises UsageError where nothing can be read there."""
+    """Read the base of the run at `path`. Raises UsageError where it cannot be read."""
     run = results.read_measurements(path)
     name, tasks = run.plan.base, run.signature["tasks"]
     row = next((model for model in run.models if model.name == name), None)
@@ -118,7 +117,7 @@ def read(path: Path) -> Baseline:
 
 
 def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[str, Any]) -> None:
-    """Raises NotComparableError where a base was answered by another engine than this one."""
+    """Check that this engine answered for the base. Raises NotComparableError."""
     if baseline.engine["fingerprint"] != fingerprint_here:
         differ = engine_differences(baseline.engine, signature) or "what differs is not recorded"
         raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
@@ -152,9 +151,7 @@ def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
 
 
 def checked_task(baseline: Baseline, prepared: PreparedTask) -> BaselineTask:
-    """What the base was asked of a task. Raises NotComparableError where that, or how it was scored, is something
-    else.
-    """
+    """The base's measurements on a task. Raises NotComparableError where its prompts or its scoring differ."""
     name, where = prepared.task.name, f"{baseline.path}: {prepared.task.name}"
     task = baseline.tasks.get(name)
     if task is None:
@@ -170,8 +167,8 @@ def checked_task(baseline: Baseline, prepared: PreparedTask) -> BaselineTask:
         raise NotComparableError(where, "the base was not asked all of it there (it was stopped early)", AGAIN)
     if task.failed:
         raise NotComparableError(where, f"the base failed on {task.failed} examples", AGAIN)
-    wanted = {spec.id: facts_of(spec, build(spec), prepared.examples).signature for spec in prepared.task.metrics}
-    if any(task.metrics.get(metric) != signature for metric, signature in wanted.items()):
+    signatures = {spec.id: facts_of(spec, build(spec), prepared.examples).signature for spec in prepared.task.metrics}
+    if any(task.metrics.get(metric) != signature for metric, signature in signatures.items()):
         raise NotComparableError(where, "the base was scored by other metrics, or other versions of them", AGAIN)
     if not fingerprint.agree(task.definition, prepared.task.digest):
         raise NotComparableError(where, "the base was scored by another version of the task file", AGAIN)

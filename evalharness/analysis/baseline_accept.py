@@ -1,4 +1,4 @@
-"""Accept what a run measured of a model into a baseline file, and say what that changes."""
+"""Write a model's scores from a run into a baseline file, and say what that changes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
     """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
     line by line what that changes.
 
-    Raises UsageError for what is not there, NotComparableError where the model was not asked everything, or a candidate
-    not the same as the original base, and where the file that is there is damaged.
+    Raises UsageError for a missing run or model, NotComparableError where the model was not asked everything, or a
+    candidate not the same as the original base, and where the existing file is damaged.
     """
     measured, path = read_measurements(Path(run)), Path(file)
     name = candidate or measured.plan.base
-    if name not in (known := (measured.plan.base, *measured.plan.candidates)):
-        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, known))
+    if name not in (names := (measured.plan.base, *measured.plan.candidates)):
+        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, names))
     before = read_file(path) if path.exists() else None
     after = accepted(path, measured, name, before)
     write_text(path, text_of(after))
@@ -46,7 +46,7 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
 
 
 def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
-    """The file that holds model `name` of a run alone. Raises NotComparableError where it was not asked everything."""
+    """A file of model `name` of a run alone. Raises NotComparableError where it was not asked everything."""
     model = next(each for each in run.models if each.name == name)
     by_key = {(m.task, m.metric): m for m in run.measurements if m.model == name}
     deciding = [each for each in subjects(run.facts, run.plan) if each.primary and each.judged]
@@ -64,7 +64,7 @@ def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
         path=path,
         digest="",
         engine={key: value for key, value in run.signature["engine"].items() if key != "adapter_check"},
-        asked={key: run.signature.get(key) for key in ASKED},
+        settings={key: run.signature.get(key) for key in ASKED},
         models=(_model(model),),
         templates=(chat.get(name),),
         tasks=tuple(tasks),
@@ -113,8 +113,8 @@ def _scores(fact: TaskFacts, metric: MetricFacts, measurement: Measurement) -> A
 
 
 def accepted(path: Path, run: MeasuredRun, name: str, before: BaselineFile | None) -> BaselineFile:
-    """The file once model `name` of a run is accepted. The run's base stands alone in it: what comes is compared with
-    it. A candidate stands beside the original base of the file that is there (None: beside its own base).
+    """The file after model `name` of a run is accepted. The run's base begins a new file, alone. A candidate is put
+    beside the original base of the file `before` (None: beside its own base).
 
     Raises NotComparableError where it was not asked everything, or not the same as the original base.
     """
@@ -124,8 +124,8 @@ def accepted(path: Path, run: MeasuredRun, name: str, before: BaselineFile | Non
     base = file_of(path, run, run.plan.base)
     if before is None:
         return _beside(base, own)
-    known = {row.fingerprint for row in before.models}
-    if base.models[0].fingerprint not in known:
+    fingerprints = {row.fingerprint for row in before.models}
+    if base.models[0].fingerprint not in fingerprints:
         what = f"the base of this run ({run.plan.base}) is neither its original base nor the candidate accepted last"
         raise NotComparableError(path, what, "compare the candidate with one of these, or accept the base first")
     if differing := differences(before, own):
@@ -145,24 +145,26 @@ def _beside(file: BaselineFile, own: BaselineFile) -> BaselineFile:
 
 
 def differences(file: BaselineFile, other: BaselineFile) -> list[str]:
-    """In what the questions, metrics and engines of two files differ, in words."""
-    told = []
+    """Say how the questions, metrics and engines of two files differ, a line for each difference."""
+    lines = []
     if file.engine["fingerprint"] != other.engine["fingerprint"]:
-        told.append(f"engine: {engine_differences(file.engine, other.engine) or 'what differs is not recorded'}")
-    there, here = file.asked, other.asked
-    told += [f"{key}: {there.get(key)} there, {here.get(key)} here" for key in ASKED if there.get(key) != here.get(key)]
+        lines.append(f"engine: {engine_differences(file.engine, other.engine) or 'what differs is not recorded'}")
+    there, here = file.settings, other.settings
+    lines += [
+        f"{key}: {there.get(key)} there, {here.get(key)} here" for key in ASKED if there.get(key) != here.get(key)
+    ]
     tasks, others = ({(task.task, task.metric): task for task in each.tasks} for each in (file, other))
-    told += [f"{task} by {metric} is not here" for task, metric in tasks if (task, metric) not in others]
-    told += [f"{task} by {metric} is not there" for task, metric in others if (task, metric) not in tasks]
+    lines += [f"{task} by {metric} is not here" for task, metric in tasks if (task, metric) not in others]
+    lines += [f"{task} by {metric} is not there" for task, metric in others if (task, metric) not in tasks]
     for key in (key for key in tasks if key in others):
         parts = ("data", "definition", "questions", "signature")
         differing = [part for part in parts if getattr(tasks[key], part) != getattr(others[key], part)]
-        told += [f"{key[0]}: other {', '.join(differing)}"] if differing else []
-    return told
+        lines += [f"{key[0]}: other {', '.join(differing)}"] if differing else []
+    return lines
 
 
 def news(before: BaselineFile | None, after: BaselineFile) -> Iterator[str]:
-    """Say line by line what accepting changes against the file that is there."""
+    """Say line by line what changes against the existing file."""
     if before is None:
         yield f"new: {', '.join(row.name for row in after.models)} on {len(after.tasks)} tasks"
     for which, role in ((0, "original base"), (-1, "accepted")):

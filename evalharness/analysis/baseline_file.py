@@ -1,7 +1,7 @@
-"""A repository's baseline file: the scores that were accepted, unit by unit, packed, with digests of what was asked.
+"""Read and write a repository's baseline file: the accepted scores of every unit, packed, with digests of the prompts.
 
-It is JSON, a line a task; only `evalharness baseline accept` writes it. The first model is the original base; a second
-is the candidate that was accepted last.
+It is JSON with a line for each task; only `evalharness baseline accept` writes it. The first model is the original
+base, a second the candidate that was accepted last.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evalharness.results import structured
 from evalharness.results.digest import with_digest
 from evalharness.results.structuring import Form, parsed
 
-FILE = "evalharness-baseline.json"  # where nobody names one
+FILE = "evalharness-baseline.json"  # the default name
 VERSION = 1
 RESTORE = "restore it from the repository, or delete it and write it with `evalharness baseline accept RUN`"
 AGAIN = "delete it and write it with `evalharness baseline accept RUN`, or name another file"
@@ -38,7 +38,7 @@ COUNTS = tuple(each.name for each in fields(AnswerCounts))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredTask:
-    """A task by the metric that decides, and the digests of what was asked, shortened; `questions`: of its units."""
+    """A task with its deciding metric, and shortened digests of its data and prompts; `questions`: of its units."""
 
     task: str
     metric: str
@@ -51,7 +51,7 @@ class ScoredTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedScores:
-    """What was measured of one model on a task. `prompts`: the digest of its prompts; `rows`: (n, k) as unpacked."""
+    """The scores of one model on a task. `prompts`: digest of its prompts; `rows`: (n, k) as unpacked."""
 
     score: float
     prompts: str
@@ -62,14 +62,14 @@ class AcceptedScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineFile:
-    """What a baseline file holds: `models`, the original base first; `scores` of each of them, in the order of
+    """The content of a baseline file. `models`: the original base first; `scores`: of each model, in the order of
     `tasks`.
     """
 
     path: Path
     digest: str
     engine: dict[str, Any]
-    asked: dict[str, Any]
+    settings: dict[str, Any]
     models: tuple[ModelRow, ...]
     templates: tuple[str | None, ...]
     tasks: tuple[ScoredTask, ...]
@@ -84,7 +84,7 @@ class BaselineFile:
         return self.baseline(-1)
 
     def baseline(self, which: int) -> Baseline:
-        """One of its models as a base that was measured before."""
+        """One of its models as a base whose scores can be used."""
         by_task: dict[str, list[int]] = {}
         for i, task in enumerate(self.tasks):
             by_task.setdefault(task.task, []).append(i)
@@ -124,10 +124,10 @@ TASK_COLUMNS = tuple(each.name for each in fields(ScoredTask))
 
 
 def text_of(file: BaselineFile) -> str:
-    """The content of the file: everything but packed rows in plain sight, a task a line."""
+    """The text of the file: readable JSON except for the packed rows, with a line for each task."""
     first, signatures = file.scores[0], sorted({task.signature for task in file.tasks})
     document = {
-        "asked": file.asked,
+        "asked": file.settings,
         "engine": file.engine,
         "models": [
             {**{key: getattr(row, key) for key in OF_MODEL}, "template": template}
@@ -173,7 +173,7 @@ Counts = tuple[str, int, tuple[Any, ...]]  # of the prompts, unparsed answers, a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """A model as the file has it."""
+    """A model in the file's JSON."""
 
     name: str
     kind: str
@@ -187,7 +187,7 @@ class _Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
-    """The file as JSON has it."""
+    """The file's JSON document."""
 
     asked: dict[str, Any]
     engine: dict[str, Any]
@@ -200,18 +200,18 @@ class _Document:
 
 
 def is_baseline_file(path: Path) -> bool:
-    """Is this a baseline file, and not a run's folder or its measurements?"""
+    """Whether the path is a baseline file, and not a run's folder or its measurements."""
     return path.is_file() and path.suffix != ".parquet"
 
 
 def place_of(policy: Policy) -> Path:
-    """Where the baseline file of a policy lies: `FILE` of the working directory where it names none."""
+    """The path of a policy's baseline file; `FILE` in the working directory where it names none."""
     return Path(policy.baseline or FILE)
 
 
 def read_file(path: Path) -> BaselineFile:
-    """Read a baseline file. Raises UsageError where there is none, NotComparableError where it is damaged or was
-    changed by anyone but `baseline accept`.
+    """Read a baseline file. Raises UsageError where there is none, NotComparableError where it is damaged or was edited
+    by hand.
     """
     try:
         content = path.read_bytes()
@@ -241,8 +241,8 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
             prompts, unparsed, answers = counts[which]
             if len(each[which]) != task[4]:
                 raise ValueError(f"{task[0]} has {len(each[which])} rows, and {task[4]} units")
-            known = _answers(answers, path)
-            of_model.append(AcceptedScores(score=task[2][which], prompts=prompts, unparsed=unparsed, answers=known,
+            counted = _answers(answers, path)
+            of_model.append(AcceptedScores(score=task[2][which], prompts=prompts, unparsed=unparsed, answers=counted,
                                            rows=each[which]))  # fmt: skip
         scores.append(tuple(of_model))
     models = tuple(ModelRow(base=None, **{key: getattr(each, key) for key in OF_MODEL}) for each in document.models)
@@ -250,7 +250,7 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
         path=path,
         digest=digest,
         engine=document.engine,
-        asked=document.asked,
+        settings=document.asked,
         models=models,
         templates=tuple(each.template for each in document.models),
         tasks=tuple(_task_of(each, document.signatures) for each in document.tasks),
@@ -260,8 +260,8 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
 
 def _answers(counts: Sequence[Any], path: Path) -> AnswerCounts | None:
     """The counts of a task's answers, those left out being 0; None where there are none."""
-    named = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
-    return structured(named, AnswerCounts, path, "counts", AGAIN) if counts else None
+    by_name = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
+    return structured(by_name, AnswerCounts, path, "counts", AGAIN) if counts else None
 
 
 def _task_of(columns: Columns, signatures: Sequence[str]) -> ScoredTask:

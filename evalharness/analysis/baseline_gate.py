@@ -1,4 +1,4 @@
-"""Hold the candidates of a run against the scores of a baseline file instead of against their base's in the run."""
+"""Judge the candidates of a run against the scores of a baseline file instead of the run's base."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FIX = "run the candidate with the baseline's tasks, data, limits and engine, or 
 
 
 def check_used(policy: Policy) -> None:
-    """Raises UsageError for a baseline file that an option names and nothing is held against."""
+    """Check that a baseline file which an option names is used. Raises UsageError."""
     if policy.source("baseline") == OPTION and not policy.looks_at_baseline:
         fix = "give --against baseline, or both, too (or `against` in the policy)"
-        raise UsageError("--baseline", f"nothing is held against it: the policy is against {Against.BASE}", fix)
+        raise UsageError("--baseline", f"is not used: the policy is against {Against.BASE}", fix)
 
 
 def decide(run: Path | None, results: Results, policy: Policy, only: Collection[str] = ()) -> Decision:
@@ -43,24 +43,24 @@ def decide(run: Path | None, results: Results, policy: Policy, only: Collection[
     if not policy.looks_at_baseline:
         return judge(results, policy, only)
     if run is None:
-        raise UsageError("gate", f"against {policy.against}, which needs what was measured", "give the run's folder")
+        raise UsageError("gate", f"against {policy.against} needs the run's measurements", "give the run's folder")
     measured = at_policy(read_measurements(run if run.is_dir() else run.parent), policy)
     every = [(label, judge(of, policy, only)) for label, of in sides(measured, results, policy)]
     return merged(every)
 
 
 def sides(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str, Results]]:
-    """Against whose scores a run's candidates are judged by a policy, and the results of that. The original base's are
-    those of the run where it measured that, else the file's.
+    """The results of a run against each of the scores that a policy names, with their labels. The original base's
+    scores are the run's where it measured that base, else the file's.
 
-    Raises UsageError where there is no file, NotComparableError where the file is damaged, or of other questions,
-    metrics or engines than the run.
+    Raises UsageError where there is no file, NotComparableError where the file is damaged, or its questions, metrics or
+    engine differ from the run's.
     """
     file, base = read_file(place_of(policy)), _base_fingerprint(run)
     every = [(f"{file.accepted.name} (accepted)", file.accepted)]
     if policy.against == Against.BOTH:
-        known = {row.fingerprint for row in file.models}
-        if base not in known:
+        fingerprints = {row.fingerprint for row in file.models}
+        if base not in fingerprints:
             of = " and ".join(row.name for row in file.models)
             what = f"its scores are of {of}, and the base of this run is another model ({run.plan.base})"
             fix = "run the candidate with one of these as its base; one that ships is accepted with --candidate"
@@ -81,8 +81,8 @@ def _against(run: MeasuredRun, results: Results, baseline: Baseline) -> Results:
 
 
 def with_baseline(run: MeasuredRun, baseline: Baseline) -> MeasuredRun:
-    """The run with a baseline's scores in place of its base's, by the metrics that decide. Raises NotComparableError
-    where it is of other questions, metrics or engines, or of more or fewer tasks.
+    """The run with a baseline's scores in place of its base's, for the metrics that decide. Raises NotComparableError
+    where questions, metrics, engines or tasks differ.
     """
     engine = run.signature["engine"]
     check_engine(baseline, engine["fingerprint"], engine)
@@ -114,7 +114,7 @@ def _free_name(run: MeasuredRun, baseline: Baseline) -> str:
 
 
 def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Sequence[str]) -> BaselineTask:
-    """What the baseline was asked of a task. Raises NotComparableError where that is not what the run was."""
+    """The baseline's scores on a task. Raises NotComparableError where data, prompts, metrics or task file differ."""
     where, task = f"{baseline.path}: {fact.name}", baseline.tasks.get(fact.name)
     if task is None:
         raise NotComparableError(where, "there are no scores of this task", FIX)
@@ -143,14 +143,14 @@ def _facts(fact: TaskFacts, task: BaselineTask, names: tuple[str, str]) -> TaskF
     def of_others(by_model: Mapping[str, Value]) -> dict[str, Value]:
         return {model: value for model, value in by_model.items() if model != old}
 
-    answers, unparsed, asked = of_others(fact.answers), of_others(fact.unparsed), _prompts_of(task, fact)
+    answers, unparsed, prompts = of_others(fact.answers), of_others(fact.unparsed), _prompts_of(task, fact)
     return replace(
         fact,
         failed=of_others(fact.failed),
         unparsed={**unparsed, name: task.unparsed} if task.unparsed else unparsed,
         answers={**answers, name: task.answers} if task.answers else answers,
         rounds=of_others(fact.rounds),
-        prompts={**of_others(fact.prompts), name: str(asked)} if asked != fact.prompts_digest else fact.prompts,
+        prompts={**of_others(fact.prompts), name: str(prompts)} if prompts != fact.prompts_digest else fact.prompts,
         partly=tuple(model for model in fact.partly if model != old),
     )
 

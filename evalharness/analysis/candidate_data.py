@@ -1,4 +1,4 @@
-"""Hold one candidate beside its base: everything that was measured of both, as it stands or as it stood earlier."""
+"""Collect the measurements of one candidate and its base, now or after an earlier round."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from evalharness.stats.resample import SWAPS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateData:
-    """What was measured of a candidate and its base. `facts`: of every task; `table`: every measurement, by task,
-    metric and model; `placebo`: the base answered once more, None where it was not; `swaps`: how many p_difference is
-    drawn by.
+    """The measurements of a candidate and its base. `facts`: of every task; `table`: measurements by task, metric and
+    model; `placebo`: name of the reference that repeats the base, None without one; `swaps`: number of random swaps for
+    p_difference.
     """
 
     candidate: str
@@ -40,7 +40,7 @@ class CandidateData:
         return gate_units(self.facts, self.plan)
 
     def after(self, rounds: int) -> CandidateData:
-        """As it stood when neither model had been asked more than so many rounds."""
+        """The data as it was when neither model had been asked more than this many rounds."""
         facts = [
             replace(task, rounds={model: min(rounds, task.rounds.get(model, ROUNDS)) for model in self.sides})
             for task in self.facts
@@ -51,8 +51,8 @@ class CandidateData:
 def candidate_data(
     candidate: str, facts: Sequence[TaskFacts], table: MeasurementTable, plan: ComparePlan, placebo: str | None = None
 ) -> CandidateData:
-    """The data of a candidate. Variants that only describe may have been asked of some candidates alone. References are
-    held against no placebo.
+    """Collect the data of a candidate. Variants that only describe may be missing for some candidates. References are
+    compared with no placebo.
     """
     there = [
         task

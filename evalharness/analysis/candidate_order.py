@@ -1,4 +1,4 @@
-"""Order candidates, the one to choose first: by the gate's decision, then by a rule that is said in words."""
+"""Order candidates, the best choice first: by the gate's decision, then by a rule that the report states."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.stats.enums import Verdict
 
-MOST_LOST = 0.5  # of the base's skill that is left: below it, most was lost
+MOST_LOST = 0.5  # share of the base's skill below which a candidate has lost most of it
 
 
 class Standing(StrEnum):
-    """Where a candidate stands, the best first: what the gate decides, and of a pass whether anything was learned."""
+    """The standing of a candidate, the best first: the gate's decision, and of a pass whether it learned."""
 
     SHIPS = "may ship"
     UNLEARNED = "may ship, did not learn"
@@ -39,7 +39,7 @@ BEST_FIRST = tuple(Standing)
 
 @dataclass(frozen=True, slots=True)
 class JudgedCandidate:
-    """A candidate with what the gate decides of it. `model`: None where results do not list it."""
+    """A candidate with the gate's decision. `model`: None where results do not list it."""
 
     decision: CandidateDecision
     model: ModelRow | None = None
@@ -60,7 +60,7 @@ class JudgedCandidate:
 
     @property
     def learned(self) -> bool:
-        """Is it shown to have learned its target?"""
+        """Whether it is shown to have learned its target."""
         return self.model is not None and self.model.learned_target is True
 
     @property
@@ -87,25 +87,25 @@ class JudgedCandidate:
 
     @property
     def excused(self) -> list[Comparison]:
-        """What was forgotten and does not count, because the policy waives it, or only warns of it, or looks away."""
+        """Forgotten units that do not count, because the policy waives them, only warns of them, or is off for them."""
         return [u.row for u in self.units if u.outcome in EXCUSES and u.row.verdict == Verdict.FORGOTTEN]
 
     @property
-    def kept(self) -> float | None:
-        """The share of the base's skill that is left, over the gate units that show any; None where none does."""
+    def skill_share(self) -> float | None:
+        """The share of the base's skill that is left, over the gate units where the base has any; None without such."""
         suite = self.suite
         return None if suite is None or suite.retention is None else suite.retention.value
 
     @property
     def lost_most(self) -> bool:
-        return bool(self.forgotten) and self.kept is not None and self.kept < MOST_LOST
+        return bool(self.forgotten) and self.skill_share is not None and self.skill_share < MOST_LOST
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateOrder:
-    """Candidates, the one to choose first. `choices`: those that may ship and are not known to have learned nothing,
-    each once. `target`: the task by whose gain these stand in order; None where they have no gain on one task in
-    common, and stand by their change over the suite, as all others do.
+    """Candidates, the best choice first. `choices`: those that may ship and are not known to have learned nothing, each
+    once. `target`: the task by whose gain these are ordered; None where they share no such task, and are ordered by
+    their change over the suite, as all others are.
     """
 
     candidates: tuple[JudgedCandidate, ...]
@@ -114,7 +114,7 @@ class CandidateOrder:
 
     @property
     def rule(self) -> str:
-        """In which order the candidates stand; "" where one stands alone."""
+        """The rule of the order in words; "" for one candidate alone."""
         if len({each.name for each in self.candidates}) < 2:
             return ""
         if self.target is None or len(self.choices) < 2:
@@ -124,7 +124,7 @@ class CandidateOrder:
 
     @property
     def choice(self) -> str:
-        """Which of several that may ship comes first, by what, and whether its lead over the next is shown; "" where at
+        """Say which of several that may ship comes first, why, and whether its lead over the next is shown; "" where at
         most one may ship.
         """
         if len(self.choices) < 2:
@@ -135,19 +135,19 @@ class CandidateOrder:
         did = f"has {largest} on {one_line(self.target or '')}" if gained else "lost least over all other tasks"
         lead = f"Of the {len(self.choices)} that may ship, {one_line(first.name)} {did}"
         ends = [each.gain if gained else each.change for each in (first, second)]
-        shown = _is_shown(*ends)
+        is_shown = _is_shown(*ends)
         more = f"it {'gained more' if gained else 'lost less'} than {one_line(second.name)}"
-        if shown is None:
+        if is_shown is None:
             return f"{lead}; whether {more} cannot be told."
         level = coverage(first.suite.ci_level if first.suite else 0.9)
-        if shown:
+        if is_shown:
             return f"{lead}; that {more} is shown (their {level} intervals do not overlap)."
         return f"{lead}; that {more} is not shown (their {level} intervals overlap)."
 
 
 def candidate_order(results: Results, decisions: Sequence[CandidateDecision] | None = None) -> CandidateOrder:
-    """The candidates of these decisions in order; None: each alone, by the policy that the run was started with. Who
-    was decided on several times, against several bases, stands where the worst decision puts it.
+    """Order the candidates of these decisions (None: each decided alone, by the policy that the run was started with).
+    A candidate with several decisions, against several bases, is placed by the worst.
     """
     if decisions is None:
         policy = Policy.recorded(results.signature)
@@ -167,7 +167,7 @@ def _place(candidate: JudgedCandidate) -> int:
 
 
 def _key(candidate: JudgedCandidate, target: str | None) -> tuple[int, bool, float]:
-    """Lower is better. A gain that is not shown to be one stands behind those that are."""
+    """The sort key, lower is better. A gain that is not shown comes after those that are."""
     if target is not None and candidate.standing == Standing.SHIPS and candidate.gain is not None:
         return _place(candidate), not candidate.learned, -candidate.gain.value
     return _place(candidate), candidate.change is None, -candidate.change.value if candidate.change else 0.0
@@ -180,7 +180,7 @@ def _target(candidates: Sequence[JudgedCandidate]) -> str | None:
 
 
 def _is_shown(first: Estimate | None, second: Estimate | None) -> bool | None:
-    """Is `first` shown to be larger? Yes where its interval lies wholly above the other's: however the two are
+    """Whether `first` is shown to be larger: its interval lies wholly above the other's. However the two are
     correlated, that is wrong no more often than one such interval misses its value. None where one has no interval.
     """
     if first is None or second is None or first.low is None or second.high is None:

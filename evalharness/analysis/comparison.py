@@ -23,8 +23,8 @@ from evalharness.records.measurements import Measurement, TaskFacts
 def compare(
     facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan, placebo: str | None = None
 ) -> tuple[Comparison, ...]:
-    """All rows of every candidate, then of every reference: tasks in the order of `facts`, groups, families where there
-    are several, the suite. `placebo`: the reference that shows what the engine alone moves.
+    """Compare every candidate, then every reference: tasks in the order of `facts`, groups, families where there are
+    several, the suite. `placebo`: the reference that shows the engine's noise.
 
     Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were
     not asked the same, where a measurement is missing or a row is not finite, and TaskError where the tasks of a gate
@@ -38,9 +38,11 @@ def compare(
         for subject in data.subjects:
             stop_if_interrupted()
             rows.append(draft(data, subject))
-        kept = without_target(data, rows)
-        suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(data, kept, [r for r in rows if r.unit])
-        rows += [*family_rows(kept, plan), suite]
+        without = without_target(data, rows)
+        suite = (
+            suite_at_looks(data, rows) if plan.until_decided else suite_row(data, without, [r for r in rows if r.unit])
+        )
+        rows += [*family_rows(without, plan), suite]
         if candidate in plan.references:
             rows = [unjudged(row) for row in rows]
         comparisons += with_verdicts(rows, candidate, plan)
@@ -50,12 +52,10 @@ def compare(
 def target_gain(
     comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
 ) -> tuple[Estimate | None, bool | None]:
-    """The candidate's gain on the task it was trained on, and whether it learned it. True: the interval's lower end is
-    above the task's margin, and that of its score above chance, where `facts` tell it (who comes from below chance up
-    to guessing has learned nothing). False: the upper end of either is not. None: neither is shown.
-
-    (None, None) where the target was not measured; no answer to the second where there is no interval or no margin to
-    tell it by.
+    """The candidate's gain on the task it was trained on, and whether it learned it. True: the lower end of the gain's
+    interval is above the task's margin, and that of its score above chance, where `facts` state it (rising from below
+    chance to guessing is no learning). False: the upper end of either is not. None: neither is shown, or there is no
+    interval or margin. (None, None) where the target was not measured.
     """
     chances = {
         task.name: task.chance
@@ -75,5 +75,5 @@ def _learned(row: Comparison, chance: float) -> bool | None:
         return None
     if gain.high <= row.margin or (score.high is not None and score.high <= chance):
         return False
-    shown = gain.low > row.margin and (score.low is None or score.low > chance)
-    return True if shown else None
+    is_shown = gain.low > row.margin and (score.low is None or score.low > chance)
+    return True if is_shown else None

@@ -1,7 +1,6 @@
-"""Diagnose where something was lost on a choice task: was it knowledge, or the format of the answer?
+"""Diagnose whether a candidate that lost on a choice task lost knowledge or the format of the answer.
 
-It needs the task's written twin, which was asked to write its answers; the rule is in diagnosis_rule.py. It looks only
-where choosing or writing fell.
+It needs the task's written twin, whose prompts ask for the answer as text. The rule is in diagnosis_rule.py.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ ACCURACY = "acc"
 
 
 def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagnosis, ...]:
-    """One diagnosis for every gate unit and candidate that lost something by choosing or by writing, where the answers
-    were also asked to be written.
+    """Diagnose every gate unit and candidate that lost by choosing or by writing, where the task's written twin was
+    asked, too.
     """
     rows = {(row.task, row.metric, row.candidate): row for row in comparisons}
-    written = [row for row in comparisons if row.variant is not None and row.variant.kind is VariantKind.WRITTEN]
-    twins = {row.variant.of: row.task for row in written if row.variant}
+    rows_written = [row for row in comparisons if row.variant is not None and row.variant.kind is VariantKind.WRITTEN]
+    twins = {row.variant.of: row.task for row in rows_written if row.variant}
     diagnoses = []
     for choice in comparisons:
         if not (choice.unit and choice.primary and choice.level in (Level.TASK, Level.GROUP) and choice.task in twins):
@@ -42,7 +41,7 @@ def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagn
         twin = twins[choice.task]
         lenient, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
         if lenient is None or strict is None or unread is None or not lenient.n:
-            continue  # it did not lose here, so nobody asked it, or nothing was answered
+            continue  # the twin was not asked, since nothing was lost, or has no answers
         if lost(choice) or fell(lenient.difference) or fell(strict.difference):
             diagnoses.append(_UnitDiagnosis(run=run, rows=rows, choice=choice, twin=twin).diagnosis(lenient, strict))
     return tuple(diagnoses)
@@ -77,20 +76,20 @@ class _UnitDiagnosis:
         )
 
     def measures(self) -> Iterator[Measure]:
-        """Every number that was compared, in one order; what was not asked is left out."""
+        """The measures that were compared, in a fixed order; those that were not asked are left out."""
         of = self.choice.candidate
-        named: list[tuple[str, Comparison | None]] = [("choosing", self.choice)]
+        compared: list[tuple[str, Comparison | None]] = [("choosing", self.choice)]
         if self.choice.metric != ACCURACY:
-            named.append(("accuracy", self._more(ACCURACY)))
+            compared.append(("accuracy", self._more(ACCURACY)))
         for name, metric in (
             ("written", LENIENT),
             ("strict", STRICT),
             (Flag.UNPARSED, UNPARSED),
             *zip(TEXTS, TEXTS, strict=True),
         ):
-            named.append((name, self.rows.get((self.twin, metric, of))))
-        named += [(name, self._more(name)) for name in (BIAS, *CALIBRATION)]
-        for name, c in named:
+            compared.append((name, self.rows.get((self.twin, metric, of))))
+        compared += [(name, self._more(name)) for name in (BIAS, *CALIBRATION)]
+        for name, c in compared:
             if c is None or c.base is None or c.candidate_score is None or c.difference is None:
                 continue
             yield Measure(
@@ -103,9 +102,7 @@ class _UnitDiagnosis:
             )
 
     def flips(self) -> WrittenFlips:
-        """Lost and gained written answers by whether they can be read; the parts' intervals are those of any paired
-        score.
-        """
+        """Count lost and gained written answers by whether they can be read, with intervals as for any paired score."""
         of_tasks = [self._went(task) for task in self._members(self.twin)]
         counts = np.concatenate([rows for rows, _ in of_tasks]).sum(axis=0)
         macro = next((group.macro for group in self.run.plan.groups if group.name == self.twin), False)
@@ -127,9 +124,7 @@ class _UnitDiagnosis:
         )
 
     def leaning(self) -> dict[str, ChoiceBias] | None:
-        """What each side picks most beyond its right share; None where the choices are not the same for all
-        examples.
-        """
+        """The choice that each side overuses most; None where the choices are not the same for all examples."""
         compared = self._more(BIAS)
         if compared is None:
             return None
@@ -139,7 +134,7 @@ class _UnitDiagnosis:
         return {side: _leaning(choices, rows) for side, rows in sums.items()} if compared.n else None
 
     def _more(self, metric: str) -> Comparison | None:
-        """The row of another number of the ranking: of the task, else of the same requests read once more."""
+        """The row of another metric of the ranking: the task's own, else that of its chosen variant."""
         names = [self.choice.task, *self._variants(VariantKind.CHOSEN)]
         rows = (self.rows.get((name, metric, self.choice.candidate)) for name in names)
         return next((row for row in rows if row is not None), None)
@@ -158,15 +153,15 @@ class _UnitDiagnosis:
         return next(each for each in task.metrics if each.id == metric)
 
     def _pairs(self, task: TaskFacts, metric: str) -> Pairs:
-        found = {(m.task, m.metric, m.model): m for m in self.run.measurements if m.task == task.name}
-        return paired(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), found)[0]
+        table = {(m.task, m.metric, m.model): m for m in self.run.measurements if m.task == task.name}
+        return paired(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), table)[0]
 
     def _went(self, task: TaskFacts) -> tuple[Floats, Pairs]:
-        """Per unit (lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers), and the
-        pairs they come from.
+        """Rows (units, 5): lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers; and
+        the pairs they come from.
 
-        Of a unit's net loss as much is to unreadable texts as there are more of them, and no more than all of it; so
-        with gains. Where a unit is one answer that is which of its four fates it had.
+        A unit's net loss counts as unreadable up to its number of additional unreadable texts, the rest as wrong; gains
+        likewise.
         """
         right, unread = self._pairs(task, LENIENT), self._pairs(task, UNPARSED)
         change, more = right.candidate[:, 0] - right.base[:, 0], unread.candidate[:, 0] - unread.base[:, 0]
@@ -178,13 +173,15 @@ class _UnitDiagnosis:
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:
-    """Losses as the base's right answers and gains as the candidate's: their difference is this part of the whole."""
+    """Pairs whose difference is one part of the whole: losses stand as the base's right answers, gains as the
+    candidate's.
+    """
     sides = [np.stack([rows[:, list(at)].sum(axis=1), rows[:, 4]], axis=1) for at in (lost_at, gained_at)]
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)
 
 
 def _leaning(choices: Sequence[str], sums: Any) -> ChoiceBias:
-    """`sums` (2 × choices): picks and rights."""
+    """The choice whose picks exceed its right answers most. `sums` (2 × choices): picks, then right answers."""
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
     return ChoiceBias(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))

@@ -1,4 +1,4 @@
-"""Conclude from intervals whether knowledge was lost or the format of the answer, and say so in words.
+"""Conclude from intervals whether knowledge or the format of the answer was lost, and say so in words.
 
 The rule, all of it over intervals that are compared anyway ("fell": the whole interval of the difference lies below 0):
 
@@ -14,8 +14,8 @@ The rule, all of it over intervals that are compared anyway ("fell": the whole i
                text did not
     unclear    everything else, and wherever the base is not better than chance
 
-It looks only where choosing or writing fell. It is a reading of intervals without correction for the number of tasks,
-and no verdict uses it.
+It applies only where choosing or writing fell. It reads intervals without correction for the number of tasks, and no
+verdict uses it.
 """
 
 from __future__ import annotations
@@ -54,21 +54,19 @@ SIGNS = {
 
 
 class Reading(NamedTuple):
-    """A conclusion, and what there is to say beside it."""
+    """A conclusion, and the reason where one is stated."""
 
     conclusion: Conclusion
     because: str = ""
 
 
 def lost(choice: Comparison) -> bool:
-    """Did a gate unit regress: forgotten, or the whole interval below 0?"""
+    """Whether a gate unit is forgotten, or its whole interval lies below 0."""
     return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
 
 
 def unexplained(results: Results) -> list[str]:
-    """Tasks and groups that are gate units on which a candidate lost by choosing, and of which no diagnosis says what
-    was lost.
-    """
+    """Gate units on which a candidate lost by choosing, and which no diagnosis explains."""
     explained = {(diagnosis.task, diagnosis.candidate) for diagnosis in results.diagnoses}
     units = [
         row
@@ -83,14 +81,14 @@ def fell(difference: Estimate | None) -> bool:
 
 
 def conclude(
-    choice: Comparison, accuracy: Comparison, written: tuple[Comparison, Comparison], flips: WrittenFlips
+    choice: Comparison, accuracy: Comparison, twins: tuple[Comparison, Comparison], flips: WrittenFlips
 ) -> Reading:
-    """The rule. `accuracy`: how choosing does on the scale of the written scores; `written`: the answer anywhere in the
-    text, and alone.
+    """Apply the rule. `accuracy`: choosing, on the scale of the written scores; `twins`: writing, with the answer
+    anywhere in the text, and alone.
     """
-    lenient, strict = written
-    if said := _one_answer(choice):
-        return Reading(Conclusion.CONSTANT, said)
+    lenient, strict = twins
+    if constant := _one_answer(choice):
+        return Reading(Conclusion.CONSTANT, constant)
     if Flag.BASE_AT_CHANCE in choice.flags:
         return Reading(Conclusion.UNCLEAR, CHANCE)
     if lost(choice):
@@ -117,7 +115,7 @@ def conclude(
 
 
 def _one_answer(choice: Comparison) -> str:
-    """The answer that the candidate gives to all and the base does not, with its share; empty where there is none."""
+    """The answer that the candidate gives to nearly all examples and the base does not, with its share; else ""."""
     base, counts = choice.base_answers, choice.candidate_answers
     if counts is None or not counts.constant or (base is not None and base.constant):
         return ""
@@ -125,7 +123,7 @@ def _one_answer(choice: Comparison) -> str:
 
 
 def _above(one: Comparison, other: Comparison) -> bool:
-    """Does the whole interval of one difference lie above the other's?"""
+    """Whether the whole interval of one difference lies above the other's."""
     if one.difference is None or other.difference is None:
         return False
     low, high = one.difference.low, other.difference.high
@@ -158,7 +156,7 @@ def words(
 
 
 def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
-    """Is there beyond doubt more of something that is better the less of it there is?"""
+    """Whether a measure where less is better rose, with its whole interval."""
     return name in by_name and fell(by_name[name].difference)
 
 

@@ -1,4 +1,4 @@
-"""Draw random numbers that hang on content alone: the same on every machine, whatever was drawn before."""
+"""Seed random numbers by content, so that they are the same on every machine and in any order of draws."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from evalharness import fingerprint
 
 
 def generator(value: Any) -> np.random.Generator:
-    """Random numbers that depend on nothing but the JSON-like value (a seed and names of what is drawn)."""
+    """A generator of random numbers seeded by a JSON-like value (a seed, and names of the drawn quantity)."""
     return np.random.default_rng(int(fingerprint.of_value(value)[:16], 16))

@@ -1,8 +1,7 @@
-"""Measure how far two models are apart in what they expect at every token of some texts: an early warning, which
-decides nothing.
+"""Measure how far two models' next-token predictions are apart on texts: an early warning, which decides nothing.
 
-Of each place the base names its likeliest tokens, and the other model says what it gives to those: so the two need not
-be in memory together.
+At each token the base names its likeliest tokens, and the other model scores those, so the two models need not be in
+memory together.
 """
 
 from __future__ import annotations
@@ -33,9 +32,7 @@ OTHER_VOCABULARY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftTexts:
-    """Texts of one kind as the base is asked about them; `piece_limit` bounds how many tokens of one any model of the
-    run reads at a time.
-    """
+    """Texts of one kind with the requests to the base about them."""
 
     kind: str  # NEUTRAL, OWN, or INPUTS and the target
     requests: tuple[Profile, ...]
@@ -47,7 +44,7 @@ class DriftTexts:
 
 
 def neutral(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
-    """Running text, read from its beginning."""
+    """Requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
     return DriftTexts(
         kind=NEUTRAL,
         requests=tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts)),
@@ -55,7 +52,7 @@ def neutral(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """(prompt, what the base answered by greedy decoding) pairs."""
+    """Requests for the base's own outputs. `pairs`: (prompt, the base's greedy answer)."""
     return DriftTexts(
         kind=OWN,
         requests=tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs)),
@@ -63,16 +60,14 @@ def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
 
 
 def target_inputs(target: str, pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """(prompt of the target task, what the base answered by greedy decoding) pairs: the base's own policy on what the
-    candidate was trained for.
+    """Requests for the base's outputs on the inputs of a candidate's target task. `pairs`: (prompt, the base's greedy
+    answer).
     """
     return replace(own_outputs(pairs), kind=f"{INPUTS}{target}", target=target)
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
-    """Make of every text the request to another model, at the tokens that the base named; None where the base gave no
-    answer.
-    """
+    """The requests to another model, at the tokens that the base named; None where the base gave no answer."""
     answers = (base.get(request.id) for request in texts.requests)
     return [
         replace(request, top_k=0, at=answer.ids) if isinstance(answer, Profiling) else None
@@ -81,7 +76,7 @@ def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> lis
 
 
 def divergence(base: Profiling, model: Profiling) -> Floats:
-    """KL(base ‖ model) at every token, nats, (tokens,): over the base's likeliest tokens, and all others as one.
+    """KL(base ‖ model) at every token, in nats, (tokens,): over the base's likeliest tokens, and all others as one.
 
     Merging outcomes never makes a divergence larger (the log-sum inequality: T. M. Cover and J. A. Thomas, Elements of
     Information Theory, 2006, §2.7), so it is a lower bound, and exact where the base named its whole vocabulary.
@@ -97,7 +92,7 @@ def divergence(base: Profiling, model: Profiling) -> Floats:
 
 
 def _rest(profile: Profiling) -> Floats:
-    """(tokens, 1)"""
+    """Log-probability of all other tokens, (tokens, 1)."""
     return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
 
 
@@ -112,11 +107,11 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level
         return unavailable(texts, model, level, OTHER_VOCABULARY)
     pairs = [(b, m) for b, m in pairs if b.tokens]
     if not pairs:
-        said = next(
+        reason = next(
             (answer.reason for answer in (*base, *other) if isinstance(answer, Failure)),
             "there is no text of this kind",
         )
-        return replace(empty, failed=failed, reason=said)
+        return replace(empty, failed=failed, reason=reason)
     rows = np.array([_row(b, m) for b, m in pairs])  # (texts, 6)
     tokens = rows[:, 0].sum()
     kl = _mean(rows[:, [1, 0]], level)
@@ -135,13 +130,13 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level
 
 
 def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Drift:
-    """A drift that is not known, and why."""
+    """A drift that is not known, with the reason."""
     return Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level, reason=reason)
 
 
 def ranked(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, ...]:
-    """Neutral text first, and of each kind the candidates that drifted most; then references; equal divergences share a
-    rank.
+    """Sort drifts by kind of text, and rank candidates within each, the largest divergence first; references come last.
+    Equal divergences share a rank.
     """
     kinds = list(dict.fromkeys(drift.text for drift in drifts))
 
@@ -160,8 +155,8 @@ def ranked(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, .
 
 
 def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
-    """Of one text: tokens; sums over them of divergence, agreement, the base's cross-entropy, the change of it, and
-    probability left aside.
+    """One text's number of tokens, and sums over them: divergence, agreement, the base's cross-entropy, its change, and
+    the probability of tokens that the base did not name.
     """
     ours, theirs = np.array(base.logprobs), np.array(model.logprobs)
     agree = float(np.sum(np.array(base.argmax) == np.array(model.argmax)))
@@ -180,9 +175,7 @@ def _mean(rows: Floats, level: float) -> Estimate:
 
 
 def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
-    """Share of tokens with Wilson's interval at the number of independent ones that they are worth: tokens of one text
-    depend on each other.
-    """
+    """Share of tokens, with Wilson's interval at their effective number: those of one text depend on each other."""
     right, total = float(agreeing.sum()), float(tokens.sum())
     value = right / total
     if len(tokens) < 2:

@@ -1,7 +1,7 @@
-"""Forecast from a candidate's drift what a suite will say of it: a rising curve through other candidates of the same
-base, of which both are known, with a conformal interval.
+"""Forecast a suite's change from a candidate's drift: a monotone curve through other candidates of the same base, with
+a conformal interval.
 
-The forecast is made before the suite is asked, and decides nothing.
+The forecast is made before the suite is evaluated, and decides nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evalharness.stats.monotone import ConformalCurve, conformal_curve
 
 Floats = NDArray[np.float64]
 COVERAGE = 0.9
-FLOOR = 1e-4  # nats a token; smaller divergences are hardly told apart
+LEAST_KL = 1e-4  # nats a token; the scale is about linear below
 NO_KL = "no drift of it is known that the table has"
 OF_ANOTHER = (
     "the table has no candidate of this base on the suite {}, on the same neutral texts; what another base loses at "
@@ -44,7 +44,7 @@ class DriftCurve:
 
     kinds: tuple[str, ...]
     fitted: ConformalCurve
-    furthest: float  # place of the candidate of the table that drifted most
+    furthest: float  # place of the table's candidate that drifted most
     n: int
 
     def change(self, kl: Mapping[str, float]) -> Estimate:
@@ -57,23 +57,23 @@ class DriftCurve:
 
 
 def place(kl: Mapping[str, float], kinds: Sequence[str]) -> float:
-    """Say how far a candidate is, on a scale that is 0 where nothing differs and logarithmic beyond FLOOR: the mean
-    over the kinds of text.
+    """A candidate's drift on a scale that is 0 where nothing differs and logarithmic beyond LEAST_KL: the mean over the
+    kinds of text.
     """
-    return float(np.mean([np.log1p(kl[kind] / FLOOR) for kind in kinds]))
+    return float(np.mean([np.log1p(kl[kind] / LEAST_KL) for kind in kinds]))
 
 
 def drift_curve(table: Sequence[TableCandidate], kinds: Sequence[str]) -> DriftCurve:
-    """Fit the curve on those of these kinds of text, of which every candidate has them, that forecast best the
-    candidates of recipes that were left out; of equals the fewest. Whole recipes, all seeds of them, are left out.
+    """Fit a curve for every subset of these kinds of text, and return the one with the least error on left-out recipes;
+    of equals that with the fewest kinds. A recipe is left out with all its seeds.
     """
     losses, recipes = np.array([_loss(each.margins) for each in table]), [each.recipe for each in table]
     curves = []
     for size in range(1, len(kinds) + 1):
-        for chosen in combinations(kinds, size):
-            places = np.array([place(each.kl, chosen) for each in table])
+        for subset in combinations(kinds, size):
+            places = np.array([place(each.kl, subset) for each in table])
             fitted = conformal_curve(places, losses, recipes)
-            curves.append(DriftCurve(chosen, fitted, float(places.max()), len(table)))
+            curves.append(DriftCurve(subset, fitted, float(places.max()), len(table)))
     return min(curves, key=lambda curve: curve.fitted.error)
 
 
@@ -85,7 +85,7 @@ def forecasts(
     remarks: Sequence[str],
 ) -> tuple[DriftForecast, ...]:
     """Forecast the suite's change of every candidate whose drift was measured. `models`: the base first;
-    `remarks`: in what the run is not as the suite says, which makes every forecast less sure.
+    `remarks`: differences of the run from the suite, which make every forecast less sure.
     """
     if not drifts or not table:
         return ()
@@ -113,7 +113,7 @@ def forecasts(
 
 
 def divergences(drifts: Sequence[Drift], model: ModelRow) -> dict[str, float]:
-    """Return the model's divergence on each kind of text that it is known of, as a table names the kinds."""
+    """The model's divergence on each kind of text where it is known, by the table's names of the kinds."""
     own = [drift for drift in drifts if drift.model == model.name and drift.kl is not None]
     return {_kind(drift.text): drift.kl.value for drift in own if drift.kl is not None}
 

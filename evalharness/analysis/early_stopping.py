@@ -1,4 +1,4 @@
-"""Judge rows whose units were asked in rounds: p-values, intervals and a suite that hold wherever each stopped.
+"""Judge rows whose units were asked in rounds, with p-values and intervals that hold at any stopping time.
 
 The statistics are those of stats/early_stopping.py.
 """
@@ -36,8 +36,8 @@ STOPPED, UNTESTED = Flag.STOPPED_EARLY, Flag.SUITE_NOT_TESTED
 
 
 class SequentialRows(NamedTuple):
-    """The rows of one candidate; p_forgotten of its gate units (but the suite) adjusted over them, by place; how far
-    each row was asked, by place.
+    """The rows of one candidate; `adjusted`: p_forgotten of its gate units without the suite, by index; `stopping`: how
+    far each row was asked, by index.
     """
 
     rows: list[ComparisonDraft]
@@ -46,9 +46,9 @@ class SequentialRows(NamedTuple):
 
 
 def sequential_rows(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> SequentialRows:
-    """Gate units get p-values and an interval that share alpha between the rounds and the whole. What else was stopped
-    early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
-    remain.
+    """Give gate units p-values and intervals that share alpha between the rounds and the whole sample. Other rows that
+    were stopped early keep their values only: the stopping depended on the answers, so that no p-value or interval of a
+    fixed sample holds.
     """
     units = [i for i, row in enumerate(rows) if row.is_gate_unit]
     paths = {i: _path(rows[i]) for i in units}
@@ -68,7 +68,7 @@ def sequential_rows(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Seque
 
 
 def _path(row: ComparisonDraft) -> EvidencePath | None:
-    return None if row.watch is None or row.watch.unit is None else evidence_path(row.watch.unit, row.watch.asked)
+    return None if row.watch is None or row.watch.unit is None else evidence_path(row.watch.unit, row.watch.rounds)
 
 
 def _stopped(row: ComparisonDraft) -> bool:
@@ -76,7 +76,7 @@ def _stopped(row: ComparisonDraft) -> bool:
 
 
 def _points(row: ComparisonDraft) -> ComparisonDraft:
-    """The values of a row, and nothing that a fixed sample would be needed for."""
+    """The row without p-values and intervals that need a fixed sample."""
     finding = row.finding
     finding = replace(
         finding,
@@ -101,7 +101,7 @@ def _points(row: ComparisonDraft) -> ComparisonDraft:
 
 
 def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Finding:
-    """A gate unit's finding with what is certain at whatever round it was stopped."""
+    """A gate unit's finding with p-values and an interval that hold at any stopping time."""
     whole, stopped = row.finding, _stopped(row)
     late = (1.0, 1.0) if stopped else (whole.p_forgotten or 0.0, whole.p_retained or 0.0)
     p_forgotten, p_retained = (combined_p(early, final) for early, final in zip(anytime_p(of), late, strict=True))
@@ -113,7 +113,7 @@ def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Find
             end if there is None else pick(there, end)
             for there, end, pick in ((low, ends[0], max), (high, ends[1], min))
         )
-        if low > high:  # either may err; then the whole sample speaks
+        if low > high:  # the two contradict each other: use the whole sample's
             low, high = whole.difference[1:]
     difference = Interval(whole.difference.value, low, high)
     return replace(finding, difference=difference, p_forgotten=p_forgotten, p_retained=p_retained)
@@ -121,13 +121,13 @@ def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Find
 
 def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> StoppingState:
     return StoppingState(
-        asked=row.finding.units, planned=watch.planned, rounds=watch.asked, of=ROUNDS, stopped=watch.stopped
+        asked=row.finding.units, planned=watch.planned, rounds=watch.rounds, of=ROUNDS, stopped=watch.stopped
     )
 
 
 def _with_early(row: ComparisonDraft, of: StoppingState, early: tuple[float, float], alpha: float) -> StoppingState:
-    """With what is certain of a gate unit by its e-processes. `early`: p_forgotten (adjusted) and p_retained of
-    them.
+    """Add the p-values and the certificate of a gate unit's e-processes. `early`: adjusted p_forgotten, and
+    p_retained.
     """
     if (
         row.watch is None or row.watch.unit is None or of.planned < of.asked
@@ -147,9 +147,7 @@ def _unit_rows(data: CandidateData) -> list[ComparisonDraft]:
 
 
 def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
-    """The verdict of every gate unit that is certain by its e-process after the rounds that were asked; "inconclusive"
-    where none is yet.
-    """
+    """The verdict of every gate unit that its e-process allows after the rounds so far; else "inconclusive"."""
     rows = _unit_rows(replace(data, swaps=GLANCE))
     paths = [_path(row) for row in rows]
     verdicts: dict[str, Verdict] = {}
@@ -164,20 +162,21 @@ def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
 
 
 def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> ComparisonDraft:
-    """The suite as it stood at the first look that decided, else at the last for which all gate units were asked far
-    enough. `rows`: of now.
+    """The suite at the first look that decided, else at the last look that all gate units reached. `rows`: the current
+    ones.
 
     p-values are the least over the looks, each divided by the share of alpha that its look may spend. Where a unit was
-    stopped before the last look and none decided, the suite has values and no verdict of its own: it is flagged.
+    stopped before the last look and no look decided, the suite has values but no verdict, and is flagged.
     """
     units = [row for row in rows if row.unit]
-    last = min((row.watch.asked for row in units if row.watch is not None), default=ROUNDS)
+    last = min((row.watch.rounds for row in units if row.watch is not None), default=ROUNDS)
     best, suite = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
-            kept = without_target(data, units)
+            counting = without_target(data, units)
             return _untested(
-                suite or suite_row(data, kept, units), RoundsAsked(asked=last, planned=_planned(kept), unit=None)
+                suite or suite_row(data, counting, units),
+                RoundsAsked(rounds=last, planned=_planned(counting), unit=None),
             )
         suite = suite_at(data, look, units if look == ROUNDS else None)
         best = (min(best[0], suite.finding.p_forgotten or 0.0), min(best[1], suite.finding.p_retained or 0.0))
@@ -188,28 +187,26 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
-    """The suite as it stands after round `look`, its p-values divided by the share of alpha that this look may spend.
-    `units`: the gate units' rows then, where they are there already.
+    """The suite after round `look`, its p-values divided by the share of alpha that this look may spend. `units`: the
+    gate units' rows at that round, where they exist already.
     """
     then = data.after(look)
     units = _unit_rows(then) if units is None else units
     share = alpha_by_look(data.plan.alpha)[look] / data.plan.alpha
-    kept = without_target(then, units)
-    row = suite_row(then, kept, units, 1 - 2 * data.plan.alpha * share)
+    counting = without_target(then, units)
+    row = suite_row(then, counting, units, 1 - 2 * data.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
-    watch = RoundsAsked(asked=look, planned=_planned(kept), unit=None)
+    watch = RoundsAsked(rounds=look, planned=_planned(counting), unit=None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
-def _planned(kept: Sequence[ComparisonDraft]) -> int:
-    """Units of those that the suite is the mean over."""
-    return sum(row.watch.planned for row in kept if row.watch)
+def _planned(rows: Sequence[ComparisonDraft]) -> int:
+    """Planned units of the rows that the suite averages."""
+    return sum(row.watch.planned for row in rows if row.watch)
 
 
 def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:
-    """What is left of the suite where a gate unit was stopped, because the gate cannot pass: values, and p-values of
-    the looks that there were.
-    """
+    """The suite where a gate unit was stopped before the last look: values, and the p-values of the looks so far."""
     whole, looked = row.finding, row.watch is not None
     candidate, difference = Interval(whole.candidate.value), Interval(whole.difference.value)
     p_forgotten, p_retained = (whole.p_forgotten, whole.p_retained) if looked else (1.0, 1.0)

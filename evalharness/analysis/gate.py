@@ -23,7 +23,7 @@ from evalharness.stats.enums import Verdict
 
 
 class GateOutcome(IntEnum):
-    """What the gate ends with; the value is the exit code."""
+    """The gate's outcome; its value is the exit code."""
 
     PASSED = 0
     FORGOTTEN = 3
@@ -37,8 +37,8 @@ UNDECIDED = (UnitOutcome.INCONCLUSIVE, UnitOutcome.SUSPECT, UnitOutcome.ABOVE_CE
 
 @dataclass(frozen=True, slots=True)
 class UnitDecision:
-    """What the gate makes of the gate unit, or of the suite, that `row` is about. `reason`: why the candidate does not
-    pass for it, or would not but for the policy, in one line; "" where it does.
+    """The gate's outcome for one gate unit or the suite. `reason`: in one line why it keeps the candidate from passing,
+    or would without the policy; else "".
     """
 
     row: Comparison
@@ -48,9 +48,9 @@ class UnitDecision:
 
 @dataclass(frozen=True, slots=True)
 class CandidateDecision:
-    """What the gate decides of one candidate. `reasons`: why it does not pass, one line each; `remarks`: what a pass
-    does not exclude, and what the policy lets pass; `units`: the suite, where there is one, and every gate unit.
-    `against`: whose scores it was held against, where that is not its base in the run.
+    """The gate's decision on one candidate. `reasons`: why it does not pass, one line each; `remarks`: what a pass does
+    not exclude, and what the policy lets pass; `units`: the suite, where there is one, and every gate unit. `against`:
+    whose scores it was compared with, where not its base's in the run.
     """
 
     name: str
@@ -63,8 +63,8 @@ class CandidateDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision:
-    """`reasons`: what failed of any candidate or of the run, one line each; empty where everything passed. `remarks`:
-    what is to be known beside them.
+    """The gate's decision on a run. `reasons`: what failed, one line each; empty where everything passed. `remarks`:
+    further lines to read.
     """
 
     exit_code: GateOutcome
@@ -73,18 +73,18 @@ class Decision:
     candidates: tuple[CandidateDecision, ...] = ()
 
     def __repr__(self) -> str:
-        """In short: who comes out how; all of it would be pages."""
-        each = ", ".join(f"{named.name} {named.exit_code.name.lower()}" for named in self.candidates)
+        """The outcome of every candidate, in short."""
+        each = ", ".join(f"{candidate.name} {candidate.exit_code.name.lower()}" for candidate in self.candidates)
         return f"Decision({int(self.exit_code)} {self.exit_code.name.lower()}: {each or 'no candidates'})"
 
 
 def judge(results: Results, policy: Policy, only: Collection[str] = (), today: date | None = None) -> Decision:
-    """Decide of every candidate (`only`: of these), and of all of them: as of the one of which it is worst. `today`:
-    the day on which waivers count; None: this one, in UTC.
+    """Decide on every candidate (`only`: on these), and on the run: its outcome is that of the worst candidate.
+    `today`: the day for which waivers count; None: today, in UTC.
 
-    A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the
-    same. References decide nothing, nor does what failed of them. Raises UsageError for a candidate that is not there,
-    for what the policy says of what is no gate unit, and for a ceiling that is all that can be lost.
+    A run with failures is incomplete regardless of its verdicts; what was forgotten is named all the same. References
+    and their failures decide nothing. Raises UsageError for an unknown candidate, for a policy on something that is no
+    gate unit, and for a ceiling that is all that can be lost.
     """
     results, today = _without_references(results), today or datetime.now(UTC).date()
     for name in sorted(set(only) - set(results.candidates)):
@@ -112,7 +112,7 @@ def judge(results: Results, policy: Policy, only: Collection[str] = (), today: d
 
 
 def merged(decisions: Sequence[tuple[str, Decision]]) -> Decision:
-    """One decision of several on the same candidates, each against other scores, by what these are called."""
+    """Merge several decisions on the same candidates, each against other scores, with their labels."""
     candidates = tuple(replace(each, against=of) for of, decision in decisions for each in decision.candidates)
     every = [decision for _, decision in decisions]
     outcomes = {decision.exit_code for decision in every}
@@ -125,15 +125,13 @@ def merged(decisions: Sequence[tuple[str, Decision]]) -> Decision:
 
 
 def judge_alone(results: Results, name: str, policy: Policy) -> CandidateDecision:
-    """Decide of candidate `name` as if it were the only one; what failed of the base counts, what failed of others does
-    not.
-    """
+    """Decide on candidate `name` as if it were the only one: failures of the base count, those of others do not."""
     today = datetime.now(UTC).date()
     return _of_candidate(CandidateRows.of(_without_references(results), name, policy, today))
 
 
 def worst(rows: Iterable[Comparison]) -> Comparison:
-    """The row that lost most, in units of its margin, of those measured. Raises ValueError where there is none."""
+    """The measured row that lost most, in units of its margin. Raises ValueError where there is none."""
     measured = [(row.difference.value / (row.margin or 1.0), row) for row in rows if row.difference is not None]
     return min(measured, key=lambda loss_and_row: loss_and_row[0])[1]
 
@@ -171,12 +169,12 @@ def _of_candidate(of: CandidateRows) -> CandidateDecision:
 
 
 def _is(row: Comparison, finding: UnitOutcome, suite: bool) -> bool:
-    """Is this what was forgotten, of the suite or of a unit?"""
+    """Whether this finding is that the suite, or else a unit, was forgotten."""
     return finding == UnitOutcome.FORGOTTEN and row.is_gate_unit != suite
 
 
 def _of_unit(of: CandidateRows, row: Comparison) -> UnitDecision:
-    """The worst that the gate finds of a row, with all its reasons, as the policy takes it."""
+    """The worst outcome of a row with its reasons, after the policy's excuses."""
     excuse, findings = of.excuse(row), of.findings(row)
     outcome = findings[0][0] if findings else UnitOutcome.RETAINED
     reason = "; ".join(line for each, line in findings if each == outcome)

@@ -1,4 +1,4 @@
-"""Find out of a candidate's rows what could keep it from passing the gate, and what of that its policy excuses."""
+"""Find what keeps a candidate from passing the gate, and what of it the policy excuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from evalharness.stats.enums import Verdict
 
 
 class UnitOutcome(StrEnum):
-    """What the gate makes of one gate unit, or of the suite over them."""
+    """The gate's outcome for one gate unit, or for the suite."""
 
     RETAINED = "retained"
     INCONCLUSIVE = "inconclusive"  # of a unit: stops nothing by itself
@@ -42,12 +42,12 @@ class UnitOutcome(StrEnum):
 
 
 EXCUSES = (UnitOutcome.OFF, UnitOutcome.WAIVED, UnitOutcome.WARNED)
-Finding = tuple[UnitOutcome, str]  # what the gate finds of a row, and in one line why
+Finding = tuple[UnitOutcome, str]  # the outcome of a row, and the reason in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRows:
-    """The rows of one candidate, and what the policy holds of its gate units, by their names, on a day."""
+    """The rows of one candidate, with the policy's rules for its gate units, by name, on a day."""
 
     results: Results
     name: str
@@ -58,7 +58,7 @@ class CandidateRows:
 
     @classmethod
     def of(cls, results: Results, name: str, policy: Policy, today: date) -> CandidateRows:
-        """Raises UsageError for what the policy says of what is no gate unit."""
+        """Select a candidate's rows. Raises UsageError for a policy on something that is no gate unit."""
         every = {row.task: UnitNames.of(row) for row in results.comparisons if row.is_gate_unit}
         others = {row.task for row in results.comparisons}
         before = named_before(results.signature)
@@ -76,7 +76,7 @@ class CandidateRows:
         return next((row for row in self.rows if row.unit and row.level == Level.SUITE), None)
 
     def excuse(self, row: Comparison) -> Finding | None:
-        """What the policy makes of a finding of this row that does not count, and why not; None where it counts."""
+        """How and why the policy excuses findings of this row; None where they count."""
         rule, waiver = self.rules.get(row.task, UnitRule()), None
         severity = self.policy.severity if row.level == Level.SUITE else rule.severity
         if row.is_gate_unit:
@@ -88,7 +88,7 @@ class CandidateRows:
         return (UnitOutcome.WARNED, "warning") if severity == Severity.WARN else None
 
     def findings(self, row: Comparison) -> list[Finding]:
-        """What the gate finds of a gate unit or the suite, the worst first: each stops the candidate unless excused."""
+        """The gate's findings on a gate unit or the suite, the worst first; each stops the candidate unless excused."""
         if not row.n:
             return [(UnitOutcome.NOT_MEASURED, gate_text.not_measured(row, self.results))]
         if row.verdict == Verdict.FORGOTTEN:
@@ -101,7 +101,7 @@ class CandidateRows:
         return [*suspect, *self._above_ceiling(row), *self._over_limits(row)]
 
     def _above_ceiling(self, row: Comparison) -> list[Finding]:
-        """A larger loss is not excluded, or the ceiling of all does not hold for the unit."""
+        """The findings that a loss above the ceiling is not excluded, or that the unit needs a ceiling of its own."""
         ceiling, low = self.rules[row.task].ceiling, gate_text.loss_bound(row)
         if ceiling is not None and (low is None or low < -ceiling):
             return [(UnitOutcome.ABOVE_CEILING, gate_text.above_ceiling(row, ceiling))]
@@ -109,22 +109,22 @@ class CandidateRows:
         return [(UnitOutcome.ABOVE_CEILING, gate_text.no_ceiling(row))] if missing else []
 
     def _over_limits(self, row: Comparison) -> list[Finding]:
-        """More of the candidate's answers are unfit in some way than the policy allows."""
+        """The findings that more of the candidate's answers are unfit than the policy allows."""
         shares = {} if row.unfit is None else {name: getattr(row.unfit, name) for name in self.policy.limits}
         over = {name: share for name, share in shares.items() if name != "failed" and share > self.policy.limits[name]}
-        told = (gate_text.over_limit(row, name, share, self.policy.limits[name]) for name, share in over.items())
-        return [(UnitOutcome.OVER_LIMIT, line) for line in told]
+        lines = (gate_text.over_limit(row, name, share, self.policy.limits[name]) for name, share in over.items())
+        return [(UnitOutcome.OVER_LIMIT, line) for line in lines]
 
     @property
     def tolerated(self) -> set[str]:
-        """The tasks of which no more examples failed than the policy allows."""
+        """The tasks on which no more examples failed than the policy allows."""
         limit, groups = self.policy.limits.get("failed"), self.results.signature.get("groups") or {}
         units = [row for row in self.units if limit is not None and row.unfit and row.unfit.failed <= limit]
         return {task for row in units for task in (row.task, *groups.get(row.task, ()))}
 
     def incomplete(self) -> list[str]:
-        """Why nothing can be concluded: what the policy asks for is not there, there is no verdict, nothing was
-        measured, examples failed, or scores were left out.
+        """Why nothing can be concluded: the policy requires more, there is no verdict, nothing was measured, examples
+        failed, or scores were left out.
         """
         reasons = [*self._not_asked(), *self._not_recorded()]
         reasons += [] if self.suite else [f"incomplete: {self.name} has no verdict over the suite"]
@@ -135,27 +135,27 @@ class CandidateRows:
             if error.model not in others and error.task not in tolerated:
                 by_task.setdefault((error.task, error.model), []).append(error)
         reasons += [gate_text.failed(errors) for errors in by_task.values()]
-        named = {task for task, _ in by_task} | tolerated
+        explained = {task for task, _ in by_task} | tolerated
         flagged = [row for row in self.rows if Flag.INCOMPLETE in row.flags and row.task not in tolerated]
-        by_name = [r for r in flagged if r.level == Level.TASK and r.primary and r.task not in named]
+        by_name = [r for r in flagged if r.level == Level.TASK and r.primary and r.task not in explained]
         reasons += [f"incomplete: {self.name} on {row.task}: not all examples were answered" for row in by_name]
         means = (Level.SUITE, Level.FAMILY)
         flagged = [row for row in flagged if not (tolerated and row.level in means)]
         return reasons or ["incomplete: not all examples were answered"] * bool(flagged)
 
     def _not_asked(self) -> list[str]:
-        """What the policy says must have been asked and was not."""
-        suite, asked = self.policy.suite, self.results.signature.get("suite")
-        of = f"the suite {asked}" if asked else "no suite"
+        """The suite or tasks that the policy requires and the run did not ask."""
+        suite, run_suite = self.policy.suite, self.results.signature.get("suite")
+        of = f"the suite {run_suite}" if run_suite else "no suite"
         reasons = []
-        if suite is not None and asked not in (suite, PurePath(suite).stem):  # it may be named by its file
+        if suite is not None and run_suite not in (suite, PurePath(suite).stem):  # it may be named by its file
             reasons.append(f"incomplete: the policy is for the suite {suite}, the run asked {of}")
         there = {name for row in self.rows for name in names_known(row.task, row.variant)}
         missing = [name for name in self.policy.require if name not in there]
         return reasons + [f"incomplete: the policy requires {name}, which was not asked" for name in missing]
 
     def _not_recorded(self) -> list[str]:
-        """Of which units the results do not say how fit the answers are, which the policy limits."""
+        """The units whose results lack the shares of unfit answers that the policy limits."""
         units = [row.task for row in self.units if self.policy.limits and row.n and row.unfit is None]
         what = (
             "how many answers were unfit is not recorded, and the policy limits that; judge again with `compare --out`"

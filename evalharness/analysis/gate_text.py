@@ -1,4 +1,4 @@
-"""Say in one plain line each why the gate decides as it does, and what a pass does not exclude."""
+"""The lines in which the gate states its reasons, and what a pass does not exclude."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def no_ceiling(row: Comparison) -> str:
 
 
 def loss_bound(row: Comparison) -> float | None:
-    """The difference below which the true one does not lie, at level 1 − α; None where there is no such bound: no
-    interval, or a metric without a range, of which a sample excludes nothing.
+    """The lower bound of the true difference at level 1 − α; None without an interval, or for a metric without a range,
+    where a sample excludes nothing.
     """
     return None if row.difference is None or row.span is None else row.difference.low
 
 
 def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
-    """The row that may have lost most, in its margins: the first of which no loss is excluded, else the one with the
-    lowest bound; None where no loss is possible or nothing was measured.
+    """The row that may have lost most, in its margins: the first without a bound, else the one with the lowest bound;
+    None where no loss is possible or nothing was measured.
     """
     bounds = [(loss_bound(row), row) for row in rows if row.difference is not None]
     if unbounded := [row for low, row in bounds if low is None]:
@@ -93,7 +93,7 @@ def inconclusive(row: Comparison) -> str:
 
 
 def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
-    """Why a unit does not pass of whose answers more are unfit than the policy allows."""
+    """Why a unit with more unfit answers than the policy allows does not pass."""
     of = WORDS_OF_LIMITS[what]
     return (
         f"limit: {row.candidate} on {row.task}: {100 * share:.1f} % of its {of}, the policy allows {100 * limit:.3g} %"
@@ -101,7 +101,7 @@ def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
 
 
 def within_limit(units: Sequence[Comparison], tolerated: Collection[str]) -> list[str]:
-    """Name the gate units of which examples failed, though no more than the policy allows."""
+    """Name the gate units with failed examples, but no more than the policy allows."""
     failed = [(row, row.unfit.failed) for row in units if row.unfit and row.unfit.failed and row.task in tolerated]
     what = "of its examples got no answer and are left out, which the policy allows"
     return [f"failed: {row.candidate} on {row.task}: {100 * share:.1f} % {what}" for row, share in failed]
@@ -112,8 +112,8 @@ def waiver_expired(waiver: Waiver) -> str:
 
 
 def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
-    """Why a candidate whose target nobody states does not pass: its target's gain may stand in the suite. The largest
-    gain that is shown is named.
+    """Why a candidate without a stated target does not pass: the suite may include its target's gain. Names the largest
+    gain that is shown.
     """
     gains = [(row.difference.value / (row.margin or 1.0), row) for row in units if _is_gain(row) and row.difference]
     likely = max(gains, key=lambda gain_and_row: gain_and_row[0])[1] if gains else None
@@ -127,7 +127,7 @@ def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
 
 
 def not_alike(name: str, units: Sequence[Comparison]) -> list[str]:
-    """Name the gate units of which base and candidate were not asked, or not decoded, alike."""
+    """Name the gate units whose prompts or decoding rules differ between base and candidate."""
     ways = {Flag.PROMPTS_DIFFER: "asked in other prompts than", Flag.DECODED_DIFFERENTLY: "decoded by other rules than"}
     differing = ((words, [row.task for row in units if flag in row.flags]) for flag, words in ways.items())
     return [f"{name} was {words} the base in {', '.join(tasks)}" for words, tasks in differing if tasks]
@@ -139,7 +139,7 @@ def _is_gain(row: Comparison) -> bool:
 
 
 def not_measured(row: Comparison, results: Results) -> str:
-    """Why a row has no units: what was compared, or what was left out beforehand."""
+    """Say that a row has no units, and why where that is known."""
     target = next((model.target_task for model in results.models if model.name == row.candidate), None)
     own = [c for c in results.comparisons if c.candidate == row.candidate and c.is_gate_unit]
     where = "over" if row.level == Level.SUITE else "on"
@@ -156,21 +156,19 @@ def failed(errors: Sequence[ExampleError]) -> str:
 
 
 def not_excluded(name: str, units: Sequence[Comparison]) -> str:
-    """The largest losses that a pass leaves possible, by unit, the largest in its margins first; and whether any answer
-    changed at all.
-    """
+    """The losses that a pass leaves possible, the largest in margins first, and whether any answer changed."""
     measured = [(loss_bound(row), row) for row in units if row.difference is not None]
     unbounded = [row.task for low, row in measured if low is None]
     lows = [(low / (row.margin or 1.0), low, row) for low, row in measured if low is not None and low < 0]
     largest = sorted(lows, key=lambda low_and_row: low_and_row[0])[:SHOWN_UNITS]
-    shown = [f"{amount(-low, row)} on {row.task}" for _, low, row in largest]
+    losses_shown = [f"{amount(-low, row)} on {row.task}" for _, low, row in largest]
     if unbounded:
-        shown.append(f"any on {', '.join(unbounded)}, where no bound is known")
+        losses_shown.append(f"any on {', '.join(unbounded)}, where no bound is known")
     level = units[0].ci_level if units else 0.9
     each = f", each at {coverage((1 + level) / 2)}"
-    which = "losses" if len(shown) > 1 else "loss"
+    which = "losses" if len(losses_shown) > 1 else "loss"
     same = "" if any(map(_any_change, units)) else "no answer changed; "
-    losses = "; ".join(shown) + each if shown else "none"
+    losses = "; ".join(losses_shown) + each if losses_shown else "none"
     return f"passed: {name}: {same}the largest {which} not excluded: {losses}"
 
 
@@ -195,7 +193,7 @@ def amount(loss: float, row: Comparison) -> str:
 
 
 def one_line(text: str) -> str:
-    """One line of printable text, whatever names and error messages hold."""
+    """The text on one line, without unprintable characters."""
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 

@@ -1,6 +1,6 @@
-"""Say what is compared: every task by every metric, every group; and which of these the gate looks at.
+"""List the subjects of a comparison, every task and group by every metric, and mark those that are gate units.
 
-It follows from names, metrics and the plan alone, so that nothing enters or leaves by how anybody answered.
+The list depends on names, metrics and the plan only, so that no answer can change it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Member = tuple[TaskFacts, MetricFacts]  # a task, and the metric by which it is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What one row of a comparison is about: a task by one of its metrics, or the pooled tasks of a group.
+    """The subject of one row of a comparison: a task by one of its metrics, or the pooled tasks of a group.
 
-    `members` are not empty. `primary`: the metric is the one that decides; `unit`: the gate looks at it; `inside`: a
-    part of a unit; `margin`: the largest acceptable loss, in the metric's unit, None where nothing is judged.
+    `members` are not empty. `primary`: the metric is the one that decides; `unit`: it is a gate unit; `inside`: it is a
+    part of one; `margin`: the largest acceptable loss, in the metric's unit, None where nothing is judged.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def macro(self) -> bool:
-        """Does every task weigh the same, however many examples it has?"""
+        """Whether every task has the same weight, independent of its number of examples."""
         return self.group is not None and self.group.macro
 
     @property
@@ -75,13 +75,13 @@ def gate_units(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
 
 
 def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, without: str = "") -> Iterator[Subject]:
-    """The group by the metric that decides first and then by those that describe; nothing where no task is left
-    `without` one, or where a group that only describes cannot be pooled.
+    """The subjects of a group: by its deciding metric first, then by those that describe. There is none where no task
+    is left `without` one, or where a group that only describes cannot be pooled.
     """
     members = [tasks[name] for name in group.tasks if name in tasks and name != without]
-    for wanted in (group.metric, *group.also) if members else ():
-        decides = wanted == group.metric
-        metrics = _pooled_metrics(replace(group, metric=wanted, unit=group.unit and decides), members)
+    for metric_id in (group.metric, *group.also) if members else ():
+        decides = metric_id == group.metric
+        metrics = _pooled_metrics(replace(group, metric=metric_id, unit=group.unit and decides), members)
         if not metrics:
             continue
         judged = decides and group.name not in plan.describing
@@ -89,14 +89,14 @@ def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, wi
             name=group.name,
             family=group.family,
             level=Level.GROUP,
-            metric=wanted if any(metric.id == wanted for metric in metrics) else metrics[0].id,
+            metric=metric_id if any(metric.id == metric_id for metric in metrics) else metrics[0].id,
             members=tuple(zip(members, metrics, strict=True)),
             primary=judged,
             unit=group.unit and judged,
             margin=plan.margins.get(group.name, group.margin) if judged else None,
             group=group,
             variant=group.variant,
-            human=group.human if judged and group.human and group.human.metric == wanted else None,
+            human=group.human if judged and group.human and group.human.metric == metric_id else None,
         )
 
 
@@ -125,8 +125,8 @@ def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
 
 
 def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
-    """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the
-    same.
+    """Whether metrics can be pooled: means on one scale can; a corpus metric can with itself, but not with equal
+    weights for tasks.
     """
     means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
     scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
@@ -138,9 +138,7 @@ def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
 
 
 def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """The metric of each member by which the group's rows are added; none where a group that only describes cannot be
-    pooled.
-    """
+    """The metric of each member whose rows the group adds; none where a group that only describes cannot be pooled."""
     metrics = [member_metric(group, task) for task in members]
     if (poolable := _poolable(metrics, group.macro)) or not group.unit:
         return metrics if poolable else []

@@ -1,4 +1,4 @@
-"""Join what several runs measured into one, once it is clear that their models can be compared."""
+"""Join the measurements of several runs into one, after checking that their models can be compared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OF_PROMPTS = {  # keys of a signature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPart:
-    """The models of one run that are compared; `text`: as the user named it. The run holds these models alone."""
+    """A run reduced to the models that are compared; `text`: as the user named it."""
 
     text: str
     run: MeasuredRun
@@ -42,20 +42,20 @@ class RunPart:
         return {fact.name: fact for fact in self.run.facts}
 
     def signatures(self, task: str) -> dict[str, str]:
-        """Map each metric to what tells its version and options apart."""
+        """The signature of each metric's version and options."""
         return {metric.id: metric.signature for metric in self.facts[task].metrics}
 
     def prompts(self, task: str) -> dict[str, str]:
-        """Map each model to the digest of what it was asked."""
+        """The digest of each model's prompts."""
         fact = self.facts[task]
         return {model.name: fact.prompts.get(model.name, fact.prompts_digest) for model in self.run.models}
 
 
 def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """One RUN as it is; or several, RUN[#NAME], as one: the first one's base (or NAME) beside the others' candidates
-    (or NAMEs). With it what a user should know. `mixed_engines`: runs of different engines are allowed.
+    """Read one RUN, or join several RUN[#NAME]: the first one's base (or NAME) with the others' candidates (or NAMEs).
+    Returns notices for the user, too. `mixed_engines`: runs of different engines are allowed.
 
-    Raises UsageError for what is no run and for names that are none or come twice, NotComparableError as `join` does.
+    Raises UsageError for a missing run, and for an unknown or repeated name; NotComparableError as `join` does.
     """
     run, name = _read(texts[0])
     if len(texts) == 1:
@@ -64,7 +64,7 @@ def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[Measur
             raise UsageError(texts[0], what, "name another RUN or RUN#NAME to compare it with")
         return run, left_out(run.plan, run.facts)
     base, parts, own = _part(texts[0], run, [name or run.plan.base]), [], not name
-    strangers = []  # runs whose candidates are those of another base than the one that they are held against
+    strangers = []  # runs whose candidates have another base than the one they are compared with
     for text in texts[1:]:
         run, name = _read(text)
         parts.append(_part(text, run, [name] if name else run.plan.candidates))
@@ -75,14 +75,14 @@ def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[Measur
         fix = "evaluate them under different names (--model NAME=PATH); answers in the store are found again"
         raise UsageError("compare", f"several models named {', '.join(doubled)}", fix)
     joined, notices = join(base, parts, mixed_engines)
-    held = f"with another base, and held against that of {base.text}; --by-size holds each run's against its own"
-    return joined, (*notices, *([f"{', '.join(strangers)}: made {held}"] if strangers else []))
+    against = f"compared with the base of {base.text}; --by-size compares each with its own"
+    return joined, (*notices, *([f"{', '.join(strangers)}: has another base, but is {against}"] if strangers else []))
 
 
 def join(
     base: RunPart, candidates: Sequence[RunPart], mixed_engines: bool = False
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """The tasks that all parts have, of all their models, and what a user should know of it.
+    """Join the tasks that all parts have, of all their models. Returns notices for the user, too.
 
     Raises NotComparableError where they were not asked, answered (unless `mixed_engines`) or scored alike.
     """
@@ -133,10 +133,10 @@ def check_comparable(parts: Sequence[RunPart], mixed_engines: bool = False) -> N
             check_task(name, base, part)
     if not mixed_engines:
         _check_engines(base, others)
-    drawn = next((part for part in parts if part.run.plan.until_decided), None)
-    other = next((part for part in parts if drawn and part.run.plan.seed != drawn.run.plan.seed), None)
-    if drawn and other:
-        seeds = f"with seed {other.run.plan.seed}, {drawn.text}, which stops early, with {drawn.run.plan.seed}"
+    in_rounds = next((part for part in parts if part.run.plan.until_decided), None)
+    other = next((part for part in parts if in_rounds and part.run.plan.seed != in_rounds.run.plan.seed), None)
+    if in_rounds and other:
+        seeds = f"with seed {other.run.plan.seed}, {in_rounds.text}, which stops early, with {in_rounds.run.plan.seed}"
         raise NotComparableError(other.text, f"was asked {seeds}", "evaluate both with the same --seed")
 
 
@@ -157,7 +157,7 @@ def _check_engines(base: RunPart, others: Sequence[RunPart]) -> None:
 
 
 def check_task(name: str, base: RunPart, part: RunPart) -> None:
-    """The same answers must get the same scores, to the same prompts. What only one run describes is left out."""
+    """Check that two runs have the same prompts and scoring of a task. Raises NotComparableError."""
     definitions = {each.run.signature["tasks"][name]["definition"] for each in (base, part)}
     ours, others = base.signatures(name), part.signatures(name)
     if len(definitions) > 1 or any(others.get(metric, signature) != signature for metric, signature in ours.items()):
@@ -170,13 +170,13 @@ def check_task(name: str, base: RunPart, part: RunPart) -> None:
 
 
 def _asked_otherwise(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-    """Name what a run states of its prompts that another states otherwise."""
+    """Name the settings of prompts in which two runs differ."""
     differing = [words for key, words in OF_PROMPTS.items() if here.get(key) != there.get(key)]
     return f" (they differ in {' and '.join(differing)})" if differing else ""
 
 
 def _read(text: str) -> tuple[MeasuredRun, str]:
-    """RUN[#NAME] as everything that the run measured, and the name asked for (empty: none)."""
+    """Read RUN[#NAME]: the run's measurements, and the name ("" without one). Raises UsageError."""
     path, name = run_and_model(text)
     run = read_measurements(path)
     names = [model.name for model in run.models]
@@ -189,11 +189,11 @@ def _part(text: str, run: MeasuredRun, names: Sequence[str]) -> RunPart:
     models = tuple(model for model in run.models if model.name in names)
     measurements = tuple(m for m in run.measurements if m.model in names)
     errors = tuple(error for error in run.errors if error.model in names)
-    seen = {model: of for model, of in run.seen.items() if model in names}
+    seen_units = {model: of for model, of in run.seen.items() if model in names}
     return RunPart(
         text=text,
         run=replace(
-            run, models=models, measurements=measurements, errors=errors, drift=(), drift_forecasts=(), seen=seen
+            run, models=models, measurements=measurements, errors=errors, drift=(), drift_forecasts=(), seen=seen_units
         ),
     )
 
@@ -209,7 +209,7 @@ def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
         failed={model: count for fact in facts for model, count in fact.failed.items()},
         unparsed={model: count for fact in facts for model, count in fact.unparsed.items()},
         answers={model: counts for fact in facts for model, counts in fact.answers.items()},
-        rounds={model: asked for fact in facts for model, asked in fact.rounds.items()},
+        rounds={model: last for fact in facts for model, last in fact.rounds.items()},
         prompts_digest=own,
         prompts={model: digest for model, digest in prompts.items() if digest != own},
     )
@@ -218,14 +218,14 @@ def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
 def _signature(
     parts: Sequence[RunPart], models: Sequence[ModelRow], tasks: Sequence[str], groups: Sequence[Group]
 ) -> dict[str, Any]:
-    """What joining changes of the first run's signature."""
+    """The entries of the first run's signature that joining changes."""
     signatures = [part.run.signature for part in parts]
     names, policies = {model.name for model in models}, [signature.get("policy") for signature in signatures]
     chats = [chat for signature in signatures if (chat := signature.get("chat"))]
     templates = dict.fromkeys(names) | {m: t for chat in chats for m, t in chat["templates"].items()}
     templates = {model.name: templates[model.name] for model in models}
     overlaps = [overlap for signature in signatures if (overlap := signature.get("overlap"))]
-    seen = {name: of for overlap in overlaps for name, of in overlap["candidates"].items() if name in names}
+    overlapping = {name: of for overlap in overlaps for name, of in overlap["candidates"].items() if name in names}
     return {
         "base": models[0].name,
         "tasks": {name: signatures[0]["tasks"][name] for name in tasks},
@@ -233,13 +233,13 @@ def _signature(
         "models": {model.name: model.fingerprint for model in models},
         "policy": policies[0] if all(policy == policies[0] for policy in policies) else None,
         "chat": {**chats[0], "templates": templates} if any(templates.values()) else None,
-        **({"overlap": {**overlaps[0], "candidates": seen}} if seen else {}),
+        **({"overlap": {**overlaps[0], "candidates": overlapping}} if overlapping else {}),
         **({MIXED: others} if (others := _other_engines(parts)) else {}),
     }
 
 
 def _other_engines(parts: Sequence[RunPart]) -> dict[str, Any]:
-    """Map each model that another engine answered for than the first run's to that engine."""
+    """The engine of each model that another engine answered for than the first run's."""
     engines = {
         model.name: (part.run.signature.get(MIXED) or {}).get(model.name) or part.run.signature["engine"]
         for part in parts

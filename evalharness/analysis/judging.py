@@ -1,6 +1,4 @@
-"""Read a run's results; where an older rule judged them, or a policy has other margins, judge what was measured
-again.
-"""
+"""Read a run's results, and judge its measurements again where an older rule or other margins judged them."""
 
 from __future__ import annotations
 
@@ -29,10 +27,10 @@ JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in 
 
 
 def judged_results(run: Path) -> tuple[Results, str]:
-    """The results of a run by this version's rule of verdicts, and a notice where they were judged again ("": they are
-    as results.json has them).
+    """The results of a run by this version's verdict rule, and a notice where they were judged again ("": they are as
+    in results.json).
 
-    Raises UsageError as `read_results` does, and where there is nothing to judge again.
+    Raises UsageError as `read_results` does, and where the measurements are missing.
     """
     try:
         return read_results(run), ""
@@ -44,11 +42,11 @@ def judged_results(run: Path) -> tuple[Results, str]:
 
 
 def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
-    """The results of a run at the error rate and the margins that a policy states, and how they came to be ("": they
-    are as the run has them). `folder`: where the measurements of results lie.
+    """The results of a run at a policy's error rate and margins, and a notice where they were judged again ("": they
+    are as in the run). `folder`: where the measurements of results are.
 
     What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
-    what is neither compared nor known, and where there is nothing to judge again.
+    an unknown name, and where the measurements are missing.
     """
     results, notice = (run, "") if isinstance(run, Results) else judged_results(run)
     other = " and ".join(OTHERWISE[each] for each in _judged_otherwise(results, policy))
@@ -65,20 +63,18 @@ def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -
 
 
 def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
-    """The run, to be judged at the margins and the error rate that a policy states. Raises UsageError for a margin of
-    what is neither compared nor known.
-    """
+    """The run with a policy's margins and error rate. Raises UsageError for a margin of an unknown name."""
     facts, groups = judged(run)
-    known, named = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
+    names, margins = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
     before = named_before(run.signature)
     for name, margin in policy.margins.items():
         source = policy.source(f"margins.{name}")
-        if name in known or source in (DEFAULT, OPTION):
-            named[name] = margin
+        if name in names or source in (DEFAULT, OPTION):
+            margins[name] = margin
         elif name not in before and not is_known(name):
             what = f"no task, group or family {name!r}"
-            raise UsageError(f"{source}: margins.{name}", what, did_you_mean(name, known))
-    return with_margins(run, policy.margin, named, policy.alpha)
+            raise UsageError(f"{source}: margins.{name}", what, did_you_mean(name, names))
+    return with_margins(run, policy.margin, margins, policy.alpha)
 
 
 def _who(results: Results) -> list[tuple[str, str]]:
@@ -86,7 +82,7 @@ def _who(results: Results) -> list[tuple[str, str]]:
 
 
 def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
-    """In what a policy differs from what the results were judged by, or looks at what they do not have."""
+    """The settings in which a policy differs from those that judged the results, or which need more than these hold."""
     signature = results.signature
     margins_then, stated = signature.get("margins"), dict(policy.margins)
     older = dict(margins_then) if isinstance(margins_then, Mapping) else {}
@@ -112,7 +108,7 @@ def _measured(run: Path, where: object, what: str) -> Path:
 
 
 def rule_notices(run: Path) -> list[str]:
-    """What to say where what a run measured is judged by another rule than its results.json was."""
+    """A notice where another verdict rule judges a run's measurements than judged its results.json."""
     rule = older_rule_of(run)
     judges = RULE if rule is None or rule < RULE else RULE_WITH_NOISE
     return [] if rule is None else [JUDGED_AGAIN.format(judges, rule)]

@@ -1,4 +1,4 @@
-"""Put margins, an error rate and targets that a user states into the plan of a comparison."""
+"""Put a user's margins, error rate and targets into the plan of a comparison."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ NO_SUITE_MARGIN = "the suite {} has no margin of its own: it is the mean over it
 
 
 def with_margins(
-    run: MeasuredRun, everywhere: float | None, named: Mapping[str, float], alpha: float | None = None
+    run: MeasuredRun, everywhere: float | None, by_name: Mapping[str, float], alpha: float | None = None
 ) -> MeasuredRun:
-    """The run, to be judged at other margins (`everywhere`: of all tasks on a 0-1 scale) and another error rate; None
-    changes nothing. Raises UsageError for a name that is no task, group or suite of it, and for a margin that is all
-    that can be lost.
+    """The run with other margins (`everywhere`: for all tasks on a 0-1 scale; `by_name`: for single ones) and another
+    error rate; None changes nothing. Raises UsageError for an unknown name, and for a margin that is all that can be
+    lost.
     """
     facts, groups = judged(run)
-    check_names(named, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
-    asked = asked_margins(facts, groups, everywhere, named)
-    plan = replace(run.plan, margins={**run.plan.margins, **asked}, alpha=run.plan.alpha if alpha is None else alpha)
-    check_margins(run.facts, plan, asked.keys())
+    check_names(by_name, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
+    margins = asked_margins(facts, groups, everywhere, by_name)
+    plan = replace(run.plan, margins={**run.plan.margins, **margins}, alpha=run.plan.alpha if alpha is None else alpha)
+    check_margins(run.facts, plan, margins.keys())
     signature = run.signature
     margin = signature["margin"] if everywhere is None else everywhere
     older = signature["margins"] if everywhere is None else {}
-    changed = {"alpha": plan.alpha, "margin": margin, "margins": {**older, **named}}
+    changed = {"alpha": plan.alpha, "margin": margin, "margins": {**older, **by_name}}
     return replace(run, plan=plan, signature={**signature, **changed})
 
 
 def judged(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
-    """The tasks and groups of a run that may have a margin: not those that only describe beside others."""
+    """The tasks and groups of a run that may have a margin: all but those that only describe."""
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     return facts, [group for group in run.plan.groups if not group.beside]
 
 
-def with_targets(run: MeasuredRun, everywhere: str | None, named: Mapping[str, str]) -> MeasuredRun:
-    """The run, to be judged with these tasks as what its candidates were trained for (`everywhere`: all of them, but
-    for those named; NO_TARGET: for no task). Raises UsageError for a name that is no candidate or task of it.
+def with_targets(run: MeasuredRun, everywhere: str | None, by_name: Mapping[str, str]) -> MeasuredRun:
+    """The run with its candidates' targets (`everywhere`: of all, `by_name`: of single ones; NO_TARGET: none of the
+    tasks). Raises UsageError for an unknown candidate or task.
     """
-    targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **named}
-    for sort, names, known in (
+    targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **by_name}
+    for sort, names, allowed in (
         ("candidate", targets.keys(), set(run.plan.candidates)),
         ("task", {*targets.values()} - {NO_TARGET}, {fact.name for fact in run.facts}),
     ):
-        for name in sorted(set(names) - known):
-            raise UsageError("--target", f"no {sort} {name!r} in what is compared", did_you_mean(name, known))
+        for name in sorted(set(names) - allowed):
+            raise UsageError("--target", f"no {sort} {name!r} in what is compared", did_you_mean(name, allowed))
     plan = replace(run.plan, targets={**run.plan.targets, **targets})
     models = (replace(model, target_task=targets.get(model.name, model.target_task)) for model in run.models)
     return replace(run, plan=plan, models=tuple(models))
 
 
-def check_names(named: Iterable[str], known: Set[str], suite: str | None) -> None:
+def check_names(names: Iterable[str], allowed: Set[str], suite: str | None) -> None:
     """Check that margins are of tasks, groups and families that are compared. Raises UsageError."""
-    for name in sorted(set(named) - known):
+    for name in sorted(set(names) - allowed):
         if name == (suite or UNNAMED):
             raise UsageError("--margin", NO_SUITE_MARGIN.format(name), NAME_MEMBERS)
         what = f"no task or group {name!r} in what is compared"
-        raise UsageError("--margin", what, did_you_mean(name, known))
+        raise UsageError("--margin", what, did_you_mean(name, allowed))
 
 
 def check_margins(facts: Sequence[TaskFacts], plan: ComparePlan, names: Set[str]) -> None:
@@ -86,12 +86,12 @@ def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
 
 
 def asked_margins(
-    facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]
+    facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, by_name: Mapping[str, float]
 ) -> dict[str, float]:
-    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, those of
-    families, and single ones by name, which stand over the others.
+    """The user's margins by task and group: `everywhere` for those whose deciding metric is on a 0-1 scale, then those
+    of families, then those of single names, each over the ones before.
 
-    A family's is for those of its tasks and groups that are on a 0-1 scale; where all are on one other scale, for all.
+    A family's margin is for its tasks and groups on a 0-1 scale, or for all where they share one other scale.
     """
     best = {fact.name: metric.high for fact in facts for metric in fact.metrics if metric.id == fact.primary}
     for group in groups:
@@ -99,23 +99,23 @@ def asked_margins(
         best[group.name] = highs.pop() if len(highs) == 1 else None
     every: list[TaskFacts | Group] = [*facts, *groups]
     families = {each.name: each.family for each in every if each.name in best}
-    alone = {name: margin for name, margin in named.items() if name in best or name not in families.values()}
-    asked = {} if everywhere is None else {name: everywhere for name, high in best.items() if high == 1.0}
-    for family in named.keys() - alone.keys():
+    alone = {name: margin for name, margin in by_name.items() if name in best or name not in families.values()}
+    margins = {} if everywhere is None else {name: everywhere for name, high in best.items() if high == 1.0}
+    for family in by_name.keys() - alone.keys():
         members = {name: best[name] for name, of in families.items() if of == family}
-        asked |= dict.fromkeys(on_one_scale(members, 1.0), named[family])
-    return {**asked, **alone}
+        margins |= dict.fromkeys(on_one_scale(members, 1.0), by_name[family])
+    return {**margins, **alone}
 
 
 def on_one_scale(scales: Mapping[str, float | None], unit: float) -> list[str]:
-    """Names on the `unit` scale; all of them where they have one other scale in common."""
+    """Names on the scale `unit`; all names where they share one other scale."""
     on_unit = [name for name, scale in scales.items() if scale == unit]
     return on_unit or (list(scales) if len({*scales.values()}) == 1 else [])
 
 
 def names_of(units: Iterable[TaskFacts | Task | Group], suite: str | None) -> set[str]:
-    """What may be named of what is compared: tasks, groups, and families but for one with the name of a suite that
-    holds others, too.
+    """The names that a user may give: tasks, groups, and families except one named as the suite where that holds other
+    families, too.
     """
     every = [(each.name, each.family) for each in units]
     families = {family for _, family in every}

@@ -1,4 +1,4 @@
-"""Write the scores and losses of a row in one unit: points where it is scored from 0 to 1, else its own metric's."""
+"""Write the scores and losses of a row in points where it is scored from 0 to 1, else in its metric's unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.records.comparison import Comparison, Estimate
 
 @dataclass(frozen=True, slots=True)
 class MetricUnit:
-    """`factor`: of a value to the unit that is written; `places`: decimals; `name`: what it is called."""
+    """The unit that a row is written in. `factor`: from the score to the unit; `places`: decimals; `name`: in words."""
 
     factor: float
     places: int

@@ -1,5 +1,6 @@
-"""Say what to do next with a candidate: ship it, ask more examples (and how many), train again with a smaller rate or
-with replay, go part of the way back to the base. Only what this tool can do is proposed.
+"""Advise what to do next with a candidate: ship it, evaluate more examples, train again, or repair it.
+
+Only what this tool can do is proposed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ FEW = 3  # tasks that were forgotten, of which the examples alone may be replaye
 
 
 def next_step(results: Results, decision: CandidateDecision, instead: str = "") -> str:
-    """What to do next with the candidate that the gate decided on, in one or two sentences. `instead`: the candidate
-    that stands before it among those that may ship.
+    """Advise in one or two sentences what to do next with the candidate that the gate decided on. `instead`: the
+    candidate that is a better choice among those that may ship.
     """
     model = next((model for model in results.models if model.name == decision.name), None)
     units = [unit for unit in decision.units if unit.row.is_gate_unit]
@@ -50,7 +51,7 @@ def _passed(model: ModelRow | None, units: Sequence[UnitDecision], instead: str)
 
 
 def _beyond_margin(row: Comparison) -> bool:
-    """Is a loss beyond the margin not excluded, and could more examples exclude it?"""
+    """Whether a loss beyond the margin is not excluded, and more examples could exclude it."""
     low = loss_bound(row)
     return low is not None and row.margin is not None and low < -row.margin and not never_retained(row)
 
@@ -66,7 +67,7 @@ def _more_of(row: Comparison) -> str:
 def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str:
     suspects = [unit.row for unit in units if unit.outcome == UnitOutcome.SUSPECT]
     if suspects:
-        read = f"Read what changed on {_named(suspects)}"
+        read = f"Read what changed on {_task_names(suspects)}"
         return f"{read}; then {_lower(_enough(suspects[0]))}."
     if suite is not None and suite.row.verdict != Verdict.RETAINED:
         return f"{_enough(suite.row)}."
@@ -76,7 +77,9 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
         )
     unfit = [unit.row for unit in units if unit.outcome == UnitOutcome.OVER_LIMIT]
     if unfit:
-        return f"Read the answers to {_named(unfit)}: more are empty, cut off or unreadable than the policy allows."
+        return (
+            f"Read the answers to {_task_names(unfit)}: more are empty, cut off or unreadable than the policy allows."
+        )
     missed = [unit.row for unit in units if unit.outcome == UnitOutcome.ABOVE_CEILING]
     if not missed:
         return "Ask more examples."
@@ -104,11 +107,11 @@ larger loss before the run (--margin)"
 
 
 def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparison]) -> str:
-    """Train again, at a smaller rate or with examples of what was lost; or go part of the way back."""
+    """Advise to train again, at a smaller rate or with replay, or to repair."""
     training = {} if model is None else model.training
     form = {row.task for row in results.diagnoses if row.conclusion == Conclusion.FORMAT and model is not None
             and row.candidate == model.name}  # fmt: skip
-    what = f"{_named(lost)}" if 0 < len(lost) <= FEW else "the tasks it lost"
+    what = f"{_task_names(lost)}" if 0 < len(lost) <= FEW else "the tasks it lost"
     more = "more " if training.get("replay") else ""
     targeted = model is not None and model.target_task not in (None, NO_TARGET)
     unlearned = targeted and model is not None and not model.learned_target
@@ -144,14 +147,14 @@ def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow |
     return "Give the same command again."
 
 
-def _named(rows: Sequence[Comparison]) -> str:
+def _task_names(rows: Sequence[Comparison]) -> str:
     """The names of the tasks that lost most, and how many more there are."""
-    names, left = list[str](), list(rows)
-    while left and len(names) < SHOWN:
-        row = worst(left) if any(each.difference for each in left) else left[0]
+    names, remaining = list[str](), list(rows)
+    while remaining and len(names) < SHOWN:
+        row = worst(remaining) if any(each.difference for each in remaining) else remaining[0]
         names.append(row.task)
-        left.remove(row)
-    more = f" and {len(left)} more" if left else ""
+        remaining.remove(row)
+    more = f" and {len(remaining)} more" if remaining else ""
     return " and ".join(names) + more if not more else ", ".join(names) + more
 
 

@@ -1,4 +1,4 @@
-"""Write numbers as every surface writes them: one minus sign, no sign of zero, a coverage never rounded to all."""
+"""Format scores, differences and coverages as every output does."""
 
 from __future__ import annotations
 

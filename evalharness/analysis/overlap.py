@@ -1,4 +1,4 @@
-"""Find the questions of an evaluation in the rows that a candidate was fine-tuned on.
+"""Find the questions of an evaluation in a candidate's training rows.
 
 After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands between white space once case and
 punctuation are gone, and a run of 13 of them that stands in both is an overlap. Three things differ, each for a reason:
@@ -10,7 +10,7 @@ punctuation are gone, and a run of 13 of them that stands in both is an overlap.
 * A question of fewer than 13 words is found where all that its row brings stands, as it is, in one row, and has 6 words
   or more; or where it is, as the task renders it, the whole of a text, and has 3 words or more.
 
-The evaluation is indexed and the training rows stream past: memory does not grow with their number.
+The evaluation is indexed and the training rows are streamed, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An item that was seen. `whole`: all of it in one row, else a run of words of it; `answer`: its answer in such a
-    row, too; `place`: the row.
+    """An item that a training row holds. `whole`: all of it in one row, else a run of its words; `answer`: the row
+    holds its answer, too; `place`: the row.
     """
 
     whole: bool
@@ -84,11 +84,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOverlap:
-    """What a candidate was fine-tuned on, as far as it is known, and which rows of which task it had seen: task ->
-    index of the row -> hit.
+    """The overlap of a candidate's training rows with the tasks: task -> index of the row -> hit.
 
-    `sources`: kind, name, digest and number of rows of each that was looked through; `notices`: what was not, or not
-    surely, and why.
+    `sources`: kind, name, digest and number of rows of each source that was searched; `notices`: what was not searched,
+    or not surely, and why.
     """
 
     sources: tuple[Mapping[str, Any], ...] = ()
@@ -98,7 +97,7 @@ class TrainingOverlap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """An item made ready, all texts as `_spaced` has them: its own without wording, its whole forms, its answers."""
+    """An item prepared for search, its texts as `spaced` writes them: its own without wording, forms, answers."""
 
     texts: tuple[str, ...]
     forms: frozenset[str]
@@ -111,8 +110,8 @@ class _Entry:
         )
 
     def answered(self, row: Sequence[str]) -> bool:
-        """Does a text of the row, other than the question, give the answer: alone, at its end, or one of LEAST words or
-        more anywhere?
+        """Whether a text of the row other than the question gives the answer: at its end, or anywhere if the answer has
+        LEAST words or more.
         """
         others = [text for text in row if text not in self.forms and text not in self.texts]
         return any(
@@ -123,8 +122,8 @@ class _Entry:
 
 
 class Index:
-    """The questions of an evaluation, to be found in rows. Keeps 16 bytes for each run of words, and the words of the
-    questions.
+    """An index of an evaluation's questions, to find them in rows. Takes 16 bytes for each run of words, and the words
+    of the questions.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
@@ -166,15 +165,15 @@ class Index:
         return np.array([self._numbers[word] for word in words], dtype=np.uint64)
 
     def search(self, rows: Iterable[TextRow]) -> tuple[dict[int, Hit], int]:
-        """Items (by number) that `rows` hold, and how many rows there were. Raises what reading the rows raises."""
-        found, seen = dict[int, Hit](), 0
+        """Find the items (by number) that `rows` hold, and count the rows. Raises what reading the rows raises."""
+        hits, count = dict[int, Hit](), 0
         for batch in _batches(rows):
-            seen += len(batch)
-            self._look(batch, found)
-        return found, seen
+            count += len(batch)
+            self._look(batch, hits)
+        return hits, count
 
-    def _look(self, batch: Sequence[tuple[str, tuple[Words, ...]]], found: dict[int, Hit]) -> None:
-        """One batch of rows, each with its place: which may hold which item, and of those, which do."""
+    def _look(self, batch: Sequence[tuple[str, tuple[Words, ...]]], hits: dict[int, Hit]) -> None:
+        """Search one batch of rows, each with its place: find which may hold which item, then check these."""
         texts = [words for _, of in batch for words in of]
         if not texts:
             return
@@ -195,22 +194,22 @@ class Index:
             if len(words) >= LEAST_WHOLE:
                 looks.update((row, number) for number in self._forms.get(spaced(words), ()))
         for row, number in sorted(telling | looks):
-            self._judge(number, batch[row], (row, number) in telling, found)
+            self._judge(number, batch[row], (row, number) in telling, hits)
 
-    def _judge(self, number: int, row: tuple[str, tuple[Words, ...]], run: bool, found: dict[int, Hit]) -> None:
-        """One row that may hold one item. The place that is kept is of the first row that holds the most of it."""
-        before, entry = found.get(number), self._entries[number]
+    def _judge(self, number: int, row: tuple[str, tuple[Words, ...]], run: bool, hits: dict[int, Hit]) -> None:
+        """Check one row that may hold one item. The hit names the first row that holds the most of it."""
+        before, entry = hits.get(number), self._entries[number]
         if before is not None and before.whole and before.answer:
             return
         texts = [spaced(words) for words in row[1]]
         whole = entry.within(texts)
         if whole or run:
             hit = Hit(whole, entry.answered(texts), row[0])
-            found[number] = hit if before is None else joined(before, hit)
+            hits[number] = hit if before is None else joined(before, hit)
 
 
 def joined(one: Hit, other: Hit) -> Hit:
-    """What two rows (or sources) show of one item."""
+    """Combine two hits of one item, in two rows or sources."""
     return replace(other if other.whole and not one.whole else one, answer=one.answer or other.answer)
 
 
@@ -241,9 +240,7 @@ def _wording(texts: Sequence[Hashes]) -> Hashes:
 
 
 def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
-    """The runs of RUN words in which there is no wording, and that are no stock phrase: no more than FEW texts share
-    them.
-    """
+    """The runs of RUN words that hold no wording and that at most FEW texts share."""
     runs = windows(codes, RUN)
     if not len(runs):
         return runs
@@ -255,9 +252,7 @@ def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int
 
 
 def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
-    """One run of a text, that fewest texts share, by which rows that may hold the text are found; of a short text all
-    of it.
-    """
+    """The run of a text that fewest texts share, which finds the rows that may hold the text; all of a short text."""
     runs = windows(codes, min(len(codes), RUN))
     if len(runs) < 2:
         return runs

@@ -1,6 +1,6 @@
-"""Compare each candidate with the base again on the examples that it saw in training, and on those it did not.
+"""Compare each candidate with its base separately on examples that it saw in training and on those it did not.
 
-Each candidate saw others, so each is compared alone. The rows are variants of kind "part", which only describe.
+Each candidate saw other examples, so each is compared alone. The rows are variants of kind "part", which only describe.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ SeenUnits = Mapping[str, Set[str]]  # task -> units of which an example was seen
 
 
 def overlap_rows(run: MeasuredRun) -> tuple[Comparison, ...]:
-    """Rows of each candidate on the two parts of every task of which it saw some, and of every group that holds such a
+    """The rows of each candidate on the two parts of every task that it saw examples of, and of groups with such a
     task.
     """
-    return tuple(row for name, seen in run.seen.items() for row in _of_candidate(run, name, seen))
+    return tuple(row for name, units in run.seen.items() for row in _of_candidate(run, name, units))
 
 
-def _of_candidate(run: MeasuredRun, candidate: str, seen: SeenUnits) -> list[Comparison]:
+def _of_candidate(run: MeasuredRun, candidate: str, seen_units: SeenUnits) -> list[Comparison]:
     scored = {fact.name for fact in run.facts if not _opaque(fact)}
-    overlapping = {name for name, units in seen.items() if units}
+    overlapping = {name for name, units in seen_units.items() if units}
     pooled = [g for g in run.plan.groups if not g.beside and scored >= set(g.tasks) and overlapping & set(g.tasks)]
     alone = replace(run.plan, candidates=(candidate,), references=(), targets={}, average=None, until_decided=False)
-    names = {name for name in seen if name in overlapping or any(name in group.tasks for group in pooled)}
+    names = {name for name in seen_units if name in overlapping or any(name in group.tasks for group in pooled)}
     run = _asked_of_both(run, candidate, names)
     stopped = {fact.name for fact in run.facts if candidate in fact.rounds}
     stopped |= {group.name for group in pooled if stopped & set(group.tasks)}
     facts = [replace(fact, rounds={}) for fact in run.facts if fact.name in names]
     rows: list[Comparison] = []
     for part in (CLEAN, OVERLAPPING):
-        for row in _compare_part(part, replace(run, facts=tuple(facts)), alone, seen, pooled):
+        for row in _compare_part(part, replace(run, facts=tuple(facts)), alone, seen_units, pooled):
             if row.variant is not None and row.variant.of in overlapping | {group.name for group in pooled}:
                 rows.append(_point(row) if row.variant.of in stopped else replace(row, primary=False))
     return rows
@@ -64,7 +64,7 @@ def _asked_of_both(run: MeasuredRun, candidate: str, tasks: Set[str]) -> Measure
 
 
 def _compare_part(
-    part: str, run: MeasuredRun, plan: ComparePlan, seen: SeenUnits, groups: Sequence[Group]
+    part: str, run: MeasuredRun, plan: ComparePlan, seen_units: SeenUnits, groups: Sequence[Group]
 ) -> Sequence[Comparison]:
     """One candidate's comparisons on one part of every task."""
     facts, measurements = list[TaskFacts](), list[Measurement]()
@@ -72,12 +72,12 @@ def _compare_part(
         metrics = tuple(metric for metric in fact.metrics if metric.kind != MetricKind.OPAQUE)
         ids = {metric.id for metric in metrics}
         own = [m for m in run.measurements if m.task == fact.name and m.metric in ids]
-        kept = [_kept(m, part, seen[fact.name]) for m in own]
-        if kept and all(m.units for m in kept):
-            name, available = name_of(fact.name, part), max(len(m.units) for m in kept)
+        parts_measured = [_measurement_part(m, part, seen_units[fact.name]) for m in own]
+        if parts_measured and all(m.units for m in parts_measured):
+            name, available = name_of(fact.name, part), max(len(m.units) for m in parts_measured)
             variant = _variant(fact.name, part, fact.primary)
             facts.append(replace(fact, name=name, available=available, metrics=metrics, variant=variant, answers={}))
-            measurements += kept
+            measurements += parts_measured
     parts = tuple(_group_part(group, part) for group in groups)
     describing = (*(fact.name for fact in facts), *(group.name for group in parts))
     return compare(facts, measurements, replace(plan, groups=parts, describing=describing)) if facts else ()
@@ -92,13 +92,13 @@ def _variant(of: str, part: str, metric: str) -> Variant:
     return Variant(of=of, way=part, kind=VariantKind.PART, metric=metric)
 
 
-def _kept(m: Measurement, part: str, seen: Set[str]) -> Measurement:
-    places = np.flatnonzero([(unit in seen) == (part == OVERLAPPING) for unit in m.units])
+def _measurement_part(m: Measurement, part: str, seen_units: Set[str]) -> Measurement:
+    places = np.flatnonzero([(unit in seen_units) == (part == OVERLAPPING) for unit in m.units])
     return replace(of_units(m, places), task=name_of(m.task, part))
 
 
 def _point(row: Comparison) -> Comparison:
-    """Without what holds for a fixed sample only."""
+    """The row without intervals and p-values, which hold for a fixed sample only."""
     base, candidate, difference = (
         each and Estimate(value=each.value) for each in (row.base, row.candidate_score, row.difference)
     )

@@ -1,4 +1,4 @@
-"""Cut texts into words, and hash runs of words so that equal runs are found wherever they stand."""
+"""Split texts into words, and hash runs of words so that equal runs have equal hashes at any position."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PRIME = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 INVERSE = pow(PRIME, -1, 1 << 64)
 
 
-class _Kept(dict[int, str | None]):
-    """Maps characters to what becomes of them: punctuation and formatting go, characters of scripts without spaces
-    stand alone.
+class _WordCharacters(dict[int, str | None]):
+    """A translation table for `str.translate`: drops punctuation and formatting, and puts spaces around characters of
+    scripts without spaces.
     """
 
     def __missing__(self, code: int) -> str | None:
-        character, kept = chr(code), unicodedata.category(chr(code))
-        gone = kept[0] == "P" or kept in ("Sk", "Cf")
-        self[code] = None if gone else f" {character} " if _unspaced(code) else character
+        character, category = chr(code), unicodedata.category(chr(code))
+        is_dropped = category[0] == "P" or category in ("Sk", "Cf")
+        self[code] = None if is_dropped else f" {character} " if _unspaced(code) else character
         return self[code]
 
 
@@ -31,21 +31,21 @@ def _unspaced(code: int) -> bool:
     return 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code < 0x40000
 
 
-_KEPT = _Kept()
+_WORD_CHARACTERS = _WordCharacters()
 
 
 def words_of(text: str) -> Words:
-    """NFKC, lower case, without punctuation. Chinese and Japanese characters are words each."""
+    """Split a text into words: NFKC, lower case, without punctuation; each Chinese or Japanese character is a word."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return tuple(plain.lower().translate(_KEPT).split())
+    return tuple(plain.lower().translate(_WORD_CHARACTERS).split())
 
 
 def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
-    """Those texts of a row that stand in `question` as they are, but none that stands within another; the question
-    itself where none does.
+    """The texts of a row that `question` holds as they are, without those within another; `question` where there is
+    none.
     """
-    asked = spaced(words_of(question))
-    there = {padded: text for text in row if (words := words_of(text)) and (padded := spaced(words)) in asked}
+    question_words = spaced(words_of(question))
+    there = {padded: text for text in row if (words := words_of(text)) and (padded := spaced(words)) in question_words}
     outer = [text for padded, text in there.items() if not any(padded in other for other in there if other != padded)]
     return tuple(outer) or (question,)
 
@@ -78,8 +78,8 @@ class RunTable:
         if not len(self.hashes) or not len(hashes):
             return
         at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        known = self.hashes[at] == hashes
-        for place, row in np.unique(np.stack([at[known], rows[known]], axis=1), axis=0).tolist():
+        matches = self.hashes[at] == hashes
+        for place, row in np.unique(np.stack([at[matches], rows[matches]], axis=1), axis=0).tolist():
             for number in self.numbers[self.ends[place] : self.ends[place + 1]].tolist():
                 yield row, number
 

@@ -1,4 +1,4 @@
-"""Check that runs of different bases can stand side by side, each candidate held against the base of its own run."""
+"""Check that runs of different bases can be shown together, each candidate compared with its own run's base."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import engine_differences
 from evalharness.results import read_measurements, run_and_model
 
-ONE_MODEL = "each RUN stands here with its own base and all of its candidates"
+ONE_MODEL = "each RUN is compared here with its own base and all of its candidates"
 
 
 def read_part(text: str) -> RunPart:
-    """A whole run, as the user named it. Raises UsageError for RUN#NAME, and for what is no run."""
+    """Read a whole run. Raises UsageError for RUN#NAME, and for a missing run."""
     path, name = run_and_model(text)
     if name:
         raise UsageError(text, ONE_MODEL, f"{path} would be right")
     return RunPart(text=text, run=read_measurements(path))
 
 
-def targets_of(part: RunPart, parts: Sequence[RunPart], named: Mapping[str, str]) -> dict[str, str]:
-    """Those of the named targets that are of a run's candidates. Raises UsageError for a name that no run has."""
-    known = {name for each in parts for name in each.run.plan.candidates}
-    for name in sorted(set(named) - known):
-        raise UsageError("--target", f"no candidate {name!r} in what is compared", did_you_mean(name, known))
-    return {name: task for name, task in named.items() if name in part.run.plan.candidates}
+def targets_of(part: RunPart, parts: Sequence[RunPart], targets: Mapping[str, str]) -> dict[str, str]:
+    """The targets of one run's candidates. Raises UsageError for a candidate that no run has."""
+    names = {name for each in parts for name in each.run.plan.candidates}
+    for name in sorted(set(targets) - names):
+        raise UsageError("--target", f"no candidate {name!r} in what is compared", did_you_mean(name, names))
+    return {name: task for name, task in targets.items() if name in part.run.plan.candidates}
 
 
 def check_alike(parts: Sequence[RunPart]) -> tuple[str, ...]:

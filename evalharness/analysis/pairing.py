@@ -1,6 +1,4 @@
-"""Pair what two models answered: the rows of the units that both were asked, and beside the verdict what describes
-forgetting, retention and flips.
-"""
+"""Pair the rows of the units that two models both answered, and describe retention and flips on them."""
 
 from __future__ import annotations
 
@@ -45,10 +43,10 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: Measur
 def paired(
     task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable, seed: int | None = None
 ) -> tuple[Pairs, bool]:
-    """Rows of the units that both models answered in full, without a margin, and whether units were left out for it.
+    """Pair the rows of the units that both models answered in full, without a margin; and whether others were dropped.
 
-    `seed`: that by which units were drawn into rounds, where a run may have been stopped early; then rows are of the
-    rounds that both were asked, and come with their order.
+    `seed`: the seed of the rounds, where a run may have been stopped early; then rows are of the rounds that both were
+    asked, and have their order.
     """
     base, other = (_measurement(task, metric, model, table) for model in sides)
     if seed is not None:
@@ -85,9 +83,9 @@ def paired(
 def pairs_of(
     of: tuple[TaskFacts, MetricFacts], base: Floats, candidate: Floats, sizes: Floats, order: Floats | None = None
 ) -> Pairs:
-    """Rows (n, k) of the same units of two models, and how many examples each unit has (n,), as statistics take them;
-    without a margin. `order`: by which the units were drawn into rounds. Raises NotComparableError for rows that are
-    not the metric's.
+    """Make Pairs without a margin of two models' rows (n, k) on the same units, and each unit's number of examples
+    (n,). `order`: by which the units were drawn into rounds. Raises NotComparableError for rows of another width than
+    the metric's.
     """
     task, metric = of
     scorer = from_facts(metric)
@@ -111,14 +109,12 @@ def pairs_of(
 
 @lru_cache(maxsize=512)
 def unit_order(seed: int, task: str, units: tuple[str, ...]) -> Floats:
-    """Numbers in [0, 1) by which units are asked in turn, (units,): drawn by seed, task and unit, so that they know
-    nothing of answers.
-    """
+    """Random numbers in [0, 1) that order the units, (units,): they depend on seed, task and unit, never on answers."""
     return np.array([fingerprint.uniform_hash([seed, task, unit]) for unit in units], dtype=np.float64)
 
 
 def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed: int) -> Measurement:
-    """The rows of the rounds that both were asked."""
+    """The rows of the rounds that both models were asked."""
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
@@ -132,7 +128,7 @@ def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp])
 
 
 def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
-    """An opaque metric has values and nothing that could be resampled."""
+    """The finding of an opaque metric, which has values and no rows to resample; and whether it is missing."""
     base, other = (_measurement(task, metric, model, table) for model in sides)
     units = len(set(base.units) & set(other.units))
     stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
@@ -155,18 +151,16 @@ def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: Measuremen
 
 
 def knows_chance(task: TaskFacts, metric: MetricFacts) -> bool:
-    """Is the task's chance that of this metric? It is the primary metric's; every way of picking a choice guesses
-    alike.
-    """
+    """Whether the task's chance holds for this metric: it does for the primary metric, and for all accuracies alike."""
     primary = next((each.name for each in task.metrics if each.id == task.primary), "")
     return metric.id == task.primary or {metric.name, primary} <= set(ACCURACIES)
 
 
 def choices_of(pairs: Pairs) -> Floats | None:
-    """How many choices each 0/1 answer was picked from, (n,); None where that cannot be told.
+    """The number of choices of each 0/1 answer, (n,); None where it is unknown.
 
-    Rows do not say it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
-    number, all have that many (or as good a chance: of four choices two are right).
+    Rows do not hold it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
+    number, all have that many (or an equal chance: of four choices two are right).
     """
     chance = pairs.chance or 0.0
     number = round(1 / chance) if 0 < chance <= 0.5 else 0
@@ -184,10 +178,10 @@ def measures_of(
     measures: dict[str, Any] = {"points": (whole.low, whole.high, whole.sign) == (0.0, 1.0, 1.0)}
     if (
         chance_known
-        and (kept := retention(whole, level)) is not None
-        and all(number is not None and math.isfinite(number) for number in kept)
+        and (retained := retention(whole, level)) is not None
+        and all(number is not None and math.isfinite(number) for number in retained)
     ):
-        measures["retention"] = kept
+        measures["retention"] = retained
     if finding.lost is not None and finding.gained is not None and finding.units:
         adjusted = _without_guesses(parts, level) if chance_known and whole.kind == MetricKind.BINARY else None
         forgotten, learned = (adjusted.forgotten, adjusted.learned) if adjusted else (None, None)

@@ -1,4 +1,4 @@
-"""Put into words what the gate and the surfaces say alike: what would decide an undecided row, or why nothing would."""
+"""Phrases that the gate and all reports share: what would decide an undecided row, or why nothing would."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.power import MOST
 from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
 
-NEVER: Final = {  # flags of rows that cannot be retained: why not, the first first
+NEVER: Final = {  # flags of rows that cannot be retained, and why; the first that holds is stated
     Flag.CHANCE_UNKNOWN: " as long as it is not known what guessing scores: state the chance of its units",
     Flag.BASE_AT_CHANCE: " as long as the base does no better than guessing",
     Flag.MARGIN_EXCEEDS_SKILL: ": the margin is more than a fifth of what the base scores over chance",
@@ -31,8 +31,8 @@ def units_of(row: Comparison) -> str:
 
 
 def leaning(row: Comparison) -> str:
-    """ "leans retained": the verdict that an undecided row leans to; "" where it is decided, or leans to none that can
-    be had.
+    """ "leans retained": the verdict that more examples would give an undecided row; "" where it is decided, or none
+    would.
     """
     return "" if row.would_decide is None else f"leans {row.would_decide.verdict}"
 
@@ -52,12 +52,12 @@ def would_decide(row: Comparison) -> str:
         return f"{row.n} of a task's {units_of(row)} are too few to tell how many would show “{what.verdict}”"
     number = f"more than {MOST:,}" if what.examples is None else f"about {what.examples:,}"
     over = " over all gate units" if row.level == Level.SUITE else ""
-    shown = f"{number} {units_of(row)}{over} would show “{what.verdict}” with probability {what.power:g}"
-    shown = f"{shown} {_assumed(row, what)}"
+    sentence = f"{number} {units_of(row)}{over} would show “{what.verdict}” with probability {what.power:g}"
+    sentence = f"{sentence} {_assumed(row, what)}"
     if what.there:
-        return f"{shown}; the set has {row.available:,}"
+        return f"{sentence}; the set has {row.available:,}"
     subject = "margin cannot be certified" if what.verdict == Verdict.RETAINED else "loss cannot be shown"
-    return f"{shown}; the set has {row.available:,}: this {subject} here"
+    return f"{sentence}; the set has {row.available:,}: this {subject} here"
 
 
 def never_retained(row: Comparison) -> str:
@@ -78,7 +78,7 @@ def in_short(row: Comparison) -> str:
 
 
 def undecided(rows: Iterable[Comparison]) -> dict[str, list[str]]:
-    """Map what would decide undecided rows to the tasks of which that holds."""
+    """The sentences on what would decide undecided rows, each with its tasks."""
     tasks: dict[str, list[str]] = {}
     for row in rows:
         if words := would_decide(row):
@@ -93,7 +93,7 @@ def _assumed(row: Comparison, what: WouldDecide) -> str:
 
 
 def _why_none(row: Comparison) -> str:
-    """Why it is not said how many examples would decide."""
+    """Why no number of examples is stated that would decide."""
     if not row.n:
         return "nothing was measured"
     if Flag.SUITE_NOT_TESTED in row.flags:

@@ -33,8 +33,8 @@ RIGHT = {  # what a key may look like
 
 
 def policy_of(text: str | None, start: Path | None = None) -> Policy:
-    """What a user names as the policy: that of a file, or none; None: the one of the folder `start` (None: the working
-    directory). Raises UsageError.
+    """The policy that --policy names: a file's, or none; without the option (None) that of the folder `start` (None:
+    the working directory). Raises UsageError.
     """
     if text is None:
         return find_policy(start)
@@ -43,7 +43,7 @@ def policy_of(text: str | None, start: Path | None = None) -> Policy:
 
 def find_policy(start: Path | None = None) -> Policy:
     """The policy of the nearest folder that states one: `start` (None: the working directory), or above it up to the
-    root of its repository. There, evalharness.toml stands over pyproject.toml, value by value.
+    root of its repository. There, evalharness.toml comes before pyproject.toml, value by value.
 
     Raises UsageError for a file that cannot be read, and for what is wrong in it.
     """
@@ -65,7 +65,7 @@ def read_policy(path: Path) -> Policy:
 
 
 def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
-    """The policy with what a file states over it."""
+    """The policy with a file's values over it. Raises UsageError."""
     source, prefix = relpath(path), heading(path, GATE)
     values = dict[str, Any]()
     for key, value in table.items():

@@ -1,4 +1,4 @@
-"""Relate every score to the base's and to that of a full fine-tuning, as tables of the fine-tuning literature do."""
+"""Relate every score to the base's and to a full fine-tuning's, as the tables of the fine-tuning literature do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def reference_candidate(results: Results) -> str | None:
 
 
 def relative_scores(results: Results) -> pd.DataFrame:
-    """One line a comparison, in their order: base, score, and the relative changes `over_base` and `over_full`, to the
-    full fine-tuning on the same task and metric; NaN where nothing was compared or the divisor is not above 0.
+    """A table with a line for each comparison, in their order: `base`, `score`, and the relative changes `over_base`
+    and `over_full` (against the full fine-tuning on the same task and metric); NaN where nothing was compared or the
+    divisor is not above 0.
 
     A full fine-tuning that lost nine tenths of the base's score on a task is no reference there: `over_full` is NaN.
     """

@@ -1,8 +1,8 @@
-"""Pack rows of sufficient statistics into short texts, and unpack them: 0/1 answers take a bit each.
+"""Pack rows of sufficient statistics into short texts, with one bit for each 0/1 answer, and unpack them.
 
-Numbers are kept in single precision. A column that is the product of two others (as in sums of squares) is not kept but
-made again of these, so that sums stay consistent. `as_packed` gives what unpacking gives: of two models' rows that are
-compared, both must be so.
+Numbers are stored in single precision. A column that is the product of two others (as in sums of squares) is not stored
+but computed from these, so that sums stay consistent. `as_packed` gives the rows that unpacking would: where two
+models are compared, both models' rows must go through it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Derived = dict[int, tuple[int, int]]  # column -> the columns whose product it is
 HEAD, BLOCK, PRODUCT = struct.Struct("<HIB"), struct.Struct("<HBI"), struct.Struct("<HHH")
 COUNT = struct.Struct("<I")
-MOST_ROWS = 64  # distinct rows that are told as a table; else every column is told alone
+MOST_ROWS = 64  # distinct rows that are packed as one table; with more, each column is packed alone
 WIDEST = 16  # columns of rows in which products are looked for
 AS_BYTES, AS_THEY_ARE = 0x8000, 0xFF  # of a block: its values are whole numbers below 256; there are no codes
 MOST_NUMBERS = 100_000_000  # of a task; a file that says more is none of ours
@@ -27,7 +27,7 @@ SMALL, SINGLE = np.dtype("<u1"), np.dtype("<f4")
 
 
 def as_packed(rows: Floats) -> Floats:
-    """Rows (n, k) as they come out of packing: in single precision, products made again."""
+    """Rows (n, k) as they come out of packing: in single precision, products computed again."""
     return _completed(rows.astype(SINGLE).astype(np.float64), _derived(rows))
 
 
@@ -37,7 +37,7 @@ def packed(rows: Floats) -> str:
 
 
 def _is_binary(rows: Floats) -> bool:
-    """Are these 0/1 scores of single examples?"""
+    """Whether these are 0/1 scores of single examples."""
     return rows.shape[1] == 2 and bool((rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0, 1)).all())
 
 
@@ -47,7 +47,7 @@ def _bits(rows: Floats) -> bytes:
 
 
 def _smaller(plain: bytes, compressed: bytes, content: bytes) -> bytes:
-    """The content, compressed where that is shorter, behind the letter that says so."""
+    """The content, compressed where that is shorter, after the letter that says which."""
     smaller = zlib.compress(content, 9)
     return compressed + smaller if len(smaller) < len(content) else plain + content
 
@@ -58,13 +58,13 @@ def _table(rows: Floats) -> bytes:
     derived = _derived(rows)
     content = HEAD.pack(width, n, len(derived))
     content += b"".join(PRODUCT.pack(column, *factors) for column, factors in derived.items())
-    kept = rows[:, [column for column in range(width) if column not in derived]].astype(SINGLE)
-    content += b"".join(_blocks(kept))
+    stored = rows[:, [column for column in range(width) if column not in derived]].astype(SINGLE)
+    content += b"".join(_blocks(stored))
     return _smaller(b"t", b"T", content)
 
 
 def unpacked(text: str) -> Floats:
-    """What was packed. Raises ValueError for a text that is nothing packed."""
+    """The rows of a packed text. Raises ValueError for any other text."""
     try:
         kind, content = _opened(base64.b85decode(text))
         if kind == b"b":
@@ -78,12 +78,12 @@ def unpacked(text: str) -> Floats:
         for _ in range(products):
             column, *factors = PRODUCT.unpack_from(content, at)
             derived[column], at = (factors[0], factors[1]), at + PRODUCT.size
-        kept = [column for column in range(width) if column not in derived]
-        rows, done = np.zeros((n, width)), 0
-        while done < len(kept):
+        stored = [column for column in range(width) if column not in derived]
+        rows, filled = np.zeros((n, width)), 0
+        while filled < len(stored):
             block, at = _block(content, at, n)
-            rows[:, kept[done : done + block.shape[1]]] = block
-            done += block.shape[1]
+            rows[:, stored[filled : filled + block.shape[1]]] = block
+            filled += block.shape[1]
     except (struct.error, zlib.error, IndexError) as error:
         raise ValueError(f"rows cannot be unpacked ({error})") from error
     return _completed(rows, derived)
@@ -109,7 +109,7 @@ def changes(rows: Floats, before: Floats) -> str:
 
 
 def changed(text: str, before: Floats) -> Floats:
-    """The rows that `changes` told. Raises ValueError for another text."""
+    """The rows whose differences `changes` packed. Raises ValueError for any other text."""
     mask, _, rest = text.partition(" ")
     rows, differ, others = before.copy(), unpacked(mask)[:, 0] > 0, unpacked(rest)
     rows[differ] = others
@@ -133,29 +133,29 @@ def _completed(rows: Floats, derived: Derived) -> Floats:
     return rows
 
 
-def _blocks(kept: NDArray[np.float32]) -> Iterator[bytes]:
+def _blocks(rows: NDArray[np.float32]) -> Iterator[bytes]:
     """All columns as codes into a table of distinct rows where these are few, else column by column."""
-    values, codes = np.unique(kept, axis=0, return_inverse=True)
-    if len(values) <= MOST_ROWS or kept.shape[1] <= 1:
-        yield _told(values, codes.reshape(-1), kept)
+    values, codes = np.unique(rows, axis=0, return_inverse=True)
+    if len(values) <= MOST_ROWS or rows.shape[1] <= 1:
+        yield _pack_block(values, codes.reshape(-1), rows)
         return
-    for column in kept.T:
+    for column in rows.T:
         values, codes = np.unique(column[:, None], axis=0, return_inverse=True)
-        yield _told(values, codes.reshape(-1), column[:, None])
+        yield _pack_block(values, codes.reshape(-1), column[:, None])
 
 
-def _told(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDArray[np.float32]) -> bytes:
+def _pack_block(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDArray[np.float32]) -> bytes:
     """A table of values and the codes of the rows in it; the rows themselves where that is shorter."""
     bits = max(int(len(values) - 1).bit_length(), 0) if len(values) else 0
     if values.nbytes + len(codes) * bits / 8 >= rows.nbytes and len(values) > 1:
         values, bits = rows, AS_THEY_ARE
     small = bool(((values >= 0) & (values < 256) & (values == np.floor(values))).all())
     head = BLOCK.pack(rows.shape[1] | (AS_BYTES if small else 0), bits, len(values))
-    told = head + values.astype(SMALL if small else SINGLE).tobytes()
+    packed_values = head + values.astype(SMALL if small else SINGLE).tobytes()
     if bits == AS_THEY_ARE:
-        return told
+        return packed_values
     binary = (codes[:, None] >> np.arange(bits)) & 1
-    return told + np.packbits(binary.astype(np.uint8)).tobytes()
+    return packed_values + np.packbits(binary.astype(np.uint8)).tobytes()
 
 
 def _block(content: bytes, at: int, n: int) -> tuple[Floats, int]:

@@ -1,4 +1,4 @@
-"""Estimate every row of a comparison of one candidate with its base: all that is known before any verdict."""
+"""Estimate each row of a comparison of one candidate with its base, before any verdict."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from evalharness.stats.pairs import Interval, Pairs, pooled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundsAsked:
-    """How far a row's units were asked: `asked` rounds, of `planned` units. `unit`: what is looked at after every
-    round, of a gate unit whose score
-    allows it."""
+    """How far a row's units were asked: `rounds`, of `planned` units. `unit`: the data of its e-process, for a gate
+    unit whose score allows one.
+    """
 
-    asked: int
+    rounds: int
     planned: int
     unit: SequentialUnit | None
 
     @property
     def stopped(self) -> bool:
-        return self.asked < ROUNDS
+        return self.rounds < ROUNDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonDraft:
-    """A comparison before its verdict. `judged`: it gets one; `flags`: what befell the data; from `part` on, what only
-    describes.
+    """A comparison before its verdict. `judged`: it gets one; `flags`: of the data; the fields from `part` on only
+    describe.
     """
 
     task: str
@@ -78,13 +78,13 @@ class ComparisonDraft:
 
     @property
     def is_gate_unit(self) -> bool:
-        """Is it a task or group that the gate looks at, and not the suite over them?"""
+        """Whether it is a gate unit: a task or group that the gate judges, not the suite."""
         return self.unit and self.level != Level.SUITE
 
 
 def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
-    """The row of one subject. Raises NotComparableError where the models were not asked the same, where a measurement
-    is missing, or where a score is not a finite number.
+    """Estimate the row of one subject. Raises NotComparableError where the models were not asked the same, where a
+    measurement is missing, or where a score is not a finite number.
     """
     plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
@@ -125,21 +125,21 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
 
 
 def _parts(subject: Subject, pairs: Pairs) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """What the scores of base and candidate on a task are made of; nothing where no unit was measured."""
+    """The parts of a composite score, of base and candidate; none where no unit was measured."""
     metric, sums = from_facts(subject.members[0][1]), [rows.sum(axis=0) for rows in (pairs.base, pairs.candidate)]
     of_base, of_candidate = (parts_of(metric, each) if len(pairs.base) else {} for each in sums)
     return of_base, of_candidate
 
 
 def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> Pairs:
-    """The pairs of a task, or of a group those of its members (`parts`) pooled, at a margin."""
+    """The pairs of a task, or the pooled pairs of a group's members (`parts`), at a margin."""
     if subject.group is None:
         return replace(parts[0], margin=margin)
     return pooled(parts, margin, subject.macro)
 
 
 def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
-    """What the engine alone moves of a subject's score; None where no placebo was asked it."""
+    """The engine's noise on a subject's score; None where no placebo was measured."""
     if data.placebo is None or any((t.name, m.id, data.placebo) not in data.table for t, m in subject.members):
         return None
     sides = (data.plan.base, data.placebo)
@@ -154,7 +154,7 @@ def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: fl
     """
     if not data.plan.until_decided:
         return None
-    asked = min(task.rounds.get(model, ROUNDS) for task in subject.tasks for model in data.sides)
+    rounds = min(task.rounds.get(model, ROUNDS) for task in subject.tasks for model in data.sides)
     largest = max(
         1 if isinstance(from_facts(metric), ByUnit) and not task.repeated else task.largest
         for task, metric in subject.members
@@ -162,12 +162,12 @@ def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: fl
     unit = None
     if subject.unit and not subject.macro and pairs.order is not None:
         unit = sequential_unit(pairs, pairs.order, float(largest), noise)
-    return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
+    return RoundsAsked(rounds=rounds, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
 
 def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> tuple[Finding, NoiseLevel | None]:
-    """The finding of a subject, and what the engine alone moves of it, by which it is widened. Its swaps know no
-    candidate's name: renaming moves no number.
+    """The finding of a subject, widened by the engine's noise, and that noise. Its random swaps do not depend on the
+    candidate's name, so renaming changes no number.
     """
     plan = data.plan
     rng = generator([plan.seed, subject.name, subject.metric, "swap"])
@@ -188,7 +188,7 @@ def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers
         task.prompts.get(candidate, task.prompts_digest) != task.prompts.get(base, task.prompts_digest)
         for task in tasks
     )
-    shown = {
+    flags = {
         Flag.TRUNCATED: any(task.truncated for task in tasks),
         Flag.UNPARSED: unparsed,
         Flag.INCOMPLETE: incomplete,
@@ -197,11 +197,11 @@ def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers
         Flag.REPEATED_PROMPTS: any(task.repeated for task in tasks),
         **answer_flags(answers),
     }
-    return tuple(flag for flag, is_set in shown.items() if is_set)
+    return tuple(flag for flag, is_set in flags.items() if is_set)
 
 
 def unjudged(row: ComparisonDraft) -> ComparisonDraft:
-    """The same without anything that could decide."""
+    """The row of a reference: without margin, p-values and flags that could decide."""
     finding = replace(row.finding, margin=None, p_forgotten=None, p_retained=None)
     return replace(
         row,

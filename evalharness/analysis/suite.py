@@ -16,41 +16,44 @@ from evalharness.stats.suite import combine, mean_difference, mean_share_kept, m
 
 
 def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """The gate units without what the candidate was trained on; a group that holds that is pooled again without it."""
+    """The gate units without the candidate's target; a group that holds the target is pooled again without it."""
     target = data.plan.targets.get(data.candidate, "")
     tasks = {task.name: task for task in data.facts}
     holding = {group.name: group for group in data.plan.groups if target in group.tasks}
-    kept: list[ComparisonDraft] = []
+    units: list[ComparisonDraft] = []
     for row in rows:
         if row.unit and row.level == Level.GROUP and row.task in holding:
             rest = next(of_group(holding[row.task], tasks, data.plan, without=target), None)
-            kept += [draft(data, rest)] if rest else []
+            units += [draft(data, rest)] if rest else []
         elif row.unit and row.task != target:
-            kept.append(row)
-    return kept
+            units.append(row)
+    return units
 
 
 def suite_row(
-    data: CandidateData, kept: Sequence[ComparisonDraft], units: Sequence[ComparisonDraft], level: float | None = None
+    data: CandidateData,
+    counting: Sequence[ComparisonDraft],
+    units: Sequence[ComparisonDraft],
+    level: float | None = None,
 ) -> ComparisonDraft:
-    """The mean over the gate units that were kept, in their margins. Beside it, as description: the mean of those
-    scored from 0 to 1 in points, the share of skill that is left, and the median unit. `level`: coverage of its
-    interval, instead of the plan's.
+    """The suite's row: the mean over the gate units that count, in their margins. It also describes the mean of those
+    scored from 0 to 1, the share of skill that is left, and the median unit. `level`: coverage of its interval, instead
+    of the plan's.
     """
-    plan, findings = data.plan, [each.finding for each in kept]
+    plan, findings = data.plan, [each.finding for each in counting]
     level = plan.level if level is None else level
-    scored = [each for each in kept if each.points and each.finding.mean is not None]
+    scored = [each for each in counting if each.points and each.finding.mean is not None]
     mean = mean_difference([each.finding for each in scored], plan.level)
     carried = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)
     flags = [flag for flag in carried if any(flag in each.flags for each in units)]
     if data.candidate not in plan.targets:
         flags.append(Flag.NO_TARGET)
-    noise = _noise(kept)
+    noise = _noise(counting)
     finding = widened(combine(findings, level), noise.bound if noise else 0.0)
     if not finding.can_retain and any(each.units and each.skill is None for each in findings):
         flags.append(Flag.CHANCE_UNKNOWN)
     return replace(
-        _row((plan.suite_name or UNNAMED, Level.SUITE), kept, finding),
+        _row((plan.suite_name or UNNAMED, Level.SUITE), counting, finding),
         unit=True,
         primary=True,
         judged=True,
@@ -67,29 +70,29 @@ def suite_row(
     )
 
 
-def _noise(kept: Sequence[ComparisonDraft]) -> NoiseLevel | None:
-    """The mean over the units that count, in margins."""
-    counted = [row for row in kept if row.noise is not None and row.finding.mean is not None]
+def _noise(rows: Sequence[ComparisonDraft]) -> NoiseLevel | None:
+    """The mean noise over the units that have one, in margins."""
+    counted = [row for row in rows if row.noise is not None and row.finding.mean is not None]
     return mean_noise([(row.noise, row.finding.margin) for row in counted if row.noise and row.finding.margin])
 
 
 def _capped(suite: Finding) -> float | None:
-    """The suite's difference with its gains capped, where that is another."""
+    """The suite's difference with its gains capped; None where that changes nothing."""
     if suite.capped is None or abs(suite.capped.estimate - suite.difference.value) < 1e-9:
         return None
     return suite.capped.estimate
 
 
 def _base_unable(row: ComparisonDraft) -> bool:
-    """Is the base at chance, or does it give one answer or none, so that the row cannot show what it can do?"""
+    """Whether the base shows no skill: it is at chance, or gives one answer or none."""
     base = row.answers[0]
     return row.finding.at_chance or (base is not None and base.shows_nothing)
 
 
-def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:
-    """The same mean over each family's gate units, which describes; none where all are of one family."""
-    families = dict.fromkeys(row.family for row in kept)
-    members = {name: [row for row in kept if row.family == name] for name in families if len(families) > 1}
+def family_rows(units: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:
+    """The mean over each family's gate units, which only describes; none where all are of one family."""
+    families = dict.fromkeys(row.family for row in units)
+    members = {name: [row for row in units if row.family == name] for name in families if len(families) > 1}
     return [_of_family(name, of, plan) for name, of in members.items()]
 
 
@@ -97,11 +100,11 @@ def _of_family(name: str, of: Sequence[ComparisonDraft], plan: ComparePlan) -> C
     findings, noise = [row.finding for row in of], _noise(of)
     finding = replace(combine(findings, plan.level), margin=None, p_forgotten=None, p_retained=None)
     row = _row((name, Level.FAMILY), of, widened(finding, noise.bound if noise else 0.0))
-    kept = mean_share_kept(findings, plan.level)
-    return replace(row, noise=noise, watch=_least(of), retention=kept, median=median_difference(findings))
+    share_kept = mean_share_kept(findings, plan.level)
+    return replace(row, noise=noise, watch=_least(of), retention=share_kept, median=median_difference(findings))
 
 
-def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Finding) -> ComparisonDraft:
+def _row(of: tuple[str, Level], rows: Sequence[ComparisonDraft], finding: Finding) -> ComparisonDraft:
     name, level = of
     return ComparisonDraft(
         task=name,
@@ -111,8 +114,8 @@ def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Findin
         metric=MARGINS,
         primary=False,
         judged=False,
-        available=sum(row.available for row in kept),
-        examples=sum(row.examples for row in kept if row.finding.mean is not None),
+        available=sum(row.available for row in rows),
+        examples=sum(row.examples for row in rows if row.finding.mean is not None),
         flags=(),
         finding=finding,
     )
@@ -123,7 +126,7 @@ def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
     watches = [row.watch for row in rows if row.watch is not None]
     return (
         RoundsAsked(
-            asked=min(watch.asked for watch in watches), planned=sum(watch.planned for watch in watches), unit=None
+            rounds=min(watch.rounds for watch in watches), planned=sum(watch.planned for watch in watches), unit=None
         )
         if watches
         else None

@@ -1,4 +1,4 @@
-"""Say what a policy holds of every gate unit: its ceiling, how severe a finding is, and whether it is waived."""
+"""Apply a policy to gate units: the ceiling of each, the severity of its findings, and its waivers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class UnitNames:
-    """A gate unit, by what a policy may call it. `names`: its name, and the one that users know where it is asked in
-    another wording; `span`: the width of its metric's range.
+    """The names by which a policy may mean a gate unit. `names`: its own, and the original task's where it is another
+    wording; `span`: the width of its metric's range.
     """
 
     names: tuple[str, ...]
@@ -39,19 +39,19 @@ class UnitNames:
 
 @dataclass(frozen=True, slots=True)
 class UnitRule:
-    """What the policy holds of a gate unit. `ceiling`: None where none is stated for it."""
+    """The policy's rule for a gate unit. `ceiling`: None where none is stated."""
 
     ceiling: float | None = None
     severity: Severity = Severity.ERROR
 
 
 def names_known(name: str, variant: Variant | None) -> tuple[str, ...]:
-    """The name of a task or group, and the one that users know where it is asked in another wording."""
+    """The name of a task or group, and the original's where it is another wording of that."""
     return (name,) if variant is None or variant.beside else (name, variant.of)
 
 
 def unit_rules(policy: Policy, units: Sequence[UnitNames]) -> dict[str, UnitRule]:
-    """What the policy holds of each unit, by its name: what it says of the unit, else of its family, else of all.
+    """The policy's rule for each unit, by its name: what it states for the unit, else for its family, else for all.
 
     A ceiling of a family is for those of its units that are scored from 0 to 1, or for all where they have one other
     range in common. Raises UsageError for a ceiling that is all that can be lost.
@@ -76,36 +76,36 @@ def _stated(values: Mapping[str, Value], names: Collection[str]) -> Value | None
 
 
 def fitted(
-    policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), known: Callable[[str], bool] | None = None
+    policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), knows: Callable[[str], bool] | None = None
 ) -> Policy:
-    """The policy without what its files say of units that are not compared here. `others`: what is compared and is no
-    gate unit; `known`: whether a name is one of a task, group or family all the same; None: by the shipped task files.
+    """The policy without its files' entries for units that are not compared here. `others`: names that are compared but
+    are no gate units; `knows`: whether a name exists as a task, group or family (None: in the shipped task files).
 
-    Raises UsageError for a name that nothing has, and for one that an option states and that is not compared here.
+    Raises UsageError for an unknown name, and for one that an option states and that is not compared here.
     """
-    alone, known = {name for unit in units for name in unit.names}, known or is_known
-    named, fitting = alone | {unit.family for unit in units}, dict[str, Any]()
+    alone, knows = {name for unit in units for name in unit.names}, knows or is_known
+    names_allowed, fitting = alone | {unit.family for unit in units}, dict[str, Any]()
     for key in ("ceilings", "severities"):
         values = getattr(policy, key)
-        for name in sorted(values.keys() - named):
+        for name in sorted(values.keys() - names_allowed):
             source = policy.source(f"{key}.{name}")
             if source in (DEFAULT, OPTION):
-                raise _no_unit(f"--{BY_NAME[key]}", name, named)
-            if name in others or not known(name):
-                raise _no_unit(f"{source}: {key}.{name}", name, named)
-        fitting[key] = {name: value for name, value in values.items() if name in named}
+                raise _no_unit(f"--{BY_NAME[key]}", name, names_allowed)
+            if name in others or not knows(name):
+                raise _no_unit(f"{source}: {key}.{name}", name, names_allowed)
+        fitting[key] = {name: value for name, value in values.items() if name in names_allowed}
     for waiver in policy.waivers:
-        if waiver.unit not in alone and (waiver.unit in others or not known(waiver.unit)):
+        if waiver.unit not in alone and (waiver.unit in others or not knows(waiver.unit)):
             raise _no_unit(f"{policy.source('waivers')}: waiver of {waiver.unit}", waiver.unit, alone)
     return replace(policy, **fitting, waivers=tuple(each for each in policy.waivers if each.unit in alone))
 
 
-def _no_unit(where: str, name: str, known: Collection[str]) -> UsageError:
-    return UsageError(where, f"no gate unit {name!r} in what is compared", did_you_mean(name, known))
+def _no_unit(where: str, name: str, names: Collection[str]) -> UsageError:
+    return UsageError(where, f"no gate unit {name!r} in what is compared", did_you_mean(name, names))
 
 
 def is_known(name: str, include: Sequence[Path] = ()) -> bool:
-    """Is a task, group or family of this name among the task files?"""
+    """Whether the task files have a task, group or family of this name."""
     library = _library(tuple(include))
     return name in FAMILIES or name in library.names() or library.is_group(name)
 
@@ -116,7 +116,7 @@ def _library(include: tuple[Path, ...]) -> Library:
 
 
 def named_before(signature: Mapping[str, Any]) -> set[str]:
-    """What the policy that a run was started with names: that was checked then, by the task files of the run."""
+    """The names in the policy that a run was started with, which were checked at that time."""
     policy = signature.get("policy")
     policy = policy if isinstance(policy, Mapping) else {}
     stated = (signature.get("margins"), policy.get("ceilings"), policy.get("severities"))

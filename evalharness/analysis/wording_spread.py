@@ -1,4 +1,4 @@
-"""Aggregate over wordings what a gate unit scored in each: worst, mean and best, and how the verdict would differ."""
+"""Aggregate a gate unit's scores over wordings: worst, mean, best, and the verdict on each wording."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from evalharness.stats.enums import Verdict
 
 
 def wording_spreads(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[WordingSpread, ...]:
-    """One for every gate unit and candidate that was asked in other wordings beside its own, in the order of the
+    """The spread of every gate unit and candidate that was asked in several wordings, in the order of the
     comparisons.
     """
     table = {(m.task, m.metric, m.model): m for m in run.measurements}
     spreads: list[WordingSpread] = []
     for candidate in run.plan.candidates:
         own = [row for row in comparisons if row.candidate == candidate and row.n]
-        asked = [(unit, rows) for unit in own if unit.is_gate_unit and (rows := list(_other_wordings(unit, own)))]
-        if asked:
+        with_wordings = [
+            (unit, rows) for unit in own if unit.is_gate_unit and (rows := list(_other_wordings(unit, own)))
+        ]
+        if with_wordings:
             data = candidate_data(candidate, run.facts, table, run.plan)
             subjects = {(subject.name, subject.metric): subject for subject in data.subjects}
-            spreads += [_spread(unit, rows, data, subjects) for unit, rows in asked]
+            spreads += [_spread(unit, rows, data, subjects) for unit, rows in with_wordings]
     return tuple(spreads)
 
 

@@ -1,4 +1,4 @@
-"""Compute the worst of a task and its disturbances, row by row, as if that were a task of its own.
+"""Compute the worst score of each row over a task and its disturbances, as a task of its own.
 
 After HELM's robustness (Liang et al. 2022, arXiv 2211.09110): for each instance the lowest score over the plain text
 and all disturbed ones.
@@ -31,9 +31,9 @@ def worst_cases(
     facts: Sequence[TaskFacts],
     measurements: Sequence[Measurement],
 ) -> WorstCase:
-    """One task for every variant of kind "worst" of a task, in their order, by the metric that the variant names.
+    """Compute a task for every variant of kind "worst", in their order, by the metric that the variant names.
 
-    A unit is left out where the task or a disturbance has no answer for it, as where an answer failed.
+    A unit is left out where the task or a disturbance has no answer for it.
     """
     by_name, tasks = {fact.name: fact for fact in facts}, {each.task.name: each for each in prepared}
     table = {(m.task, m.metric, m.model): m for m in measurements}
@@ -79,8 +79,8 @@ def _facts(name: str, variant: Variant, ways: Sequence[TaskFacts]) -> TaskFacts:
 
 
 def _lowest(name: str, parts: Sequence[Measurement], sign: float, keyed: bool) -> Measurement:
-    """The worst row of each unit. Unit ids hold a digest of what was asked unless the task gives a key; rows of the
-    data match by their index.
+    """The worst row of each unit. Unit ids hold a digest of the prompt unless the task states a key, so rows of the
+    data are matched by their index.
     """
     keys = [[unit if keyed else row_of(unit) for unit in part.units] for part in parts]
     rows = [

@@ -1,4 +1,4 @@
-"""The command line: one file a command. argv and the environment are read only here."""
+"""The command line, with one file for each command: only here are argv and the environment read."""
 
 REGISTRY = {
     "run": "evalharness.cli.run:run_command",

@@ -1,4 +1,4 @@
-"""`evalharness baseline`: accept what a run measured into a repository's baseline file, and show such a file."""
+"""`evalharness baseline`: accept a run's scores into a repository's baseline file, and show such a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ file_option = click.option(
 
 @click.group("baseline", cls=CommandGroup)
 def baseline_command() -> None:
-    """Accept a run's scores into the repository's baseline file, show it."""
+    """Accept a run's scores into the repository's baseline file, or show that file."""
 
 
 @baseline_command.command("accept")
@@ -37,14 +37,14 @@ def baseline_command() -> None:
 @click.option(
     "--candidate",
     metavar="NAME",
-    help="Accept this candidate beside the original base, which stays  [default: the run's base alone].",
+    help="Accept this candidate's scores beside the original base's  [default: the run's base alone].",
 )
 @with_options(file_option, policy_option, debug_option)
 def accept_command(run: Path, candidate: str | None, file: Path | None, policy_text: str | None, debug: bool) -> None:
     """Write the scores of RUN's base, or of one of its candidates, into the baseline file, and say what changes.
 
-    Nothing else writes that file. Commit it: a reviewer sees the scores of every task, the digests of data, task files,
-    prompts and engine, and whose they are.
+    Nothing else writes that file. Commit it: a reviewer sees whose scores it holds, the score of every task, and the
+    digests of data, task files, prompts and engine.
     """
     path = _place(file, policy_text)
     for line in api.accept(run, path, candidate):
@@ -56,7 +56,7 @@ def accept_command(run: Path, candidate: str | None, file: Path | None, policy_t
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @with_options(policy_option, json_option, debug_option)
 def show_command(file: Path | None, policy_text: str | None, as_json: bool, debug: bool) -> None:
-    """Show whose scores a baseline file holds, of what, and how they were asked."""
+    """Show a baseline file: its models, the settings they were evaluated with, and their score on every task."""
     baseline = read_file(_place(file, policy_text))
     if as_json:
         print_json(json.dumps(_document(baseline), indent=1))
@@ -65,7 +65,7 @@ def show_command(file: Path | None, policy_text: str | None, as_json: bool, debu
         print_line(f"{role}: {row.name} ({row.kind}, {short(row.fingerprint)})")
     engine = {key: value for key, value in baseline.engine.items() if isinstance(value, str | int | float | bool)}
     print_line(", ".join(f"{key} {value}" for key, value in engine.items()))
-    print_line(", ".join(f"{key} {value}" for key, value in baseline.asked.items() if value is not None))
+    print_line(", ".join(f"{key} {value}" for key, value in baseline.settings.items() if value is not None))
     print_lines(aligned((TITLES, *_rows(baseline)), RIGHT))
 
 
@@ -91,12 +91,12 @@ def _rows(file: BaselineFile) -> list[tuple[str, ...]]:
 
 
 def _document(file: BaselineFile) -> dict[str, object]:
-    """What the file holds, but for its rows."""
+    """Everything that the file holds except its rows."""
     return {
         "digest": file.digest,
         "models": [{"name": row.name, "kind": row.kind, "fingerprint": row.fingerprint} for row in file.models],
         "engine": file.engine,
-        "asked": file.asked,
+        "asked": file.settings,
         "tasks": [
             {
                 "task": task.task,

@@ -52,40 +52,43 @@ EXIT_CODES = {
     "stages",
     multiple=True,
     metavar="[NAME=]PATH",
-    help="Instead of FOLDER: a checkpoint, or 'DIR/*', in order. Repeatable.",
+    help="Instead of FOLDER: a checkpoint, or 'DIR/*' for all in DIR; give them in order. Repeatable.",
 )
 @click.option(
-    "--base", metavar="[NAME=]PATH", help="What the training began from; found beside the weights where it is recorded."
+    "--base",
+    metavar="[NAME=]PATH",
+    help="The model that the training began from  [default: what the checkpoints name].",
 )
 @click.option(
     "--unit",
     metavar="TASK",
     shell_complete=completion.tasks,
-    help="Follow this gate unit alone [default: any that is forgotten].",
+    help="Follow only this gate unit  [default: any that is forgotten].",
 )
 @with_options(*evaluation_options(seed_option()), *stages_options)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything [default: runs/<time>-<suite>]; give it again to go on.",
+    help="Folder of the results; name it again to resume  [default: runs/<time>-<suite>].",
 )
 @with_options(json_option, quiet_option, verbose_option, debug_option)
-def bisect_command(**given: Any) -> int:
+def bisect_command(**options: Any) -> int:
     """Find the first checkpoint of a training that forgot, in at most ⌈log2 N⌉ + 2 evaluations of N checkpoints.
 
-    FOLDER holds step-N or checkpoint-N, or is what train --keep-checkpoints left. The last checkpoint is looked at
-    first, then halves; α is divided among the looks. Leaves OUT/bisect.json and a run of each look. Ends with 0 where
-    nothing is forgotten, 3 where the first is found, 4 where the course is not monotone, 5 where answers are missing
-    (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
+    FOLDER holds step-N or checkpoint-N folders, as train --keep-checkpoints writes them. The last checkpoint is
+    evaluated first, then the middle of what remains; α is divided among the looks. Writes OUT/bisect.json and a run for
+    each look. Exit codes: 0 nothing is forgotten, 3 the first checkpoint that forgot is named, 4 undecided, or the
+    losses are not monotone, 5 answers are missing (docs/stages.md). After an interruption give the same command again:
+    nothing is answered twice.
     """
-    job = _job(given)
+    job = _job(options)
     check_job(job)
-    quiet = given["quiet"] or given["as_json"]
-    with held_output(job) as job, progress.listener(quiet, given["verbose"]) as listener:
+    quiet = options["quiet"] or options["as_json"]
+    with held_output(job) as job, progress.listener(quiet, options["verbose"]) as listener:
         run_bisect = registry.find(experiments.REGISTRY, "bisect", "command")
-        bisection = run_bisect(BisectJob(job, given["unit"]), listener)
-        document = (job.output.folder / BISECT.name).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
+        bisection = run_bisect(BisectJob(job, options["unit"]), listener)
+        document = (job.output.folder / BISECT.name).read_text(encoding="utf-8") if options["as_json"] else ""
+    if options["as_json"]:
         print_json(document)
     else:
         print_lines(terminal(looks_table(bisection), terminal_width()))
@@ -96,12 +99,12 @@ def bisect_command(**given: Any) -> int:
     return int(EXIT_CODES[BisectOutcome(bisection.outcome)])
 
 
-def _job(given: dict[str, Any]) -> Job:
-    policy, folder, stages = policy_of(given["policy_text"]), given["folder"], given["stages"]
-    if not (given["suite"] or given["tasks"] or policy.suite):
-        raise UsageError("bisect", "nothing that may have been lost", "name a --suite or one or more --task")
+def _job(options: dict[str, Any]) -> Job:
+    policy, folder, stages = policy_of(options["policy_text"]), options["folder"], options["stages"]
+    if not (options["suite"] or options["tasks"] or policy.suite):
+        raise UsageError("bisect", "no task to evaluate", "name a --suite or one or more --task")
     if (folder is None) == (not stages):
         what = "FOLDER and --stage together have no order" if stages else "no checkpoint"
         raise UsageError("bisect", what, "name a folder of checkpoints, or each in order with --stage")
     models = stages or steps_of(folder)
-    return make_job(models, given["suite"], policy, **job_options(given))
+    return make_job(models, options["suite"], policy, **job_options(options))

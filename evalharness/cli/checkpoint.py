@@ -1,4 +1,4 @@
-"""`evalharness checkpoint`: show what a checkpoint holds, and list the kinds of checkpoints there are."""
+"""`evalharness checkpoint`: show what a checkpoint holds, and list the kinds of checkpoint that run here."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ FULL = (
     ("base, full", "weights in model.safetensors, or in shards by its index", ""),
     (
         "base, full",
-        "quantised weights (bitsandbytes; others as far as transformers has them)",
-        "needs the library that quantised them, mostly a GPU",
+        "quantised weights (bitsandbytes; others as far as transformers supports them)",
+        "needs the library that quantised them, and mostly a GPU",
     ),
 )
 REFUSED = (
     ("weights in .bin, .pt, .pth, .ckpt", "reading them can run code"),
     ("architectures whose code lies in the checkpoint (auto_map)", "remote code is never run"),
-    ("encoder-only models and adapters for classification", "they write no text and give no text a likelihood"),
+    ("encoder-only models and adapters for classification", "they neither generate text nor score it"),
 )
 
 
 @click.group("checkpoint", cls=CommandGroup)
 def checkpoint_command() -> None:
-    """Say what a checkpoint directory holds, and what kinds there are; merge checkpoints."""
+    """Show what a checkpoint directory holds, list the kinds of checkpoint, merge several into one."""
 
 
 checkpoint_command.add_command(merge_command)
@@ -58,16 +58,16 @@ checkpoint_command.add_command(merge_command)
 
 @checkpoint_command.command("show")
 @click.argument("model", metavar="[NAME=]PATH[#TASK]|HUB_ID[@REV]|URL#MODEL")
-@click.option("--base", metavar="PATH", help="Its base, where its own files do not say.")
-@click.option("--matrices", is_flag=True, help="Of a LoRA, show every matrix: its weights, and A and B.")
+@click.option("--base", metavar="PATH", help="Its base, where its own files name none.")
+@click.option("--matrices", is_flag=True, help="Show every matrix that a LoRA changes, with the sizes of A and B.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def show_command(model: str, base: str | None, matrices: bool, as_json: bool, debug: bool) -> None:
-    """Show kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
+    """Show a checkpoint's kind, base, fingerprint, sizes and training, and how its tokenizer differs from its base's.
 
-    Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full
-    weights whose files name no base are shown as a base. A directory of several checkpoints is listed. Of a
-    model behind a server (URL#MODEL): what its server tells, and how it answers short probes.
+    Its files are checked as `run` checks them: where `run` would refuse it, this shows what could be read and ends with
+    2. Full weights whose files name no base are shown as a base. Of a directory of several checkpoints, each is listed.
+    Of a model behind a server (URL#MODEL), this shows what the server says and how the model answers short prompts.
     """
     if parse(model).served is not None:
         checkpoint = _recognised(model, base)
@@ -94,7 +94,7 @@ def _recognised(model: str, base: str | None) -> Checkpoint:
 
 
 def _facts(checkpoint: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
-    """Collect everything to show, as JSON knows it, and the refusal of what `run` would refuse."""
+    """Collect everything to show as JSON values, and the error that `run` would raise for this checkpoint."""
     facts = asdict(checkpoint) | {"path": str(checkpoint.path), "base": checkpoint.base and str(checkpoint.base)}
     facts = {key: value for key, value in facts.items() if key not in ("endpoint", "probes")}
     facts |= {"made": describe(checkpoint), "differences": None, "notices": [], "refused": None}
@@ -108,24 +108,24 @@ def _facts(checkpoint: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | N
 
 
 def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
-    made, kind, size = facts["made"], str(checkpoint.kind), f"{checkpoint.bytes:,} bytes"
+    description, kind, size = facts["made"], str(checkpoint.kind), f"{checkpoint.bytes:,} bytes"
     if checkpoint.adapter:
-        kind += f" (peft's {', '.join([checkpoint.adapter, *made.get('marks', ())])})"
+        kind += f" (peft's {', '.join([checkpoint.adapter, *description.get('marks', ())])})"
     architecture = "encoder-decoder" if checkpoint.architecture == Architecture.SEQ2SEQ else "decoder-only"
     lines = {
         "kind": kind,
-        "architecture": f"{architecture} ({made.get('model_type')})",
+        "architecture": f"{architecture} ({description.get('model_type')})",
         "path": checkpoint.path,
         "base": checkpoint.base or "–",
         "fingerprint": checkpoint.fingerprint,
         "parameters": f"{checkpoint.parameters:,}",
         "trainable": f"{checkpoint.trainable:,} ({(checkpoint.trainable or 0) / (checkpoint.parameters or 1):.3%})",
         "size": size if checkpoint.kind == ModelKind.BASE else f"{size} beside its base",
-        "dtype": ", ".join(f"{dtype} ({number} tensors)" for dtype, number in made["dtypes"].items()),
+        "dtype": ", ".join(f"{dtype} ({number} tensors)" for dtype, number in description["dtypes"].items()),
         "precision": checkpoint.precision or "not quantised",
-        **_of_adapter(checkpoint, made),
+        **_of_adapter(checkpoint, description),
         "window": f"{checkpoint.window or 'no limit known'}",
-        "merged from": merged_from(made["merge"]) if "merge" in made else None,
+        "merged from": merged_from(description["merge"]) if "merge" in description else None,
         "trained for": checkpoint.target_task or "–",
         "trained by": ", ".join(f"{key} {_short(value)}" for key, value in checkpoint.training.items()) or "–",
         "tokenizer": _differences(facts["differences"]),
@@ -135,21 +135,25 @@ def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
     yield from (f"  note: {notice}" for notice in facts["notices"])
 
 
-def _of_adapter(checkpoint: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
+def _of_adapter(checkpoint: Checkpoint, description: Mapping[str, Any]) -> dict[str, Any]:
     if not checkpoint.adapter:
         return {}
-    stated, modules = made.get("targets"), made.get("modules", [])
+    stated, modules = description.get("targets"), description.get("modules", [])
     matrices = lora_matrices(checkpoint)
-    targets = f"{', '.join(modules)} ({made['modules_count']} modules)" if modules else stated
-    scale = f"{made.get('rank', '–')}, {made.get('alpha', '–')}" if "rank" in made or "alpha" in made else None
+    targets = f"{', '.join(modules)} ({description['modules_count']} modules)" if modules else stated
+    scale = (
+        f"{description.get('rank', '–')}, {description.get('alpha', '–')}"
+        if "rank" in description or "alpha" in description
+        else None
+    )
     return {
         "virtual tokens": checkpoint.virtual_tokens,
-        **_of_soft_prompt(made.get("soft_prompt", {})),
+        **_of_soft_prompt(description.get("soft_prompt", {})),
         "rank, alpha": scale,
         "targets": f"{targets}; stated as {stated}" if modules and isinstance(stated, str) else targets,
         "matrices": in_short(matrices) if matrices else None,
         "task": checkpoint.adapter_task,
-        "adapters inside": ", ".join(made["adapters_inside"]) if "adapters_inside" in made else None,
+        "adapters inside": ", ".join(description["adapters_inside"]) if "adapters_inside" in description else None,
     }
 
 
@@ -167,7 +171,7 @@ def _short(value: Any) -> str:
 
 
 def _differences(differences: Mapping[str, Any] | None) -> str:
-    """Say how the tokenizer differs from the base's, in one line."""
+    """Describe in one line how the tokenizer differs from the base's."""
     if differences is None:
         return "nothing to compare it with"
     parts = [f"{word}: {_some(differences[word])}" for word in ("added", "dropped") if differences[word]]
@@ -205,7 +209,7 @@ def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_j
         return
     print_line(f"{directory}: no checkpoint itself, {len(rows)} inside")
     print_lines([*(f"  {line}" for line in aligned(sound, (2,))), *refused])
-    print_line(f"Name one ({paths[-1]}), or every one with '{directory}/*' in quotes.")
+    print_line(f"Name one ({paths[-1]}), or all with '{directory}/*' in quotes.")
 
 
 # ---- kinds -----------------------------------------------------------------------------------------------------------
@@ -215,7 +219,7 @@ def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_j
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def kinds_command(as_json: bool, debug: bool) -> None:
-    """List every kind of checkpoint and every type of PEFT adapter: is it supported, and if not, why."""
+    """List every kind of checkpoint and every type of PEFT adapter, and why those that do not run here are refused."""
     adapters = [_adapter_row(name) for name in TYPES]
     if as_json:
         full = [{"kind": kind, "what": what, "note": note} for kind, what, note in FULL]

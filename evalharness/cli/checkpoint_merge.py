@@ -1,4 +1,4 @@
-"""`evalharness checkpoint merge`: merge adapters into their base or with one another, or full weights of one base."""
+"""`evalharness checkpoint merge`: merge an adapter into its base, several adapters into one, or full weights."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ from evalharness.merging.summary import summary
 
 what_options = (
     click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the result; must not exist."),
-    click.option("--base", metavar="PATH", help="Their base, where their own files do not say."),
-    click.option("--into-base", is_flag=True, help="Merge what several adapters make into the base, too."),
+    click.option("--base", metavar="PATH", help="The base of all, where their own files name none."),
+    click.option("--into-base", is_flag=True, help="Merge the adapter that several make into the base, too."),
 )
 how_options = (
-    click.option("--method", type=click.Choice(OF_ADAPTERS), help="How several are merged; one adapter needs none."),
+    click.option(
+        "--method", type=click.Choice(OF_ADAPTERS), help="How several are merged; not needed for one adapter."
+    ),
     click.option(
         "--weight",
         "weight_texts",
         multiple=True,
         metavar="NAME=NUMBER",
-        help="How much one weighs. Without: 1/N each in sums, 1 each by ties. Repeatable.",
+        help="Weight of one model  [default: 1/N each in sums, 1 each by ties]. Repeatable.",
     ),
-    click.option("--density", type=float, help="Share of the values that are kept, for methods that prune (not sums)."),
-    click.option("--rank", type=int, help="Rank of what svd leaves  [default: the largest of the adapters]."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of what dare drops."),
-    click.option("--dtype", type=click.Choice(DTYPES), help="Type that the result is saved in  [default: the files']."),
+    click.option("--density", type=float, help="Share of the values that methods which prune keep."),
+    click.option("--rank", type=int, help="Rank of svd's result  [default: the largest rank of the adapters]."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of the values that dare drops."),
+    click.option("--dtype", type=click.Choice(DTYPES), help="Type to save the result in  [default: the files']."),
 )
 
 
 class MergeCommand(SectionedCommand):
-    """Shows the options in sections."""
+    """The command `checkpoint merge`, whose help shows the options in sections."""
 
     sections: ClassVar = {"What": option_names(what_options), "How": option_names(how_options)}
 
@@ -49,19 +51,20 @@ class MergeCommand(SectionedCommand):
 @with_options(*what_options, *how_options)
 @click.option("--json", "as_json", is_flag=True, help="Print merge.json and nothing else.")
 @debug_option
-def merge_command(models: tuple[str, ...], weight_texts: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Merge into a checkpoint that `run` takes as a candidate (docs/checkpoints.md).
+def merge_command(models: tuple[str, ...], weight_texts: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Merge models into one checkpoint that `run` takes as a candidate (docs/checkpoints.md).
 
-    One adapter goes into its base, which its logits have to prove. Several adapters make one, by peft's methods: cat
-    and svd sum what LoRA adds; linear, ties, dare_* and magnitude_prune go through A and B one by one. Full weights of
-    one base: the methods without cat and svd, on what each model added to the base.
+    One adapter is merged into its base, and the logits are checked to stay the same. Several adapters are merged into
+    one by peft's methods: cat and svd sum the updates of LoRA; linear, ties, dare_* and magnitude_prune merge A and B
+    separately. Full weights of one base are merged by the same methods except cat and svd, applied to each model's
+    difference from the base.
     """
-    del given["debug"]
-    facts = api.merge(models, weights=shares("--weight", weight_texts), notify=_tell, **given)
+    del options["debug"]
+    facts = api.merge(models, weights=shares("--weight", weight_texts), notify=_tell, **options)
     if as_json:
         print_json(json.dumps(facts, indent=1))
     else:
-        print_lines(summary(given["out"], facts))
+        print_lines(summary(options["out"], facts))
 
 
 def _tell(notice: str) -> None:

@@ -1,4 +1,4 @@
-"""Show what is known of a model behind a server."""
+"""Describe a model behind a server for `checkpoint show`: what the server says, and how the model answers probes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from evalharness.openai_api.probes import PROMPTS
 from evalharness.records.models import Checkpoint
 
 FACTS = ("name", "kind", "endpoint", "fingerprint", "parameters", "trainable", "bytes", "window")
-UNTOLD = "unknown (the server does not say)"
+UNKNOWN = "unknown (the server does not say)"
 FEW = 4  # probes whose answers are shown
 
 
 def served_facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Collect what is shown, as JSON knows it; what the server does not say is None."""
+    """Collect the facts to show as JSON values; what the server does not say is None."""
     probes = checkpoint.probes
     assert probes is not None
     return {
@@ -31,7 +31,7 @@ def served_facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def served_lines(checkpoint: Checkpoint) -> Iterator[str]:
-    """Show the same in lines, with a few of the probes."""
+    """The same facts as lines, with a few of the probes."""
     facts = served_facts(checkpoint)
     by_texts = f"the texts of {len(PROMPTS)} short answers"
     lines = {
@@ -39,10 +39,10 @@ def served_lines(checkpoint: Checkpoint) -> Iterator[str]:
         "address": checkpoint.endpoint,
         "base": facts["base"] or "– (the server names none)",
         "fingerprint": checkpoint.fingerprint,
-        "parameters": UNTOLD,
-        "window": checkpoint.window or UNTOLD,
-        "told apart by": f"{by_texts} and their log-probabilities" if facts["with_logprobs"] else by_texts,
-        "noise": f"{facts['noise']:.2g} nats from one time to the next" if facts["with_logprobs"] else None,
+        "parameters": UNKNOWN,
+        "window": checkpoint.window or UNKNOWN,
+        "identified by": f"{by_texts} and their log-probabilities" if facts["with_logprobs"] else by_texts,
+        "noise": f"{facts['noise']:.2g} nats between two answers" if facts["with_logprobs"] else None,
     }
     yield checkpoint.name
     yield from (f"  {key:15} {value}" for key, value in lines.items() if value is not None)

@@ -1,6 +1,8 @@
-"""Give options the values that a repository's files state, and refuse what a command line would take in silence: an
-option given twice, of which the last value would count, and an empty value (of a variable that is not set), which as a
-path would be the current folder.
+"""Base classes of commands: options take their defaults from the repository's files, and mistakes that click accepts
+are refused.
+
+Refused are an option given twice, of which click would use the last value, and an empty value (of a shell variable
+that is not set), which as a path would be the current folder.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from evalharness.errors import UsageError
 
 
 class Command(click.Command):
-    """A command that takes each of its options once, where it is not made to be repeated, and no empty value."""
+    """A command that refuses empty values, and an option given twice unless it is repeatable."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does. Raises UsageError for an option with a value given twice, for an empty value, and for
-        what is wrong in the repository's files.
+        """Parse as click does. Raises UsageError for a repeated option, an empty value, and a wrong value in the
+        repository's files.
         """
         if not ctx.resilient_parsing:
             values, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -27,20 +29,20 @@ class Command(click.Command):
                 _check_once(order)
                 for parameter in order:
                     _check_not_empty(parameter, values.get(parameter.name or ""), ctx)
-                ctx.default_map = {name: each.value for name, each in self.stated(ctx, values, order).items()}
+                ctx.default_map = {name: each.value for name, each in self.file_defaults(ctx, values, order).items()}
         return super().parse_args(ctx, args)
 
-    def stated(
+    def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """What files state of the options, by parameter: `values`, `order` are what the command line names. Raises
-        UsageError.
+        """The values that files state for the options, by parameter. `values` and `order` are the parsed command line.
+        Raises UsageError.
         """
         return without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
 
 
 class CommandGroup(click.Group):
-    """A group of commands that are checked alike."""
+    """A group whose commands are checked as `Command` does."""
 
     command_class = Command
 

@@ -1,4 +1,4 @@
-"""`evalharness compare`: compare what finished runs, or other tools, measured; no model and no torch."""
+"""`evalharness compare`: compare the results of finished runs, or other tools' logs, without any model."""
 
 from __future__ import annotations
 
@@ -24,34 +24,30 @@ from evalharness.results import results_text
 
 @click.command("compare", cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]|[NAME=]LOG…")
-@click.option(
-    "--margin", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable."
-)
+@click.option("--margin", multiple=True, metavar="[TASK=]DELTA", help="Largest acceptable drop of a score. Repeatable.")
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    help="Error rate of either verdict [default: the run's].",
+    help="Error rate of either verdict  [default: the run's].",
 )
 @click.option(
     "--target",
     "target_texts",
     multiple=True,
     metavar="[NAME=]TASK|none",
-    help="The task that the candidates (or candidate NAME) were trained for, which the suite leaves out; none: "
-    "for none of these. Repeatable.",
+    help="Task that the candidates (or candidate NAME) were trained for, which the suite leaves out; none: no task of "
+    "these. Repeatable.",
 )
 @click.option(
     "--metric",
     "metric_texts",
     multiple=True,
     metavar="NAME:KEY=VALUE,…",
-    help="Of logs and tables: what is to be known of a metric, or of a task's: higher_is_better (yes, no), chance (a "
-    "score, none), low and high (a score, none).",
+    help="For logs and tables: properties of a metric, or of a task's metric: higher_is_better (yes, no), chance (a "
+    "score, none), low and high (a score, none). Repeatable.",
 )
 @click.option(
-    "--allow-mixed-engines",
-    is_flag=True,
-    help="Compare runs of different engines, too, and say so beside every verdict.",
+    "--allow-mixed-engines", is_flag=True, help="Compare runs of different engines, too, and flag every verdict."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet."
@@ -59,8 +55,8 @@ from evalharness.results import results_text
 @click.option(
     "--by-size",
     is_flag=True,
-    help="Hold each RUN's candidates against its own base, and show them by its parameters; --out: sizes.json, "
-    "sizes.html (docs/sizes.md).",
+    help="Compare each RUN's candidates with its own base, and order them by the base's size; --out gets sizes.json "
+    "and sizes.html (docs/sizes.md).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json (or sizes.json) and nothing else.")
 @debug_option
@@ -76,13 +72,13 @@ def compare_command(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Compare what finished runs measured.
+    """Compare the results of finished runs.
 
-    One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means
-    that run's base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of
-    runs: what another harness logged (PATH#MODEL where a folder holds several models' logs), or tables with the columns
-    id and score, or id, prediction and answer (docs/imports.md). With --by-size: runs of bases of several sizes, each
-    candidate against its own. Ends with 0, or with 5 where examples of a run got no answer.
+    One RUN: its candidates are compared with its base again, with other margins if given. Several: the first is the
+    base (RUN means that run's base, RUN#NAME one of its models), the others are candidates (RUN means all of that run).
+    In place of a run: another harness's logs (PATH#MODEL where a folder holds several models' logs), or a table with
+    the columns id and score, or id, prediction and answer (docs/imports.md). With --by-size: runs of bases of several
+    sizes, each candidate compared with its own. Ends with 0, or with 5 where examples of a run got no answer.
     """
     options = _judged_by(margin, alpha, target_texts)
     if by_size:
@@ -105,18 +101,18 @@ def compare_command(
 
 
 def _judged_by(margin: Sequence[str], alpha: float | None, target_texts: Sequence[str]) -> dict[str, Any]:
-    """The options of both comparisons that say how candidates are judged."""
-    everywhere, named = margins(margin)
+    """Read the options that say how candidates are judged, for both kinds of comparison."""
+    everywhere, by_task = margins(margin)
     target, targets = target_tasks(target_texts)
-    return {"margin": everywhere, "margins": named, "alpha": alpha, "target": target, "targets": targets}
+    return {"margin": everywhere, "margins": by_task, "alpha": alpha, "target": target, "targets": targets}
 
 
 def _by_size(
     runs: Sequence[str], options: Mapping[str, Any], metric_texts: Sequence[str], out: Path | None, as_json: bool
 ) -> int:
-    """Compare runs of bases of several sizes, show that, and return the exit code."""
+    """Compare runs of bases of several sizes, print the comparison, and return the exit code."""
     if metric_texts:
-        raise UsageError("--metric", "is of logs and tables, whose base's size is not known", "leave it out")
+        raise UsageError("--metric", "is for logs and tables, whose base's size is not known", "leave it out")
     sizes = api.compare_by_size(runs, **options, out=out)
     if as_json:
         print_json(SIZES.text(sizes))

@@ -13,22 +13,22 @@ LIBRARY = {"library": "evalharness.tasks.library:Library"}  # which help does wi
 
 
 def suites(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The suites that begin so."""
+    """The suites whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("suites",))
 
 
 def tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The tasks and groups that begin so."""
+    """The tasks and groups whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("names", "groups"))
 
 
 def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The tasks, groups and suites that begin so."""
+    """The tasks, groups and suites whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("names", "groups", "suites"))
 
 
 def _beginning(context: click.Context, incomplete: str, kinds: tuple[str, ...]) -> list[str]:
-    """What the library has of these kinds; nothing where it cannot be read, since a shell has no place for errors."""
+    """The library's names of these kinds; none where it cannot be read, since a shell cannot show an error here."""
     try:
         library = registry.find(LIBRARY, "library", "piece")(tuple(map(Path, context.params.get("include") or ())))
         return sorted({name for kind in kinds for name in getattr(library, kind)() if name.startswith(incomplete)})

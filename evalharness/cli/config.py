@@ -1,4 +1,4 @@
-"""`evalharness config`: show what the repository's files say of the gate and of options, and which file says it."""
+"""`evalharness config`: show the gate's policy and the options that the repository's files state."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from evalharness.report.policy_lines import document, lines, toml_value
 
 @click.group("config", cls=CommandGroup)
 def config_command() -> None:
-    """Show what the repository's files say of the gate and of options, and which file says it."""
+    """Show the gate's policy and the options that the repository's files state."""
 
 
 @config_command.command("show")
 @with_options(policy_option)
-@click.option("--origin", is_flag=True, help="Behind every value, the file that states it.")
+@click.option("--origin", is_flag=True, help="Add to every value the file that states it.")
 @with_options(json_option, debug_option)
 def show_command(policy_text: str | None, origin: bool, as_json: bool, debug: bool) -> None:
-    """Print the policy that `run` and `gate` would judge by here, and the options that files give to commands, as
-    evalharness.toml takes them.
+    """Print the policy that `run` and `gate` use here, and the options that files state, in the form of
+    evalharness.toml.
 
-    Options stand over evalharness.toml, that over the pyproject.toml beside it, and these over the defaults.
-    Ends with 2 for a file that is wrong.
+    An option on the command line comes before evalharness.toml, that before the pyproject.toml beside it, and that
+    before the built-in default. Ends with 2 where a file is wrong.
     """
     policy = policy_of(policy_text)
     commands = ((name, registry.find(cli.REGISTRY, name, "command")) for name in COMMANDS)
-    options = {name: given for name, command in commands if (given := defaults_of(command, name).values())}
+    options = {name: values for name, command in commands if (values := defaults_of(command, name).values())}
     if as_json:
         stated = {
-            name: {each.key: {"value": each.value, "origin": each.source} for each in given}
-            for name, given in options.items()
+            name: {each.key: {"value": each.value, "origin": each.source} for each in values}
+            for name, values in options.items()
         }
         whole = {"gate": document(policy), "files": policy.files, "options": stated}
         print_json(json.dumps(whole, indent=1, ensure_ascii=False))
         return
     print_lines(lines(policy, origin))
-    for name, given in options.items():
+    for name, values in options.items():
         print_line(f"\n[{name}]")
-        for each in given:
+        for each in values:
             print_line(f"{each.key} = {toml_value(each.value)}" + (f"  # {each.source}" if origin else ""))

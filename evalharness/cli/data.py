@@ -1,4 +1,4 @@
-"""`evalharness data`: fetch the rows of tasks to a folder, verify such a folder, and accept new rows of the hub."""
+"""`evalharness data`: fetch the rows of tasks into a folder, verify such a folder, and accept new rows of the hub."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RIGHT = (2,)  # columns of numbers
 lock_option = click.option(
     "--lock",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Lock file [default: evalharness.lock.json here, else beside the store].",
+    help="The lock file  [default: evalharness.lock.json here, else beside the store].",
 )
 
 
 @click.group("data", cls=CommandGroup)
 def data_command() -> None:
-    """Fetch rows to a folder, verify one, accept new rows of the hub."""
+    """Fetch the rows of tasks into a folder, verify such a folder, accept new rows of the hub."""
 
 
 @data_command.command("fetch")
@@ -52,30 +52,28 @@ def data_command() -> None:
     "--split",
     "splits",
     multiple=True,
-    help="Exactly this split, instead of those that the tasks evaluate and draw shots from. Repeatable.",
+    help="Fetch only this split  [default: the splits that tasks evaluate and draw shots from]. Repeatable.",
 )
-@click.option("--training", is_flag=True, help="The splits to train on, too, where there are any.")
+@click.option("--training", is_flag=True, help="Fetch the training splits, too.")
 @click.option(
-    "--update",
-    is_flag=True,
-    help="Replace files that are there, and take the newest rows of the hub instead of the locked ones.",
+    "--update", is_flag=True, help="Replace existing files, and fetch the hub's newest rows instead of the locked ones."
 )
 @with_options(*data_options, lock_option, json_option, debug_option)
-def fetch_command(**given: Any) -> int:
-    """Write the rows of tasks to files in --to, as DATASET/CONFIG/SPLIT.jsonl, with a manifest of digests, revisions
-    and licences.
+def fetch_command(**options: Any) -> int:
+    """Write the rows of tasks into the folder --to as DATASET/CONFIG/SPLIT.jsonl, with a manifest of digests,
+    revisions and licences.
 
-    Rows come from the hub, or from --data and --data-dir in whatever layout, as in `run`. A file that is there already
-    and unchanged is kept. Goes on past what cannot be fetched, and ends with 2 then.
+    Rows come from the hub, or from --data and --data-dir in any layout that `run` reads. An existing, unchanged file is
+    kept. Data sets that cannot be fetched are skipped and listed; the command then ends with 2.
     """
-    library, folder = Library(given["include"]), given["folder"]
-    suite = library.suite(given["suite"]) if given["suite"] else None
-    tasks = tasks_to_fetch(library, suite, given["tasks"])
-    rows = data_source(given, given["lock"] or default_lock(default_store(os.environ)))
+    library, folder = Library(options["include"]), options["folder"]
+    suite = library.suite(options["suite"]) if options["suite"] else None
+    tasks = tasks_to_fetch(library, suite, options["tasks"])
+    rows = data_source(options, options["lock"] or default_lock(default_store(os.environ)))
     source = replace(rows, shipped=shipped(suite.data) if suite and suite.data else None)
     with held(folder, "--to"):
-        fetched = fetch_tasks(tasks, source, folder, given["splits"], given["training"], given["update"])
-    if given["as_json"]:
+        fetched = fetch_tasks(tasks, source, folder, options["splits"], options["training"], options["update"])
+    if options["as_json"]:
         document = {"files": [asdict(entry) for entry, _ in fetched.entries], "without": fetched.without}
         document["failed"] = fetched.failed
         print_json(json.dumps(document, indent=1, ensure_ascii=False))
@@ -103,8 +101,8 @@ def _lines(fetched: FetchResult) -> Iterator[str]:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @with_options(json_option, debug_option)
 def verify_command(folder: Path, as_json: bool, debug: bool) -> int:
-    """Is everything in DIR as `data fetch` left it? Ends with 2 where a file is missing, changed or extra. Needs no
-    network.
+    """Check that the files in DIR are those that `data fetch` wrote. Ends with 2 where a file is missing, changed or
+    extra. Needs no network.
     """
     right, faults = verify(folder)
     if as_json:
@@ -120,8 +118,8 @@ def verify_command(folder: Path, as_json: bool, debug: bool) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @with_options(lock_option, include_option, debug_option)
 def accept_command(names: tuple[str, ...], lock: Path | None, include: tuple[Path, ...], debug: bool) -> None:
-    """Give up the lock on data sets, by their name or a task's: the next reading takes what the hub has then, and locks
-    that.
+    """Unlock data sets, named by themselves or by a task, so that the next run reads the hub's newest rows and locks
+    those.
     """
     opened = Lock(lock or default_lock(default_store(os.environ)))
     library = Library(include)

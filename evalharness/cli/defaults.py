@@ -1,7 +1,7 @@
-"""Give a command's options the values that the repository's `evalharness.toml` or `pyproject.toml` states.
+"""Read the defaults of a command's options from the repository's `evalharness.toml` or `pyproject.toml`.
 
-A table has a command's name ([run]) and its options' names as keys; [defaults] is for every command that has the
-option. What is given on the command line stands over both, and over the other options that it excludes.
+A table is named after a command ([run]) and its keys are option names; [defaults] is for every command that has the
+option. The command line comes before both, also for options that exclude one another.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from evalharness import cli, registry
 from evalharness.configuration import COMMANDS, DEFAULTS, GATE, place, stated
 from evalharness.errors import UsageError, did_you_mean
 
-OF_THE_GATE = ("margin", "alpha", "on_inconclusive", "ceiling", "against", "policy")  # [gate] states these
-OF_TRAINING = {"alpha": ("train", "sweep")}  # tables of commands that have an option of that name, and not the gate's
-MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
+OF_THE_GATE = ("margin", "alpha", "on_inconclusive", "ceiling", "against", "policy")  # belong into [gate]
+OF_TRAINING = {"alpha": ("train", "sweep")}  # there the name is LoRA's option, not the gate's
+MAY_BE_EMPTY = ("system_instruction",)
 OF_ONE_CALL = ("json", "debug", "help", "github", "junit", "markdown", "config")
-EXCLUDING = (  # of which one is given
+EXCLUDING = (  # options that exclude one another
     *({"suite", "task"}, {"base", "baseline"}, {"steps", "epochs"}, {"validation", "validation_file"}),
 )
 
 
 class Default(NamedTuple):
-    """The value of one option, as click takes it, what files call the option, and the file that states it."""
+    """The default of one option: its value for click, its key in files, and the file that states it."""
 
     value: Any
     key: str
@@ -35,66 +35,68 @@ class Default(NamedTuple):
 
 
 def defaults_of(command: click.Command, name: str, start: Path | None = None) -> dict[str, Default]:
-    """What the files state of this command's options, by parameter. Raises UsageError for a key that is no option of
-    the command (of no command, in [defaults]), and for a value that the option does not take.
+    """Read the defaults that the files state for this command's options, by parameter. Raises UsageError for a key that
+    is no option of the command (in [defaults]: of any command), and for a value that the option does not take.
     """
     if name not in COMMANDS:
         return {}
     options = {_key(each): each for each in command.params if isinstance(each, click.Option)}
-    found: dict[str, Default] = {}
+    defaults: dict[str, Default] = {}
     for table in (DEFAULTS, name):
         for path, values in stated(table, start).items():
             for key, value in values.items():
                 option = _option(key.replace("-", "_"), options, place(path, table, key), table)
                 if option is not None:
                     read = _read(option, value, path.parent, place(path, table, key))
-                    found[str(option.name)] = Default(read, _key(option), relpath(path))
-    return found
+                    defaults[str(option.name)] = Default(read, _key(option), relpath(path))
+    return defaults
 
 
 def read_values(
-    command: click.Command, values: Mapping[str, Any], path: Path, known: Iterable[str] = ()
+    command: click.Command, values: Mapping[str, Any], path: Path, other_names: Iterable[str] = ()
 ) -> dict[str, Default]:
-    """What one file, named on the command line, states of the command's options, by parameter. `known`: other names
-    that the file may have for them. Raises UsageError as `defaults_of` does.
+    """Read the options that one file, named on the command line, states, by parameter. `other_names` are keys that the
+    file may use instead of option names, for suggestions. Raises UsageError as `defaults_of` does.
     """
     options = {_key(each): each for each in command.params if isinstance(each, click.Option)}
-    read = dict[str, Default]()
+    defaults = dict[str, Default]()
     for key, value in values.items():
         where = f"{path}: {key}"
         if key in OF_ONE_CALL:
             raise UsageError(where, "is for one call", f"give --{key} on the command line")
         if key not in options:
-            raise UsageError(where, "there is no such option", did_you_mean(key, {*options, *known} - {*OF_ONE_CALL}))
+            raise UsageError(
+                where, "there is no such option", did_you_mean(key, {*options, *other_names} - {*OF_ONE_CALL})
+            )
         option = options[key]
-        read[str(option.name)] = Default(_read(option, value, path.parent, where), key, str(path))
-    return read
+        defaults[str(option.name)] = Default(_read(option, value, path.parent, where), key, str(path))
+    return defaults
 
 
-def without_excluded(defaults: Mapping[str, Default], given: Iterable[click.Parameter]) -> dict[str, Default]:
-    """Leave out what an option on the command line takes the place of."""
-    named = {_key(each) for each in given}
-    gone = set().union(*(group for group in EXCLUDING if group & named))
-    return {name: default for name, default in defaults.items() if default.key not in gone}
+def without_excluded(defaults: Mapping[str, Default], typed: Iterable[click.Parameter]) -> dict[str, Default]:
+    """Leave out defaults that an option on the command line excludes."""
+    keys = {_key(each) for each in typed}
+    excluded = set().union(*(group for group in EXCLUDING if group & keys))
+    return {name: default for name, default in defaults.items() if default.key not in excluded}
 
 
 def _key(parameter: click.Parameter) -> str:
-    """How files call an option: as the command line does, without the dashes before it."""
+    """An option's key in files: its name on the command line without the leading dashes."""
     return max(parameter.opts, key=len).lstrip("-").replace("-", "_")
 
 
 def _option(key: str, options: Mapping[str, click.Option], where: str, table: str) -> click.Option | None:
-    """The option that a file means; None where another command's is meant."""
+    """The option that a key means; None where it is an option of other commands only."""
     if key in OF_THE_GATE and table not in OF_TRAINING.get(key, ()):
         raise UsageError(where, "is the gate's", f"state it under [{GATE}]")
     if key in OF_ONE_CALL:
         raise UsageError(where, "is for one call", f"give --{key.replace('_', '-')} on the command line")
     if key not in options:
-        known = _of_every_command() if table == DEFAULTS else set(options)
-        if key in known:
+        names = _of_every_command() if table == DEFAULTS else set(options)
+        if key in names:
             return None
-        known -= {*OF_THE_GATE, *OF_ONE_CALL} - {name for name, tables in OF_TRAINING.items() if table in tables}
-        raise UsageError(where, "there is no such option", did_you_mean(key, sorted(known)))
+        names -= {*OF_THE_GATE, *OF_ONE_CALL} - {name for name, tables in OF_TRAINING.items() if table in tables}
+        raise UsageError(where, "there is no such option", did_you_mean(key, sorted(names)))
     return options[key]
 
 
@@ -104,10 +106,10 @@ def _of_every_command() -> set[str]:
 
 
 def _read(option: click.Option, value: Any, folder: Path, where: str) -> Any:
-    """The value as the command line would have it."""
+    """The value as click would parse it from the command line. Raises UsageError."""
     several = option.multiple
     if value is True and not option.is_flag and isinstance(option.flag_value, str):
-        return option.flag_value  # of an option whose value may be left out
+        return option.flag_value  # the option's value may be left out
     each = value if several and isinstance(value, list) else [value]
     kinds, right = _kinds(option)
     if not each or any(type(one) not in kinds for one in each):
@@ -116,17 +118,17 @@ def _read(option: click.Option, value: Any, folder: Path, where: str) -> Any:
     if "" in each and option.name not in MAY_BE_EMPTY:
         raise UsageError(where, "is empty", "give a value, or leave it out")
     texts = [_from_here(one, folder, option) for one in each]
-    taken = tuple(texts) if several else texts[0]
+    typed = tuple(texts) if several else texts[0]
     try:
-        option.type_cast_value(click.Context(click.Command("")), taken)
+        option.type_cast_value(click.Context(click.Command("")), typed)
     except (click.BadParameter, OverflowError, ValueError) as error:
         what = error.message.rstrip(".") if isinstance(error, click.BadParameter) else f"{value!r} is no value of it"
         raise UsageError(where, what, f"the help of {max(option.opts, key=len)} says what would be right") from None
-    return taken
+    return typed
 
 
 def _kinds(option: click.Option) -> tuple[tuple[type, ...], str]:
-    """The types of a file's values that an option takes, and these in words."""
+    """The Python types that an option accepts from a file, and their name in words."""
     if option.is_flag:
         return (bool,), "true or false"
     if isinstance(option.type, click.types.IntParamType):
@@ -139,8 +141,8 @@ def _kinds(option: click.Option) -> tuple[tuple[type, ...], str]:
 
 
 def _from_here(value: Any, folder: Path, option: click.Option) -> Any:
-    """A path of the file's folder, as the working directory has it; what may be a name of the hub and is not there
-    stays.
+    """Turn a path relative to the file's folder into one relative to the working directory; a text that may be a hub
+    name, and is no existing path, stays as it is.
     """
     if isinstance(option.type, click.Path):
         return value if Path(value).is_absolute() else relpath(folder / Path(value).expanduser())

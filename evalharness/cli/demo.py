@@ -1,4 +1,4 @@
-"""`evalharness demo`: train, evaluate and compare candidates on the embedded model and data."""
+"""`evalharness demo`: train, evaluate and compare candidates with the embedded model and data."""
 
 from __future__ import annotations
 
@@ -28,21 +28,25 @@ from evalharness.run.checks import check_output
     default=Path("runs/demo"),
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything.",
+    help="Folder of the candidates, results and report.",
 )
 @click.option(
-    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of training, limits and resampling."
+    "--seed",
+    default=1234,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Seed of training, --limit and resampling.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="At most this many rows a task, for a quick look [default: all]."
+    "--limit", type=click.IntRange(min=1), help="At most this many rows a task, for a quick look  [default: all]."
 )
 @with_options(quiet_option, debug_option)
 def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bool) -> int:
     """Train five candidates on the embedded world, repair two, compare all, and end with the path of the report.
 
-    Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the
-    old tasks. Those that learned most, of those that lost too much, are repaired. Needs no network and no GPU;
-    interrupted, give the same command again.
+    The candidates are full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning
+    with replay of the old tasks. Of those that lost too much, the two that learned most are repaired. Needs no network
+    and no GPU. After an interruption give the same command again.
     """
     check_output(out)
     with held(out, "--out"), progress.listener(quiet) as listener:

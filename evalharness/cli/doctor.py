@@ -1,4 +1,4 @@
-"""`evalharness doctor`: say what this machine and this installation can do, and what is broken."""
+"""`evalharness doctor`: check what this machine and this installation can do, and what is broken."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MARKS = {Condition.FINE: "✓", Condition.ABSENT: "–", Condition.BROKEN: "✗"
 @click.command("doctor", cls=Command)
 @with_options(json_option, debug_option)
 def doctor_command(as_json: bool, debug: bool) -> int:
-    """Look at versions, extras, devices, folders that must be written, memory, and whether the hub answers.
+    """Check versions, extras, devices, writable folders, memory, and whether the hub answers.
 
-    Ends with 2 where something is broken that the installation promises, else with 0: what is merely absent (–) is said
-    with what would bring it.
+    Ends with 2 where something that is installed is broken (✗), else with 0. Beside what is absent (–) stands how to
+    get it.
     """
     every = list(examine(os.environ))
     broken = any(each.condition == Condition.BROKEN for each in every)

@@ -1,4 +1,4 @@
-"""`evalharness engine`: check whether two engines answer alike, and how far one is from itself."""
+"""`evalharness engine`: check whether two engines give the same answers, and how far one's own answers vary."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ from evalharness.report.text_table import terminal
 from evalharness.searches import engine_check
 
 PLAN_OPTIONS = tuple(get_type_hints(PlanOptions))
-NAMED = ("--engine", "--engine-option")  # said of each side by itself
-shared_options: tuple[Decorated, ...] = tuple(each for each in engine_options if option_names((each,)) not in NAMED)
+OF_ONE_ENGINE = ("--engine", "--engine-option")  # A and B each name their own
+shared_options: tuple[Decorated, ...] = tuple(
+    each for each in engine_options if option_names((each,)) not in OF_ONE_ENGINE
+)
 
 
 @click.group("engine", cls=CommandGroup)
 def engine_command() -> None:
-    """Look at engines: whether two of them answer alike."""
+    """Check whether two engines give the same answers."""
 
 
 @engine_command.command("check")
@@ -53,8 +55,8 @@ def engine_command() -> None:
     "--tolerance",
     type=click.FloatRange(min=0),
     metavar="NATS",
-    help="The largest difference of a log-probability that counts as equal [default: 1e-4 of float32, .02 of float16, "
-    ".15 of bfloat16].",
+    help="Largest difference of a log-probability that counts as equal  [default: 1e-4 with float32, .02 with float16, "
+    ".15 with bfloat16].",
 )
 @click.option(
     "--same-texts",
@@ -62,32 +64,32 @@ def engine_command() -> None:
     default=1.0,
     show_default=True,
     metavar="SHARE",
-    help="The least share of texts that must be the same.",
+    help="Least share of texts that must be the same.",
 )
 @with_options(*task_options, *data_options, *example_options, *chat_options, seed_option("shots and --limit"))
 @with_options(*shared_options, json_option, quiet_option, debug_option)
-def check_command(first: str, second: str, **given: Any) -> int:
-    """Ask two engines, A and B, the same, and each of them again and in another order. Both are ENGINE=MODEL:
+def check_command(first: str, second: str, **options: Any) -> int:
+    """Send two engines, A and B, the same requests, then each the same again in another order. Both are ENGINE=MODEL:
 
         evalharness engine check hf=PATH openai=http://HOST/v1#MODEL
 
-    Ends with 0 where they answer alike within the tolerance, else with 5. The same engine on both sides states its own
-    noise. Asked are 8 examples of each task of the suite demo, where no suite and no task is named.
+    Ends with 0 where their answers agree within the tolerance, else with 5. The same engine on both sides measures its
+    own noise. Without --suite and --task, 8 examples of each task of the suite demo are used.
     """
-    options = job_options({**given, "margin_texts": (), "engine_options": ()})
-    with progress.listener(given["quiet"] or given["as_json"]) as listener:
+    plan_options = job_options({**options, "margin_texts": (), "engine_options": ()})
+    with progress.listener(options["quiet"] or options["as_json"]) as listener:
         check = engine_check(
             first,
             second,
-            given["suite"],
-            first_options=pairs("--a", given["first_texts"]),
-            second_options=pairs("--b", given["second_texts"]),
-            tolerance=given["tolerance"],
-            same_texts=given["same_texts"],
+            options["suite"],
+            first_options=pairs("--a", options["first_texts"]),
+            second_options=pairs("--b", options["second_texts"]),
+            tolerance=options["tolerance"],
+            same_texts=options["same_texts"],
             listener=listener,
-            **{name: value for name, value in options.items() if name in PLAN_OPTIONS},  # type: ignore[arg-type]
+            **{name: value for name, value in plan_options.items() if name in PLAN_OPTIONS},  # type: ignore[arg-type]
         )
-    if given["as_json"]:
+    if options["as_json"]:
         print_json(document(check))
     else:
         print_lines((*headlines(check), ""))

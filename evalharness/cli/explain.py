@@ -1,4 +1,4 @@
-"""`evalharness tasks explain`: show how a metric comes to the score of a text, by n-grams or by what it looks for."""
+"""`evalharness tasks explain`: show how a metric scores a text, by its n-grams or by the properties it checks."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ LOOKS = ("looked for", "there", "seen")
 
 @click.command("explain", cls=Command)
 @click.argument("name", required=False, metavar="[TASK]", shell_complete=completion.tasks)
-@click.option("--output", metavar="TEXT", help="The text that is scored.")
-@click.option("--reference", "references", multiple=True, metavar="TEXT", help="A text that is right. Repeatable.")
+@click.option("--output", metavar="TEXT", help="The text to score.")
+@click.option("--reference", "references", multiple=True, metavar="TEXT", help="A correct text. Repeatable.")
 @click.option(
     "--run",
     "folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Take output and reference from this run's samples instead.",
+    help="Read output and references from this run's samples instead.",
 )
 @click.option("--example", metavar="ID", help="With --run: the example, by its id in samples/TASK/MODEL.jsonl.")
-@click.option("--model", metavar="NAME", help="With --run: the model that wrote [default: the first candidate].")
+@click.option("--model", metavar="NAME", help="With --run: the model that wrote it  [default: the first candidate].")
 @click.option(
     "--metric",
     "metric_texts",
@@ -52,45 +52,45 @@ LOOKS = ("looked for", "there", "seen")
     "Repeatable.",
 )
 @with_options(include_option, json_option, debug_option)
-def explain_command(name: str | None, **given: Any) -> None:
-    """Show which words and n-grams of a text match its references, and what ROUGE and BLEU make of the counts; or which
-    of the things that a metric looks for (instructions, a refusal, a language) are there.
+def explain_command(name: str | None, **options: Any) -> None:
+    """Show which n-grams of a text match its references, and how ROUGE and BLEU score the counts; or which properties
+    that a metric checks (instructions, a refusal, a language) the text has.
 
-    The text is --output, held against --reference; or what a model of a finished run wrote: TASK --run RUN --example
-    ID, the references then being told apart by " | ", as samples write them.
+    The text is --output, compared with --reference, or an output of a finished run: TASK --run RUN --example ID. There
+    " | " separates several references, as in the samples.
     """
-    output, references = _texts(name, given)
-    specs = _specs(name, given)
+    output, references = _texts(name, options)
+    specs = _specs(name, options)
     explanations = [explain(spec, output, references) for spec in specs]
-    if given["as_json"]:
+    if options["as_json"]:
         print_json(json.dumps([asdict(each) for each in explanations], indent=1))
     else:
         print_lines([f"output: {output}", *(f"reference: {reference}" for reference in references)])
         print_lines(line for each in explanations for line in _lines(each, len(references)))
 
 
-def _texts(name: str | None, given: dict[str, Any]) -> tuple[str, Sequence[str]]:
+def _texts(name: str | None, options: dict[str, Any]) -> tuple[str, Sequence[str]]:
     """The output and its references. Raises UsageError where options do not go together."""
-    folder, output, references = given["folder"], given["output"], given["references"]
+    folder, output, references = options["folder"], options["output"], options["references"]
     if folder is None:
-        if output is None or not references or given["example"] or given["model"]:
+        if output is None or not references or options["example"] or options["model"]:
             what = "needs --output and --reference, or TASK with --run and --example"
             raise UsageError("tasks explain", what, '--output "a b" --reference "a c" would be right')
         return output, references
-    if output is not None or references or not (name and given["example"]):
+    if output is not None or references or not (name and options["example"]):
         what = "--run takes the texts of one example of TASK, and no others"
         raise UsageError("tasks explain", what, "TASK --run RUN --example ID would be right")
-    sample = sample_of(folder, read_results(folder), name, given["model"], given["example"])
+    sample = sample_of(folder, read_results(folder), name, options["model"], options["example"])
     return sample.output, sample.reference.split(" | ")
 
 
-def _specs(name: str | None, given: dict[str, Any]) -> Sequence[MetricSpec]:
-    """The metrics that are explained. Raises TaskError where the task has none that can be."""
-    if given["metric_texts"]:
-        return metric_specs(given["metric_texts"])
+def _specs(name: str | None, options: dict[str, Any]) -> Sequence[MetricSpec]:
+    """The metrics to explain. Raises TaskError where the task has none that can be explained."""
+    if options["metric_texts"]:
+        return metric_specs(options["metric_texts"])
     if name is None:
         return metric_specs(USUAL)
-    specs = [spec for spec in Library(given["include"]).task(name).metrics if spec.name in EXPLAINED]
+    specs = [spec for spec in Library(options["include"]).task(name).metrics if spec.name in EXPLAINED]
     if not specs:
         raise TaskError(name, "has no metric that can be explained", f"give --metric: {', '.join(EXPLAINED)}")
     return specs
@@ -103,8 +103,10 @@ def _lines(explanation: Explanation, references: int) -> Iterator[str]:
     yield "  " + ", ".join(f"{name} {_number(value)}" for name, value in explanation.measures.items())
     rows = [(each.gram, str(each.output), str(each.reference), str(each.counted)) for each in explanation.matches]
     yield from (f"  {line}" for line in (aligned([TITLES, *rows], (1, 2, 3)) if rows else ()))
-    seen = [(each.check, "yes" if each.held else "no", one_line(each.seen)) for each in explanation.observations]
-    yield from (f"  {line}" for line in (aligned([LOOKS, *seen]) if seen else ()))
+    observations = [
+        (each.check, "yes" if each.held else "no", one_line(each.seen)) for each in explanation.observations
+    ]
+    yield from (f"  {line}" for line in (aligned([LOOKS, *observations]) if observations else ()))
     if explanation.subsequence:
         yield f"  longest common subsequence: {' '.join(explanation.subsequence)}"
 

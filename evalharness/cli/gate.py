@@ -1,4 +1,4 @@
-"""`evalharness gate`: judge a finished run, and end with the exit code."""
+"""`evalharness gate`: decide whether the candidates of a finished run may ship, and end with the exit code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from evalharness.whole_file import write_whole
 
 @click.command("gate", cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--candidate", "only", multiple=True, metavar="NAME", help="Judge this candidate alone. Repeatable.")
+@click.option("--candidate", "only", multiple=True, metavar="NAME", help="Judge only this candidate. Repeatable.")
 @with_options(*policy_options, margin_option)
 @click.option(
     "--alpha",
@@ -46,17 +46,16 @@ from evalharness.whole_file import write_whole
 )
 @with_options(*against_options)
 @click.option("--baseline", metavar="FILE", help=f"The baseline file  [default: the policy's, else {FILE}].")
-@click.option("--explain", is_flag=True, help="Say by which rule each exit code came about.")
+@click.option("--explain", is_flag=True, help="Add the rule that led to each exit code.")
 @with_options(*gate_output_options, json_option, debug_option)
-def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool, debug: bool, **given: Any) -> int:
-    """May the candidates of RUN ship? 0 yes, 3 forgotten, 4 undecided, 5 incomplete or nothing measured.
+def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool, debug: bool, **options: Any) -> int:
+    """Decide whether the candidates of RUN may ship: 0 yes, 3 forgotten, 4 undecided, 5 incomplete or nothing measured.
 
-    A candidate passes when no gate unit is forgotten or suspect, the suite as a whole is shown to be retained, and no
-    loss above a --ceiling remains possible. A --ceiling for all holds for what is scored from 0 to 1; under it every
-    other gate unit (MCC, BLEU) needs one of its own. What the repository lets pass is read from its evalharness.toml or
-    pyproject.toml (docs/gate.md).
+    A candidate passes when no gate unit is forgotten or suspect, the suite as a whole is retained, and no loss above a
+    --ceiling remains possible. A --ceiling without a task holds for scores from 0 to 1; every other gate unit (MCC,
+    BLEU) then needs its own. The repository's policy is read from evalharness.toml or pyproject.toml (docs/gate.md).
     """
-    policy, output = _policy(given), GateOutput(**{name: given[name] for name in PLACES})
+    policy, output = _policy(options), GateOutput(**{name: options[name] for name in PLACES})
     check_places(output, run, policy)
     results, notice = judged_by(run, policy)
     text = GateText(decide(run, results, policy, only), results, policy, notice)
@@ -68,26 +67,26 @@ def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool,
     return text.decision.exit_code
 
 
-def _policy(given: Mapping[str, Any]) -> Policy:
-    """The policy of the repository, or of the file that is named, with the options over it."""
-    margin, named_margins = margins(given["margin_texts"])
-    ceiling, named_ceilings = ceilings(given["ceiling_texts"])
+def _policy(options: Mapping[str, Any]) -> Policy:
+    """Read the repository's policy, or the named file's, and put the options over it. Raises UsageError."""
+    margin, named_margins = margins(options["margin_texts"])
+    ceiling, named_ceilings = ceilings(options["ceiling_texts"])
     of_options = {
-        "alpha": given["alpha"],
+        "alpha": options["alpha"],
         "margin": margin,
         "margins": named_margins,
         "ceiling": ceiling,
         "ceilings": named_ceilings,
-        **{name: given[name] for name in ("on_inconclusive", "against", "baseline")},
+        **{name: options[name] for name in ("on_inconclusive", "against", "baseline")},
     }
-    policy = policy_of(given["policy_text"]).with_values(of_options, OPTION)
+    policy = policy_of(options["policy_text"]).with_values(of_options, OPTION)
     check_used(policy)
     return policy
 
 
 def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, document: str) -> int:
-    """Judge a run that has just ended in its folder, say why, and return the exit code. `document`: the text of its
-    results.json ("": it is not wanted), which is printed with the decision in it under `gate`.
+    """Judge the run that has just ended, print the decision, and return the exit code. `document` is the text of its
+    results.json, printed with the decision added under `gate` ("": not printed).
     """
     text, aside = GateText(decide(run, results, policy), results, policy), bool(document)
     if document:
@@ -99,13 +98,13 @@ def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, d
 
 
 def _print(text: GateText, explain: bool = False, aside: bool = False) -> None:
-    """`aside`: on stderr, for stdout is for something else."""
+    """Print the decision; with `aside` on stderr, since stdout holds JSON."""
     for line in text.lines(explain):
         print_line(line, err=aside)
 
 
 def _write(text: GateText, output: GateOutput, aside: bool) -> None:
-    """Raises UsageError for a file that cannot be written."""
+    """Write the decision to its files and to the CI runner. Raises UsageError for a file that cannot be written."""
     _write_file("--junit", output.junit, lambda: gate_files.junit(text.decision))
     _write_file("--markdown", output.markdown, lambda: gate_files.markdown(text))
     if github.is_runner(os.environ) if output.github is None else output.github:

@@ -1,4 +1,4 @@
-"""Say where the gate's decision goes beside its lines: JUnit XML, Markdown, GitHub Actions."""
+"""The options that name further outputs of the gate: JUnit XML, Markdown, GitHub Actions."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from evalharness.errors import UsageError
 PLACES = ("junit", "markdown", "github")
 gate_output_options: tuple[Decorated, ...] = (
     click.option(
-        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML: a case for each gate unit."
+        "--junit",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write JUnit XML with a case for each gate unit.",
     ),
     click.option(
-        "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="A comment for a pull request, in Markdown."
+        "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a pull request comment in Markdown."
     ),
     click.option(
         "--github/--no-github",
         default=None,
-        help="Annotations and a summary of the step for GitHub Actions  [default: in its jobs].",
+        help="Print annotations and write a step summary for GitHub Actions  [default: in its jobs].",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutput:
-    """`github`: annotations and a summary of the step, None: in a job of GitHub Actions. Raises UsageError where a file
-    cannot be written there.
+    """Where the gate's decision is written besides the terminal. `github` None: where this is a job of GitHub Actions.
+    Raises UsageError for a path where no file can be written.
     """
 
     junit: Path | None = None
@@ -46,16 +49,16 @@ class GateOutput:
     @property
     def files(self) -> dict[str, Path]:
         """The files to write, by the options that name them."""
-        named = {"--junit": self.junit, "--markdown": self.markdown}
-        return {option: path for option, path in named.items() if path is not None}
+        paths = {"--junit": self.junit, "--markdown": self.markdown}
+        return {option: path for option, path in paths.items() if path is not None}
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> GateOutput:
-        """What `run` was given. Raises UsageError for a place without --gate, too."""
-        places = {name: given[name] for name in PLACES}
-        named = [f"--{name}" for name, value in places.items() if value]
-        if named and not given["gate"]:
+    def from_options(cls, options: Mapping[str, Any]) -> GateOutput:
+        """Read the options of `run`. Raises UsageError for an output without --gate, too."""
+        places = {name: options[name] for name in PLACES}
+        names = [f"--{name}" for name, value in places.items() if value]
+        if names and not options["gate"]:
             raise UsageError(
-                named[0], "is of the gate, which was not asked for", f"give --gate, or leave out {named[0]}"
+                names[0], "is an output of the gate, which does not run", f"give --gate, or leave out {names[0]}"
             )
         return cls(**places)

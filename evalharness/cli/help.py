@@ -1,4 +1,4 @@
-"""Show a command's options in sections, and examples of its use below."""
+"""Show a command's options in sections, and examples below them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import click
 
 from evalharness.cli.command import Command
 
-LAST = "Output"  # the section of every option that no section names
+LAST = "Output"  # the section of all other options
 
 
 class SectionedCommand(Command):
-    """A command whose help has `sections`: by title the names of their options ("--model --base")."""
+    """A command whose help has `sections`: each title's option names in one text ("--model --base")."""
 
     sections: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[Sequence[str]] = ()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option with help, in its section or the last one, then the examples."""
+        """Write every option in its section or the last one, then the examples."""
         records = {each.opts[-1]: record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
         for title, names in self.sections.items():
             with formatter.section(title):
@@ -32,7 +32,7 @@ class SectionedCommand(Command):
 
 
 def option_names(options: Sequence[Any]) -> str:
-    """List the options that these decorators add, as a section names them."""
+    """The names of the options that these decorators add, separated by spaces."""
 
     def bare() -> None: ...
 

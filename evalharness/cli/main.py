@@ -1,6 +1,6 @@
-"""Run the command that argv names, and end with its exit code; print an error as one line.
+"""Run the command that argv names, print an error as one line, and end with the exit code.
 
-Commands are imported when they are called.
+A command is imported when it is called.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from evalharness.errors import EvalHarnessError, NotComparableError, UsageError,
 
 CRASH = 1
 AGAIN = "the same command"
-RESUMED = ("run", "demo", "sweep", "repair", "trace", "bisect")  # commands that go on where they were
-SHOWN = 80  # characters of a name that no path can have
+RESUMED = ("run", "demo", "sweep", "repair", "trace", "bisect")  # commands that resume after an interruption
+PATH_CHARACTERS = 80  # shown of a name that is too long for a path
 
 SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
-    "train": "Make a candidate: full fine-tuning, LoRA or prompt tuning.",
-    "sweep": "Train a grid of candidates, choose rates on validation rows, compare on test rows.",
-    "repair": "Take back what a candidate forgot: part of the way to its base, confirmed on other rows.",
-    "plan": "Say what a comparison could decide, before any model has answered.",
-    "trace": "Follow every task through the stages of a training: what was forgotten when.",
+    "train": "Train a candidate: full fine-tuning, LoRA, prompt tuning and others.",
+    "sweep": "Train a grid of candidates, choose learning rates on validation rows, compare on test rows.",
+    "repair": "Move a candidate part of the way back to its base, so that it forgets less; confirmed on other rows.",
+    "plan": "Forecast what a comparison could decide, before any model answers.",
+    "trace": "Follow every task through the stages of a training: what was forgotten, and when.",
     "bisect": "Find the first checkpoint of a training that forgot, in few evaluations.",
-    "compare": "Compare finished runs again, or with one another.",
-    "gate": "May this run's candidates ship? The exit code says.",
-    "baseline": "Accept a run's scores into the repository's baseline file, show it.",
-    "report": "Write a run's HTML page again.",
-    "tasks": "List, show and validate task definitions.",
-    "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",
-    "checkpoint": "Say what a checkpoint directory holds; merge several into one.",
-    "engine": "Check whether two engines answer alike, and how far one is from itself.",
-    "store": "Say what the store of answers holds, verify it, remove answers, export them.",
-    "config": "Show what the repository's files say of the gate and of options, and who says it.",
-    "doctor": "Say what this machine and this installation can do, and what is broken.",
+    "compare": "Compare finished runs, or other tools' logs, with one another or again.",
+    "gate": "Decide whether a finished run's candidates may ship, and end with the exit code.",
+    "baseline": "Accept a run's scores into the repository's baseline file, or show that file.",
+    "report": "Write a run's HTML report again, or print its results as a table.",
+    "tasks": "List, show and validate task definitions; explain scores.",
+    "data": "Fetch the rows of tasks into a folder, verify such a folder, accept new rows of the hub.",
+    "checkpoint": "Show what a checkpoint directory holds, list the kinds, merge several into one.",
+    "engine": "Check whether two engines give the same answers, and how far one's own answers vary.",
+    "store": "Show what the store of answers holds; verify it, remove answers, export them.",
+    "config": "Show the gate's policy and the options that the repository's files state.",
+    "doctor": "Check what this machine and this installation can do, and what is broken.",
     "demo": "Train five candidates on the embedded world, repair two, and compare all.",
 }
 
 
 class Commands(click.Group):
-    """The commands of `cli.REGISTRY`; `--help` imports none of them."""
+    """The top-level group of the commands in `cli.REGISTRY`; `--help` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(cli.REGISTRY)
@@ -77,61 +77,60 @@ class Commands(click.Group):
 def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
 
-    Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten and 4 undecided (gate, bisect), 5
-    incomplete, nothing measured or not comparable, 130 interrupted (143 by SIGTERM).
+    Exit codes: 0 fine, 1 a bug in evalharness, 2 wrong input, 3 forgotten and 4 undecided (gate, bisect), 5 incomplete,
+    nothing measured or not comparable, 130 interrupted (143 by SIGTERM).
     """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code. A request to terminate (SIGTERM, as CI sends it) is an interrupt
-    like Ctrl-C; a second one ends the process at once.
+    """Run the command line and exit with its code. SIGTERM, as CI sends it, acts like Ctrl-C; a second one ends the
+    process at once.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and next to no garbage
-    gc.freeze()  # what is imported later freezes as well, once it sees this
+    gc.set_threshold(100_000)  # imports create hundreds of thousands of objects, and almost no garbage
+    gc.freeze()  # engines/hf/engine.py freezes the libraries as well where it sees this
     in_main_thread = threading.current_thread() is threading.main_thread()
     descriptors = take_every_text()
-    # torch's threads, which read this when they begin, would spin for one another while another process has their core
+    # torch's threads read this when they start; they would wait busily while another process has their core
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with interruption.signals_caught() if in_main_thread else contextlib.nullcontext():
         code = _run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG")))
     if lost := output_lost(descriptors):
         print_line(
-            f"Error: stdout: what it was to show is lost ({lost.strerror}); give the command a place that takes it",
-            err=True,
+            f"Error: stdout: output is lost ({lost.strerror}); send it to a file or pipe that can take it", err=True
         )
         code = code or NotComparableError.exit_code
     sys.exit(code)
 
 
 def _is_no_path(error: Exception) -> bool:
-    """Is a name, given or read from a file, none that the system's paths can have?"""
+    """Whether a path was too long for the system, or held a zero byte."""
     if isinstance(error, OSError):
         return error.errno == errno.ENAMETOOLONG
     return isinstance(error, ValueError) and str(error).startswith("embedded null")
 
 
 def _unforeseen(error: Exception, arguments: Sequence[str], debug: bool) -> int:
-    """The exit code of an error that no step names: of the system, of memory, or of ours; it is printed."""
+    """Print an error that no step expected (of the system, of memory, or a bug), and return its exit code."""
     if _is_no_path(error):
-        named = str(getattr(error, "filename", None) or "a path")[:SHOWN]
-        print_line(f"Error: {named}: no path can be that long, or hold a zero byte; a shorter one would do", err=True)
+        path = str(getattr(error, "filename", None) or "a path")[:PATH_CHARACTERS]
+        print_line(f"Error: {path}: a path cannot be that long, or hold a zero byte; give a shorter one", err=True)
         return UsageError.exit_code
     if debug:
         print_line(traceback.format_exc(), err=True)
     if out_of_memory(error):
-        kept = ": what was answered is kept" if arguments and arguments[0] in RESUMED else ""
-        what = f"does not suffice ({first_line(error)})"
-        print_line(f"Error: memory: {what}; give the same command with more of it{kept}", err=True)
+        advice = ": what was answered is kept" if arguments and arguments[0] in RESUMED else ""
+        what = f"is not enough ({first_line(error)})"
+        print_line(f"Error: memory: {what}; run the same command with more memory{advice}", err=True)
         return NotComparableError.exit_code
     hint = "" if debug else " Give --debug for the traceback."
     what = f"{type(error).__name__}: {error}"
-    print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
+    print_line(f"Error: evalharness crashed ({what}). This is a bug in evalharness.{hint}", err=True)
     return CRASH
 
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
-    """The exit code of the command; whatever it raises is printed."""
+    """Run the command, print the error that it raises, and return the exit code."""
     try:
         code = evalharness.main(arguments, prog_name="evalharness", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -141,9 +140,9 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         print_line(error.format_message())
         return 2
     except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        print_line(shown.getvalue().rstrip("\n"), err=True)
+        message = io.StringIO()
+        error.show(message)
+        print_line(message.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except EvalHarnessError as error:
         if debug:
@@ -159,8 +158,8 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
 
 
 def _interrupted(arguments: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """Say what was kept, as `notes` on the interrupt know it, and how to go on."""
-    kept = " ".join(notes)
-    if not kept and {*arguments[:1]} & {*RESUMED}:
-        kept = f"What is done so far is kept: {AGAIN} goes on from there."
-    return [f"Interrupted. {kept}".rstrip(), *([shlex.join(["evalharness", *arguments])] if AGAIN in kept else [])]
+    """The lines after an interruption: what is kept, from the interrupt's `notes`, and how to resume."""
+    advice = " ".join(notes)
+    if not advice and {*arguments[:1]} & {*RESUMED}:
+        advice = f"What is done so far is kept: {AGAIN} goes on from there."
+    return [f"Interrupted. {advice}".rstrip(), *([shlex.join(["evalharness", *arguments])] if AGAIN in advice else [])]

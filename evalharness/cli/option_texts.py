@@ -1,4 +1,4 @@
-"""Read the texts of options into values: pairs, paths, margins, ceilings, columns, statements about metrics."""
+"""Parse the texts of options: pairs, paths, margins, ceilings, columns, statements about metrics."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 
-def job_options(given: Mapping[str, Any]) -> JobOptions:
-    """The options of a Job among a command's parameters, which have the names of JobOptions. Raises UsageError."""
-    margin, named_margins = margins(given["margin_texts"])
-    ceiling, named_ceilings = ceilings(given.get("ceiling_texts", ()))
-    target, named_targets = target_tasks(given.get("target_texts", ()))
+def job_options(options: Mapping[str, Any]) -> JobOptions:
+    """Select the parameters of a command that are options of a Job, and parse their texts. Raises UsageError."""
+    margin, named_margins = margins(options["margin_texts"])
+    ceiling, named_ceilings = ceilings(options.get("ceiling_texts", ()))
+    target, named_targets = target_tasks(options.get("target_texts", ()))
     values = {
-        **given,
+        **options,
         "margin": margin,
         "margins": named_margins,
-        "target": target or given.get("target"),
-        "targets": named_targets or None,  # where `targets` are given, they are LoRA's
+        "target": target or options.get("target"),
+        "targets": named_targets or None,  # a parameter `targets` is LoRA's
         "ceiling": ceiling,
         "ceilings": named_ceilings,
-        "data": paths("--data", given["data"]),
-        "columns": columns(given["column_texts"]),
-        "describe_with": pairs("--describe-with", given.get("describe_with", ())),
-        "engine_options": engine_options(given),
-        "store": given.get("store") or default_store(os.environ),
+        "data": paths("--data", options["data"]),
+        "columns": columns(options["column_texts"]),
+        "describe_with": pairs("--describe-with", options.get("describe_with", ())),
+        "engine_options": engine_options(options),
+        "store": options.get("store") or default_store(os.environ),
     }
     names = [name for name in JobOptions.__annotations__ if values.get(name) is not None]
     return cast(JobOptions, {name: values[name] for name in names})
 
 
-def engine_options(given: Mapping[str, Any]) -> dict[str, str]:
-    """`--engine-option`, and the address of the engine ray, which has an option of its own. Raises UsageError."""
-    options, address = pairs("--engine-option", given["engine_options"]), given.get("ray_address")
+def engine_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Parse `--engine-option`, and add the engine ray's address from `--ray-address`. Raises UsageError."""
+    settings, address = pairs("--engine-option", options["engine_options"]), options.get("ray_address")
     if address is None:
-        return options
-    if given["engine"] != "ray":
-        raise UsageError("--ray-address", f"given, and the engine is {given['engine']}", "add --engine ray")
-    return {**options, "address": address}
+        return settings
+    if options["engine"] != "ray":
+        raise UsageError("--ray-address", f"is for --engine ray, not {options['engine']}", "add --engine ray")
+    return {**settings, "address": address}
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a mapping. Raises UsageError naming the option."""
+    """Parse NAME=VALUE texts. Raises UsageError naming the option."""
     by_name: dict[str, str] = {}
     for text in texts:
         name, _, value = text.partition("=")
@@ -66,7 +66,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """Read NAME=PATH texts: names mapped to existing paths. Raises UsageError."""
+    """Parse NAME=PATH texts; the paths must exist. Raises UsageError."""
     by_name = {name: Path(value) for name, value in pairs(option, texts).items()}
     for name, path in by_name.items():
         if not path.exists():
@@ -75,28 +75,28 @@ def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
 
 
 def columns(texts: Sequence[str]) -> dict[str, str]:
-    """`--columns question=q,answer=label` as names in the files by columns of a task. Raises UsageError."""
+    """Parse `--columns question=q,answer=label`: the files' column names, by the task's names. Raises UsageError."""
     return pairs("--columns", [each for text in texts for each in text.split(",")])
 
 
-def data_source(given: Mapping[str, Any], lock: Path | None = None) -> DataSource:
-    """The rows that the options of a command name."""
-    overrides = paths("--data", given["data"])
-    return DataSource(given["data_dir"], overrides, lock=lock, columns=columns(given["column_texts"]))
+def data_source(options: Mapping[str, Any], lock: Path | None = None) -> DataSource:
+    """The source of rows that --data, --data-dir and --columns name. Raises UsageError."""
+    overrides = paths("--data", options["data"])
+    return DataSource(options["data_dir"], overrides, lock=lock, columns=columns(options["column_texts"]))
 
 
 def weights(texts: Sequence[str]) -> dict[str, float]:
-    """`--mix TASK[=WEIGHT]`, 1 where none is stated. Raises UsageError."""
+    """Parse `--mix TASK[=WEIGHT]`; a weight is 1 where none is stated. Raises UsageError."""
     return shares("--mix", [text if "=" in text else f"{text}=1" for text in texts])
 
 
 def shares(option: str, texts: Sequence[str]) -> dict[str, float]:
-    """TASK=NUMBER texts as a mapping. Raises UsageError."""
+    """Parse TASK=NUMBER texts. Raises UsageError."""
     return {name: number(f"{option} {name}", text) for name, text in pairs(option, texts).items()}
 
 
 def number(option: str, text: str) -> float:
-    """Raises UsageError naming the option."""
+    """Parse a number. Raises UsageError naming the option."""
     try:
         return float(text)
     except ValueError:
@@ -104,20 +104,22 @@ def number(option: str, text: str) -> float:
 
 
 def targets(text: str | None) -> str | tuple[str, ...] | None:
-    """`--targets`: a word or a regular expression as it is, names as a tuple."""
+    """Parse `--targets`: names become a tuple; a keyword or a regular expression stays a text."""
     if text is None or text in (ALL_LINEAR, ATTENTION) or set("*+?^$|()[]{}\\") & set(text):
         return text
     return tuple(name.strip() for name in text.split(","))
 
 
 def target_tasks(texts: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
-    """`--target rte --target full=boolq` as the task of all candidates and those of single ones. Raises UsageError."""
+    """Parse `--target rte --target full=boolq`: the task of all candidates, and those of single ones. Raises
+    UsageError.
+    """
     return _one_and_named("--target", texts, ("a candidate's name", "NAME=TASK for single candidates"))
 
 
 def _one_and_named(option: str, texts: Sequence[str], of: tuple[str, str]) -> tuple[str | None, dict[str, str]]:
-    """VALUE and NAME=VALUE texts as the value for all and those by name. `of`: what a name is of, and how single ones
-    are given. Raises UsageError.
+    """Parse VALUE and NAME=VALUE texts: the value for all, and those by name. `of` holds two phrases of the error: what
+    a name is of, and how single values are given. Raises UsageError.
     """
     of_all = [text for text in texts if "=" not in text]
     if len(of_all) > 1:
@@ -126,50 +128,48 @@ def _one_and_named(option: str, texts: Sequence[str], of: tuple[str, str]) -> tu
 
 
 def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
-    """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
+    """Parse `--margin 0.02 --margin rte=0.05`: the margin of all 0-1 metrics, and those of single tasks. Raises
     UsageError.
     """
     return _losses("--margin", texts)
 
 
 def ceilings(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
-    """`--ceiling`, in the syntax of `--margin`. Raises UsageError."""
+    """Parse `--ceiling`, in the syntax of `--margin`. Raises UsageError."""
     return _losses("--ceiling", texts)
 
 
 def _losses(option: str, texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
-    of_all, named = _one_and_named(option, texts, ("a task name", "TASK=NUMBER for single tasks"))
+    of_all, by_task = _one_and_named(option, texts, ("a task name", "TASK=NUMBER for single tasks"))
     everywhere = None if of_all is None else _loss(option, of_all)
-    return everywhere, {name: _loss(option, text) for name, text in named.items()}
+    return everywhere, {name: _loss(option, text) for name, text in by_task.items()}
 
 
 def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
-    """`--metric wer:higher_is_better=no,high=2` as statements by name. Raises UsageError."""
-    stated: dict[str, MetricStatement] = {}
+    """Parse `--metric wer:higher_is_better=no,high=2`: statements about metrics, by name. Raises UsageError."""
+    by_name: dict[str, MetricStatement] = {}
     for text in texts:
         name, _, keys = text.rpartition(":")
         if not name:
             raise UsageError("--metric", f"{text!r} is not NAME:KEY=VALUE", "wer:higher_is_better=no would be right")
-        given = statement_of(f"--metric {name}", pairs(f"--metric {name}", keys.split(",")))
-        stated[name] = {**stated.get(name, MetricStatement()), **given}
-    return stated
+        statement = statement_of(f"--metric {name}", pairs(f"--metric {name}", keys.split(",")))
+        by_name[name] = {**by_name.get(name, MetricStatement()), **statement}
+    return by_name
 
 
 def metric_specs(texts: Sequence[str]) -> list[MetricSpec]:
-    """`--metric bleu:tokenize=none,lowercase=true` as metrics with options, as a task file has them. Raises
-    UsageError.
-    """
+    """Parse `--metric bleu:tokenize=none,lowercase=true`: metrics with their options. Raises UsageError."""
     specs = []
     for text in texts:
         name, _, keys = text.partition(":")
-        given = pairs(f"--metric {name}", keys.split(",")) if keys else {}
-        options = {key: _value(f"--metric {name}: {key}", value) for key, value in given.items()}
+        texts_by_key = pairs(f"--metric {name}", keys.split(",")) if keys else {}
+        options = {key: _value(f"--metric {name}: {key}", value) for key, value in texts_by_key.items()}
         specs.append(MetricSpec(id=text, name=name, options=options))
     return specs
 
 
 def _value(where: str, text: str) -> Any:
-    """A number, true or false, or a word, as YAML reads them."""
+    """Parse a number, true or false, or a word as YAML does. Raises UsageError."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

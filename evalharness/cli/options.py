@@ -17,20 +17,27 @@ data_options: tuple[Decorated, ...] = (
     click.option(
         "--data-dir",
         type=click.Path(path_type=Path),
-        help="Folder with local data: DIR/<dataset>/<config>/<split>.jsonl|csv|parquet …",
+        help="Folder with the rows of data sets: DIR/<dataset>/<config>/<split>.jsonl|csv|parquet …",
     ),
     click.option(
-        "--data", multiple=True, metavar="NAME=PATH", help="Rows of a task or data set: a folder of splits, or a file."
+        "--data",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="Rows of a task or data set: a folder of splits, or a file. Repeatable.",
     ),
     click.option(
         "--columns",
         "column_texts",
         multiple=True,
-        metavar="[NAME:]COLUMN=THERE,…",
-        help="The file's name of a task's column (its number where the file names none). Repeatable.",
+        metavar="[NAME:]COLUMN=HEADER,…",
+        help="What a file calls a column of a task; its number where the file has no header. Repeatable.",
     ),
     click.option(
-        "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
+        "--include-path",
+        "include",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Folder with more task files. Repeatable.",
     ),
 )
 include_option = data_options[-1]
@@ -40,76 +47,75 @@ mixing_options: tuple[Decorated, ...] = (
         "mix_texts",
         multiple=True,
         metavar="TASK[=WEIGHT]",
-        help="Learn this task, group or suite, too; the target weighs 1.",
+        help="Train on this task, group or suite, too; --task has weight 1. Repeatable.",
     ),
     click.option(
         "--replay",
         "replay_texts",
         multiple=True,
         metavar="TASK=FRACTION",
-        help="Share of the examples from an old task, group or suite.",
+        help="Share of the training examples that comes from an old task, group or suite. Repeatable.",
     ),
 )
 task_options: tuple[Decorated, ...] = (
     click.option(
         "--suite",
+        metavar="NAME",
         shell_complete=completion.suites,
-        help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).",
+        help="Suite of tasks: demo, forgetting, … (see `evalharness tasks list`).",
     ),
     click.option(
-        "--task",
-        "tasks",
-        multiple=True,
-        shell_complete=completion.tasks,
-        help="A task, group, tag or glob. Repeatable.",
+        "--task", "tasks", multiple=True, shell_complete=completion.tasks, help="Task, group, tag or glob. Repeatable."
     ),
 )
 limit_option = click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
+    help="At most this many examples of each task (whole units, at least one), drawn with --seed.",
 )
 example_options: tuple[Decorated, ...] = (
     limit_option,
-    click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question."),
-    click.option("--split", help="Evaluate this split instead of each task's own."),
+    click.option(
+        "--num-fewshot", type=click.IntRange(min=0), help="Number of few-shot examples  [default: the task's]."
+    ),
+    click.option("--split", metavar="NAME", help="Evaluate this split instead of each task's own."),
 )
 margin_option = click.option(
     "--margin",
     "margin_texts",
     multiple=True,
     metavar="[TASK=]DELTA",
-    help="The largest drop that is acceptable. Repeatable.",
+    help="Largest acceptable drop of a score. Repeatable.",
 )
 policy_option = click.option(
     "--policy",
     "policy_text",
     metavar="FILE",
-    help="The policy's file; none: options alone  [default: [gate] of evalharness.toml, [tool.evalharness.gate] of "
-    "pyproject.toml, here or above in the repository].",
+    help="File of the gate's policy; none: options alone  [default: [gate] of evalharness.toml, "
+    "[tool.evalharness.gate] of pyproject.toml, here or above in the repository].",
 )
 policy_options: tuple[Decorated, ...] = (
     policy_option,
     click.option(
         "--on-inconclusive",
         type=click.Choice([str(choice) for choice in OnInconclusive]),
-        help="What an undecided candidate means for the gate: exit code 4, or 0  [default: fail].",
+        help="Exit code for an undecided candidate: fail 4, pass 0  [default: fail].",
     ),
     click.option(
         "--ceiling",
         "ceiling_texts",
         multiple=True,
         metavar="[TASK=]LOSS",
-        help="The gate passes only where a larger loss is excluded of every gate unit. Without TASK it is for what is "
-        "scored from 0 to 1; every other gate unit (MCC, BLEU) needs one by name then. Repeatable.",
+        help="Let the gate pass only where a larger loss is excluded for every gate unit. Without TASK it holds for "
+        "scores from 0 to 1, and every other gate unit (MCC, BLEU) needs its own. Repeatable.",
     ),
 )
 against_options: tuple[Decorated, ...] = (
     click.option(
         "--against",
         type=click.Choice([str(choice) for choice in Against]),
-        help="Whose scores the gate holds a candidate's against: the run's base's, the accepted ones of the baseline "
-        "file, or the original base's and these  [default: base].",
+        help="Scores that the gate compares a candidate with: the run's base's, the accepted ones of the baseline "
+        "file, or both the original base's and the accepted ones  [default: base].",
     ),
 )
 alpha_option = click.option(
@@ -118,20 +124,28 @@ alpha_option = click.option(
     help="Error rate of either verdict  [default: 0.05].",
 )
 engine_options: tuple[Decorated, ...] = (
-    click.option("--engine", default="hf", show_default=True, help="What answers."),
+    click.option(
+        "--engine",
+        metavar="NAME",
+        default="hf",
+        show_default=True,
+        help="Engine that answers: hf, openai, vllm, ray (docs/engines.md).",
+    ),
     click.option(
         "--engine-option",
         "engine_options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="A setting of the engine's own. Repeatable.",
+        help="Setting of the engine. Repeatable.",
     ),
     click.option(
         "--ray-address",
         metavar="ADDRESS|auto",
-        help="Of --engine ray: a running cluster; auto: this machine's  [default: Ray is started here].",
+        help="With --engine ray: address of a running cluster; auto: this machine's  [default: Ray is started here].",
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--device", default="auto", show_default=True, metavar="NAME", help="Device: auto, cpu, cuda or cuda:N."
+    ),
     click.option(
         "--dtype",
         default="float32",
@@ -144,20 +158,26 @@ engine_options: tuple[Decorated, ...] = (
         default="base",
         show_default=True,
         type=click.Choice(["base", "own", "plain"]),
-        help="Whose generation config decodes: the base's for all, each model's own, nobody's (docs/checkpoints.md).",
+        help="Generation config that is used: the base's for all, each model's own, or none (docs/checkpoints.md).",
     ),
     click.option(
-        "--strict", is_flag=True, help="Every row alone, on one thread: the same bits whatever else is asked; slow."
+        "--strict",
+        is_flag=True,
+        help="Compute every row alone on one thread, so that other requests never change its bits; slow.",
     ),
     click.option(
-        "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
+        "--batch-size",
+        default=16,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Maximum rows of a forward pass.",
     ),
     click.option(
         "--batch-tokens",
         default=2048,
         show_default=True,
         type=click.IntRange(min=1),
-        help="Most rows × length of a forward pass; larger ones pay on a GPU (docs/engine.md).",
+        help="Maximum rows × length of a forward pass; raise it on a GPU (docs/engine.md).",
     ),
 )
 chat_options: tuple[Decorated, ...] = (
@@ -167,57 +187,58 @@ chat_options: tuple[Decorated, ...] = (
         flag_value="all",
         type=click.Choice(["all", "candidates"]),
         metavar="[=all|candidates]",
-        help="Ask every model by its own chat template; candidates: only those, and the base plainly (docs/chat.md).",
+        help="Use each model's own chat template; candidates: theirs only, the base without one (docs/chat.md).",
     ),
-    click.option("--system-instruction", metavar="TEXT", help="What the system says, before each task's description."),
+    click.option("--system-instruction", metavar="TEXT", help="System message, before each task's description."),
     click.option(
         "--fewshot-as-multiturn/--no-fewshot-as-multiturn",
         default=None,
-        help="Under a chat template: shots as turns of their own (the default), or together with the question in one.",
+        help="With a chat template: each few-shot example as turns of its own (the default), or all in one turn.",
     ),
     click.option(
         "--chat-template-mismatch",
         type=click.Choice(["refuse", "allow"]),
         default="refuse",
         show_default=True,
-        help="Where their templates give base and candidates different prompts: "
-        "end with 5, or compare and flag every row.",
+        help="Where the templates give base and candidates different prompts: end with 5, or compare and flag every "
+        "row.",
     ),
 )
 store_option = click.option(
     "--store",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of answers [default: in the user's cache directory].",
+    help="File in which answers are stored  [default: in the user's cache directory].",
 )
 noop_option = click.option(
     "--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing."
 )
-# of commands that compare stages of one training
-stages_options: tuple[Decorated, ...] = (
+stages_options: tuple[Decorated, ...] = (  # of commands that compare stages of one training
     click.option(
-        "--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it."
+        "--precision",
+        type=click.Choice(["nf4", "fp4", "int8", "none"]),
+        help="Quantisation of the base, with and without adapters.",
     ),
     noop_option,
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print a line for every block of requests.")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
-def seed_option(drawn: str = "shots, --limit and resampling") -> Decorated:
-    """`--seed`, which `drawn` hangs on."""
-    return click.option("--seed", default=1234, type=click.IntRange(min=0), show_default=True, help=f"Of {drawn}.")
+def seed_option(uses: str = "shots, --limit and resampling") -> Decorated:
+    """The option `--seed`; `uses` names what it seeds."""
+    return click.option("--seed", default=1234, type=click.IntRange(min=0), show_default=True, help=f"Seed of {uses}.")
 
 
 def evaluation_options(seed: Decorated) -> tuple[Decorated, ...]:
-    """The options by which an experiment asks and judges, whatever it compares."""
-    asked = (*task_options, *data_options, *example_options, *chat_options, seed)
-    return (*asked, policy_option, margin_option, alpha_option, *engine_options, store_option)
+    """The options that every experiment shares: tasks, data, prompts, verdicts, engine and store."""
+    questions = (*task_options, *data_options, *example_options, *chat_options, seed)
+    return (*questions, policy_option, margin_option, alpha_option, *engine_options, store_option)
 
 
 def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:
-    """A decorator that adds the options in the order given."""
+    """A decorator that adds the options to a command, in this order."""
 
     def decorate(command: Decorated) -> Decorated:
         for option in reversed(options):

@@ -1,4 +1,4 @@
-"""`evalharness plan`: say what a comparison could decide, before any model has answered."""
+"""`evalharness plan`: forecast what a comparison could decide, before any model answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from evalharness.training.memory import HELD_DTYPES, METHODS, recipes, row_shape
 TRAINING_PLAN = "training-plan.json"
 OF_ANSWERS = {"--suite": "suite", "--task": "tasks", "--from": "earlier", "--probe": "probe", "--limit": "limit"}
 OF_RECIPES = ("base", "batch_size", "gradient_accumulation", "gradient_checkpointing", "dtype")
-SIZES = {  # options of `train` that move what is counted, and their fields of a Recipe
+SIZES = {  # options of `train` that change the memory, and their fields of a Recipe
     "--rank": "rank",
     "--targets": "targets",
     "--dora": "dora",
@@ -66,19 +66,21 @@ OF_TRAINING = {
 COUNT = click.IntRange(min=1)
 
 training_options = (
-    click.option("--training", is_flag=True, help="Forecast instead what training --base takes of memory and disk."),
+    click.option("--training", is_flag=True, help="Forecast instead the memory and disk that training --base takes."),
     click.option(
         "--method",
         "methods",
         multiple=True,
         type=click.Choice([method.value for method in Method]),
-        help=f"--training: by this method. Repeatable [default: {', '.join(METHODS)}].",
+        help=f"--training: the method. Repeatable  [default: {', '.join(METHODS)}].",
     ),
     *(option for option in method_options if option_names((option,)) in SIZES),
     click.option(
-        "--max-length", type=COUNT, help="--training: tokens of each row [default: 512, or the window where smaller]."
+        "--max-length", type=COUNT, help="--training: tokens of each row  [default: 512, or the window where smaller]."
     ),
-    click.option("--answer-tokens", type=COUNT, help="--training: how many of them are learned [default: all]."),
+    click.option(
+        "--answer-tokens", type=COUNT, help="--training: tokens of each row that are learned  [default: all]."
+    ),
     click.option("--gradient-accumulation", default=1, show_default=True, type=COUNT, help="--training: as in train."),
     click.option("--gradient-checkpointing", is_flag=True, help="--training: as in train."),
     click.option(
@@ -86,7 +88,7 @@ training_options = (
         default="float32",
         show_default=True,
         type=click.Choice(HELD_DTYPES),
-        help="--training: type that weights are held in that change (train: float32).",
+        help="--training: type of the trained weights in memory (train uses float32).",
     ),
 )
 
@@ -94,76 +96,76 @@ training_options = (
 @click.command("plan", cls=Command)
 @with_options(*task_options, *data_options, *example_options, seed_option("shots, --limit and the draws"))
 @with_options(policy_option, margin_option, alpha_option)
-@click.option("--power", default=0.8, show_default=True, help="With which probability a verdict should come out.")
+@click.option("--power", default=0.8, show_default=True, help="Probability with which a verdict should be reached.")
 @click.option(
     "--flips",
     default=0.1,
     show_default=True,
-    help="Share of answers that is assumed to change, where no earlier run says.",
+    help="Assumed share of answers that change, where no earlier run shows it.",
 )
 @click.option(
     "--skill",
     default=0.5,
     show_default=True,
-    help="How far from chance to perfect the base is assumed to be, where no earlier run says.",
+    help="Assumed skill of the base, from 0 (chance) to 1 (perfect), where no earlier run shows it.",
 )
 @click.option(
     "--from",
     "earlier",
     metavar="RUN[#NAME]",
-    help="A finished run: how answers changed there, of this candidate or the most changed one.",
+    help="Finished run that shows how answers change: of this candidate, or of the one that changed most.",
 )
 @click.option(
     "--base",
     metavar="[NAME=]PATH",
-    help="The model that will be the base: count tokens, and cut prompts to its window.",
+    help="Model that will be the base: its tokenizer counts tokens, its window cuts prompts.",
 )
 @click.option(
     "--probe",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Take the time of N requests a task on --base [default: none].",
+    help="Time N requests of each task on --base  [default: none].",
 )
 @with_options(*engine_options)
 @with_options(*training_options)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"Folder to leave {PLAN} in.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"Folder that {PLAN} is written to.")
 @with_options(json_option, quiet_option, debug_option)
-def plan_command(**given: Any) -> None:
-    """Say, gate unit by gate unit, what a run could decide: the margin that can be certified, the drop that would be
-    found, the examples that are needed, and how often the gate passes if nothing was forgotten.
+def plan_command(**options: Any) -> None:
+    """Forecast for every gate unit what a run could decide: the margin that it could certify, the drop that it would
+    detect, the examples that it needs, and how often the gate passes if nothing was forgotten.
 
-    Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run
-    (--from).
+    No model answers anything except the requests of --probe. The share of answers that change is assumed (--flips), or
+    taken from an earlier run (--from).
 
-    With --training: the memory that training a base takes, of which config.json is enough (docs/plan.md).
+    With --training: forecast the memory that training a base takes; its config.json is enough (docs/plan.md).
     """
-    if given["out"] is not None:
-        check_output(given["out"])
-    _refuse_mixed(given["training"])
-    if given["training"]:
-        _training(given)
+    if options["out"] is not None:
+        check_output(options["out"])
+    _refuse_mixed(options["training"])
+    if options["training"]:
+        _training(options)
         return
     forecast_job = ForecastJob(
-        job=_job(given),
-        power=given["power"],
-        flips=given["flips"],
-        skill=given["skill"],
-        earlier=given["earlier"],
-        probe=given["probe"],
+        job=_job(options),
+        power=options["power"],
+        flips=options["flips"],
+        skill=options["skill"],
+        earlier=options["earlier"],
+        probe=options["probe"],
     )
-    with progress.listener(given["quiet"] or given["as_json"]) as listener:
+    with progress.listener(options["quiet"] or options["as_json"]) as listener:
         result = forecast(forecast_job, listener)
-    if given["out"] is not None:
-        write_text(given["out"] / PLAN, document(result))
-    if given["as_json"]:
+    if options["out"] is not None:
+        write_text(options["out"] / PLAN, document(result))
+    if options["as_json"]:
         print_json(document(result))
         return
     print_lines(lines(result))
 
 
 def _refuse_mixed(training: bool) -> None:
-    """Raise UsageError for an option, given on the command line, that the wanted forecast does not look at."""
+    """Raise UsageError for an option on the command line that this kind of forecast does not use."""
     others, why, fix = OF_TRAINING, "is for --training", "give that, or leave it out"
     if training:
         others, why, fix = OF_ANSWERS, "is for a plan of answers", "leave it out, or leave out --training"
@@ -173,22 +175,22 @@ def _refuse_mixed(training: bool) -> None:
             raise UsageError(option, why, fix)
 
 
-def _training(given: Mapping[str, Any]) -> None:
-    if not given["base"]:
-        raise UsageError("plan", "--training without a base", "name it: --base PATH, a directory with config.json")
-    shape = row_shape(given["base"], given["max_length"], given["answer_tokens"], given["weights_dtype"])
-    options = {name: given[name] for name in (*OF_RECIPES, *SIZES.values())} | {"targets": targets(given["targets"])}
-    result = foresee(recipes(given["methods"], options), shape)
-    if given["out"] is not None:
-        write_text(given["out"] / TRAINING_PLAN, to_json(result.document()))
-    if given["as_json"]:
+def _training(options: Mapping[str, Any]) -> None:
+    if not options["base"]:
+        raise UsageError("plan", "--training needs a base", "name it: --base PATH, a directory with config.json")
+    shape = row_shape(options["base"], options["max_length"], options["answer_tokens"], options["weights_dtype"])
+    values = {name: options[name] for name in (*OF_RECIPES, *SIZES.values())} | {"targets": targets(options["targets"])}
+    result = foresee(recipes(options["methods"], values), shape)
+    if options["out"] is not None:
+        write_text(options["out"] / TRAINING_PLAN, to_json(result.document()))
+    if options["as_json"]:
         print_json(to_json(result.document()))
         return
     print_lines(result.lines())
 
 
-def _job(given: Mapping[str, Any]) -> Job:
-    policy = policy_of(given["policy_text"])
-    if not (given["suite"] or given["tasks"] or policy.suite):
+def _job(options: Mapping[str, Any]) -> Job:
+    policy = policy_of(options["policy_text"])
+    if not (options["suite"] or options["tasks"] or policy.suite):
         raise UsageError("plan", "nothing to plan", "name a --suite or one or more --task")
-    return make_job((), given["suite"], policy, **job_options(given))
+    return make_job((), options["suite"], policy, **job_options(options))

@@ -1,4 +1,4 @@
-"""Print what commands say: escaped, as wide as the terminal, with verdicts in colour where colours are wanted."""
+"""Print the output of commands: escaped, wrapped to the terminal, with verdicts in colour where the terminal has it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 from evalharness.report.escape import plain, within_json
 
-COLOURS = {  # of words that stand at their place in a line that we wrote
+COLOURS = {  # of phrases that only our own lines hold
     "▼ forgotten": "red",
     "● retained": "green",
     "? inconclusive": "yellow",
@@ -29,27 +29,27 @@ NARROWEST = 20
 
 
 def print_line(text: object, err: bool = False) -> None:
-    """Print a text, on stderr with `err`. A path or a command in it stays in one piece."""
+    """Print a text unwrapped, so that a path or a command in it can be copied; on stderr with `err`."""
     coloured = _wants_colours(err)
     for line in map(plain, str(text).split("\n")):
         click.echo(COLOURED.sub(_styled, line) if coloured else line, err=err, color=coloured)
 
 
 def print_commands(lines: Iterable[str], err: bool = False) -> None:
-    """Print lines that a CI runner is to obey, as they are."""
+    """Print commands for a CI runner, unescaped."""
     for line in lines:
         click.echo(line, err=err)
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print texts on stdout, one a line; what is wider than the terminal is wrapped between words."""
+    """Print lines on stdout; those wider than the terminal are wrapped between words."""
     width = terminal_width()
     for line in lines:
         print_line("\n".join(_wrapped(line, width)))
 
 
 def print_json(text: str) -> None:
-    """Print a JSON document on stdout, in characters that stdout has and without what a CI runner obeys."""
+    """Print a JSON document on stdout, escaped where stdout lacks a character or a CI runner would read a command."""
     text = within_json(text.rstrip("\n"))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
@@ -60,7 +60,7 @@ def print_json(text: str) -> None:
 
 
 def terminal_width() -> int | None:
-    """How many columns of stdout a line may have on a terminal; None for a file or a pipe, which has no width."""
+    """The width of the terminal in columns; None where stdout is a file or a pipe."""
     return max(NARROWEST, shutil.get_terminal_size().columns) if _is_terminal() else None
 
 
@@ -78,7 +78,7 @@ def _styled(match: re.Match[str]) -> str:
 
 
 def _wrapped(line: str, width: int | None) -> list[str]:
-    """The line in parts of at most `width` columns but for longer words, the later parts set in below the first."""
+    """Wrap a line to `width` columns, with later parts indented; a longer word stays whole."""
     if width is None or len(line) <= width:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]

@@ -1,4 +1,4 @@
-"""Show on stderr what a run tells its listener: a bar on a terminal, one line a phase elsewhere."""
+"""Show a run's progress on stderr: a bar on a terminal, one line for each phase elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalharness.report.escape import plain
 
 
 class Lines:
-    """One line a phase, with what is done and, once it can be told, the time left. For logs."""
+    """Print one line for each phase with the requests done and, once it can be estimated, the time left. For logs."""
 
     def __init__(self) -> None:
         self.expected = self.stored = self.computed = 0
@@ -28,7 +28,7 @@ class Lines:
         print_line(f"{text}{self._counts()}", err=True)
 
     def expect(self, requests: int) -> None:
-        """Begin a new count: an experiment evaluates several times."""
+        """Begin a new count, since an experiment evaluates several times."""
         self.expected, self.begun = requests, time.monotonic()
         self.stored = self.computed = 0
 
@@ -43,16 +43,16 @@ class Lines:
         to_compute = self.expected - self.stored
         if self.computed >= to_compute:
             return ""
-        left = ""
+        time_left = ""
         if self.computed:
             seconds = (time.monotonic() - self.begun) / self.computed * (to_compute - self.computed)
-            left = f", about {_clock(seconds)} left"
+            time_left = f", about {_clock(seconds)} left"
         stored = f", {self.stored} from the store" if self.stored else ""
-        return f" [{self.computed}/{to_compute} requests{stored}{left}]"
+        return f" [{self.computed}/{to_compute} requests{stored}{time_left}]"
 
 
 class Bar:
-    """A live bar on a terminal."""
+    """Show a live bar on a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -60,7 +60,7 @@ class Bar:
         columns = (described, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=self.console, transient=True, expand=True)
         self.task = self.progress.add_task("starting", total=None)
-        self.expected = 0  # what is stored already counts no longer
+        self.expected = 0  # requests that the store lacks
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -85,13 +85,13 @@ class Bar:
 
 
 class Silent(Lines):
-    """Nothing but notices."""
+    """Print notices only."""
 
     def phase(self, text: str) -> None: ...
 
 
 class Blocks(Lines):
-    """A line for every block of requests as well."""
+    """Print a line for every block of requests as well."""
 
     def advance(self, stored: int, computed: int) -> None:
         super().advance(stored, computed)
@@ -99,7 +99,7 @@ class Blocks(Lines):
 
 
 def listener(quiet: bool, verbose: bool = False) -> Lines | Bar:
-    """What fits where stderr goes, and what was asked for."""
+    """The listener for these options: a bar where stderr is a terminal, else lines."""
     if quiet:
         return Silent()
     if verbose:

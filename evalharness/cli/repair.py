@@ -1,4 +1,4 @@
-"""`evalharness repair`: take back what a candidate forgot, by going part of the way back to its base."""
+"""`evalharness repair`: move a candidate part of the way back to its base, so that it forgets less."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ from evalharness.run.output_folder import held_output
 @click.command("repair", cls=Command)
 @click.argument("candidate", metavar="[NAME=]CANDIDATE")
 @click.option(
-    "--base", metavar="[NAME=]PATH", help="What it was trained from; found beside the weights where it is recorded."
+    "--base", metavar="[NAME=]PATH", help="The model that it was trained from  [default: what its files name]."
 )
 @click.option(
     "--rule",
     default=str(RepairRule.WITHIN_MARGIN),
     show_default=True,
     type=click.Choice([str(rule) for rule in RepairRule]),
-    help="within-margin: the most gain whose suite keeps its margin; knee: most gain kept for the loss taken away.",
+    help="How λ is chosen: within-margin: the most gain at which the suite keeps its margin; knee: the best trade of "
+    "gain for loss.",
 )
 @click.option(
     "--blocks",
@@ -53,47 +54,47 @@ from evalharness.run.output_folder import held_output
     show_default=True,
     metavar="N",
     type=int,
-    help="Blocks of consecutive layers that get a λ each, from the one of all, by at most 2 N more looks.",
+    help="Number of blocks of consecutive layers that get their own λ, in at most 2 N more evaluations.",
 )
 @click.option(
     "--choose-split",
     metavar="SPLIT",
-    help="Choose on this split and confirm on the one that is evaluated, in place of halves of that.",
+    help="Choose λ on this split and confirm on the evaluated one  [default: halves of the evaluated split].",
 )
 @click.option(
     "--target",
     metavar="TASK",
     shell_complete=completion.tasks,
-    help="The task that it was trained for, where training.json does not say.",
+    help="The task that it was trained for, where training.json names none.",
 )
 @with_options(*evaluation_options(seed_option("halves, shots and resampling")))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything; give it again to go on.",
+    help="Folder of the results; name it again to resume.",
 )
 @with_options(json_option, quiet_option, verbose_option, debug_option)
-def repair_command(**given: Any) -> int:
-    """Look for a model between base and candidate that keeps most of the gain and little of the loss.
+def repair_command(**options: Any) -> int:
+    """Search between base and candidate for a model that keeps most of the gain and little of the loss.
 
     Half of the rows of every task, or another split, choose how far to go (λ); the other half, not read before, gives
-    the verdicts on candidate and repaired candidate. Leaves OUT/candidate, repair.json, results.json and report.html.
-    Ends with 0 also where no λ helps, and says so; then no candidate is written (docs/repair.md). Interrupted, give the
-    same command again: nothing is answered twice.
+    the verdicts on candidate and repaired candidate. Writes OUT/candidate, repair.json, results.json and report.html.
+    Where no λ helps it says so, writes no candidate, and ends with 0, too (docs/repair.md). After an interruption give
+    the same command again: nothing is answered twice.
     """
-    policy = policy_of(given["policy_text"])
-    if not (given["suite"] or given["tasks"] or policy.suite):
-        raise UsageError("repair", "nothing that may have been lost", "name a --suite or one or more --task")
-    job = make_job((given["candidate"],), given["suite"], policy, **job_options(given))
+    policy = policy_of(options["policy_text"])
+    if not (options["suite"] or options["tasks"] or policy.suite):
+        raise UsageError("repair", "no task to evaluate", "name a --suite or one or more --task")
+    job = make_job((options["candidate"],), options["suite"], policy, **job_options(options))
     check_job(job)
     out = job.output.folder
-    with held_output(job), progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
+    with held_output(job), progress.listener(options["quiet"] or options["as_json"], options["verbose"]) as listener:
         run_repair = registry.find(experiments.REGISTRY, "repair", "command")
-        repair_job = RepairJob(job, RepairRule(given["rule"]), given["blocks"], given["choose_split"])
+        repair_job = RepairJob(job, RepairRule(options["rule"]), options["blocks"], options["choose_split"])
         repair, results = run_repair(repair_job, listener)
-        document = (out / REPAIR.name).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
+        document = (out / REPAIR.name).read_text(encoding="utf-8") if options["as_json"] else ""
+    if options["as_json"]:
         print_json(document)
     else:
         print_lines(terminal(path_table(repair), terminal_width()))

@@ -1,4 +1,4 @@
-"""`evalharness report`: write the HTML pages of finished runs again, or what they found in another form."""
+"""`evalharness report`: write the HTML reports of finished runs again, or print their results as tables."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HTML, JSON = "html", "json"
     default=HTML,
     show_default=True,
     type=click.Choice([HTML, "md", "csv", JSON, "latex", "card"]),
-    help="html writes report.html into each folder; the others are printed (card: metadata of a model card).",
+    help="html writes report.html into each folder; all others are printed (card: metadata of a model card).",
 )
 @debug_option
 def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:
-    """Write report.html of each RUN folder again, from what the run left, or print what it found as a table; no model
-    is needed.
+    """Write report.html of each RUN folder again from the run's files, or print its results as a table. Needs no
+    model.
     """
     if form != HTML:
         text, notices = registry.find(report.REGISTRY, "written", "stage")(runs, form)

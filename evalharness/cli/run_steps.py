@@ -1,4 +1,4 @@
-"""Carry out what `evalharness run` was given: check it, evaluate, print, write the page."""
+"""Carry out `evalharness run`: check the options, evaluate, print the verdicts, write the report."""
 
 from __future__ import annotations
 
@@ -22,59 +22,59 @@ from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
 from evalharness.run.output_folder import held_output
 
-GATE = {  # imports statistics, which other checks do without
+GATE = {  # imports scipy, which is slow
     "after_run": "evalharness.cli.gate:after_run",
     "check_places": "evalharness.cli.gate_places:check_job_places",
 }
 
 
-def run(given: Mapping[str, Any]) -> int:
-    """Run what the options ask for, and return the exit code."""
-    job, output = _job(given), GateOutput.of(given)
+def run(options: Mapping[str, Any]) -> int:
+    """Run the evaluation that the options describe, and return the exit code."""
+    job, output = _job(options), GateOutput.from_options(options)
     check_job(job)
-    if given["gate"]:
+    if options["gate"]:
         registry.find(GATE, "check_places", "stage")(output, job)
         registry.find(stages.REGISTRY, "check_policy", "stage")(job)
-    with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
+    with held_output(job) as job, progress.listener(options["quiet"], options["verbose"]) as listener:
         evaluate = registry.find(stages.REGISTRY, "evaluate", "stage")
         write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
         results: Results = evaluate(job, listener)
         listener.phase("writing the report")
         page: Path = write_report(job.output.folder)
-        document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if given["as_json"] else ""
-    if not given["as_json"]:
+        document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if options["as_json"] else ""
+    if not options["as_json"]:
         print_lines(run_lines(results, terminal_width()))
         print_line(f"\nreport: {page}")
         if job.policy.files:
             print_line(f"policy: {', '.join(job.policy.files)}")
-        if not given["gate"]:
+        if not options["gate"]:
             print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
-    if given["gate"]:
+    if options["gate"]:
         return int(registry.find(GATE, "after_run", "stage")(job.output.folder, results, job.policy, output, document))
-    if given["as_json"]:
+    if options["as_json"]:
         print_json(document)
     return NotComparableError.exit_code if results.errors else 0
 
 
-def _job(given: Mapping[str, Any]) -> Job:
-    """What the options ask for. Raises UsageError where they do not go together."""
-    if not given["models"]:
+def _job(options: Mapping[str, Any]) -> Job:
+    """The Job that the options describe. Raises UsageError where they contradict one another."""
+    if not options["models"]:
         raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
-    policy = policy_of(given["policy_text"])
-    if not (given["suite"] or given["tasks"] or policy.suite):
+    policy = policy_of(options["policy_text"])
+    if not (options["suite"] or options["tasks"] or policy.suite):
         raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
-    ways = tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip())
-    train_data = _train_data(given["train_data"])
-    options = job_options({**given, "describe": ways, "train_data": train_data})
-    return make_job(given["models"], given["suite"], policy, **options)
+    ways = tuple(way.strip() for way in (options["describe"] or "").split(",") if way.strip())
+    train_data = _train_data(options["train_data"])
+    job_values = job_options({**options, "describe": ways, "train_data": train_data})
+    return make_job(options["models"], options["suite"], policy, **job_values)
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:
-    """Read [NAME=]PATH texts: candidates mapped to paths, "" for all of them. Raises UsageError."""
+    """Parse [NAME=]PATH texts: paths by candidate, "" for all of them. Raises UsageError."""
     of_all = [text for text in texts if "=" not in text or Path(text).exists()]
     if len(of_all) > 1:
         fix = "give one folder that holds all, or NAME=PATH for one of them"
-        raise UsageError("--train-data", f"several for all ({', '.join(of_all)})", fix)
+        raise UsageError("--train-data", f"several for all candidates ({', '.join(of_all)})", fix)
     rows = paths("--train-data", [text for text in texts if text not in of_all])
     if of_all:
         rows[""] = Path(of_all[0])

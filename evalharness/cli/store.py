@@ -1,4 +1,4 @@
-"""`evalharness store`: say what the store of answers holds, verify it, remove answers from it, export them."""
+"""`evalharness store`: show what the store of answers holds; verify it, remove answers, export them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ store_option: Decorated = click.option(
 
 @click.group("store", cls=CommandGroup)
 def store_command() -> None:
-    """Look at the store of answers, verify it, remove answers from it, export them. It may be in use meanwhile."""
+    """Show what the store of answers holds; verify it, remove answers, export them. Runs may use it meanwhile."""
 
 
 @store_command.command("info")
 @with_options(store_option, json_option, debug_option)
 def info_command(path: Path | None, as_json: bool, debug: bool) -> None:
-    """Which answers of which models are kept, when they were last used, and whether all are intact (damaged ones are
-    computed again).
+    """Show the stored answers by model, when they were last used, and whether all are intact (damaged ones are computed
+    again).
     """
     facts = store.facts(_place(path))
     if as_json:
@@ -56,7 +56,7 @@ def info_command(path: Path | None, as_json: bool, debug: bool) -> None:
 
 
 @store_command.command("verify")
-@click.option("--repair", is_flag=True, help="Set a damaged store aside, and begin a new one with all that is intact.")
+@click.option("--repair", is_flag=True, help="Move a damaged store aside, and begin a new one with the intact answers.")
 @with_options(store_option, debug_option)
 def verify_command(path: Path | None, repair: bool, debug: bool) -> None:
     """Check every row against its digest, and the file's structure. Ends with 2 where something is damaged."""
@@ -71,58 +71,68 @@ def verify_command(path: Path | None, repair: bool, debug: bool) -> None:
 
 
 @store_command.command("gc")
-@click.option("--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Answers of this model. Repeatable.")
 @click.option(
-    "--older-than", "days", type=click.FloatRange(min=0), metavar="DAYS", help="Answers not used for so many days."
+    "--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Remove answers of this model. Repeatable."
 )
 @click.option(
-    "--max-size", metavar="SIZE", help="Of these, the longest unused, until what is left takes at most SIZE (500M, 2G)."
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Remove answers not used for this many days.",
 )
 @click.option(
-    "--yes/--dry-run", default=False, help="Delete; without --yes only say what would go.  [default: dry-run]"
+    "--max-size",
+    metavar="SIZE",
+    help="Remove of these the longest unused, until the rest takes at most SIZE (500M, 2G).",
+)
+@click.option(
+    "--yes/--dry-run", default=False, help="Delete; without --yes only list what would be deleted  [default: dry-run]."
 )
 @with_options(store_option, debug_option)
 def gc_command(
     path: Path | None, models: Sequence[str], days: float | None, max_size: str | None, yes: bool, debug: bool
 ) -> None:
-    """Remove answers of models, by name, age or size, and shrink the file. Nothing is deleted without --yes, and no
-    question is asked, so that it is the same in a script. What is needed again is computed again.
+    """Remove answers by model, age or size, and shrink the file. Nothing is deleted without --yes; the command never
+    asks a question. Answers that are needed again are computed again.
     """
     place = _place(path)
     rule = RemovalRule(models=tuple(models), older_than_days=days, most_bytes=_size(max_size))
     facts = store.facts(place)
-    gone = store.chosen(facts.sources, rule, time.time())
-    for source in gone:
+    sources = store.chosen(facts.sources, rule, time.time())
+    for source in sources:
         print_line(f"  {described(source)}")
-    count = f"{sum(sum(source.answers.values()) for source in gone):,} answers of {facts.answers:,}"
+    count = f"{sum(sum(source.answers.values()) for source in sources):,} answers of {facts.answers:,}"
     if not yes:
-        print_line(f"{count} would go; nothing was deleted: give --yes to do it")
+        print_line(f"{count} would be deleted; nothing was deleted: give --yes to do it")
         return
-    store.remove(place, gone, _say)
+    store.remove(place, sources, _say)
     print_line(f"{count} deleted, {facts.bytes - store.facts(place).bytes:,} bytes smaller")
 
 
 @store_command.command("export")
 @click.option("--to", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
-@click.option("--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Only this model's. Repeatable.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Export only this model's answers. Repeatable."
+)
 @with_options(store_option, debug_option)
 def export_command(path: Path | None, file: Path, models: Sequence[str], debug: bool) -> None:
-    """Write every intact answer as a line of JSON: model and engine by fingerprint, the request's id, the answer.
+    """Write every intact answer as a line of JSON: fingerprints of model and engine, the request's id, the answer.
 
-    The store knows a question by the hash of its text only; questions and answers together are in a run's samples/.
+    The store holds only the hash of a question; questions and answers together are in a run's samples/.
     """
     place = _place(path)
     if file.exists():
-        raise UsageError("--to", f"{file} is there already", "name a file that is not")
-    chosen: Sequence[SourceFacts] = ()
+        raise UsageError("--to", f"{file} exists already", "name a new file")
+    sources: Sequence[SourceFacts] = ()
     if models:
-        chosen = store.chosen(store.facts(place).sources, RemovalRule(models=tuple(models)), time.time())
-    count = store.export(place, file, {source.model for source in chosen})
+        sources = store.chosen(store.facts(place).sources, RemovalRule(models=tuple(models)), time.time())
+    count = store.export(place, file, {source.model for source in sources})
     print_line(f"{file}: {count:,} answers")
 
 
 def described(source: SourceFacts) -> str:
-    """One line on what is kept of one model by one engine."""
+    """Describe in one line the stored answers of one model by one engine."""
     names = f" ({', '.join(source.names)})" if source.names else ""
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in source.answers.items())
     tasks = f", tasks {', '.join(source.tasks)}" if source.tasks else ""
@@ -141,7 +151,7 @@ def _say(notice: str) -> None:
 
 
 def _size(text: str | None) -> int | None:
-    """Bytes of `500M`. Raises UsageError."""
+    """Parse a size such as `500M` into bytes. Raises UsageError."""
     if text is None:
         return None
     if (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())) is None:

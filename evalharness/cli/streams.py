@@ -1,6 +1,4 @@
-"""Make stdout and stderr take every text, and neither a reader that has gone nor a full disk cost a command its exit
-code.
-"""
+"""Make stdout and stderr accept every text, and survive a closed pipe or a full disk without changing the exit code."""
 
 from __future__ import annotations
 
@@ -41,8 +39,8 @@ ASCII = str.maketrans(
 
 
 class Descriptor(io.RawIOBase):
-    """Write to a file descriptor. Where nobody reads it any more, or it is full, what is written is dropped, and
-    `lost` says why.
+    """Write to a file descriptor. Where its reader is gone or the disk is full, output is dropped, and `lost` holds the
+    error.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -68,13 +66,13 @@ class Descriptor(io.RawIOBase):
 
 
 def take_every_text() -> list[Descriptor]:
-    """Set up both standard streams, where they are a process's own; return those that can lose what is written."""
+    """Set up stdout and stderr, unless something captures them; return the descriptors that can lose output."""
     codecs.register_error(REPLACED, _replaced)
     descriptors = []
     for name in ("stdout", "stderr"):
         stream: TextIO | None = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
-            continue  # closed, or somebody captures it
+            continue  # closed or captured
         if stream.isatty():
             stream.reconfigure(errors=REPLACED)
             continue
@@ -86,7 +84,9 @@ def take_every_text() -> list[Descriptor]:
 
 
 def output_lost(descriptors: list[Descriptor]) -> OSError | None:
-    """Flush, and return why output is lost; None where none is, or only because its reader had read enough."""
+    """Flush both streams, and return why output was lost; None where none was, or only since the reader closed the
+    pipe.
+    """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -95,7 +95,7 @@ def output_lost(descriptors: list[Descriptor]) -> OSError | None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Write what an encoding lacks in ASCII: signs of ours by their likeness, others as `?`."""
+    """Replace characters that an encoding lacks: signs of ours by similar ASCII, others by `?`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(ASCII)

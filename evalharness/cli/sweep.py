@@ -1,4 +1,4 @@
-"""`evalharness sweep`: train methods × ranks × learning rates × seeds, and compare the best of each fairly."""
+"""`evalharness sweep`: train a grid of methods, ranks, learning rates and seeds, and compare the best of each."""
 
 from __future__ import annotations
 
@@ -40,29 +40,28 @@ from evalharness.run.output_folder import held_output
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
 
 METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
-SHARED = (  # options that are fields of every recipe, where they are given
+SHARED = (  # options that are fields of every recipe
     *("steps", "epochs", "gradient_accumulation", "warmup", "template", "alpha", "dropout", "virtual_tokens"),
     *("device", "batch_size"),
 )
 
 
 @click.command("sweep", cls=Command)
-@click.option("--base", required=True, metavar="PATH", help="What to train: directory or hub id[@revision].")
+@click.option("--base", required=True, metavar="PATH", help="Model to train: directory or hub id[@revision].")
 @click.option(
     "--task",
     "target",
     required=True,
+    metavar="NAME",
     shell_complete=completion.tasks,
-    help="The task to learn, from its training split.",
+    help="Task to train on, from its training split.",
 )
-@click.option(
-    "--suite", required=True, shell_complete=completion.suites, help="What may be forgotten: a suite of tasks."
-)
+@click.option("--suite", required=True, shell_complete=completion.suites, help="Suite of tasks that may be forgotten.")
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything; give it again to go on.",
+    help="Folder of candidates and results; name it again to resume.",
 )
 @click.option(
     "--method",
@@ -70,37 +69,37 @@ SHARED = (  # options that are fields of every recipe, where they are given
     default=METHODS,
     show_default=True,
     metavar="NAME,…",
-    help=f"Of {', '.join(TRAINING_METHODS)}.",
+    help=f"Methods, out of {', '.join(TRAINING_METHODS)}.",
 )
 @click.option(
     "--lr",
     "rate_texts",
     multiple=True,
     metavar="[METHOD=]RATE,…",
-    help="Learning rates of all methods or of one [default: one each].",
+    help="Learning rates of all methods or of one. Repeatable  [default: each method's own].",
 )
-@click.option("--rank", "rank_text", metavar="N,…", help="Ranks of methods that have one [default: 8].")
+@click.option("--rank", "rank_text", metavar="N,…", help="Ranks of methods that have one  [default: 8].")
 @click.option("--seed", "seed_text", default="1234", show_default=True, metavar="N,…", help="Training seeds.")
 @click.option(
     "--select",
     metavar="METRIC",
-    help="What a rate is chosen by: a metric of the task, or loss [default: the one that decides the task].",
+    help="Metric of the task that chooses the learning rate, or loss  [default: the task's primary metric].",
 )
 @click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3].")
-@click.option("--batch-size", default=16, show_default=True, type=int, help="Examples of a batch in training.")
+@click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given  [default: 3].")
+@click.option("--batch-size", default=16, show_default=True, type=int, help="Examples of a training batch.")
 @click.option("--gradient-accumulation", default=1, show_default=True, type=int, help="Batches of an optimiser step.")
 @click.option(
-    "--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."
+    "--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the learning rate rises."
 )
-@click.option("--template", metavar="NAME", help="Train in this other wording; all: rows spread over the wordings.")
-@click.option("--alpha", type=float, help="LoRA: scale of the update, alpha / rank [default: twice the rank].")
-@click.option("--dropout", type=float, help="LoRA: dropout on its input.")
+@click.option("--template", metavar="NAME", help="Train with this other wording; all: rows spread over the wordings.")
+@click.option("--alpha", type=float, help="LoRA: the update is scaled by alpha / rank  [default: twice the rank].")
+@click.option("--dropout", type=float, help="LoRA: dropout on the update's input.")
 @click.option(
     "--targets",
     help=f"lora, qlora, ia3: {ALL_LINEAR} | {ATTENTION} | names (q_proj,v_proj) | a regular expression of whole paths.",
 )
-@click.option("--virtual-tokens", type=int, help="Soft prompts and prefixes: their length [default: 20].")
+@click.option("--virtual-tokens", type=int, help="Soft prompts and prefixes: number of tokens  [default: 20].")
 @click.option(
     "--train",
     "parameter_texts",
@@ -110,7 +109,7 @@ SHARED = (  # options that are fields of every recipe, where they are given
 )
 @with_options(*mixing_options)
 @click.option(
-    "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Of the weights in training."
+    "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Type used in training."
 )
 @with_options(*data_options, limit_option, policy_option, margin_option, *engine_options[:-2])
 @click.option(
@@ -118,33 +117,33 @@ SHARED = (  # options that are fields of every recipe, where they are given
     default=16,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Most rows of a forward pass in evaluation.",
+    help="Maximum rows of a forward pass in evaluation.",
 )
 @click.option(
     "--jobs",
     default=1,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Candidates made at a time, each by a process of its own.",
+    help="Candidates trained at a time, each in its own process.",
 )
 @with_options(json_option, quiet_option, debug_option)
-def sweep_command(**given: Any) -> int:
+def sweep_command(**options: Any) -> int:
     """Train a grid of candidates, choose one learning rate for each method and rank on validation rows, and compare
     those on test rows.
 
-    Test rows are read when the rates are chosen, not before. A task without validation rows of its own is chosen on a
-    tenth of its training rows, which are then not trained on. Leaves sweep.json, results.json and report.html in --out.
-    Interrupted, give the same command again: nothing is trained or answered twice. With several --jobs, set
-    OMP_NUM_THREADS, so that going on with another number of them finds the same answers.
+    Test rows are read only after the rates are chosen. For a task without validation rows, a tenth of the training rows
+    is held out to choose on. Writes sweep.json, results.json and report.html to --out. After an interruption give the
+    same command again: nothing is trained or answered twice. With several --jobs, set OMP_NUM_THREADS, so that a
+    resumed sweep with another number of jobs gets the same answers.
     """
-    sweep_job = SweepJob(_job(given), _grid(given), given["select"], given["jobs"])
+    sweep_job = SweepJob(_job(options), _grid(options), options["select"], options["jobs"])
     check_job(sweep_job.job)
     out: Path = sweep_job.job.output.folder
-    with held_output(sweep_job.job), progress.listener(given["quiet"] or given["as_json"]) as listener:
+    with held_output(sweep_job.job), progress.listener(options["quiet"] or options["as_json"]) as listener:
         run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
         sweep, results = run_sweep(sweep_job, listener)
-        document = (out / SWEEP.name).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
+        document = (out / SWEEP.name).read_text(encoding="utf-8") if options["as_json"] else ""
+    if options["as_json"]:
         print_json(document)
     else:
         for table in tables(sweep):
@@ -153,33 +152,36 @@ def sweep_command(**given: Any) -> int:
     return NotComparableError.exit_code if results.errors else 0
 
 
-def _job(given: Mapping[str, Any]) -> Job:
+def _job(options: Mapping[str, Any]) -> Job:
     of_training = {"alpha": None}  # LoRA's
-    of_evaluation = {"batch_size": given["eval_batch_size"], "store": given["out"] / "store.sqlite"}
+    of_evaluation = {"batch_size": options["eval_batch_size"], "store": options["out"] / "store.sqlite"}
     return make_job(
-        (), given["suite"], policy_of(given["policy_text"]), **job_options({**given, **of_training, **of_evaluation})
+        (),
+        options["suite"],
+        policy_of(options["policy_text"]),
+        **job_options({**options, **of_training, **of_evaluation}),
     )
 
 
-def _grid(given: Mapping[str, Any]) -> Grid:
-    shared = {key: given[key] for key in SHARED if given[key] is not None}
-    shared |= {"dtype": given["train_dtype"], "mix": weights(given["mix_texts"])}
-    shared["replay"] = shares("--replay", given["replay_texts"])
-    if given["targets"] is not None:
-        shared["targets"] = targets(given["targets"])
-    if given["parameter_texts"]:
-        shared["parameters"] = given["parameter_texts"]
+def _grid(options: Mapping[str, Any]) -> Grid:
+    shared = {key: options[key] for key in SHARED if options[key] is not None}
+    shared |= {"dtype": options["train_dtype"], "mix": weights(options["mix_texts"])}
+    shared["replay"] = shares("--replay", options["replay_texts"])
+    if options["targets"] is not None:
+        shared["targets"] = targets(options["targets"])
+    if options["parameter_texts"]:
+        shared["parameters"] = options["parameter_texts"]
     return Grid(
-        methods=tuple(part.strip() for part in given["methods"].split(",")),
-        rates=_rates(given["rate_texts"]),
-        ranks=_whole_numbers("--rank", given["rank_text"]) if given["rank_text"] else (),
-        seeds=_whole_numbers("--seed", given["seed_text"]),
+        methods=tuple(part.strip() for part in options["methods"].split(",")),
+        rates=_rates(options["rate_texts"]),
+        ranks=_whole_numbers("--rank", options["rank_text"]) if options["rank_text"] else (),
+        seeds=_whole_numbers("--seed", options["seed_text"]),
         shared=shared,
     )
 
 
 def _rates(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """ "1e-4,3e-4" and "lora=1e-3,3e-3" as rates by method. Raises UsageError."""
+    """Parse "1e-4,3e-4" and "lora=1e-3,3e-3": learning rates by method. Raises UsageError."""
     rates: dict[str, tuple[float, ...]] = {}
     for text in texts:
         method, _, values = text.rpartition("=")  # EVERY where no method is named

@@ -1,4 +1,4 @@
-"""`evalharness tasks`: list task definitions, show what one asks, say whether a task file runs here, explain scores."""
+"""`evalharness tasks`: list task definitions, show one with its prompts, check whether task files run here."""
 
 from __future__ import annotations
 
@@ -43,33 +43,32 @@ tasks_command.add_command(explain_command)
 @click.argument("pattern", required=False)
 @click.option("--family", help="Only tasks of this family.")
 @click.option("--tag", help="Only tasks with this tag.")
-@click.option("--all", "everything", is_flag=True, help="Parts of tasks and other ways of asking them, too.")
+@click.option("--all", "everything", is_flag=True, help="List parts and variants of tasks, too.")
 @with_options(include_option, json_option, debug_option)
-def list_command(**given: Any) -> None:
-    """All tasks, groups and suites, or those whose name matches PATTERN (a name or a glob such as 'mmlu_*').
+def list_command(**options: Any) -> None:
+    """List all tasks, groups and suites, or those whose name matches PATTERN (a name or a glob such as 'mmlu_*').
 
-    Without PATTERN and --tag, tasks that are a part of another, or another way of asking it, are left out; --all shows
-    them.
+    Without PATTERN and --tag, parts and variants of other tasks are left out; --all lists them.
     """
-    library = Library(given["include"])
-    shown = listing(library, given["pattern"], given["family"], given["tag"], given["everything"])
-    if given["as_json"]:
-        print_json(json.dumps(shown.document(), indent=1))
+    library = Library(options["include"])
+    selection = listing(library, options["pattern"], options["family"], options["tag"], options["everything"])
+    if options["as_json"]:
+        print_json(json.dumps(selection.document(), indent=1))
         return
-    print_lines(_list_lines(shown))
+    print_lines(_list_lines(selection))
 
 
-def _list_lines(shown: Listing) -> Iterator[str]:
-    rows = list(map(_cells, shown.tasks))
+def _list_lines(selection: Listing) -> Iterator[str]:
+    rows = list(map(_cells, selection.tasks))
     yield from aligned([TITLES, *rows]) if rows else ()
-    for group in shown.groups:
+    for group in selection.groups:
         unit = ", one gate unit" if group.unit else ""
         yield f"group {group.name}: {len(group.tasks)} tasks pooled by {group.metric}{unit}"
-    for suite in shown.suites:
+    for suite in selection.suites:
         limit = f", at most {suite.limit} examples each" if suite.limit else ""
         yield f"suite {suite.name}: {len(suite.tasks)} tasks{limit}"
-    if shown.broken:
-        yield f"{len(shown.broken)} more cannot run here; `tasks validate` says why"
+    if selection.broken:
+        yield f"{len(selection.broken)} more cannot run here; `tasks validate` says why"
 
 
 def _cells(task: Task) -> tuple[str, ...]:
@@ -85,18 +84,17 @@ def _cells(task: Task) -> tuple[str, ...]:
     default=2,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Shots of the second prompt that is shown.",
+    help="Number of few-shot examples in the second prompt.",
 )
 @click.option("--split", help="Show rows of this split instead of the task's own.")
 @with_options(*data_options, json_option, debug_option)
-def show_command(name: str, **given: Any) -> None:
-    """What the task, group, tag or suite NAME asks and how it is scored, and a task's first prompts where rows are in a
-    file.
+def show_command(name: str, **options: Any) -> None:
+    """Show how the task, group, tag or suite NAME is asked and scored, and a task's first prompts.
 
-    The rows are those of --data-dir or --data, and no others where one is given; else those of the embedded world, else
-    a few invented ones.
+    The prompts are made from the rows of --data-dir or --data; without these from the embedded world, or from a few
+    invented rows.
     """
-    library = Library(given["include"])
+    library = Library(options["include"])
     is_suite = name in library.suites()
     if name.endswith((".yaml", ".yml")):
         kind, name = library.add(Path(name))
@@ -105,19 +103,19 @@ def show_command(name: str, **given: Any) -> None:
     prompts: list[Prompt] = []
     note = ""
     if task is not None:
-        source = data_source(given)
-        prompts, note = first_prompts(task, given["split"], source, given["num_fewshot"])
-    if given["as_json"]:
-        shown = {"prompts": list(map(asdict, prompts))} if task else {}
-        print_json(json.dumps({**facts, **shown, **({"note": note} if note else {})}, indent=1, default=str))
+        source = data_source(options)
+        prompts, note = first_prompts(task, options["split"], source, options["num_fewshot"])
+    if options["as_json"]:
+        shown_prompts = {"prompts": list(map(asdict, prompts))} if task else {}
+        print_json(json.dumps({**facts, **shown_prompts, **({"note": note} if note else {})}, indent=1, default=str))
         return
     print_lines(_show_lines(facts, prompts, note))
 
 
 def _show_lines(facts: Mapping[str, object], prompts: Sequence[Prompt], note: str) -> Iterator[str]:
-    named = [(key, value) for key, value in _flat(facts) if value not in (None, "", (), [], {})]
-    width = min(WIDEST, max(len(key) for key, _ in named))
-    yield from (f"{key.ljust(width)}  {_text(value)}" for key, value in named)
+    entries = [(key, value) for key, value in _flat(facts) if value not in (None, "", (), [], {})]
+    width = min(WIDEST, max(len(key) for key, _ in entries))
+    yield from (f"{key.ljust(width)}  {_text(value)}" for key, value in entries)
     for prompt in prompts:
         yield f"\n--- example {prompt.example} with {prompt.num_fewshot} shots"
         yield from prompt.lines()
@@ -126,7 +124,7 @@ def _show_lines(facts: Mapping[str, object], prompts: Sequence[Prompt], note: st
 
 
 def _flat(facts: Mapping[str, object], within: str = "") -> Iterator[tuple[str, object]]:
-    """Mappings inside as keys with dots."""
+    """The facts with nested mappings flattened into dotted keys."""
     for key, value in facts.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{within}{key}.")
@@ -144,10 +142,10 @@ def _text(value: object) -> str:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @with_options(include_option, json_option, debug_option)
 def validate_command(files: tuple[Path, ...], include: tuple[Path, ...], as_json: bool, debug: bool) -> int:
-    """Do the task, group or suite files at PATH (files or folders) run here? Ends with 2 where one does not.
+    """Check whether the task, group or suite files at PATH (files or folders) run here. Ends with 2 where one does not.
 
-    Each is one of: runs; needs code (asks for Python, which is not run); not supported; wrong (also where it says that
-    lm-eval computes the same and what it asks for contradicts that). Rows are not read.
+    Each file is one of: runs; needs code (it names Python code, which is never run); not supported; wrong (also where
+    it claims lm-eval's results, and its settings contradict that). Rows are not read.
     """
     library = Library((*include, *(file for file in files if file.is_dir())))
     checked = [(path, *file_status(library, path)) for file in files for path in yaml_files(file)]

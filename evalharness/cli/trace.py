@@ -1,4 +1,4 @@
-"""`evalharness trace`: follow tasks through ordered stages of a training, and say what was forgotten when."""
+"""`evalharness trace`: follow every task through the stages of a training, and say what was forgotten when."""
 
 from __future__ import annotations
 
@@ -41,60 +41,53 @@ from evalharness.run.output_folder import held_output
 
 @click.command("trace", cls=Command)
 @click.option(
-    "--base",
-    metavar="[NAME=]PATH",
-    help="What the first stage was trained from; found beside the weights where it is recorded.",
+    "--base", metavar="[NAME=]PATH", help="Model that the first stage was trained from  [default: what its files name]."
 )
 @click.option(
-    "--stage", "stages", multiple=True, metavar="[NAME=]PATH", help="A stage of training, in order. Repeatable."
+    "--stage", "stages", multiple=True, metavar="[NAME=]PATH", help="Stage of the training, in order. Repeatable."
 )
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="'DIR/*'",
-    help="Instead: the checkpoint-N folders in DIR, in the order of N. Repeatable.",
+    help="Instead of --stage: the checkpoint-N folders in DIR, in the order of N. Repeatable.",
 )
 @click.option(
     "--learned",
     multiple=True,
     metavar="STAGE=TASK,…",
-    help="What a stage was trained on, where training.json does not say.",
+    help="Tasks that a stage was trained on, where training.json names none. Repeatable.",
 )
+@click.option("--joint", metavar="[NAME=]PATH", help="Model trained on all tasks at once, for measuring intransigence.")
 @click.option(
-    "--joint",
-    metavar="[NAME=]PATH",
-    help="A model trained on everything at once: what intransigence is measured against.",
-)
-@click.option(
-    "--fresh",
-    metavar="[NAME=]PATH",
-    help="A model that learned nothing: what forward transfer is measured from [default: the base].",
+    "--fresh", metavar="[NAME=]PATH", help="Untrained model, for measuring forward transfer  [default: the base]."
 )
 @with_options(*evaluation_options(seed_option()), *stages_options)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the results [default: runs/<time>-<suite>].",
+    help="Folder of the results  [default: runs/<time>-<suite>].",
 )
 @with_options(json_option, quiet_option, verbose_option, debug_option)
-def trace_command(**given: Any) -> int:
-    """Follow every task through the stages of a training: scores after each, what was forgotten and when.
+def trace_command(**options: Any) -> int:
+    """Follow every task through the stages of a training: its score after each, and what was forgotten when.
 
-    One run over the base and all stages, and stages.json beside its results: accuracy, backward and forward transfer,
-    forgetting and intransigence with intervals, and for each task the first stage at which it is forgotten, corrected
-    for all looks (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
+    Evaluates the base and all stages in one run, and writes stages.json beside its results: accuracy, backward and
+    forward transfer, forgetting and intransigence with intervals, and for each task the first stage at which it is
+    forgotten, corrected for all looks (docs/stages.md). After an interruption give the same command again: nothing is
+    answered twice.
     """
-    trace_job = TraceJob(_job(given), _learned(given["learned"]), given["joint"], given["fresh"])
+    trace_job = TraceJob(_job(options), _learned(options["learned"]), options["joint"], options["fresh"])
     check_job(trace_job.job)
-    check_models(filter(None, (given["joint"], given["fresh"])))
-    quiet = given["quiet"] or given["as_json"]
-    with held_output(trace_job.job) as job, progress.listener(quiet, given["verbose"]) as listener:
+    check_models(filter(None, (options["joint"], options["fresh"])))
+    quiet = options["quiet"] or options["as_json"]
+    with held_output(trace_job.job) as job, progress.listener(quiet, options["verbose"]) as listener:
         run_trace = registry.find(experiments.REGISTRY, "trace", "command")
         stages, results = run_trace(replace(trace_job, job=job), listener)
         out = job.output.folder
-        document = (out / STAGES.name).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
+        document = (out / STAGES.name).read_text(encoding="utf-8") if options["as_json"] else ""
+    if options["as_json"]:
         print_json(document)
         return NotComparableError.exit_code if results.errors else 0
     for table in tables(stages):
@@ -108,21 +101,21 @@ def trace_command(**given: Any) -> int:
 
 
 def _learned(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """STAGE=TASK,… texts as tasks by stage. Raises UsageError."""
+    """Parse STAGE=TASK,… texts: tasks by stage. Raises UsageError."""
     return {
         stage: tuple(task.strip() for task in tasks.split(",")) for stage, tasks in pairs("--learned", texts).items()
     }
 
 
-def _job(given: Mapping[str, Any]) -> Job:
-    policy = policy_of(given["policy_text"])
-    if not (given["suite"] or given["tasks"] or given["learned"] or policy.suite):
+def _job(options: Mapping[str, Any]) -> Job:
+    policy = policy_of(options["policy_text"])
+    if not (options["suite"] or options["tasks"] or options["learned"] or policy.suite):
         raise UsageError("trace", "nothing to evaluate", "name a --suite or one or more --task")
-    return make_job(_models(given["stages"], given["models"]), given["suite"], policy, **job_options(given))
+    return make_job(_models(options["stages"], options["models"]), options["suite"], policy, **job_options(options))
 
 
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
-    """The stages in order; of the two options, whose order among each other is not known, only one may be given."""
+    """The stages in order. Raises UsageError for both options together, whose common order is not known."""
     if stages and models:
         fix = "name all stages with --stage, 'DIR/*' included"
         raise UsageError("trace", "--stage and --model together have no order", fix)

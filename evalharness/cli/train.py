@@ -33,7 +33,7 @@ from evalharness.training.summary import summary
 
 
 class TrainCommand(SectionedCommand):
-    """Answers options of other commands and trainers by what they are called here."""
+    """The command `train`, which names its own option where another trainer's is given."""
 
     sections: ClassVar = {title: option_names(options) for title, options in SECTIONS.items()}
     elsewhere: ClassVar = {
@@ -46,19 +46,19 @@ class TrainCommand(SectionedCommand):
         "--dataset": "--task, or --train-file",
     }
 
-    def stated(
+    def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """What the file of --config states, over what the repository's files state."""
+        """The defaults of the file of --config, put over those of the repository's files."""
         if not (config := values.get("config")):
-            return super().stated(ctx, values, order)
+            return super().file_defaults(ctx, values, order)
         path = Path(config)
-        given = without_excluded(read_values(self, read_recipe_file(path), path, FIELDS), order)
-        named = [*order, *(each for each in self.params if each.name in given)]
-        return {**super().stated(ctx, values, named), **given}
+        defaults = without_excluded(read_values(self, read_recipe_file(path), path, FIELDS), order)
+        order_of_all = [*order, *(each for each in self.params if each.name in defaults)]
+        return {**super().file_defaults(ctx, values, order_of_all), **defaults}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does. Raises UsageError for an option that is called otherwise here, saying how."""
+        """Parse as click does. Raises UsageError for another trainer's option, naming the one here."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -70,62 +70,62 @@ class TrainCommand(SectionedCommand):
 @click.command("train", cls=TrainCommand)
 @with_options(*(option for options in SECTIONS.values() for option in options))
 @click.option("--json", "as_json", is_flag=True, help="Print training.json and nothing else.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 @debug_option
-def train_command(**given: Any) -> int:
+def train_command(**options: Any) -> int:
     """Train a candidate from a base on a task's rows or on a file (docs/training.md).
 
-    The loss is on the answers only. training.json beside the weights names base, task, data and settings, so that
-    `evalharness run` needs no --base and no --target. The same seed gives the same weights on a CPU.
+    The loss is computed on the answers only. training.json beside the weights names base, task, data and settings, so
+    that `evalharness run` needs no --base and no --target. The same seed gives the same weights on a CPU.
     """
-    recipe = _recipe(given)
+    recipe = _recipe(options)
     if Path(recipe.out).exists():
         raise UsageError("--out", f"{recipe.out} exists already", "remove it, or name another folder")
-    library = Library(given["include"])
+    library = Library(options["include"])
     check_recipe(recipe, library)
-    if given["push_to_hub"]:
-        registry.find(training.REGISTRY, "check_hub", "stage")(given["push_to_hub"])
-    check_paths({"--data-dir": given["data_dir"]})
-    store, rows = default_store(os.environ), _rows(given)
+    if options["push_to_hub"]:
+        registry.find(training.REGISTRY, "check_hub", "stage")(options["push_to_hub"])
+    check_paths({"--data-dir": options["data_dir"]})
+    store, rows = default_store(os.environ), _rows(options)
     check_watched(recipe, rows, library)
-    source = data_source(given, default_lock(store))
+    source = data_source(options, default_lock(store))
     examples = gather(recipe, library, source)
     check_overrides([library.task(name) for name in examples.tasks], source)
     registry.find(training.REGISTRY, "check", "stage")(recipe)
     train = registry.find(experiments.REGISTRY, "train", "command")
-    report = _silent if given["quiet"] or given["as_json"] else _tell
+    report = _silent if options["quiet"] or options["as_json"] else _tell
     out: Path = train(recipe, examples, report, rows, store)
     text = (out / TRAINING).read_text()
-    if given["as_json"]:
+    if options["as_json"]:
         print_json(text)
     else:
         print_lines(summary(out, json.loads(text)))
-    if given["push_to_hub"]:
-        address = registry.find(training.REGISTRY, "push", "stage")(out, given["push_to_hub"])
+    if options["push_to_hub"]:
+        address = registry.find(training.REGISTRY, "push", "stage")(out, options["push_to_hub"])
         report(f"pushed to {address}")
     return 0
 
 
-def _rows(given: Mapping[str, Any]) -> QuestionOptions:
-    """Where the rows of tasks lie, as an evaluation is told."""
+def _rows(options: Mapping[str, Any]) -> QuestionOptions:
+    """The options that say where the rows of tasks are, as an evaluation takes them."""
     return QuestionOptions(
-        data_dir=given["data_dir"],
-        data=paths("--data", given["data"]),
-        columns=columns(given["column_texts"]),
-        include=given["include"],
+        data_dir=options["data_dir"],
+        data=paths("--data", options["data"]),
+        columns=columns(options["column_texts"]),
+        include=options["include"],
     )
 
 
-def _recipe(given: Mapping[str, Any]) -> Recipe:
-    values = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
+def _recipe(options: Mapping[str, Any]) -> Recipe:
+    values = {field.name: options[field.name] for field in fields(Recipe) if field.name in options}
     typed = {name: str(values[name]) for name in ("out", "train_file", "validation_file") if values[name] is not None}
     parsed = {
-        "targets": targets(given["targets"]),
-        "mix": weights(given["mix_texts"]),
-        "replay": shares("--replay", given["replay_texts"]),
+        "targets": targets(options["targets"]),
+        "mix": weights(options["mix_texts"]),
+        "replay": shares("--replay", options["replay_texts"]),
     }
     recipe = Recipe.from_fields(values | typed | parsed)
-    if given["column_texts"] and not (recipe.target or recipe.mix or recipe.replay):
+    if options["column_texts"] and not (recipe.target or recipe.mix or recipe.replay):
         fix = "leave it out; a file's own keys are prompt and completion, or messages"
         raise UsageError("--columns", "is for rows of tasks, not for training files", fix)
     return recipe

@@ -22,19 +22,19 @@ what_options = (
     click.option(
         "--config",
         type=FILE,
-        help="A YAML, TOML or JSON file of options, or a candidate's training.json; what is typed here stands over it.",
+        help="YAML, TOML or JSON file of options, or a candidate's training.json; the command line comes before it.",
     ),
     click.option("--method", required=True, type=click.Choice([method.value for method in Method]), help=f"{METHODS}."),
     click.option(
         "--base",
         default="",
         metavar="PATH",
-        help="What to train: directory or hub id[@revision]. Known where --after is given.",
+        help="Model to train: directory or hub id[@revision]; not needed with --after.",
     ),
     click.option(
         "--after",
         metavar="PATH",
-        help="A candidate to go on from: its weights, its adapter, or its adapter merged (docs/training.md).",
+        help="Candidate to continue from: its weights, its adapter, or its adapter merged (docs/training.md).",
     ),
     click.option(
         "--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist."
@@ -45,18 +45,19 @@ example_options = (
         "--task",
         "target",
         default="",
+        metavar="NAME",
         shell_complete=completion.tasks,
-        help="The task to learn, from its training split. With --train-file: what the file teaches.",
+        help="Task to train on, from its training split. With --train-file: the task that the file teaches.",
     ),
     click.option(
         "--template",
         metavar="NAME",
-        help="Ask in this other wording of the task; all: rows spread over all its wordings.",
+        help="Train with this other wording of the task; all: rows spread over all its wordings.",
     ),
     click.option(
         "--train-file",
         type=FILE,
-        help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}; '
+        help='File of training rows: lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}; '
         'also Alpaca, ShareGPT, {"text"}, a JSON array (docs/training.md).',
     ),
     *mixing_options,
@@ -64,52 +65,56 @@ example_options = (
         "--validation",
         type=float,
         metavar="FRACTION",
-        help="Hold out this share of the examples, and keep the weights best on it.",
+        help="Hold out this share of the examples, and keep the weights with the lowest loss on it.",
     ),
     click.option("--validation-file", type=FILE, help="Validate on this file instead."),
     *data_options,
 )
 length_options = (
     click.option("--steps", type=int, help="Optimiser steps."),
-    click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3]."),
+    click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given  [default: 3]."),
     click.option(
         "--batch-size", default=16, show_default=True, type=int, help="Examples (or packs) of a forward pass."
     ),
     click.option(
         "--gradient-accumulation", default=1, show_default=True, type=int, help="Forward passes of an optimiser step."
     ),
-    click.option("--lr", "learning_rate", type=float, help=f"Learning rate [default: {RATES}]."),
+    click.option("--lr", "learning_rate", type=float, help=f"Learning rate  [default: {RATES}]."),
     click.option(
         "--lr-scheduler",
         "scheduler",
         default="linear",
         show_default=True,
         type=click.Choice(get_args(Scheduler)),
-        help="After warm-up.",
+        help="Schedule of the learning rate after warm-up.",
     ),
     click.option(
-        "--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."
+        "--warmup",
+        default=0.05,
+        show_default=True,
+        type=float,
+        help="Share of the steps in which the learning rate rises.",
     ),
-    click.option("--weight-decay", default=0.0, show_default=True, type=float, help="Of every step."),
+    click.option("--weight-decay", default=0.0, show_default=True, type=float, help="Weight decay of every step."),
     click.option(
         "--optimizer",
         type=click.Choice(OPTIMIZERS),
         metavar="NAME",
-        help=f"Of {', '.join(OPTIMIZERS)} [default: adamw_torch, fused where torch has it].",
+        help=f"Optimizer: {', '.join(OPTIMIZERS)}  [default: adamw_torch, fused where torch has it].",
     ),
     click.option(
         "--max-grad-norm",
         default=1.0,
         show_default=True,
         type=float,
-        help="Clip gradients at this norm over all trained parameters; 0: never.",
+        help="Clip the gradient's norm over all trained parameters to this; 0: never.",
     ),
     click.option(
         "--seed",
         default=1234,
         show_default=True,
         type=int,
-        help="Of initialisation, order, mixing and what is held out.",
+        help="Seed of initialisation, order, mixing and held-out examples.",
     ),
 )
 way_options = (
@@ -117,55 +122,57 @@ way_options = (
         "--eval-every",
         type=int,
         metavar="STEPS",
-        help="Validate so often [default: once a pass]; the best weights are kept.",
+        help="Steps between validations  [default: one pass]; the best weights are kept.",
     ),
-    click.option("--patience", type=int, metavar="N", help="Stop after N validations without a better loss."),
+    click.option("--patience", type=int, metavar="N", help="Stop after N validations without a lower loss."),
     click.option(
         "--save-every",
         type=int,
         metavar="STEPS",
-        help="Save so often [default: every 5 minutes]; interrupted or killed, the same command goes on from there.",
+        help="Steps between saved states  [default: every 5 minutes]; after an interruption the same command resumes.",
     ),
     click.option(
         "--keep-checkpoints",
         type=int,
         metavar="STEPS",
-        help="Keep a whole candidate so often, as OUT/checkpoints/step-N; each takes the room of OUT.",
+        help="Steps between complete candidates in OUT/checkpoints/step-N; each takes as much disk as OUT.",
     ),
     click.option(
         "--watch",
         metavar="SUITE",
         shell_complete=completion.suites,
-        help="Measure on the way what is forgotten of this suite; the weights are those without it.",
+        help="Measure during training what is forgotten of this suite; the weights stay the same.",
     ),
-    click.option("--watch-every", type=int, metavar="STEPS", help="How often [default: five times in all]."),
-    click.option("--watch-limit", type=int, metavar="N", help="At most so many examples a task [default: all]."),
+    click.option("--watch-every", type=int, metavar="STEPS", help="Steps between them  [default: five times in all]."),
+    click.option("--watch-limit", type=int, metavar="N", help="At most this many examples a task  [default: all]."),
     click.option(
         "--report-to",
         multiple=True,
         metavar="NAME",
-        help="Log losses and what is watched there, too: tensorboard, wandb, … Repeatable.",
+        help="Log losses and --watch scores to tensorboard, wandb, …, too. Repeatable.",
     ),
     click.option(
         "--push-to-hub",
         metavar="USER/NAME",
-        help="Upload the candidate once it is complete, to a repository that is made private where there is none.",
+        help="Upload the finished candidate to this repository; a new one is private.",
     ),
 )
 method_options = (
-    click.option("--rank", type=int, help="lora, qlora: rank of the update [default: 8]."),
+    click.option("--rank", type=int, help="lora, qlora: rank of the update  [default: 8]."),
     click.option(
-        "--alpha", type=float, help="lora, qlora: scale of the update, alpha / rank [default: twice the rank]."
+        "--alpha", type=float, help="lora, qlora: the update is scaled by alpha / rank  [default: twice the rank]."
     ),
-    click.option("--dropout", type=float, help="lora, qlora: dropout on the update's input [default: 0]."),
+    click.option("--dropout", type=float, help="lora, qlora: dropout on the update's input  [default: 0]."),
     click.option(
         "--targets",
         help=f"lora, qlora, ia3: {' | '.join(WORDS)} | names (q_proj,v_proj) | a regular expression of whole paths.",
     ),
-    click.option("--dora", is_flag=True, help="lora, qlora: direction and magnitude apart."),
+    click.option("--dora", is_flag=True, help="lora, qlora: train direction and magnitude separately (DoRA)."),
     click.option("--rslora", is_flag=True, help="lora, qlora: scale by alpha / √rank."),
-    click.option("--virtual-tokens", type=int, help="prompt, prefix, p-tuning: how many [default: 20]."),
-    click.option("--encoder-hidden", "hidden", type=int, help="p-tuning: width of its network [default: the model's]."),
+    click.option("--virtual-tokens", type=int, help="prompt, prefix, p-tuning: number of tokens  [default: 20]."),
+    click.option(
+        "--encoder-hidden", "hidden", type=int, help="p-tuning: width of its network  [default: the model's]."
+    ),
     click.option(
         "--train",
         "parameters",
@@ -179,21 +186,23 @@ machine_options = (
         "--max-length",
         type=int,
         metavar="TOKENS",
-        help="Most tokens of an example, or of a pack [default: the window; a pack: 1024].",
+        help="Maximum tokens of an example, or of a pack  [default: the window; a pack: 1024].",
     ),
     click.option(
         "--too-long",
         default="cut",
         show_default=True,
         type=click.Choice(get_args(TooLong)),
-        help="What does not fit: cut its beginning, drop the example, or refuse to train (docs/training.md).",
+        help="For a longer example: cut its beginning, drop it, or refuse to train (docs/training.md).",
     ),
     click.option(
-        "--packing", is_flag=True, help="Several examples a row, which do not see one another (decoder-only models)."
+        "--packing",
+        is_flag=True,
+        help="Pack several examples into a row, without attention between them (decoder-only models).",
     ),
-    click.option("--group-by-length", is_flag=True, help="Batches of examples of about the same length."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--group-by-length", is_flag=True, help="Make batches of examples of similar length."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Use less memory and more time."),
+    click.option("--device", default="auto", show_default=True, metavar="NAME", help="Device: auto, cpu or cuda."),
     click.option(
         "--dtype",
         default="float32",
@@ -204,7 +213,7 @@ machine_options = (
     click.option(
         "--save-dtype",
         type=click.Choice(get_args(SavedDtype)),
-        help="Type of the candidate's files [default: full weights as the base's, adapters float32].",
+        help="Type of the candidate's files  [default: full weights as the base's, adapters float32].",
     ),
 )
 
@@ -213,7 +222,7 @@ SECTIONS = {
     "Method and base": what_options,
     "Examples": example_options,
     "Length and learning rate": length_options,
-    "On the way": way_options,
+    "During training": way_options,
     "The method's own options": method_options,
     "Machine": machine_options,
 }

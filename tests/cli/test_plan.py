@@ -100,7 +100,7 @@ def test_what_a_training_takes(small_world: Path, tmp_path: Path) -> None:
     assert [row["trainable"] for row in document["training"]][1] == 5 * 128
     assert document["training"][0]["options"]["rank"] == 2 and document["length"] == 32
     for arguments, what in (
-        ((), "--training without a base"),
+        ((), "--training needs a base"),
         (("--base", base, "--task", "rte"), "--task: is for a plan of answers"),
         (("--base", base, "--method", "full", "--rank", "2"), "--rank: is no option of full"),
         (("--base", base, "--rank", "0"), "--rank: 0; a whole number above zero"),

@@ -76,7 +76,7 @@ def test_its_gate_is_in_the_json_and_in_the_files_that_are_asked_for(run: Run, t
     )
     assert "<testsuite" in cases.read_text()
     code, out, err = run("lora", "--junit", str(cases), "--out", str(tmp_path / "new"))
-    assert (code, out) == (2, "") and "--junit: is of the gate, which was not asked for; give --gate" in err
+    assert (code, out) == (2, "") and "--junit: is an output of the gate, which does not run; give --gate" in err
     code, out, err = run("lora", "--gate", "--junit", str(tmp_path), "--out", str(tmp_path / "new"))
     assert (code, out) == (2, "") and f"--junit: {tmp_path} is no place for a file" in err
     assert not (tmp_path / "new").exists()

@@ -67,7 +67,7 @@ def test_nothing_is_deleted_without_yes(path: Path, capsys: pytest.CaptureFixtur
         ("--model", "ababab", "--dry-run"),
     ):
         assert exit_code("store", "gc", "--store", path, *more) == 0
-        assert "9 answers of 9 would go; nothing was deleted: give --yes" in capsys.readouterr().out
+        assert "9 answers of 9 would be deleted; nothing was deleted: give --yes" in capsys.readouterr().out
     assert exit_code("store", "gc", "--store", path, "--max-size", "1.5G") == 0
     assert "0 answers of 9 would go" in capsys.readouterr().out
     assert exit_code("store", "gc", "--store", path, "--model", "ababab", "--yes") == 0

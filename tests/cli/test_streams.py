@@ -48,7 +48,7 @@ def test_a_full_stdout_is_said_and_keeps_the_verdict(run: Path, options: list[st
     with open("/dev/full", "w") as full:
         ended = subprocess.run([*COMMAND[:-1], *options, run], stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == code
-    assert ended.stderr.count("stdout: what it was to show is lost (No space left on device)") == 1
+    assert ended.stderr.count("stdout: output is lost (No space left on device)") == 1
 
 
 def test_closed_streams_keep_the_exit_code(run: Path) -> None:

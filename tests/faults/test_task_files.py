@@ -140,4 +140,4 @@ def test_groups_that_list_one_group_in_many_ways_are_looked_through_once(tmp_pat
     start = time.process_time()
     assert exit_code("tasks", "show", "g0a", "--include-path", tmp_path) in (0, 2)
     assert time.process_time() - start < 5
-    assert "a bug of ours" not in capsys.readouterr().err
+    assert "a bug in evalharness" not in capsys.readouterr().err
