@@ -149,7 +149,7 @@ def test_examples_stand_side_by_side_lost_ones_alone(run: evalharness.Results) -
         run.examples("ecko")
     with pytest.raises(UsageError, match="no candidate 'c' in the run"):
         run.examples("echo", candidates="c")
-    with pytest.raises(UsageError, match="no texts of echo lie beside"):
+    with pytest.raises(UsageError, match="no texts of echo are beside"):
         evalharness.Results(run.record).examples("echo")
 
 

@@ -14,7 +14,7 @@ ByMetric = Mapping[tuple[str, str], Comparison]  # by (task, metric)
 CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold for the average
 
 
-def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
+def missing_for_average(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
     """What the published average needs and a run does not measure; empty where it measures everything."""
     tasks = {fact.name: fact for fact in facts}
     reasons = []
@@ -36,9 +36,9 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def left_out(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
+def average_notices(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
     """A notice that the plan's average is left out, where something that it needs is lacking."""
-    absent = lacking(plan.average, facts) if plan.average else []
+    absent = missing_for_average(plan.average, facts) if plan.average else []
     if plan.average is None or not absent:
         return ()
     what = f"this run does not measure {', '.join(absent)} as it is published"
@@ -54,7 +54,7 @@ def with_average(
     early, since an average over less than was published must not carry its name. Base, candidate and difference have no
     intervals: those are the suite unit's.
     """
-    if average is None or lacking(average, facts):
+    if average is None or missing_for_average(average, facts):
         return tuple(comparisons)
     rows_and_averages: list[Comparison] = []
     for candidate in dict.fromkeys(row.candidate for row in comparisons):

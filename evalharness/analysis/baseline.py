@@ -64,11 +64,11 @@ class Baseline:
         """Whether it was asked the same examples of a task, however they were prompted."""
         task = self.tasks.get(prepared.task.name)
         return task is not None and fingerprint.agree(
-            task.questions, units_digest(*units_of(prepared)) if self.packed else questions(prepared)
+            task.questions, units_digest(*units_of(prepared)) if self.packed else questions_digest(prepared)
         )
 
 
-def questions(prepared: PreparedTask) -> str:
+def questions_digest(prepared: PreparedTask) -> str:
     """Digest of the examples' ids: equal where examples can be paired, however they were prompted."""
     return fingerprint.of_value([example.id for example in prepared.examples])
 
@@ -84,7 +84,7 @@ def units_digest(units: Sequence[str], sizes: Sequence[int]) -> str:
     return fingerprint.of_value([list(units), list(sizes)])
 
 
-def read(path: Path) -> Baseline:
+def read_baseline(path: Path) -> Baseline:
     """Read the base of the run at `path`. Raises UsageError where it cannot be read."""
     run = results.read_measurements(path)
     name, tasks = run.plan.base, run.signature["tasks"]
@@ -123,7 +123,7 @@ def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[s
         raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
 
 
-def measured(
+def baseline_outcomes(
     baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo, mixed: bool = False
 ) -> list[TaskOutcome]:
     """The base's measurements in the order of `prepared`, with its samples where the run's folder has them. `mixed`:

@@ -40,9 +40,9 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
     if name not in (names := (measured.plan.base, *measured.plan.candidates)):
         raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, names))
     before = read_file(path) if path.exists() else None
-    after = accepted(path, measured, name, before)
+    after = accepted_file(path, measured, name, before)
     write_text(path, text_of(after))
-    return list(news(before, read_file(path)))
+    return list(change_lines(before, read_file(path)))
 
 
 def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
@@ -112,7 +112,7 @@ def _scores(fact: TaskFacts, metric: MetricFacts, measurement: Measurement) -> A
     )
 
 
-def accepted(path: Path, run: MeasuredRun, name: str, before: BaselineFile | None) -> BaselineFile:
+def accepted_file(path: Path, run: MeasuredRun, name: str, before: BaselineFile | None) -> BaselineFile:
     """The file after model `name` of a run is accepted. The run's base begins a new file, alone. A candidate is put
     beside the original base of the file `before` (None: beside its own base).
 
@@ -163,7 +163,7 @@ def differences(file: BaselineFile, other: BaselineFile) -> list[str]:
     return lines
 
 
-def news(before: BaselineFile | None, after: BaselineFile) -> Iterator[str]:
+def change_lines(before: BaselineFile | None, after: BaselineFile) -> Iterator[str]:
     """Say line by line what changes against the existing file."""
     if before is None:
         yield f"new: {', '.join(row.name for row in after.models)} on {len(after.tasks)} tasks"

@@ -16,7 +16,7 @@ import numpy as np
 
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline, BaselineTask
-from evalharness.analysis.row_packing import changed, changes, packed, unpacked
+from evalharness.analysis.row_packing import apply_changes, pack_changes, pack_rows, unpack_rows
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.measurements import Measurement
@@ -141,7 +141,7 @@ def text_of(file: BaselineFile) -> str:
         ],
         "counts": [[_counts(scores[i]) for scores in file.scores] for i in range(len(file.tasks))],
         "rows": [
-            [packed(each.rows), *(changes(scores[i].rows, each.rows) for scores in file.scores[1:])]
+            [pack_rows(each.rows), *(pack_changes(scores[i].rows, each.rows) for scores in file.scores[1:])]
             for i, each in enumerate(first)
         ],
     }
@@ -281,5 +281,5 @@ def _unpacked(texts: Sequence[str], models: int) -> list[np.ndarray]:
     """The rows of a task of every model: the first model's, then what of the others' differs from them."""
     if len(texts) != models:
         raise ValueError(f"rows of {len(texts)} models, and {models} models")
-    first = unpacked(texts[0])
-    return [first, *(changed(text, first) for text in texts[1:])]
+    first = unpack_rows(texts[0])
+    return [first, *(apply_changes(text, first) for text in texts[1:])]

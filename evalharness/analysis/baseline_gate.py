@@ -11,7 +11,7 @@ from evalharness import fingerprint
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline, BaselineTask, check_engine, units_digest
 from evalharness.analysis.baseline_file import place_of, read_file
-from evalharness.analysis.gate import Decision, judge, merged
+from evalharness.analysis.gate import Decision, judge, merge_decisions
 from evalharness.analysis.gate_units import subjects
 from evalharness.analysis.judging import at_policy
 from evalharness.analysis.row_packing import as_packed
@@ -45,11 +45,11 @@ def decide(run: Path | None, results: Results, policy: Policy, only: Collection[
     if run is None:
         raise UsageError("gate", f"against {policy.against} needs the run's measurements", "give the run's folder")
     measured = at_policy(read_measurements(run if run.is_dir() else run.parent), policy)
-    every = [(label, judge(of, policy, only)) for label, of in sides(measured, results, policy)]
-    return merged(every)
+    every = [(label, judge(of, policy, only)) for label, of in results_against(measured, results, policy)]
+    return merge_decisions(every)
 
 
-def sides(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str, Results]]:
+def results_against(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str, Results]]:
     """The results of a run against each of the scores that a policy names, with their labels. The original base's
     scores are the run's where it measured that base, else the file's.
 

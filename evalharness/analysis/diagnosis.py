@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from evalharness.analysis.diagnosis_rule import STOPPED, conclude, fell, lost, words
-from evalharness.analysis.pairing import paired
+from evalharness.analysis.diagnosis_rule import STOPPED, conclude, diagnosis_text, fell, lost
+from evalharness.analysis.pairing import pair_rows
 from evalharness.metrics import TEXTS
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, WrittenFlips
@@ -68,7 +68,7 @@ class _UnitDiagnosis:
             n=lenient.n,
             ci_level=self.choice.ci_level,
             conclusion=reading.conclusion,
-            says=words(reading, measures, flips, leaning)
+            says=diagnosis_text(reading, measures, flips, leaning)
             + (STOPPED if self.choice.stopping and self.choice.stopping.stopped else ""),
             measures=measures,
             flips=flips,
@@ -154,7 +154,7 @@ class _UnitDiagnosis:
 
     def _pairs(self, task: TaskFacts, metric: str) -> Pairs:
         table = {(m.task, m.metric, m.model): m for m in self.run.measurements if m.task == task.name}
-        return paired(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), table)[0]
+        return pair_rows(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), table)[0]
 
     def _went(self, task: TaskFacts) -> tuple[Floats, Pairs]:
         """Rows (units, 5): lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers; and

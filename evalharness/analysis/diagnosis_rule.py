@@ -130,7 +130,7 @@ def _above(one: Comparison, other: Comparison) -> bool:
     return low is not None and high is not None and low > high
 
 
-def words(
+def diagnosis_text(
     reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, ChoiceBias] | None
 ) -> str:
     """The conclusion and the numbers that it rests on, on one line."""

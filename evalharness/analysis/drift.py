@@ -43,7 +43,7 @@ class DriftTexts:
         return fingerprint.of_value([(request.context, request.text) for request in self.requests])
 
 
-def neutral(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
+def neutral_texts(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
     """Requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
     return DriftTexts(
         kind=NEUTRAL,
@@ -134,7 +134,7 @@ def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Dri
     return Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level, reason=reason)
 
 
-def ranked(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, ...]:
+def rank_drifts(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, ...]:
     """Sort drifts by kind of text, and rank candidates within each, the largest divergence first; references come last.
     Equal divergences share a rank.
     """

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from evalharness.analysis import gate_text
 from evalharness.analysis.gate_findings import CandidateRows, Finding, UnitOutcome
-from evalharness.analysis.unit_rules import expired
+from evalharness.analysis.unit_rules import expired_waivers
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.comparison import Comparison
 from evalharness.records.models import REFERENCES
@@ -101,8 +101,8 @@ def judge(results: Results, policy: Policy, only: Collection[str] = (), today: d
         reasons.append("incomplete: no candidate was compared with a base")
     remarks = [line for decision in each for line in decision.remarks]
     if results.comparisons:
-        remarks.append(gate_text.tried(results.comparisons, results.candidates))
-    remarks += [gate_text.one_line(gate_text.waiver_expired(waiver)) for waiver in expired(policy, today)]
+        remarks.append(gate_text.candidates_tried(results.comparisons, results.candidates))
+    remarks += [gate_text.one_line(gate_text.waiver_expired(waiver)) for waiver in expired_waivers(policy, today)]
     return Decision(
         exit_code=next(outcome for outcome in WORST_FIRST if outcome in outcomes),
         reasons=tuple(dict.fromkeys(reasons)),
@@ -111,7 +111,7 @@ def judge(results: Results, policy: Policy, only: Collection[str] = (), today: d
     )
 
 
-def merged(decisions: Sequence[tuple[str, Decision]]) -> Decision:
+def merge_decisions(decisions: Sequence[tuple[str, Decision]]) -> Decision:
     """Merge several decisions on the same candidates, each against other scores, with their labels."""
     candidates = tuple(replace(each, against=of) for of, decision in decisions for each in decision.candidates)
     every = [decision for _, decision in decisions]

@@ -12,10 +12,10 @@ from evalharness.analysis import gate_text
 from evalharness.analysis.unit_rules import (
     UnitNames,
     UnitRule,
-    fitted,
     is_known,
-    named_before,
+    names_checked_before,
     names_known,
+    policy_for_units,
     unit_rules,
     waiver_of,
 )
@@ -61,8 +61,8 @@ class CandidateRows:
         """Select a candidate's rows. Raises UsageError for a policy on something that is no gate unit."""
         every = {row.task: UnitNames.of(row) for row in results.comparisons if row.is_gate_unit}
         others = {row.task for row in results.comparisons}
-        before = named_before(results.signature)
-        policy = fitted(policy, list(every.values()), others, lambda name: name in before or is_known(name))
+        before = names_checked_before(results.signature)
+        policy = policy_for_units(policy, list(every.values()), others, lambda name: name in before or is_known(name))
         rows = [row for row in results.comparisons if row.candidate == name]
         rules = unit_rules(policy, [UnitNames.of(row) for row in rows if row.is_gate_unit])
         return cls(results=results, name=name, policy=policy, today=today, rows=rows, rules=rules)

@@ -172,7 +172,7 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
     return f"passed: {name}: {same}the largest {which} not excluded: {losses}"
 
 
-def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> str:
+def candidates_tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> str:
     """How many candidates were tried, and how many suspect units chance alone would give of them: of m units, each
     suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
     """

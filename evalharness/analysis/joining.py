@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalharness.analysis.average import left_out
+from evalharness.analysis.average import average_notices
 from evalharness.analysis.baseline import MIXED
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
@@ -62,7 +62,7 @@ def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[Measur
         if name:
             what = "one model alone cannot be compared"
             raise UsageError(texts[0], what, "name another RUN or RUN#NAME to compare it with")
-        return run, left_out(run.plan, run.facts)
+        return run, average_notices(run.plan, run.facts)
     base, parts, own = _part(texts[0], run, [name or run.plan.base]), [], not name
     strangers = []  # runs whose candidates have another base than the one they are compared with
     for text in texts[1:]:
@@ -117,7 +117,7 @@ def join(
     )
     absent = sorted({name for part in parts for name in part.facts} - set(shared))
     notices = [f"not in all of the runs, so left out: {', '.join(absent)}"] if absent else []
-    return joined, (*notices, *left_out(plan, facts))
+    return joined, (*notices, *average_notices(plan, facts))
 
 
 def check_comparable(parts: Sequence[RunPart], mixed_engines: bool = False) -> None:

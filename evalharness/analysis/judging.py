@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalharness.analysis.analyse import analyse
-from evalharness.analysis.margins import judged, names_of, with_margins
-from evalharness.analysis.unit_rules import is_known, named_before
+from evalharness.analysis.margins import names_of, with_margin_facts, with_margins
+from evalharness.analysis.unit_rules import is_known, names_checked_before
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.policy import DEFAULT, OPTION, Policy
@@ -64,9 +64,9 @@ def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -
 
 def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
     """The run with a policy's margins and error rate. Raises UsageError for a margin of an unknown name."""
-    facts, groups = judged(run)
+    facts, groups = with_margin_facts(run)
     names, margins = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
-    before = named_before(run.signature)
+    before = names_checked_before(run.signature)
     for name, margin in policy.margins.items():
         source = policy.source(f"margins.{name}")
         if name in names or source in (DEFAULT, OPTION):

@@ -24,7 +24,7 @@ def with_margins(
     error rate; None changes nothing. Raises UsageError for an unknown name, and for a margin that is all that can be
     lost.
     """
-    facts, groups = judged(run)
+    facts, groups = with_margin_facts(run)
     check_names(by_name, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
     margins = asked_margins(facts, groups, everywhere, by_name)
     plan = replace(run.plan, margins={**run.plan.margins, **margins}, alpha=run.plan.alpha if alpha is None else alpha)
@@ -36,7 +36,7 @@ def with_margins(
     return replace(run, plan=plan, signature={**signature, **changed})
 
 
-def judged(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
+def with_margin_facts(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
     """The tasks and groups of a run that may have a margin: all but those that only describe."""
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     return facts, [group for group in run.plan.groups if not group.beside]

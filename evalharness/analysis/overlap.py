@@ -29,7 +29,7 @@ from evalharness.analysis.overlap_words import (
     RunTable,
     Words,
     between,
-    counted,
+    count_hashes,
     spaced,
     sums_of,
     windows,
@@ -139,7 +139,7 @@ class Index:
             coded = {words: self._coded(words) for of in texts for words in of}
             wording, often = (
                 _wording(list(coded.values())),
-                counted([np.unique(windows(codes, RUN)) for codes in coded.values()]),
+                count_hashes([np.unique(windows(codes, RUN)) for codes in coded.values()]),
             )
             for number, of in zip(numbers, texts, strict=True):
                 entries[number] = _entry(self.items[number], of)
@@ -205,10 +205,10 @@ class Index:
         whole = entry.within(texts)
         if whole or run:
             hit = Hit(whole, entry.answered(texts), row[0])
-            hits[number] = hit if before is None else joined(before, hit)
+            hits[number] = hit if before is None else merge_hits(before, hit)
 
 
-def joined(one: Hit, other: Hit) -> Hit:
+def merge_hits(one: Hit, other: Hit) -> Hit:
     """Combine two hits of one item, in two rows or sources."""
     return replace(other if other.whole and not one.whole else one, answer=one.answer or other.answer)
 
@@ -235,7 +235,7 @@ def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
 
 def _wording(texts: Sequence[Hashes]) -> Hashes:
     """Runs of WORDING words that more than SHARED of a task's distinct texts hold."""
-    runs, counts = counted([np.unique(windows(codes, WORDING)) for codes in texts])
+    runs, counts = count_hashes([np.unique(windows(codes, WORDING)) for codes in texts])
     return runs[counts > max(FEW, SHARED * len(texts))]
 
 

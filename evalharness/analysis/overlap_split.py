@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from evalharness.analysis.comparison import compare
-from evalharness.analysis.pairing import asked_of_both, of_units
+from evalharness.analysis.pairing import asked_of_both, rows_of_units
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measured_run import MeasuredRun
@@ -94,7 +94,7 @@ def _variant(of: str, part: str, metric: str) -> Variant:
 
 def _measurement_part(m: Measurement, part: str, seen_units: Set[str]) -> Measurement:
     places = np.flatnonzero([(unit in seen_units) == (part == OVERLAPPING) for unit in m.units])
-    return replace(of_units(m, places), task=name_of(m.task, part))
+    return replace(rows_of_units(m, places), task=name_of(m.task, part))
 
 
 def _point(row: Comparison) -> Comparison:

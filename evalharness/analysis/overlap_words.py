@@ -104,5 +104,5 @@ def windows(codes: Hashes, length: int) -> Hashes:
     return between(sums_of(codes), np.arange(max(0, len(codes) - length + 1)), length)
 
 
-def counted(hashes: Sequence[Hashes]) -> tuple[Hashes, NDArray[np.int64]]:
+def count_hashes(hashes: Sequence[Hashes]) -> tuple[Hashes, NDArray[np.int64]]:
     return np.unique(np.concatenate([np.array([], dtype=np.uint64), *hashes]), return_counts=True)

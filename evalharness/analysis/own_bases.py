@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.joining import SAME_TASKS, RunPart, check_task
-from evalharness.analysis.margins import judged
+from evalharness.analysis.margins import with_margin_facts
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import engine_differences
@@ -55,7 +55,7 @@ def check_alike(parts: Sequence[RunPart]) -> tuple[str, ...]:
 
 
 def _check_tasks(first: RunPart, part: RunPart) -> None:
-    here, there = ([fact.name for fact in judged(each.run)[0]] for each in (part, first))
+    here, there = ([fact.name for fact in with_margin_facts(each.run)[0]] for each in (part, first))
     if only := sorted(set(here) ^ set(there)):
         what = f"was not asked the same tasks as {first.text} (only one of them has {', '.join(only)})"
         raise NotComparableError(part.text, what, "evaluate all on the same tasks")
@@ -72,7 +72,7 @@ def _check_units(first: RunPart, part: RunPart) -> None:
 
 def _units(run: MeasuredRun) -> dict[str, frozenset[str]]:
     """The units of every judged task of which the base was measured by the metric that decides."""
-    primary = {fact.name: fact.primary for fact in judged(run)[0]}
+    primary = {fact.name: fact.primary for fact in with_margin_facts(run)[0]}
     own = [m for m in run.measurements if m.model == run.models[0].name]
     return {m.task: frozenset(m.units) for m in own if primary.get(m.task) == m.metric}
 

@@ -40,7 +40,7 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: Measur
     raise NotComparableError(task.name, f"{model} has no scores by {metric.id}", "evaluate both models on this task")
 
 
-def paired(
+def pair_rows(
     task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable, seed: int | None = None
 ) -> tuple[Pairs, bool]:
     """Pair the rows of the units that both models answered in full, without a margin; and whether others were dropped.
@@ -52,7 +52,7 @@ def paired(
     if seed is not None:
         base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
     if sides[1] in task.partly:
-        base = of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
+        base = rows_of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
     failed = {model: task.failed.get(model, 0) for model in sides}
     try:
         matched = match(base.units, base.sizes, other.units, other.sizes)
@@ -118,16 +118,16 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
-    return of_units(measurement, np.flatnonzero(round_of(unit_order(seed, task.name, measurement.units)) <= last))
+    return rows_of_units(measurement, np.flatnonzero(round_of(unit_order(seed, task.name, measurement.units)) <= last))
 
 
-def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
+def rows_of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
     """The rows of the units at these places."""
     units, sizes = tuple(measurement.units[i] for i in places), tuple(measurement.sizes[i] for i in places)
     return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
 
 
-def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
+def opaque_finding(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
     """The finding of an opaque metric, which has values and no rows to resample; and whether it is missing."""
     base, other = (_measurement(task, metric, model, table) for model in sides)
     units = len(set(base.units) & set(other.units))

@@ -77,7 +77,7 @@ def in_short(row: Comparison) -> str:
     return f"{leaning(row)}: {number} {units_of(row).partition(' ')[0]}, the set has {row.available:,}"
 
 
-def undecided(rows: Iterable[Comparison]) -> dict[str, list[str]]:
+def undecided_reasons(rows: Iterable[Comparison]) -> dict[str, list[str]]:
     """The sentences on what would decide undecided rows, each with its tasks."""
     tasks: dict[str, list[str]] = {}
     for row in rows:

@@ -31,7 +31,7 @@ def as_packed(rows: Floats) -> Floats:
     return _completed(rows.astype(SINGLE).astype(np.float64), _derived(rows))
 
 
-def packed(rows: Floats) -> str:
+def pack_rows(rows: Floats) -> str:
     """Rows (n, k) as a text without quotes or blanks."""
     return base64.b85encode(_bits(rows) if _is_binary(rows) else _table(rows)).decode()
 
@@ -63,7 +63,7 @@ def _table(rows: Floats) -> bytes:
     return _smaller(b"t", b"T", content)
 
 
-def unpacked(text: str) -> Floats:
+def unpack_rows(text: str) -> Floats:
     """The rows of a packed text. Raises ValueError for any other text."""
     try:
         kind, content = _opened(base64.b85decode(text))
@@ -102,16 +102,16 @@ def _check_count(n: int, width: int) -> None:
         raise ValueError(f"{n} rows of {width} numbers are more than any task has")
 
 
-def changes(rows: Floats, before: Floats) -> str:
+def pack_changes(rows: Floats, before: Floats) -> str:
     """Rows (n, k) as their differences from others (n, k), both as packed: which rows differ, and these."""
     differ = (rows != before).any(axis=1)
-    return f"{packed(differ[:, None].astype(np.float64))} {packed(rows[differ])}"
+    return f"{pack_rows(differ[:, None].astype(np.float64))} {pack_rows(rows[differ])}"
 
 
-def changed(text: str, before: Floats) -> Floats:
+def apply_changes(text: str, before: Floats) -> Floats:
     """The rows whose differences `changes` packed. Raises ValueError for any other text."""
     mask, _, rest = text.partition(" ")
-    rows, differ, others = before.copy(), unpacked(mask)[:, 0] > 0, unpacked(rest)
+    rows, differ, others = before.copy(), unpack_rows(mask)[:, 0] > 0, unpack_rows(rest)
     rows[differ] = others
     return rows
 

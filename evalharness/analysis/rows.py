@@ -11,7 +11,7 @@ from evalharness.analysis.answers import BothCounts, answer_flags, notable_count
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.draws import generator
 from evalharness.analysis.gate_units import Subject
-from evalharness.analysis.pairing import Sides, knows_chance, measures_of, paired, points
+from evalharness.analysis.pairing import Sides, knows_chance, measures_of, opaque_finding, pair_rows
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit, parts_of
 from evalharness.metrics.build import from_facts
@@ -88,10 +88,10 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
     """
     plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
-        finding, dropped = points(*subject.members[0], data.sides, data.table)
+        finding, dropped = opaque_finding(*subject.members[0], data.sides, data.table)
         examples = finding.units
     else:
-        each = [paired(task, metric, data.sides, data.table, plan.order_seed) for task, metric in subject.members]
+        each = [pair_rows(task, metric, data.sides, data.table, plan.order_seed) for task, metric in subject.members]
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
         examples = int(sum(pairs.sizes.sum() for pairs in parts))
         alone, whole = subject.group is None, whole_of(subject, parts, subject.margin)
@@ -143,7 +143,7 @@ def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
     if data.placebo is None or any((t.name, m.id, data.placebo) not in data.table for t, m in subject.members):
         return None
     sides = (data.plan.base, data.placebo)
-    parts = [paired(task, metric, sides, data.table, data.plan.order_seed)[0] for task, metric in subject.members]
+    parts = [pair_rows(task, metric, sides, data.table, data.plan.order_seed)[0] for task, metric in subject.members]
     level = noise_level(whole_of(subject, parts, subject.margin), data.plan.final_alpha)
     return level if level.units else None
 

@@ -75,7 +75,7 @@ def _stated(values: Mapping[str, Value], names: Collection[str]) -> Value | None
     return next((values[name] for name in names if name in values), None)
 
 
-def fitted(
+def policy_for_units(
     policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), knows: Callable[[str], bool] | None = None
 ) -> Policy:
     """The policy without its files' entries for units that are not compared here. `others`: names that are compared but
@@ -115,7 +115,7 @@ def _library(include: tuple[Path, ...]) -> Library:
     return Library(include)
 
 
-def named_before(signature: Mapping[str, Any]) -> set[str]:
+def names_checked_before(signature: Mapping[str, Any]) -> set[str]:
     """The names in the policy that a run was started with, which were checked at that time."""
     policy = signature.get("policy")
     policy = policy if isinstance(policy, Mapping) else {}
@@ -131,6 +131,6 @@ def waiver_of(policy: Policy, unit: UnitNames, candidate: str, today: date) -> W
     return max(holding, key=lambda waiver: waiver.expires, default=None)
 
 
-def expired(policy: Policy, today: date) -> list[Waiver]:
+def expired_waivers(policy: Policy, today: date) -> list[Waiver]:
     """The waivers that no longer count on a day."""
     return [waiver for waiver in policy.waivers if waiver.expires < today]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from evalharness.analysis.candidate_data import CandidateData, candidate_data
 from evalharness.analysis.gate_units import Subject
-from evalharness.analysis.pairing import paired
+from evalharness.analysis.pairing import pair_rows
 from evalharness.analysis.rows import whole_of
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measured_run import MeasuredRun
@@ -71,6 +71,6 @@ def _ends(scores: Iterable[Estimate | None], better_when_higher: bool = True) ->
 def _verdict(subject: Subject, margin: float | None, data: CandidateData) -> Verdict:
     """The verdict on one wording as if nothing else were tested."""
     plan = data.plan
-    parts = [paired(task, metric, data.sides, data.table, plan.order_seed)[0] for task, metric in subject.members]
+    parts = [pair_rows(task, metric, data.sides, data.table, plan.order_seed)[0] for task, metric in subject.members]
     finding = assess_at_margin(whole_of(subject, parts, margin), plan.level)
     return finding.verdict(finding.p_forgotten or 0.0, finding.p_retained or 0.0, plan.alpha)

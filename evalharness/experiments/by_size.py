@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.candidate_order import JudgedCandidate, candidate_order
-from evalharness.analysis.margins import judged, with_margins, with_targets
+from evalharness.analysis.margins import with_margin_facts, with_margins, with_targets
 from evalharness.analysis.own_bases import check_alike, read_part, targets_of
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.comparison import Flag
@@ -52,7 +52,7 @@ def by_size(
     in_order = sorted(bases.values(), key=lambda base: base.parameters)
     return Sizes(
         suite=parts[0].run.plan.suite_name,
-        tasks=tuple(fact.name for fact in judged(parts[0].run)[0]),
+        tasks=tuple(fact.name for fact in with_margin_facts(parts[0].run)[0]),
         level=parts[0].run.plan.level,
         bases=_in_series(in_order),
         notices=notices,

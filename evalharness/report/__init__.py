@@ -1,5 +1,6 @@
-"""Show results: one HTML page, and lines for a terminal. The figures are reached by name, so that matplotlib is loaded
-only when a page is made.
+"""Show results as an HTML page, terminal lines, tables and figures; nothing is computed here.
+
+The functions are reached through a registry, so that matplotlib is imported only where a figure is drawn.
 """
 
 REGISTRY = {
@@ -7,7 +8,7 @@ REGISTRY = {
     "terminal": "evalharness.report.terminal:run_lines",
     "verdicts": "evalharness.report.terminal:verdict_lines",
     "html": "evalharness.report.page:render",
-    "written": "evalharness.report.formats:written",
+    "written": "evalharness.report.formats:format_runs",
     "model_card": "evalharness.report.model_card:metadata",
     "figure": "evalharness.report.figures:figure",
     "frame": "evalharness.report.formats:frame",

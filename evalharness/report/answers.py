@@ -1,4 +1,4 @@
-"""Say of which rows a model's answers tell little: one to all, none, cut-off or unreadable ones, repeated rows."""
+"""Sentences on rows whose answers show little: one answer to all, or empty, cut-off, unreadable, repeated ones."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ CANNOT_SHOW = ": this task cannot show what it knew"
 
 
 def sentences(rows: Sequence[Comparison], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """What is to be said of one candidate's rows and of the base there, by kind. `groups`: their tasks, which are left
-    out where the same is said of the group.
+    """The sentences on one candidate's rows, and on the base there, by kind. `groups`: their tasks, which are left out
+    where the group has the same sentence.
     """
-    told = [c for c in rows if c.primary and c.level in (Level.TASK, Level.GROUP)]
+    judged_rows = [c for c in rows if c.primary and c.level in (Level.TASK, Level.GROUP)]
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for c in told:
+    for c in judged_rows:
         for side, kind, words in _of_row(c):
             kinds.setdefault((side, kind), []).append((c.task, f"{c.task}: {words}"))
-    said = []
+    lines = []
     for (side, kind), every in kinds.items():
         inside = {task for name, _ in every for task in groups.get(name, ())}
         of_kind = [(task, words) for task, words in every if task not in inside]
-        said += [words for _, words in of_kind[:MOST]]
+        lines += [words for _, words in of_kind[:MOST]]
         if more := [task for task, _ in of_kind[MOST:]]:
-            said.append(f"{side} {kind} in {len(more)} more: {', '.join(more)}")
-    return said
+            lines.append(f"{side} {kind} in {len(more)} more: {', '.join(more)}")
+    return lines
 
 
 def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
-    """(model, kind, words) of each thing to be said of a row."""
+    """(model, kind, sentence) for each remark on a row."""
     for side, counts in (("the base", c.base_answers), (c.candidate, c.candidate_answers)):
         ending = CANNOT_SHOW if side == "the base" else ""
-        for kind, words, hides in _told(counts):
+        for kind, words, hides in _remarks(counts):
             yield side, kind, f"{side} {words}{ending if hides else ''}"
     if c.repeated:
         rows = wording.counted(c.repeated, "row repeats the question of another", "rows repeat questions of others")
@@ -51,12 +51,12 @@ def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
 
 
 def beside_score(counts: AnswerCounts | None) -> str:
-    """The same of one model, to stand beside its score; empty where there is nothing to say."""
-    return "; ".join(words for _, words, _ in _told(counts))
+    """The remarks on one model's answers, to show beside its score; "" without any."""
+    return "; ".join(words for _, words, _ in _remarks(counts))
 
 
-def _told(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
-    """(kind, words, does it hide what the model knows) of each thing to be said of one model's answers."""
+def _remarks(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
+    """(kind, words, whether it hides what the model knows) for each remark on one model's answers."""
     if counts is None:
         return
     if counts.constant:
@@ -85,6 +85,6 @@ def _share(count: int, counts: AnswerCounts) -> str:
 
 
 def _percent(count: int, counts: AnswerCounts) -> str:
-    """A whole number of percent; 100 only where it is all of them."""
+    """A whole number of percent; 100 only for all of them."""
     percent = round(100 * count / counts.answers)
     return f"{min(percent, 99) if count < counts.answers else percent} %"

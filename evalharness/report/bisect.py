@@ -1,4 +1,4 @@
-"""The values of bisect.json: which checkpoints of a training were looked at, and which is the first that forgot."""
+"""The records of bisect.json: the checkpoints that a bisection evaluated, and the first that forgot."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from evalharness.stats.enums import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitLook:
-    """What a look shows of one gate unit; values are None where nothing was measured. `difference`: to the base, + is
-    better, in the unit of `metric`; `p_forgotten`: corrected for the units of this look.
+    """One gate unit at one look; values are None where nothing was measured. `difference`: to the base, + is better, in
+    the unit of `metric`; `p_forgotten`: corrected for the units of this look.
     """
 
     unit: str
@@ -27,8 +27,8 @@ class UnitLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointLook:
-    """One checkpoint that was looked at. `place`: in the training, from 1; `state`: forgotten, retained or not shown;
-    `folder`: of its run, within the output folder.
+    """One evaluated checkpoint. `place`: in the training, from 1; `state`: forgotten, retained or not shown; `folder`:
+    of its run, within the output folder.
     """
 
     place: int
@@ -50,8 +50,8 @@ class Returned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisection:
-    """A whole search. `unit`: the one that was followed, None: any; `alpha_of_look`: alpha / `most_looks`; `looks`: in
-    the order in which they were made; `outcome`: "" while it is not finished.
+    """A whole bisection. `unit`: the gate unit that was followed, None: any; `alpha_of_look`: alpha / `most_looks`;
+    `looks`: in the order in which they were made; `outcome`: "" while it is not finished.
 
     `setting`, `rows`: digests of the options that decide, and of the rows.
 

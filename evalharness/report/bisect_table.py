@@ -1,4 +1,4 @@
-"""Put a search for the first checkpoint that forgot into sentences and a table, for the terminal."""
+"""Sentences and a table on a bisection, for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTCOMES = {
 
 
 def looks_table(bisection: Bisection) -> TextTable:
-    """A row for each checkpoint that was looked at, in the order of the training."""
+    """A row for each evaluated checkpoint, in the order of the training."""
     rows = [
         {
             "place": f"{look.place:,}",
@@ -35,7 +35,7 @@ def looks_table(bisection: Bisection) -> TextTable:
 
 
 def sentences(bisection: Bisection) -> list[str]:
-    """What was found, what speaks against it, and at what error rate."""
+    """The result of the bisection, what contradicts it, and its error rate."""
     return list(_sentences(bisection))
 
 
@@ -66,10 +66,10 @@ def _sentences(bisection: Bisection) -> Iterator[str]:
 
 
 def _both_sides(bisection: Bisection) -> Iterator[str]:
-    """The differences at the checkpoint that was found, of the units forgotten there, and at the one before."""
-    found, before = bisection.look_at(bisection.first), bisection.look_at(bisection.before)
+    """The differences of the forgotten units, at the first checkpoint that forgot and at the one before it."""
+    first, before = bisection.look_at(bisection.first), bisection.look_at(bisection.before)
     units_before = {unit.unit: unit for unit in before.units} if before else {}
-    for unit in found.units if found else ():
+    for unit in first.units if first else ():
         if unit.verdict == Verdict.FORGOTTEN:
             name = unit.unit
             earlier = f", {_difference(units_before[name])} before" if name in units_before else ""
@@ -77,7 +77,7 @@ def _both_sides(bisection: Bisection) -> Iterator[str]:
 
 
 def _against(bisection: Bisection) -> Iterator[str]:
-    """What says that the course is not monotone, so that the search may have missed an earlier one."""
+    """The signs that losses are not monotone, so that the search may have missed an earlier checkpoint."""
     for back in bisection.returned:
         yield (
             f"Not monotone: {wording.one_line(back.unit, 40)} is forgotten at {wording.one_line(back.forgotten, NAME)} "

@@ -1,4 +1,4 @@
-"""Tabulate how far models' certainty is from their accuracy, where a run measured it."""
+"""Tabulate the calibration of models, where a run measured it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MEASURES = {"ece": "calibration error", "brier_score": "Brier score"}
 
 
 def calibration(results: Results) -> TextTable | None:
-    """Tasks and measures by models, base first; None where nothing of it was measured."""
+    """A table of tasks and measures by models, base first; None where nothing was measured."""
     rows: dict[tuple[str, str], dict[str, Comparison]] = {}
     for c in results.comparisons:
         if c.metric in MEASURES and not c.primary and c.candidate in results.candidates:

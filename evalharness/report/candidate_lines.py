@@ -1,4 +1,4 @@
-"""Show each candidate in one line: what the gate decides, what was learned, kept and lost, and what is next."""
+"""The page's line for each candidate: the gate's decision, what it learned, kept and lost, and the next step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CLASSES = {  # of style.css, by where a candidate stands
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateLine:
-    """One candidate on the first screen. `mark`, `words`, `but`: the decision, and what lowers a pass; `loss`: the
-    change on its worst task with its interval, `loss_note`: which task that is, and what it means.
+    """One candidate on the first screen. `mark`, `words`, `but`: the decision, and what limits a pass; `loss`: the
+    change on its worst task with its interval, `loss_note`: that task, and what the loss means.
     """
 
     name: str
@@ -38,7 +38,7 @@ class CandidateLine:
     but: str
     learned: str
     target: str
-    kept: str
+    skill_kept: str
     loss: str
     loss_note: str
     next_step: str
@@ -62,7 +62,9 @@ def _line(results: Results, candidate: JudgedCandidate, order: CandidateOrder) -
         but="but did not learn" if candidate.standing == Standing.UNLEARNED else "",
         learned=learned,
         target=target,
-        kept=wording.NONE if candidate.kept is None else wording.percent(max(candidate.kept, 0.0), 0),
+        skill_kept=wording.NONE
+        if candidate.skill_share is None
+        else wording.percent(max(candidate.skill_share, 0.0), 0),
         loss=loss,
         loss_note=note,
         next_step=next_step(results, candidate.decision, instead),
@@ -75,7 +77,7 @@ def _kind(candidate: JudgedCandidate) -> str:
 
 
 def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
-    """The gain on the target, and whether that is learning."""
+    """The gain on the target, and a note whether it was learned."""
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
@@ -89,8 +91,8 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
 
 
 def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
-    """The change on the task that lost most, of those that are shown to have lost too much, else on the one of which
-    the largest loss is not excluded; and which of these two kinds it is.
+    """The change on the candidate's worst task, with a note: of the forgotten tasks the one that lost most, else the
+    task with the largest loss that is not excluded.
     """
     rows = [unit.row for unit in candidate.units if unit.row.difference]
     lost = [row for row in candidate.forgotten if row.difference]

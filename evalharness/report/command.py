@@ -1,4 +1,4 @@
-"""Write the command that would make a run again, with PATH for what lies on the disk of whoever made it."""
+"""Write the command that repeats a run, with PATH in place of local paths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SWITCHES = {"explain": "--explain", "until_decided": "--until-decided", "drift_o
 
 
 def command(results: Results) -> str:
-    """One line of a shell; empty where nothing was run."""
+    """The command as one shell line; "" where nothing was run."""
     if not results.models or not results.signature:
         return ""
     if any(model.kind == ModelKind.IMPORTED for model in results.models):
@@ -62,7 +62,7 @@ def _run(results: Results) -> Iterator[str]:
 
 
 def _judged(results: Results) -> Iterator[str]:
-    """By what it was judged: targets, the error rate, margins."""
+    """The options that judge: targets, the error rate, margins."""
     signature = results.signature
     for model in results.models:
         if model.judged and model.target_task is not None and not model.training:

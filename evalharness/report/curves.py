@@ -1,4 +1,4 @@
-"""Draw a sweep: gain on the target against forgetting, the points of one series joined in the order of their rates."""
+"""Draw a sweep: gain on the target against forgetting, with a line through the learning rates of each series."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Spot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stop:
-    """One rate of a series, with the spots of its seeds."""
+    """One learning rate of a series, with the points of its seeds."""
 
     rate: float
     seeds: tuple[_Spot, ...]
-    chosen: bool
+    is_chosen: bool
 
     @property
     def learned(self) -> int:
@@ -65,12 +65,12 @@ def curves(sweep: Sweep) -> str:
 
 def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
     """The rates of each series in ascending order."""
-    chosen = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
+    choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     lines: dict[str, list[_Stop]] = {}
     for (series, rate), points in grouped(sweep).items():
         seeds = tuple(spot for point in points if (spot := _spot(point)) is not None)
         if seeds:
-            lines.setdefault(series, []).append(_Stop(rate=rate, seeds=seeds, chosen=(series, rate) in chosen))
+            lines.setdefault(series, []).append(_Stop(rate=rate, seeds=seeds, is_chosen=(series, rate) in choices))
     return {series: sorted(stops, key=lambda stop: stop.rate) for series, stops in lines.items()}
 
 
@@ -85,7 +85,7 @@ def _tip(series: str, stop: _Stop) -> str:
     learned = f"learned in {stop.learned} of {len(stop.seeds)}"
     change, gain = wording.signed(stop.middle.x, wording.IN_MARGINS), wording.signed(stop.middle.y)
     place = f"{wording.one_line(series, 40)} at {stop.rate:g}"
-    return f"{place}: suite {change} margins, target {gain}, {learned}{', chosen' if stop.chosen else ''}"
+    return f"{place}: suite {change} margins, target {gain}, {learned}{', chosen' if stop.is_chosen else ''}"
 
 
 def _draw(axes: Axes, number: int, stop: _Stop, gid: str) -> None:
@@ -93,7 +93,7 @@ def _draw(axes: Axes, number: int, stop: _Stop, gid: str) -> None:
     middle, colour = stop.middle, colour_of(number)
     for seed in stop.seeds if len(stop.seeds) > 1 else ():
         circle(axes, (seed.x, seed.y), 2.6, colour if seed.learned else NAMES["paper"], colour, 0.7)
-    if stop.chosen:
+    if stop.is_chosen:
         circle(axes, (middle.x, middle.y), 14, "none", NAMES["ink"], 0.9)
     mark(axes, (middle.x, middle.y), number, scale=1.35, edge=1.3, gid=gid, hollow=not middle.learned)
     label = axes.annotate(f"{stop.rate:g}", (middle.x, middle.y), (5, 4), textcoords="offset points", fontsize=6.6)

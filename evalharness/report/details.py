@@ -1,4 +1,4 @@
-"""Tabulate every comparison, in columns that a reader can sort."""
+"""Tabulate all comparisons in sortable columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evalharness.report.variants import variants_of
 
 @dataclass(frozen=True, slots=True)
 class SortableCell:
-    """What is read in a cell, and what it is sorted by (None: always last). `more`: shown on demand."""
+    """A cell's text, and the value that it is sorted by (None: always last). `more`: shown on demand."""
 
     text: str
     value: float | str | None
@@ -29,7 +29,7 @@ class SortableCell:
 
     @property
     def attribute(self) -> Markup:
-        """The attribute with what the cell is sorted by, to six figures; none where its text says the same."""
+        """The HTML attribute with the sort value, to six figures; empty where the text is the same."""
         if self.value is None or isinstance(self.value, str) or self.text == (short := f"{self.value:.6g}"):
             return Markup("")
         return Markup(' data-v="{}"').format(short)
@@ -37,8 +37,8 @@ class SortableCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """Each line maps column titles, the same in all, to cells. `shortened`: other ways of asking were left out.
-    `people`: who states what people score, where that is a column.
+    """The table of all comparisons. `lines`: cells by column title, the same titles in all; `shortened`: other ways of
+    asking were left out; `people`: the source of human scores, where they are a column.
     """
 
     lines: Sequence[Mapping[str, SortableCell]]
@@ -47,7 +47,7 @@ class DetailTable:
 
 
 def details(results: Results) -> DetailTable:
-    """All comparisons but those of other ways of asking, which have tables of their own."""
+    """The table of all comparisons except those of other ways of asking, which have their own tables."""
     relative, left_out = relative_scores(results), variants_of(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
@@ -63,25 +63,25 @@ def details(results: Results) -> DetailTable:
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
     base, candidate, difference = wording.values_of(c)
-    shown = wording.unit_of(c)
+    unit = wording.unit_of(c)
     remarks = "; ".join([flag_words(flag).words for flag in shown_flags(c)] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
     leans = leaning(c).removeprefix("leans ")
     first = {
         "Task": SortableCell(c.task, c.task, c.level),
-        "Metric": SortableCell(_metric(c.metric, shown.name), c.metric, "text"),
+        "Metric": SortableCell(_metric(c.metric, unit.name), c.metric, "text"),
         "Candidate": SortableCell(c.candidate, c.candidate, "text"),
         "Verdict": SortableCell(c.verdict or wording.NONE, c.verdict, "verdict"),
-        "Base": SortableCell(shown.score(base), base),
-        "Candidate score": SortableCell(shown.score(candidate), candidate),
-        "Difference": SortableCell(shown.change(difference), difference),
+        "Base": SortableCell(unit.score(base), base),
+        "Candidate score": SortableCell(unit.score(candidate), candidate),
+        "Difference": SortableCell(unit.change(difference), difference),
         "Interval": SortableCell(
-            shown.interval(c.difference) or wording.NONE, None if c.difference is None else c.difference.low
+            unit.interval(c.difference) or wording.NONE, None if c.difference is None else c.difference.low
         ),
     }
     more = {
         "n": SortableCell(units, c.n),
-        "Margin": SortableCell(shown.score(c.margin), c.margin),
+        "Margin": SortableCell(unit.score(c.margin), c.margin),
         "vs base": _change(over_base),
         "vs full": _change(over_full),
         "Lost": _count(c.lost),
@@ -103,7 +103,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
 
 
 def _people(level: HumanLevel | None) -> SortableCell:
-    """What people score by the same metric, where that is published."""
+    """The published human score by the same metric."""
     value = None if level is None else level.value
     return SortableCell(wording.plain(value, 3), value, more=True)
 

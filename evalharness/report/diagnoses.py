@@ -1,4 +1,4 @@
-"""Show diagnoses: what is said, a table of measures, where the lost answers went. Nothing is estimated here."""
+"""Prepare diagnoses for the page: the conclusion, a table of measures, and what became of lost answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MeasureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisView:
-    """One diagnosis as the page has it. `chosen`, `written`: the differences with their intervals, asked either way;
+    """One diagnosis as the page has it. `choosing`, `writing`: the differences with their intervals, asked either way;
     `fates`: for each outcome words, the answers lost to it and gained from it, and its part of the difference.
     """
 
@@ -58,8 +58,8 @@ class DiagnosisView:
     conclusion: str
     short: str
     says: str
-    chosen: str
-    written: str
+    choosing: str
+    writing: str
     lines: tuple[MeasureView, ...]
     fates: tuple[tuple[str, str, str, str], ...]
     answers: str
@@ -69,10 +69,10 @@ class DiagnosisView:
 def views(results: Results) -> list[DiagnosisView]:
     """In the order of the candidates, then of the tasks; diagnoses of models that are no candidates are left out."""
     order = results.candidates
-    known = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
+    diagnoses = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
     return [
         _view(diagnosis, f"diagnosis-{i}")
-        for i, diagnosis in enumerate(sorted(known, key=lambda diagnosis: order.index(diagnosis.candidate)), 1)
+        for i, diagnosis in enumerate(sorted(diagnoses, key=lambda diagnosis: order.index(diagnosis.candidate)), 1)
     ]
 
 
@@ -91,8 +91,8 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
         conclusion=diagnosis.conclusion,
         short=SHORT[diagnosis.conclusion],
         says=diagnosis.says,
-        chosen=_difference(diagnosis, "choosing"),
-        written=_difference(diagnosis, "written"),
+        choosing=_difference(diagnosis, "choosing"),
+        writing=_difference(diagnosis, "written"),
         lines=tuple(map(_measure, diagnosis.measures)),
         fates=tuple(
             (title, f"{lost:,}", f"{gained:,}", wording.with_interval(part))
@@ -104,7 +104,7 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
 
 
 def _difference(diagnosis: Diagnosis, name: str) -> str:
-    """Of the measure of that name; "–" where it was not taken."""
+    """The difference of the measure of that name; "–" where it was not taken."""
     measure = next((measure for measure in diagnosis.measures if measure.name == name), None)
     return wording.NONE if measure is None else wording.with_interval(measure.difference)
 
@@ -119,7 +119,7 @@ def _measure(measure: Measure) -> MeasureView:
 
 
 def _beside(diagnosis: Diagnosis) -> Iterator[str]:
-    """A sentence on what is picked most."""
+    """A sentence on the choice that is overused most."""
     if diagnosis.leaning:
         sides = [
             f"{name} “{most.choice}” in {wording.percent(most.picked, 0)} (right in {wording.percent(most.right, 0)})"

@@ -1,4 +1,4 @@
-"""Read and write the JSON documents that lie beside a run's results: sweep.json, stages.json, …"""
+"""Read and write the JSON documents beside a run's results: sweep.json, stages.json and others."""
 
 from __future__ import annotations
 

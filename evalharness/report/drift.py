@@ -1,8 +1,4 @@
-"""Show how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and the
-terminal.
-
-Nothing is judged here: an early warning beside the verdicts.
-"""
+"""Tables and sentences on how far candidates' predictions drifted from their base's, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -47,31 +43,31 @@ class DriftTable:
 
 
 def tables(results: Results) -> tuple[DriftTable, ...]:
-    """A table for each kind of text; () where nobody asked."""
+    """A table for each kind of text; () where drift was not measured."""
     judged = {model.name for model in results.models if model.judged}
     kinds = dict.fromkeys(drift.text for drift in results.drift)
     return tuple(_table([drift for drift in results.drift if drift.text == kind], judged) for kind in kinds)
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The tables as a terminal shows them, the candidate that drifted most first; nothing where nobody asked."""
+    """The tables as terminal lines, the candidate that drifted most first; none where drift was not measured."""
     for table in tables(results):
         yield ""
         yield f"drift {plain(table.title)} (per token, KL and cross-entropy in nats; a warning, no verdict)"
         titles = tuple(title.format(table.level) for title in TITLES)
-        if known := [(row.rank, row.model, *row.cells) for row in table.rows if row.cells]:
-            yield from (f"  {line}" for line in aligned([titles, *known], range(2, len(titles))))
+        if rows := [(row.rank, row.model, *row.cells) for row in table.rows if row.cells]:
+            yield from (f"  {line}" for line in aligned([titles, *rows], range(2, len(titles))))
         yield from (plain(f"  {row.model}: not known: {row.reason}") for row in table.rows if not row.cells)
 
 
 def text_of(drift: Drift) -> str:
-    """Which text it was measured on, in words."""
+    """The kind of text that it was measured on, in words."""
     return f"{drift.text} text" if drift.text == "neutral" else f"the base's {drift.text}"
 
 
 def _table(drifts: list[Drift], judged: set[str]) -> DriftTable:
-    known = next((drift for drift in drifts if drift.kl is not None), None)
-    size = f": {wording.counted(known.n, 'text')}, {wording.counted(known.tokens, 'token')}" if known else ""
+    measured = next((drift for drift in drifts if drift.kl is not None), None)
+    size = f": {wording.counted(measured.n, 'text')}, {wording.counted(measured.tokens, 'token')}" if measured else ""
     return DriftTable(
         title=f"{text_of(drifts[0])}{size}",
         level=coverage(drifts[0].ci_level),
@@ -101,7 +97,7 @@ def _row(drift: Drift, candidate: bool) -> DriftRow:
 
 
 def _sentences(drifts: list[Drift]) -> Iterator[str]:
-    """Who drifted most, what the bound leaves out, what got no answer."""
+    """Sentences on the model that drifted most, on what the bound leaves out, and on texts without an answer."""
     first = next((drift for drift in drifts if drift.rank == 1 and drift.kl is not None and drift.kl.value > 0), None)
     if first is not None and first.kl is not None and first.agreement is not None:
         yield (
@@ -122,7 +118,7 @@ def _sentences(drifts: list[Drift]) -> Iterator[str]:
 
 
 def _nats(value: float) -> str:
-    """A divergence; exactly 0 is told from what rounds to it."""
+    """A divergence as text; "0" only for exactly 0."""
     if value == 0:
         return "0"
     return f"{value:.1g}" if value < SMALLEST else wording.plain(value, PLACES)

@@ -1,4 +1,4 @@
-"""Show what a suite is forecast to say of the candidates, from their drift: for the page and the terminal."""
+"""Tables of the suite's change that candidates' drift forecasts, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 
 WAIVER = (
-    "from the drift and loss of other candidates of this base: no verdict, the gate does not look, and which task is "
-    "lost it cannot say"
+    "from the drift and loss of other candidates of this base: no verdict, the gate does not use it, and it cannot say "
+    "which task is lost"
 )
 NOTHING_JUDGED = (
     "Nothing was judged: drift alone was measured (--drift-only), no task was answered, and the gate ends with 5"
@@ -26,8 +26,8 @@ TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastRow:
-    """One candidate. `cells`: forecast, interval, what the suite said (both as words where there is none); () where
-    `reason` says why. `notes`: what makes it less sure.
+    """One candidate. `cells`: forecast, interval, measured value (as words where there is none); () where `reason` says
+    why. `notes`: what makes the forecast less sure.
     """
 
     model: str
@@ -38,7 +38,7 @@ class DriftForecastRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastTable:
-    """All candidates. `basis`: on what the forecasts rest, as sentences."""
+    """The forecasts of all candidates. `basis`: sentences on the data behind them."""
 
     suite: str
     level: str
@@ -48,7 +48,7 @@ class DriftForecastTable:
 
 
 def table(results: Results) -> DriftForecastTable | None:
-    """The forecasts of a run; None where nobody asked for drift, or nothing is there to forecast from."""
+    """The table of a run's forecasts; None where drift was not measured, or there is no table to forecast from."""
     forecasts = results.drift_forecasts
     if not forecasts:
         return None
@@ -64,18 +64,18 @@ def table(results: Results) -> DriftForecastTable | None:
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The same as a terminal shows it; that nothing was judged first, where drift alone was measured."""
+    """The table as terminal lines, after a line that nothing was judged where only drift was measured."""
     if results.signature.get("drift_only"):
         yield from ("", NOTHING_JUDGED)
-    if (shown := table(results)) is None:
+    if (forecasts := table(results)) is None:
         return
-    yield from ("", f"forecast of {plain(shown.suite)}, its change in margins ({shown.waiver})")
-    titles = ("", "forecast", f"{shown.level} interval", "measured")
-    if known := [(row.model, *row.cells) for row in shown.rows if row.cells]:
-        yield from (f"  {line}" for line in aligned([titles, *known], range(1, len(titles))))
-    yield from (plain(f"  {row.model}: no forecast: {row.reason}") for row in shown.rows if not row.cells)
-    yield from (plain(f"  {row.model}: {note}") for row in shown.rows for note in row.notes)
-    yield from (plain(f"  {sentence}") for sentence in shown.basis)
+    yield from ("", f"forecast of {plain(forecasts.suite)}, its change in margins ({forecasts.waiver})")
+    titles = ("", "forecast", f"{forecasts.level} interval", "measured")
+    if rows := [(row.model, *row.cells) for row in forecasts.rows if row.cells]:
+        yield from (f"  {line}" for line in aligned([titles, *rows], range(1, len(titles))))
+    yield from (plain(f"  {row.model}: no forecast: {row.reason}") for row in forecasts.rows if not row.cells)
+    yield from (plain(f"  {row.model}: {note}") for row in forecasts.rows for note in row.notes)
+    yield from (plain(f"  {sentence}") for sentence in forecasts.basis)
 
 
 def _basis(forecast: DriftForecast) -> str:

@@ -1,4 +1,4 @@
-"""Show how far a run that may stop early measured every gate unit, and what is certain of the whole set."""
+"""Tabulate how far a run that may stop early measured each gate unit, and what is certain of the whole set."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OF_THE_SET = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingRow:
-    """One gate unit of one candidate. `asked`: units of how many; `early`: the p-values of the e-processes alone;
+    """One gate unit of one candidate. `units`: asked, of how many; `early`: the p-values of the e-processes alone;
     `whole`: what the whole set would show.
     """
 
     candidate: str
     task: str
     level: str
-    asked: str
+    units: str
     rounds: str
     verdict: str
     stopped: bool
@@ -44,7 +44,7 @@ class EarlyStopping:
 
 
 def early_stopping(results: Results) -> EarlyStopping | None:
-    """None where all units were measured at once."""
+    """The section on early stopping; None where all units were measured at once."""
     order = {name: i for i, name in enumerate(results.candidates)}
     in_rounds = [
         (c, c.stopping)
@@ -63,7 +63,7 @@ def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:
         candidate=c.candidate,
         task=c.task,
         level=c.level,
-        asked=f"{stopping.asked:,} of {stopping.planned:,}",
+        units=f"{stopping.asked:,} of {stopping.planned:,}",
         rounds=f"{stopping.rounds} of {stopping.of}",
         verdict=f"{wording.VERDICTS[c.verdict][0]} {c.verdict}" if c.verdict else "",
         stopped=stopping.stopped,
@@ -73,7 +73,9 @@ def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:
 
 
 def sentences(results: Results) -> Iterator[str]:
-    """For every candidate that was measured in rounds, how many of its gate units were stopped, and what was saved."""
+    """A sentence for every candidate that was measured in rounds: how many gate units were stopped, and what was
+    saved.
+    """
     for name in results.candidates:
         own = [c for c in results.comparisons if c.candidate == name and c.unit and c.primary]
         if units := [c.stopping for c in own if c.level != Level.SUITE and c.stopping is not None]:
@@ -82,6 +84,6 @@ def sentences(results: Results) -> Iterator[str]:
 
 def _saved(units: Sequence[StoppingState]) -> str:
     stopped, total = sum(unit.stopped for unit in units), wording.counted(len(units), "gate unit")
-    asked, planned = sum(unit.asked for unit in units), sum(unit.planned for unit in units)
-    share = f" ({wording.percent(asked / planned, 0)})" if planned else ""
-    return f"{stopped} of {total} stopped early; {asked:,} of {planned:,} units were asked{share}"
+    count, planned = sum(unit.asked for unit in units), sum(unit.planned for unit in units)
+    share = f" ({wording.percent(count / planned, 0)})" if planned else ""
+    return f"{stopped} of {total} stopped early; {count:,} of {planned:,} units were asked{share}"

@@ -1,5 +1,5 @@
-"""The values of an engine check, and its tables: how far two engines are apart on the same requests, and each from
-itself.
+"""The records and tables of an engine check: how far two engines' answers to the same requests are apart, and how far
+each one's own answers vary.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ AGAIN, TURNED = "asked twice", "in another order"
 class Agreement:
     """How far two series of answers to the same requests of one kind ("rank", "generate", "score") are apart.
 
-    `numbers`: log-probabilities of both, whose differences in nats have `largest` and `median` (None for none);
-    `choices`: rankings of several, of which `flips` have another best choice; `texts`, of which `same` are alike.
-    `other_tokens`: answers of other tokens than their counterpart; `failed`: requests that one of the two did not
+    `numbers`: pairs of log-probabilities, whose differences in nats have `largest` and `median` (None for none);
+    `choices`: rankings of several, of which `flips` have another best choice; `texts`, of which `same` are equal.
+    `other_tokens`: answers with other tokens than their counterpart; `failed`: requests that one of the two did not
     answer; neither has numbers here.
     """
 
@@ -42,7 +42,9 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedEngine:
-    """One of the two: as it was given, what it is, and how far it is from itself, by AGAIN and TURNED."""
+    """One of the two engines, and how far its own answers vary. `given`: the command line's text; `noise`: by AGAIN and
+    TURNED.
+    """
 
     given: str
     name: str
@@ -53,8 +55,8 @@ class CheckedEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePair:
-    """The score of a task by its deciding metric, from the answers of either; `difference`: the second minus the
-    first; None where nothing was scored.
+    """The score of a task by its deciding metric from each engine's answers; `difference`: the second minus the first;
+    None where nothing was scored.
     """
 
     task: str
@@ -67,8 +69,8 @@ class ScorePair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCheck:
-    """What `evalharness engine check` found. `equal`: within `tolerance` nats, and at least a share of `same_texts` of
-    the texts alike; `reasons`: why not.
+    """The result of `evalharness engine check`. `equal`: within `tolerance` nats, and at least the share `same_texts`
+    of the texts equal; `reasons`: why not.
     """
 
     engines: tuple[CheckedEngine, CheckedEngine]
@@ -89,7 +91,7 @@ def document(check: EngineCheck) -> str:
 
 
 def tables(check: EngineCheck) -> Iterator[TextTable]:
-    """The two engines beside each other, each beside itself, and the tasks' scores."""
+    """The tables: the two engines compared, each compared with itself, and the tasks' scores."""
     yield _agreements("A and B", "the same requests", check.between)
     for label, engine in zip(LABELS, check.engines, strict=True):
         for how, of in engine.noise.items():
@@ -103,7 +105,7 @@ def tables(check: EngineCheck) -> Iterator[TextTable]:
 
 
 def sentences(check: EngineCheck) -> Sequence[str]:
-    """The conclusion, and what it rests on."""
+    """The conclusion, its reasons, and each engine's own noise."""
     within = f"within {check.tolerance:g} nats, {100 * check.same_texts:g} % of the texts alike"
     noisy = [_noise(*each) for each in zip(LABELS, check.engines, strict=True)]
     if check.equal:

@@ -1,4 +1,4 @@
-"""Escape text that may come from a model or a file, so that a terminal and a CI log show it and do not obey it.
+"""Escape text from models and files, so that a terminal or a CI log shows it and does not execute it.
 
 Runners of CI jobs read commands out of what a job prints: GitHub Actions takes a line that begins, after white space,
 with `::`, and `##[NAME]` anywhere in a line (actions/runner, ActionCommand.cs); Azure Pipelines `##vso[NAME]`, TeamCity
@@ -15,13 +15,13 @@ WITHIN = re.compile(r"#(#)(?=\w*\[)")
 
 
 def plain(text: str) -> str:
-    """`text` with control and bidirectional characters as escapes, and nothing that a CI runner takes for a command.
-    Lines stay lines.
+    """Escape control and bidirectional characters, and everything that a CI runner would read as a command. Line breaks
+    stay.
     """
     return AT_BEGIN.sub(r"\1\\u003a", within_json(text))
 
 
 def within_json(text: str) -> str:
-    """The same for a JSON document, which stays the same document: its lines begin with brackets, quotes or numbers."""
-    shown = CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return WITHIN.sub(r"#\\u0023", shown)
+    """Escape a JSON document without changing its value; its lines begin with brackets, quotes or numbers."""
+    escaped = CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return WITHIN.sub(r"#\\u0023", escaped)

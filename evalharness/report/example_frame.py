@@ -1,4 +1,4 @@
-"""Lay what base and candidates wrote to the same examples side by side, as a table for a notebook."""
+"""A table of base's and candidates' answers to the same examples, side by side, for a notebook."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ def examples(
     folder: Path | None, results: Results, task: str, candidates: Sequence[str] = (), lost: bool = False
 ) -> pd.DataFrame:
     """The examples of a task, or of a group's tasks, (examples × candidates, COLUMNS). `change`: lost, gained, same, or
-    None where an example has no score alone. `lost`: those alone that a candidate lost, the largest losses first.
+    None where single examples have no score. `lost`: only examples that a candidate lost, the largest losses first.
 
-    Raises UsageError for a name that is not there, and where the texts are not beside the results.
+    Raises UsageError for an unknown name, and where the samples are missing.
     """
     groups: Mapping[str, Sequence[str]] = results.signature.get("groups") or {}
-    known = {row.task for row in results.comparisons if row.level == Level.TASK} | {*groups}
-    if task not in known:
-        raise UsageError("task", f"no task {task!r} in the run", did_you_mean(task, known))
+    names = {row.task for row in results.comparisons if row.level == Level.TASK} | {*groups}
+    if task not in names:
+        raise UsageError("task", f"no task {task!r} in the run", did_you_mean(task, names))
     for name in candidates:
         if name not in results.candidates:
             raise UsageError("candidates", f"no candidate {name!r} in the run", did_you_mean(name, results.candidates))
     rows = list(_rows(folder, results, groups.get(task, (task,)), candidates)) if folder else []
     if not rows:
-        what = f"no texts of {task} lie beside these results"
-        raise UsageError("examples", what, "load the folder that `run` or `evaluate` left, with its samples/")
+        what = f"no texts of {task} are beside these results"
+        raise UsageError("examples", what, "load the folder that `run` or `evaluate` wrote, with its samples/")
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     if not lost:
         return table
     if table["base_score"].isna().all() or table["candidate_score"].isna().all():
-        what = f"which examples of {task} were lost is not known: single ones have no score, or the base's are not here"
-        raise UsageError("lost", what, "leave `lost` out to see all of them")
-    fallen = table[table["change"] == SCORE[True]]
-    order = (fallen["candidate_score"] - fallen["base_score"]).sort_values(kind="stable").index
-    return fallen.loc[order].reset_index(drop=True)
+        what = f"it is not known which examples of {task} were lost: they, or the base's, have no single scores here"
+        raise UsageError("lost", what, "leave `lost` out to see all examples")
+    lost_rows = table[table["change"] == SCORE[True]]
+    order = (lost_rows["candidate_score"] - lost_rows["base_score"]).sort_values(kind="stable").index
+    return lost_rows.loc[order].reset_index(drop=True)
 
 
 def _rows(
     folder: Path, results: Results, tasks: Sequence[str], candidates: Sequence[str]
 ) -> Iterator[tuple[str | float | None, ...]]:
-    """Of every task and candidate, the examples in the order of the evaluation."""
+    """The rows of every task and candidate, in the order of the evaluation."""
     bases = {model.name: model.base for model in results.models}
     for task in tasks:
         for name in candidates or results.candidates:

@@ -1,5 +1,7 @@
-"""Pack examples whose answers changed into the JSON that the page carries, each with what base and all candidates
-answered: lost ones first, the largest changes of every (task, candidate) first, within a budget of bytes.
+"""Pack examples whose answers changed into the page's JSON, within a budget of bytes.
+
+Each has the answers of base and all candidates; lost ones come first, and the largest changes of every (task,
+candidate).
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ DIRECTIONS = ("same", "lost", "gained")  # their numbers in the island
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
-    """What the page carries. `shown`, `total`: examples; `pairs`: (task, candidate) with changed ones among them, to
-    the task's number; `json` is safe inside a script element.
+    """What the page carries. `count`, `total`: examples packed, and all; `pairs`: (task, candidate) with changed ones
+    among them, to the task's number; `json` is safe inside a script element.
     """
 
     json: str
-    shown: int
+    count: int
     total: int
     pairs: dict[tuple[str, str], int]
 
@@ -46,7 +48,9 @@ class _Example:
 
 @dataclass(slots=True, kw_only=True)
 class _Packer:
-    """Rows and the texts they point to; each text is kept once (candidates share prompts and the base's outputs)."""
+    """The rows and the texts that they refer to; each text is stored once, since candidates share prompts and the
+    base's outputs.
+    """
 
     budget: int
     tasks: Mapping[str, int]
@@ -56,18 +60,22 @@ class _Packer:
     rows: list[list[Any]] = field(default_factory=list)
 
     def add(self, example: _Example) -> bool:
-        """Take the example in, unless its bytes would go beyond the budget."""
+        """Add the example unless it would exceed the budget; return whether it was added."""
         base, sample = example.flips[0].base, example.flips[0].sample
         prompt = wording.shortened(wording.visible(base.prompt), PROMPT_CHARACTERS)
-        told = [_text(sample.reference), _text(_answer(base)), *(_text(_answer(flip.sample)) for flip in example.flips)]
-        new = [text for text in dict.fromkeys([prompt, *told]) if text not in self.texts]
+        shown_texts = [
+            _text(sample.reference),
+            _text(_answer(base)),
+            *(_text(_answer(flip.sample)) for flip in example.flips),
+        ]
+        new = [text for text in dict.fromkeys([prompt, *shown_texts]) if text not in self.texts]
         size = sum(len(_dumped(text)) + 1 for text in new) + len(_dumped(sample.id)) + 40 + 24 * len(example.flips)
         if self.size + size > self.budget:
             return False
         self.size += size
         for text in new:
             self.texts[text] = len(self.texts)
-        numbers = [self.texts[text] for text in (prompt, *told)]
+        numbers = [self.texts[text] for text in (prompt, *shown_texts)]
         answers = [
             [self.candidates[flip.candidate], DIRECTIONS.index(flip.direction), number, _number(flip.sample.score)]
             for flip, number in zip(example.flips, numbers[3:], strict=True)
@@ -79,8 +87,8 @@ class _Packer:
 
 
 def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Island:
-    """As many examples as `budget` bytes hold, with what base and all candidates answered, taken in turns from every
-    (task, candidate), so that none crowds out the others. Those that most candidates lost come first.
+    """Pack as many examples as fit into `budget` bytes, taken in turns from every (task, candidate), so that none
+    crowds out the others. Those that most candidates lost come first.
     """
     tasks = {task: i for i, task in enumerate(dict.fromkeys(flip.task for flip in flips))}
     examples, queues = _examples(flips), dict[tuple[str, str], list[tuple[tuple[bool, float], int]]]()
@@ -89,14 +97,14 @@ def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Islan
             if flip.direction != "same":
                 queues.setdefault((flip.task, flip.candidate), []).append((_rank(flip), i))
     packer = _Packer(budget=budget, tasks=tasks, candidates={name: i for i, name in enumerate(candidates)})
-    chosen: dict[int, None] = {}
+    packed: dict[int, None] = {}
     for turn in zip_longest(*(sorted(queue)[:PER_PAIR] for queue in queues.values())):
-        new = dict.fromkeys(entry[1] for entry in turn if entry is not None and entry[1] not in chosen)
-        taken = list(takewhile(lambda i: packer.add(examples[i]), new))
-        chosen.update(dict.fromkeys(taken))
-        if len(taken) < len(new):
+        new = dict.fromkeys(entry[1] for entry in turn if entry is not None and entry[1] not in packed)
+        added = list(takewhile(lambda i: packer.add(examples[i]), new))
+        packed.update(dict.fromkeys(added))
+        if len(added) < len(new):
             break
-    lost = (-examples[i].lost for i in chosen)
+    lost = (-examples[i].lost for i in packed)
     ranked = sorted(zip(lost, packer.rows, strict=True), key=lambda pair: (pair[0], pair[1][0]))
     content = {
         "candidates": [wording.one_line(name) for name in candidates],
@@ -104,13 +112,15 @@ def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Islan
         "texts": list(packer.texts),
         "rows": [row for _, row in ranked],
     }
-    shown = {(flip.task, flip.candidate) for i in chosen for flip in examples[i].flips if flip.direction != "same"}
-    pairs = {pair: tasks[pair[0]] for pair in queues if pair in shown}
-    return Island(json=_dumped(content), shown=len(packer.rows), total=len(examples), pairs=pairs)
+    shown_pairs = {
+        (flip.task, flip.candidate) for i in packed for flip in examples[i].flips if flip.direction != "same"
+    }
+    pairs = {pair: tasks[pair[0]] for pair in queues if pair in shown_pairs}
+    return Island(json=_dumped(content), count=len(packer.rows), total=len(examples), pairs=pairs)
 
 
 def _examples(flips: Sequence[Flip]) -> list[_Example]:
-    """The flips by example, in the order of the first of each; a base that answered otherwise makes another one."""
+    """Group the flips by example, in order of their first flip; another answer of the base makes another example."""
     groups: dict[tuple[str, ...], dict[str, Flip]] = {}
     for flip in flips:
         groups.setdefault((flip.task, flip.base.id, flip.base.prompt, flip.base.output), {}).setdefault(

@@ -1,4 +1,4 @@
-"""Tabulate nested facts (the signature, run.json), and what failed."""
+"""Tabulate nested facts (the signature, run.json) and failed examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EFFICIENCY = "efficiency"  # of run.json: task to model to amounts
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One value as it is shown. `whole`: all of a digest of which only the beginning is shown."""
+    """One value as text. `whole`: the full digest where `text` is shortened."""
 
     text: str
     whole: str = ""
@@ -49,12 +49,12 @@ class ErrorRow:
 
 
 def without_paths(text: str) -> str:
-    """`text` in which of local paths only the last part is left: a page is mailed to others."""
+    """`text` with local paths reduced to their last part, since a page may be mailed to others."""
     return LOCAL_PATH.sub("…/", text)
 
 
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
-    """Single values in one table, each mapping in its own: with columns where it maps names to mappings."""
+    """Tables of facts: single values in one, each mapping in its own, with columns where it maps names to mappings."""
     single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
     tables = [FactTable(title=ABOUT_THE_RUN, columns=(), rows=_pairs(single))] if single else []
     for key, value in facts.items():
@@ -66,7 +66,7 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
 
 
 def signature_tables(results: Results) -> list[FactTable]:
-    """The signature, but for what overlaps with training, which has a section of its own."""
+    """The tables of the signature without the overlap with training, which has its own section."""
     return fact_tables({key: value for key, value in results.signature.items() if key != "overlap"})
 
 
@@ -104,7 +104,7 @@ def _title(key: str) -> str:
 
 
 def _fact(key: str, value: Any) -> Fact:
-    """A value by what its key says of its unit ("seconds", "…_s", "…_bytes", "…_share"), without local paths."""
+    """A value in the unit that its key names ("seconds", "…_s", "…_bytes", "…_share"), without local paths."""
     fact = _whole_fact(key, value)
     return Fact(without_paths(fact.text), fact.whole)
 

@@ -1,4 +1,4 @@
-"""Give the page's figures of results to a notebook, as matplotlib figures in the colours of the page by day."""
+"""The page's figures as matplotlib figures for a notebook, in the page's light colours."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ PROPERTIES = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgec
 
 
 def figure(results: Results, name: str | None = None) -> Figure:
-    """The figure of this name; None: the first of FIGURES that the results have. Nothing of pyplot is touched. Raises
-    UsageError where there is nothing to draw.
+    """Draw the figure of this name; None: the first of FIGURES that the results allow. pyplot's state stays as it is.
+    Raises UsageError where there is nothing to draw.
     """
     for each in FIGURES if name is None else (name,):
         drawing = FIGURES[each](results)
         if drawing is not None:
-            if drawing.name == "forest":  # on the page, other places say whose marks these are
+            if drawing.name == "forest":  # the page has its legend elsewhere
                 _name_marks(drawing.figure, results.candidates)
             elif drawing.key:
                 _write_key(drawing.figure, drawing.key)
@@ -47,47 +47,47 @@ def figure(results: Results, name: str | None = None) -> Figure:
     raise UsageError("plot", *WITHOUT[name or "forest"])
 
 
-def _name_marks(drawn: Figure, names: Sequence[str]) -> None:
-    """Make the figure higher, and write below everything which mark is whose."""
+def _name_marks(figure: Figure, names: Sequence[str]) -> None:
+    """Make the figure higher, and add a legend of the candidates' marks below."""
     columns = min(len(names), COLUMNS)
-    _make_room(drawn, LEGEND_LINE * -(-len(names) // columns) + 0.1)
+    _add_space_below(figure, LEGEND_LINE * -(-len(names) // columns) + 0.1)
     handles = [
         Line2D([], [], color=colour_of(i), marker=marker_of(i), markersize=size_of(i), label=one_line(name, LONGEST))
         for i, name in enumerate(names)
     ]
     with style():
-        drawn.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8.2)
+        figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8.2)
 
 
-def _write_key(drawn: Figure, key: str) -> None:
-    """Make the figure higher, and write below everything what its marks mean."""
-    _make_room(drawn, LEGEND_LINE + 0.1)
+def _write_key(figure: Figure, key: str) -> None:
+    """Make the figure higher, and add the meaning of its marks below."""
+    _add_space_below(figure, LEGEND_LINE + 0.1)
     with style():
-        drawn.text(0.5, 0.02, key, ha="center", va="bottom", fontsize=8.2)
+        figure.text(0.5, 0.02, key, ha="center", va="bottom", fontsize=8.2)
 
 
-def _make_room(drawn: Figure, below: float) -> None:
-    """Make the figure so many inches higher, with nothing in them."""
-    wide, high = drawn.get_size_inches()
-    for axes in drawn.axes:
+def _add_space_below(figure: Figure, below: float) -> None:
+    """Make the figure higher by `below` empty inches."""
+    wide, high = figure.get_size_inches()
+    for axes in figure.axes:
         box = axes.get_position()
         bottom, height = (box.y0 * high + below) / (high + below), box.height * high / (high + below)
         axes.set_position((box.x0, bottom, box.width, height))
-    drawn.set_size_inches(wide, high + below)
+    figure.set_size_inches(wide, high + below)
 
 
-def _by_day(drawn: Figure) -> Figure:
-    """The figure, on paper, with what stands for the page's custom properties painted in their first values."""
+def _by_day(figure: Figure) -> Figure:
+    """The figure in the page's light colours: placeholders become the values of the style's custom properties."""
     css = (shipped("reports") / "style.css").read_text("utf-8").partition("}")[0]
     values = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})\b", css))
     colours = {painted: values[variable] for painted, variable in COLOURS.items()}
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        drawn.draw_without_rendering()  # ticks are made when they are drawn first
-    for artist in drawn.findobj():
+        figure.draw_without_rendering()  # ticks are made when they are drawn first
+    for artist in figure.findobj():
         _paint(artist, colours)
-    drawn.patch.set(visible=True, facecolor=values["--paper"])
-    return drawn
+    figure.patch.set(visible=True, facecolor=values["--paper"])
+    return figure
 
 
 def _paint(artist: Artist, colours: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Show results in a notebook as the page's first screen does: who may ship in a sentence, and a line a candidate."""
+"""The page's first screen as an HTML fragment for a notebook: a sentence on who may ship, and a line a candidate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from evalharness.records.comparison import Flag
 from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.report import sentences, wording
-from evalharness.report.gate_lines import MARKS, headline, named
+from evalharness.report.gate_lines import MARKS, full_name, headline
 from evalharness.report.page import environment
 
 MOST = 12  # candidates with a line of their own
 MOST_NAMED = 3  # in one sentence
-BASELINE = "This is against the base of the run; the policy looks at the baseline file, too: gate() does."
+BASELINE = "This is against the base of the run; the policy uses the baseline file, too: call gate()."
 
 
 def first_screen(results: Results) -> str:
-    """An HTML fragment of a few kB, in the colours of the notebook around it, with every text escaped."""
+    """Render the fragment: a few kB, in the notebook's own colours, with every text escaped."""
     policy = Policy.recorded(results.signature)
     order = candidate_order(results)
     views: dict[str, Any] = {
@@ -36,9 +36,9 @@ def first_screen(results: Results) -> str:
 
 
 def _target_unknown(candidates: Sequence[JudgedCandidate]) -> list[str]:
-    """Say of whom nobody states a target, and how to state it from Python."""
+    """A note on candidates without a stated target, with how to state it from Python."""
     unsaid = [each for each in candidates if each.suite is not None and Flag.NO_TARGET in each.suite.flags]
-    names = [wording.shortened(named(each.decision), 60) for each in unsaid]
+    names = [wording.shortened(full_name(each.decision), 60) for each in unsaid]
     who = wording.listed(names) if len(names) <= MOST_NAMED else wording.counted(len(names), "candidate")
     what = "what the training was for is not said, so that a gain there may stand in the suite"
     return [f"Of {who}: {what}; compare(run, target=TASK) says it, or targets by name."] if unsaid else []

@@ -1,4 +1,4 @@
-"""Put the flags of a row into words: what each of them means, and what to do about it."""
+"""Explain the flags of a row: a short name, the meaning, and what to do about each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.stats.enums import Verdict
 
 
 class FlagWords(NamedTuple):
-    """What is said of a flag: in a table, in a glossary, and to somebody who wants to get rid of it."""
+    """A flag in words: its name in a table, its meaning in the glossary, and what to do about it."""
 
     words: str
     meaning: str
@@ -146,11 +146,11 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
 
 
 def flag_words(flag: str) -> FlagWords:
-    """What is said of a flag; one that this version does not know is shown by its own name."""
+    """The words of a flag; one that this version does not know is shown by its own name."""
     unknown = FlagWords(flag.replace("_", " "), "not explained by this version of evalharness", "")
     return FLAGS.get(flag, unknown)
 
 
 def shown_flags(c: Comparison) -> list[str]:
-    """The flags to show beside a verdict: who has forgotten is not suspect of it."""
+    """The flags to show beside a verdict: all but "suspect" on a forgotten row."""
     return [flag for flag in c.flags if (flag, c.verdict) != (Flag.SUSPECT, Verdict.FORGOTTEN)]

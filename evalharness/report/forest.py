@@ -1,4 +1,4 @@
-"""Draw the forest: differences from the base with their intervals, each in units of its margin."""
+"""Draw the forest plot: differences from the base with their intervals, in units of their margins."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def forest(results: Results) -> str:
 
 
 def forest_drawing(results: Results) -> Drawing | None:
-    """The figure, with gate units, suite and targets; None where none has a margin."""
+    """The figure of gate units, suite and targets; None where none has a margin."""
     names = results.candidates
     tasks = _tasks(results)
     if not tasks:
         return None
-    shown = [c for task in tasks for c in task.comparisons]
-    inner = len(shown) * LINE + (len(tasks) + 1) * GAP
-    left, height = (
+    comparisons = [c for task in tasks for c in task.comparisons]
+    inner = len(comparisons) * LINE + (len(tasks) + 1) * GAP
+    margin_left, height = (
         0.3 + 0.07 * max(len(line) for task in tasks for line in task.label.split("\n")),
         inner + TOP + BOTTOM,
     )
     with style():
-        box = (left / WIDTH, BOTTOM / height, (WIDTH - left - RIGHT) / WIDTH, inner / height)
+        box = (margin_left / WIDTH, BOTTOM / height, (WIDTH - margin_left - RIGHT) / WIDTH, inner / height)
         figure, axes = frame((WIDTH, height), box)
         tips = _draw(axes, tasks, names, inner)
-        _finish(axes, shown)
-    lost = "; ".join(f"{c.candidate} on {c.task}: {c.verdict}" for c in shown if c.verdict == Verdict.FORGOTTEN)
+        _finish(axes, comparisons)
+    lost = "; ".join(f"{c.candidate} on {c.task}: {c.verdict}" for c in comparisons if c.verdict == Verdict.FORGOTTEN)
     description = (
-        f"One line per candidate and task; intervals {coverage(shown[0].ci_level)}. "
+        f"One line per candidate and task; intervals {coverage(comparisons[0].ci_level)}. "
         f"{f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
     )
     return Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips)
@@ -68,20 +68,18 @@ def _tasks(results: Results) -> list[_TaskLines]:
     tasks = []
     for task, comparisons in in_order(results):
         level = comparisons[0].level
-        shown = sorted((c for c in comparisons if _in_margins(c)), key=lambda c: order[c.candidate])
-        if not shown or (level == Level.TASK and task in group and task not in targets):
+        own = sorted((c for c in comparisons if _in_margins(c)), key=lambda c: order[c.candidate])
+        if not own or (level == Level.TASK and task in group and task not in targets):
             continue
         suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
         tasks.append(
-            _TaskLines(label="\n".join(PIECE.findall(wording.one_line(task, NAME))) + suffix, comparisons=tuple(shown))
+            _TaskLines(label="\n".join(PIECE.findall(wording.one_line(task, NAME))) + suffix, comparisons=tuple(own))
         )
     return tasks
 
 
 def _in_margins(c: Comparison) -> list[float]:
-    """The difference, and the ends of its interval where there is one, in units of the margin; nothing where either is
-    missing.
-    """
+    """The difference and its interval's ends, if any, in units of the margin; [] without a difference or margin."""
     if c.difference is None or not c.margin:
         return []
     ends = (c.difference.value, c.difference.low, c.difference.high)
@@ -131,13 +129,13 @@ def _draw_point(axes: Axes, c: Comparison, y: float, candidate: int, gid: str) -
 
 
 def _tip(c: Comparison) -> str:
-    shown = wording.change_of(c)
-    parts = (f"{c.candidate} on {c.task}: {shown.difference}", shown.interval, c.verdict)
+    change = wording.change_of(c)
+    parts = (f"{c.candidate} on {c.task}: {change.difference}", change.interval, c.verdict)
     return " ".join(part for part in parts if part)
 
 
-def _finish(axes: Axes, shown: Sequence[Comparison]) -> None:
-    values = [value for c in shown for value in _in_margins(c)]
+def _finish(axes: Axes, comparisons: Sequence[Comparison]) -> None:
+    values = [value for c in comparisons for value in _in_margins(c)]
     scale_to_margins(axes, values)
     axes.tick_params(axis="x", labelsize=8, length=3, color=NAMES["line"], top=True, labeltop=True)
     axes.tick_params(axis="y", length=0, pad=7)

@@ -1,6 +1,4 @@
-"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, results as JSON, scores
-as metadata of a model card.
-"""
+"""Write results for other programs and papers: CSV, Markdown, LaTeX, JSON, and metadata of a model card."""
 
 from __future__ import annotations
 
@@ -36,13 +34,13 @@ COLUMNS = (
     *("over_base", "over_full"),  # relative changes of the score (analysis/relative.py)
 )
 SHOWN = ("candidate", "task", "metric", "n", "base", "score", "difference", "interval", "margin", "verdict")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet would compute
-Runs = Mapping[str, Results]  # by the path that was given
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so
+Runs = Mapping[str, Results]  # by the user's path
 
 
-def written(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
-    """What the runs found in one of FORMS, and notices of runs that were judged again. Raises UsageError for a folder
-    that holds no results, and for several runs where one alone can be written.
+def format_runs(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
+    """Write the runs' results in one of FORMS; return the text, and notices of runs that were judged again. Raises
+    UsageError for a folder without results, and for several runs where the form takes one.
     """
     judged = {str(run): judged_results(run) for run in runs}
     notices = [f"{run}: {notice}" for run, (_, notice) in judged.items() if notice]
@@ -50,7 +48,7 @@ def written(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """Every comparison in a row, (comparisons, COLUMNS), numbers in the metric's unit and empty where nothing was
+    """A table of every comparison, (comparisons, COLUMNS), with numbers in the metric's unit, empty where nothing was
     measured.
     """
     relative = relative_scores(results)[["over_base", "over_full"]]
@@ -68,7 +66,7 @@ def _cells(row: Comparison) -> tuple[object, ...]:
 
 
 def _inert_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with names that no spreadsheet would compute."""
+    """The table with names quoted that a spreadsheet would compute."""
     return table.assign(**{name: table[name].map(_no_formula) for name in NAMES})
 
 
@@ -86,7 +84,7 @@ def _csv(runs: Runs) -> str:
 
 def _only(runs: Runs, form: str) -> Results:
     if len(runs) > 1:
-        raise UsageError(f"--format {form}", f"is of one run, and {len(runs)} are given", "give them one by one")
+        raise UsageError(f"--format {form}", f"takes one run, and {len(runs)} are given", "give them one by one")
     return next(iter(runs.values()))
 
 
@@ -98,7 +96,7 @@ def _card(runs: Runs) -> str:
     return str(registry.find(report.REGISTRY, "model_card", "form")(_only(runs, "card")))
 
 
-def _shown(results: Results) -> list[tuple[str, ...]]:
+def _text_rows(results: Results) -> list[tuple[str, ...]]:
     """The primary comparisons as texts under SHOWN, each in its metric's unit."""
     rows: list[tuple[str, ...]] = []
     for row in (each for each in results.comparisons if each.primary):
@@ -116,13 +114,13 @@ def _markdown(runs: Runs) -> str:
     for run, results in runs.items():
         lines += [] if len(runs) == 1 else [f"### {inert(run)}", ""]
         lines += [f"| {' | '.join(SHOWN)} |", "|" + "---|" * 3 + "---:|" * 6 + "---|"]
-        lines += [f"| {' | '.join(map(inert, cells))} |" for cells in _shown(results)] + [""]
+        lines += [f"| {' | '.join(map(inert, cells))} |" for cells in _text_rows(results)] + [""]
     return "\n".join(lines[:-1]) + "\n"
 
 
 def _latex(runs: Runs) -> str:
     """A `tabular` for each run, of the package booktabs."""
-    tables = [pd.DataFrame(_shown(results), columns=list(SHOWN)) for results in runs.values()]
+    tables = [pd.DataFrame(_text_rows(results), columns=list(SHOWN)) for results in runs.values()]
     texts = (table.to_latex(index=False, escape=True, column_format="lllrrrrrrl") for table in tables)
     return "\n".join(text.replace("−", "$-$") for text in texts)
 

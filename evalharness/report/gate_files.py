@@ -1,4 +1,4 @@
-"""Write what the gate decided for other programs: a JSON document, JUnit XML, and a comment on a change."""
+"""Write the gate's decision as a JSON document, JUnit XML, or a Markdown comment on a pull request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, 
 from evalharness.analysis.gate_findings import UnitOutcome
 from evalharness.analysis.gate_text import loss_bound
 from evalharness.records.comparison import Level
-from evalharness.report.gate_lines import MARKS, MAY, WORDS, GateText, headline, named
+from evalharness.report.gate_lines import MARKS, MAY, WORDS, GateText, full_name, headline
 from evalharness.report.wording import inert, one_line
 
 ATTRIBUTES = ("metric", "n", "base", "margin", "lost", "gained", "p_forgotten", "p_forgotten_adjusted", "p_retained")
@@ -21,7 +21,7 @@ COMMENT = 60_000  # characters of a comment: GitHub takes 65,536
 
 
 def document(text: GateText) -> dict[str, Any]:
-    """The decision as JSON takes it."""
+    """The decision as a JSON-like mapping."""
     decision, policy = text.decision, text.policy
     return {
         "exit_code": decision.exit_code,
@@ -67,16 +67,16 @@ def _unit(unit: UnitDecision) -> dict[str, Any]:
 
 
 def junit(decision: Decision) -> str:
-    """JUnit XML: a suite for each candidate, a case for its suite and for every gate unit. What is forgotten is a
-    failure, what was not measured an error, what is undecided is skipped; so is what failed of the whole run an error.
+    """The decision as JUnit XML: a test suite for each candidate, a case for its suite and every gate unit. A forgotten
+    unit is a failure, an unmeasured one an error, an undecided one is skipped; an incomplete run is an error.
     """
     xml = JUnitXml("evalharness")
     for candidate in decision.candidates:
-        suite = TestSuite(named(candidate))
+        suite = TestSuite(full_name(candidate))
         for unit in candidate.units:
             suite.add_testcase(_case(candidate, unit))
         if candidate.exit_code == GateOutcome.INCOMPLETE:
-            suite.add_testcase(_broken(named(candidate), "complete", candidate.reasons))
+            suite.add_testcase(_broken(full_name(candidate), "complete", candidate.reasons))
         xml.add_testsuite(suite)
     if not decision.candidates:
         suite = TestSuite("evalharness")
@@ -87,7 +87,7 @@ def junit(decision: Decision) -> str:
 
 def _case(candidate: CandidateDecision, unit: UnitDecision) -> TestCase:
     over = "suite " if unit.row.level == Level.SUITE else ""
-    case = TestCase(f"{over}{one_line(unit.row.task)}", f"evalharness.{named(candidate)}")
+    case = TestCase(f"{over}{one_line(unit.row.task)}", f"evalharness.{full_name(candidate)}")
     kind = FAILS.get(unit.outcome, Skipped)
     if kind is not None:
         case.result = [kind(unit.reason or f"{one_line(unit.row.task)}: {unit.outcome}", str(unit.outcome))]
@@ -104,15 +104,15 @@ def _broken(name: str, what: str, reasons: tuple[str, ...]) -> TestCase:
 
 
 def markdown(text: GateText) -> str:
-    """A comment on a change: the outcome, a line a candidate, and folded below it why. Names and texts of others are
-    written so that nothing in them is markup, a mention or an address.
+    """The decision as a comment on a pull request: the outcome, a line for each candidate, and the folded reasons.
+    Names and others' texts are escaped, so that nothing in them is markup, a mention or an address.
     """
     comment = "\n".join(_markdown(text)) + "\n"
     if len(comment) <= COMMENT:
         return comment
-    kept = comment[:COMMENT].rpartition("\n")[0]
-    closing = "\n\n</details>" if kept.count("<details>") > kept.count("</details>") else ""
-    return f"{kept}{closing}\n\n… shortened\n"
+    beginning = comment[:COMMENT].rpartition("\n")[0]
+    closing = "\n\n</details>" if beginning.count("<details>") > beginning.count("</details>") else ""
+    return f"{beginning}{closing}\n\n… shortened\n"
 
 
 def _markdown(text: GateText) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _markdown(text: GateText) -> Iterator[str]:
     yield from (f"* {inert(line)}" for line in text.of_the_run)
     for each in order.candidates:
         if lines := (*each.decision.reasons, *each.decision.remarks):
-            summary = f"{inert(named(each.decision))} {MAY[each.standing]}: why"
+            summary = f"{inert(full_name(each.decision))} {MAY[each.standing]}: why"
             yield from ("", f"<details><summary>{summary}</summary>", "")
             yield from (f"* {inert(line)}" for line in lines)
             yield from ("", "</details>")

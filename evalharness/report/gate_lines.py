@@ -1,4 +1,4 @@
-"""Say in lines of a terminal or a CI log what the gate decided: under which policy, and why of every candidate."""
+"""The gate's decision as lines for a terminal or a CI log: the policy, and the reasons for every candidate."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ MAY = {
     Standing.INCOMPLETE: "is incomplete",
 }
 RULES = {  # by the word that a reason begins with
-    "incomplete": "an example failed, nothing was measured, or what the policy asks for was not asked: that comes "
+    "incomplete": "an example failed, nothing was measured, or the policy requires more than was asked: that comes "
     "before every verdict",
     "forgotten": "a gate unit is shown to have lost more than its margin (p_forgotten, adjusted by Holm over the "
     "candidate's gate units, is at most alpha), or the suite is",
     "undecided": "the suite is not shown to be retained",
-    "target unknown": "nobody says what the candidate was trained for, so that a gain on that may stand in the suite",
+    "target unknown": "the candidate's target is not stated, so that the suite may include a gain on it",
     "suspect": "a unit is suspect (p_forgotten at most the smaller of alpha and 0.75 over the number of gate units)",
     "ceiling": "a larger loss than a ceiling is not excluded",
     "limit": "more answers are unfit than a limit of the policy allows",
@@ -55,7 +55,7 @@ EXCUSED = "; what is waived, warned of or not looked at does not count"
 
 @dataclass(frozen=True, slots=True)
 class GateText:
-    """A decision, what it is about, and under which policy. `notice`: how the results came to be."""
+    """A decision with the results and the policy behind it. `notice`: that the results were judged again, if so."""
 
     decision: Decision
     results: Results
@@ -64,24 +64,24 @@ class GateText:
 
     @property
     def order(self) -> CandidateOrder:
-        """Those that it decides on, in the order in which every surface names them."""
+        """The candidates of the decision, in the order that every output uses."""
         return candidate_order(self.results, self.decision.candidates)
 
     @property
     def changed(self) -> list[str]:
-        """In what the policy differs from the one that the run was started with, where the run says that."""
+        """The differences of the policy from the one that the run was started with, where the run records that."""
         then, now = self.results.signature.get("policy"), self.policy.facts(self.results.signature)
         if then is None or then["digest"] == now["digest"]:
             return []
-        then = {**Policy().facts({}), **then}  # what earlier versions did not record was the default
+        then = {**Policy().facts({}), **then}  # earlier versions did not record all keys; they had defaults
         names = (name for name in now if name != "digest" and now[name] != then[name])
         return [f"{name} {_value(then[name])} then, {_value(now[name])} now" for name in names]
 
     @property
     def of_the_run(self) -> list[str]:
-        """Reasons and remarks that are of no candidate alone."""
-        told = {line for each in self.decision.candidates for line in (*each.reasons, *each.remarks)}
-        return [line for line in (*self.decision.reasons, *self.decision.remarks) if line not in told]
+        """Reasons and remarks on the whole run."""
+        of_candidates = {line for each in self.decision.candidates for line in (*each.reasons, *each.remarks)}
+        return [line for line in (*self.decision.reasons, *self.decision.remarks) if line not in of_candidates]
 
     @property
     def policy_lines(self) -> list[str]:
@@ -105,8 +105,8 @@ class GateText:
         return [one_line(line) for line in whole]
 
     def lines(self, explain: bool = False) -> Iterator[str]:
-        """The outcome, under which policy, then of every candidate why it may or may not ship, and what a pass does not
-        exclude. `explain`: by which rule every exit code came about, too.
+        """The outcome, the policy, then for every candidate why it may or may not ship, and what a pass does not
+        exclude. `explain`: add the rule behind every exit code.
         """
         yield ""
         changes = self.changed
@@ -124,7 +124,7 @@ class GateText:
 
 
 def headline(candidate: JudgedCandidate) -> str:
-    """May it ship? Then how its gate units stand, the suite, and the unit that lost most, each in its own unit."""
+    """Whether it may ship, then the outcomes of its gate units, the suite, and the unit that lost most."""
     units = candidate.units
     parts = [_counts(units)] if units else []
     parts += [f"suite {_difference(candidate.suite)}"] if candidate.suite else []
@@ -132,7 +132,7 @@ def headline(candidate: JudgedCandidate) -> str:
         lowest = worst(unit.row for unit in units)
         parts.append(f"lowest {one_line(lowest.task)} {_difference(lowest)}")
     but = f", but did not learn {target_of([candidate])}" if candidate.standing == Standing.UNLEARNED else ""
-    return f"{named(candidate.decision)} {MAY[candidate.standing]}{but}{': ' if parts else ''}{'; '.join(parts)}"
+    return f"{full_name(candidate.decision)} {MAY[candidate.standing]}{but}{': ' if parts else ''}{'; '.join(parts)}"
 
 
 def target_of(candidates: Sequence[JudgedCandidate]) -> str:
@@ -143,15 +143,15 @@ def target_of(candidates: Sequence[JudgedCandidate]) -> str:
     return whose if target is None else one_line(target, LONGEST_NAME)
 
 
-def named(candidate: CandidateDecision) -> str:
-    """Its name, and whose scores it was held against where that is not its base in the run."""
+def full_name(candidate: CandidateDecision) -> str:
+    """The candidate's name, and whose scores it was compared with where not its base's in the run."""
     return one_line(f"{candidate.name} against {candidate.against}" if candidate.against else candidate.name)
 
 
 def _rules(decision: Decision, policy: Policy) -> Iterator[str]:
-    """By which rule each candidate's exit code, and that of all, came about."""
+    """The rule behind each candidate's exit code, and behind that of the run."""
     for each in decision.candidates:
-        yield f"{named(each)}: {int(each.exit_code)}, because {_rule(each, policy)}"
+        yield f"{full_name(each)}: {int(each.exit_code)}, because {_rule(each, policy)}"
     yield f"exit code {int(decision.exit_code)}: that of the candidate of which it is worst (5, then 3, 4, 0)"
 
 
@@ -172,14 +172,14 @@ def _rule(candidate: CandidateDecision, policy: Policy) -> str:
 
 
 def _counts(units: Sequence[UnitDecision]) -> str:
-    """How many gate units there are, and what the gate makes of them, the worst first."""
+    """The number of gate units, and of each outcome, the worst first."""
     counts = Counter(unit.outcome for unit in units)
-    shown = [f"{counts[outcome]} {outcome}" for outcome in reversed(UnitOutcome) if counts[outcome]]
-    return f"{counted(len(units), 'gate unit')}, {listed(shown)}"
+    parts = [f"{counts[outcome]} {outcome}" for outcome in reversed(UnitOutcome) if counts[outcome]]
+    return f"{counted(len(units), 'gate unit')}, {listed(parts)}"
 
 
 def _difference(row: Comparison) -> str:
-    """Of the row's own metric: points where it is scored from 0 to 1."""
+    """The row's difference in its metric's unit: points for scores from 0 to 1."""
     if row.difference is None:
         return "not measured"
     unit, difference = metric_unit(row), row.difference
@@ -190,28 +190,28 @@ def _margins(results: Results, policy: Policy) -> str:
     """The margins of the gate units, and who stated them: the most common one alone, others by name."""
     units = {row.task: row for row in results.comparisons if row.is_gate_unit and row.margin}
     of_all, of_single = results.signature.get("margin"), results.signature.get("margins") or {}
-    named = {}
+    stated_names = {}
     for name, row in units.items():
         names = [each for each in (*names_known(name, row.variant), row.family) if each in of_single]
         if names and of_single[names[0]] == row.margin:
-            named[name] = names[0]
-    unnamed = [row.margin for name, row in units.items() if name not in named]
+            stated_names[name] = names[0]
+    unnamed = [row.margin for name, row in units.items() if name not in stated_names]
     common = mode(unnamed) if unnamed else None
     texts: dict[str, dict[str, None]] = {}
     for name, row in units.items():
         source = DEFAULT
-        if name in named:
-            source = policy.sources.get(f"margins.{named[name]}", OPTION)
+        if name in stated_names:
+            source = policy.sources.get(f"margins.{stated_names[name]}", OPTION)
         elif row.margin == of_all:
             source = policy.sources.get("margin", OPTION)
-        alone = row.margin == common and name not in named
+        alone = row.margin == common and name not in stated_names
         texts.setdefault(source, {})[f"{row.margin:g}" if alone else f"{name}={row.margin:g}"] = None
     order = sorted(texts, key=lambda source: (source != DEFAULT, source))
     return ", ".join(f"{', '.join(texts[source])} ({source})" for source in order) or "none"
 
 
 def _by_name(policy: Policy, key: str) -> list[str]:
-    """What the policy states of single units or kinds of answers, together by who states it."""
+    """The policy's values for single units or kinds of answers, grouped by their source."""
     values, texts = getattr(policy, key), dict[str, list[str]]()
     for name, value in values.items():
         source = policy.sources.get(f"{key}.{name}", OPTION)

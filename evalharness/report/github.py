@@ -1,4 +1,4 @@
-"""Tell GitHub Actions what the gate decided: an annotation for each candidate, and a summary of the step.
+"""Report the gate's decision to GitHub Actions: an annotation for each candidate, and a summary of the step.
 
 The runner reads a line that begins with `::` as a command; in what follows, `%`, line breaks and, in properties, `:`
 and `,` are escaped (actions/toolkit, packages/core/src/command.ts). A step shows ten annotations of a kind, and takes a
@@ -13,7 +13,7 @@ from pathlib import Path
 from evalharness.analysis.candidate_order import Standing
 from evalharness.errors import StoreError
 from evalharness.report.escape import plain
-from evalharness.report.gate_lines import GateText, headline, named
+from evalharness.report.gate_lines import GateText, full_name, headline
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 KINDS = {
@@ -33,23 +33,23 @@ def is_runner(environment: Mapping[str, str]) -> bool:
 
 
 def commands(text: GateText) -> Iterator[str]:
-    """Lines that the runner takes for commands: one for each candidate, the last of many says how many more."""
+    """The runner's command lines: an annotation for each candidate; the last of many says how many more there are."""
     by_kind: dict[str, list[tuple[str, str]]] = {}
     for each in text.order.candidates:
-        told = "\n".join((headline(each), *each.decision.reasons[:REASONS]))
-        by_kind.setdefault(KINDS[each.standing], []).append((named(each.decision), told))
+        message = "\n".join((headline(each), *each.decision.reasons[:REASONS]))
+        by_kind.setdefault(KINDS[each.standing], []).append((full_name(each.decision), message))
     if not text.decision.candidates:
         by_kind["error"] = [("gate", "\n".join(text.decision.reasons))]
     for kind, messages in by_kind.items():
-        shown = messages if len(messages) <= MOST else messages[: MOST - 1]
-        yield from (_command(kind, name, text) for name, text in shown)
-        if len(messages) > len(shown):
-            yield _command(kind, "more", f"{len(messages) - len(shown)} more candidates, see the log of this step")
+        listed = messages if len(messages) <= MOST else messages[: MOST - 1]
+        yield from (_command(kind, name, text) for name, text in listed)
+        if len(messages) > len(listed):
+            yield _command(kind, "more", f"{len(messages) - len(listed)} more candidates, see the log of this step")
 
 
 def write_summary(text: str, environment: Mapping[str, str]) -> None:
-    """Add Markdown to the summary of the step, where the runner names a file for it. Raises StoreError where that
-    cannot be written.
+    """Append Markdown to the step's summary file, where the runner names one. Raises StoreError where it cannot be
+    written.
     """
     path = environment.get(SUMMARY)
     if not path:
@@ -68,5 +68,5 @@ def _command(kind: str, name: str, text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    shown = "\n".join(map(plain, text.split("\n")))
-    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    escaped = "\n".join(map(plain, text.split("\n")))
+    return escaped.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""Show what a run compared: the head of the page."""
+"""The head of the page: the bases, the suite and the number of tasks that a run compared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from evalharness.report.variants import variants_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The suite, if there was one, the bases, how many tasks were compared, and how many examples got no answer.
-    `level`: coverage of the intervals.
+    """The head of the page. `tasks`: how many were compared; `error_count`: examples without an answer; `level`:
+    coverage of the intervals.
     """
 
     suite: str | None

@@ -1,4 +1,4 @@
-"""Draw what the page's figures share: the frame, the marks of candidates, the grid, and names beside the axes."""
+"""Shared parts of the page's figures: the frame, the marks of candidates, the grid, and names beside the axes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST = 26  # characters of a name beside the axes
 
 
 class ShownFigure(Figure):
-    """A figure that a notebook shows by itself, also where no plotting backend is switched on."""
+    """A figure that a notebook shows without any plotting backend."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -40,7 +40,7 @@ def marker_of(i: int) -> str:
 
 
 def size_of(i: int) -> float:
-    """How large the shape of candidate `i` is drawn, in points, so that all look equally large."""
+    """The size of candidate `i`'s shape in points; chosen so that all shapes look equally large."""
     return SIZES[marker_of(i)]
 
 
@@ -54,7 +54,7 @@ def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> 
 def mark(
     axes: Axes, at: tuple[float, float], i: int, *, scale: float, edge: float, gid: str, hollow: bool = False
 ) -> None:
-    """Draw the mark of candidate `i`, hollow: in the colour of the paper. `edge`: width of its outline in points."""
+    """Draw the mark of candidate `i`. `hollow`: filled with the paper's colour; `edge`: its outline, points."""
     axes.plot(
         [at[0]],
         [at[1]],
@@ -70,7 +70,7 @@ def mark(
 
 
 def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
-    """Let the axis below hold all values, in margins, and at least a margin and half a one on either side of zero."""
+    """Scale the x axis to hold all values, in margins, and at least 1.6 margins on either side of zero."""
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
     axes.set_xlim(min(-2.0, *values) * SPARE, max(1.6, *values) * SPARE)
     ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
@@ -84,9 +84,9 @@ def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _breaks(axes: Axes) -> list[float]:
-    """Where the axis begins to be logarithmic, if values lie beyond."""
-    left, right = (end / SPARE for end in axes.get_xlim())
-    return [*([-LINEAR] if left < -LINEAR else []), *([LINEAR] if right > LINEAR else [])]
+    """The points where the axis becomes logarithmic, if values lie beyond them."""
+    low, high = (end / SPARE for end in axes.get_xlim())
+    return [*([-LINEAR] if low < -LINEAR else []), *([LINEAR] if high > LINEAR else [])]
 
 
 def name_axis(axes: Axes, words: str, size: float) -> None:
@@ -96,7 +96,7 @@ def name_axis(axes: Axes, words: str, size: float) -> None:
 
 
 def margin_lines(axes: Axes, margin: float | None, above: float) -> None:
-    """Lines at no change and at the margin, named `above` points over the axes; what is lost beyond it is tinted."""
+    """Draw lines at no change and at the margin, labelled `above` points over the axes, and tint losses beyond it."""
     axes.axvline(0, color=NAMES["muted"], linewidth=1, zorder=2)
     lines = [(0.0, "no change", 4, "left", NAMES["muted"])]
     if margin:
@@ -110,7 +110,7 @@ def margin_lines(axes: Axes, margin: float | None, above: float) -> None:
 
 
 def quiet_grid(axes: Axes) -> None:
-    """Thin grid lines and small ticks."""
+    """Draw thin grid lines and small ticks."""
     axes.grid(color=NAMES["line"], linewidth=0.5, zorder=0)
     axes.tick_params(length=3, labelsize=8, color=NAMES["line"], labelcolor=NAMES["muted"])
 
@@ -138,7 +138,7 @@ def gain_over_change(
 
 
 def names_beside(axes: Axes, names: Sequence[str]) -> None:
-    """Names to the right of the axes, with the marks of the points that they name."""
+    """Write the candidates' names with their marks to the right of the axes."""
     step = min(0.052, 0.98 / len(names))
     for i, name in enumerate(names):
         y, colour = 0.98 - step * i, colour_of(i)

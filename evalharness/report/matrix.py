@@ -1,4 +1,4 @@
-"""Tabulate tasks by candidates, with the metric that decides each task."""
+"""Tabulate tasks by candidates, by the metric that decides each task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.analysis.metric_unit import MetricUnit
-from evalharness.analysis.phrases import in_short, undecided
+from evalharness.analysis.phrases import in_short, undecided_reasons
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
@@ -14,15 +14,15 @@ from evalharness.report.answers import beside_score
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of, in_order, members_of, targets_of, with_families
 
-MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
+MANY = 8  # tasks of a group; larger groups have theirs only in the table of all comparisons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
     `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's
-    number in the list of examples, where some are shown there; `needed`: what would decide it; `kept`: how much of the
-    base's skill, and the median unit.
+    number in the list of examples, where some are shown there; `needed`: what would decide it; `skill_kept`: how much
+    of the base's skill, and the median unit.
     """
 
     verdict: str | None
@@ -34,7 +34,7 @@ class MatrixCell:
     answers: str
     flags: tuple[str, ...]
     needed: str
-    kept: str
+    skill_kept: str
     target: bool = False
     candidate: int = 0
     flips: int | None = None
@@ -65,14 +65,14 @@ class MatrixRow:
 
 
 def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[MatrixRow]:
-    """Tasks × candidates. `flips`: the (task, candidate) pairs of which examples are listed, to the task's number in
-    that list.
+    """The table of tasks × candidates. `flips`: the task's number in the list of examples, by the (task, candidate)
+    pairs that have some there.
     """
     targets, group = set(targets_of(results).values()), members_of(results)
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
     rows = []
     for task, comparisons in with_families(results):
-        first, shown = comparisons[0], wording.unit_of(*comparisons)
+        first, metric_unit = comparisons[0], wording.unit_of(*comparisons)
         is_task, is_family = first.level == Level.TASK, first.level == Level.FAMILY
         if is_task and group.get(task) in large and task not in targets:
             continue
@@ -83,13 +83,13 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             unit=first.unit,
             target=task in targets and not is_family,  # a task may have a family's name
             metric=first.metric,
-            unit_name=shown.name,
+            unit_name=metric_unit.name,
             n=first.n,
             available=first.available,
-            margin=shown.score(first.margin),
-            base=shown.score(value_of(first.base)),
-            base_answers=next((said for c in comparisons if (said := beside_score(c.base_answers))), ""),
-            base_interval=shown.interval(first.base, sign=False),
+            margin=metric_unit.score(first.margin),
+            base=metric_unit.score(value_of(first.base)),
+            base_answers=next((remark for c in comparisons if (remark := beside_score(c.base_answers))), ""),
+            base_interval=metric_unit.interval(first.base, sign=False),
             cells=_cells(results, comparisons, {} if is_family else flips),
             folded=large.get(task, 0) if first.level == Level.GROUP else 0,
         )
@@ -98,20 +98,22 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
 
 
 def what_decides(results: Results) -> list[tuple[str, str, str]]:
-    """(candidate, tasks, what would decide them) of all undecided rows of the table."""
+    """(candidate, tasks, what would decide them) for all undecided rows of the table."""
     rows = [
         (name, [c for _, of in in_order(results) for c in of if c.candidate == name]) for name in results.candidates
     ]
-    return [(name, wording.listed(tasks), words) for name, own in rows for words, tasks in undecided(own).items()]
+    return [
+        (name, wording.listed(tasks), words) for name, own in rows for words, tasks in undecided_reasons(own).items()
+    ]
 
 
 def _cells(
     results: Results, comparisons: Sequence[Comparison], flips: Mapping[tuple[str, str], int]
 ) -> tuple[MatrixCell | None, ...]:
-    targets, names, shown = targets_of(results), results.candidates, wording.unit_of(*comparisons)
+    targets, names, metric_unit = targets_of(results), results.candidates, wording.unit_of(*comparisons)
     cells = {
         c.candidate: replace(
-            _cell(c, comparisons[0], shown),
+            _cell(c, comparisons[0], metric_unit),
             target=targets.get(c.candidate) == c.task and c.level != Level.FAMILY,
             candidate=names.index(c.candidate),
             flips=flips.get((c.task, c.candidate)),
@@ -121,16 +123,16 @@ def _cells(
     return tuple(cells.get(name) for name in names)
 
 
-def _cell(c: Comparison, first: Comparison, shown: MetricUnit) -> MatrixCell:
+def _cell(c: Comparison, first: Comparison, metric_unit: MetricUnit) -> MatrixCell:
     return MatrixCell(
         verdict=c.verdict,
-        difference=shown.change(value_of(c.difference)),
-        interval=shown.interval(c.difference),
+        difference=metric_unit.change(value_of(c.difference)),
+        interval=metric_unit.interval(c.difference),
         lost=c.lost,
         gained=c.gained,
-        base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.score(value_of(c.base))}, n {c.n:,}",
+        base="" if (c.base, c.n) == (first.base, first.n) else f"{metric_unit.score(value_of(c.base))}, n {c.n:,}",
         answers=beside_score(c.candidate_answers),
         flags=tuple(flag_words(flag).words for flag in shown_flags(c) if flag != Flag.NO_TARGET),
         needed=in_short(c),
-        kept=", ".join(wording.beside_mean(c)),
+        skill_kept=", ".join(wording.beside_mean(c)),
     )

@@ -1,4 +1,4 @@
-"""Write the scores of a run's candidates as evaluation results of a model card, by huggingface_hub's own classes."""
+"""Write candidates' scores as evaluation results of a model card, by huggingface_hub's classes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _result(row: Comparison, results: Results) -> EvalResult:
         "margin": row.margin,
         "verdict": None if row.verdict is None else str(row.verdict),
     }
-    asked = {
+    settings = {
         "examples": row.n,
         "num_few_shot": results.signature.get("num_fewshot"),
         "data_sha256": task.get("data"),
@@ -50,7 +50,7 @@ def _result(row: Comparison, results: Results) -> EvalResult:
         task_name=row.task,
         dataset_type=row.task,
         dataset_name=row.task,
-        dataset_args={key: value for key, value in asked.items() if value is not None},
+        dataset_args={key: value for key, value in settings.items() if value is not None},
         metric_type=row.metric,
         metric_name=row.metric,
         metric_value=value_of(row.candidate_score),

@@ -1,4 +1,4 @@
-"""Order tasks and groups as a page shows them, and say which task belongs to which group."""
+"""Order tasks and groups for display, and map tasks to their groups."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def targets_of(results: Results) -> dict[str, str]:
 
 
 def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:
-    """Each task with its deciding comparisons, one a candidate: the suite first, each group before its members.
+    """Each task with its deciding comparisons, one for each candidate: the suite first, each group before its members.
 
-    `of`: the models whose comparisons are meant; None: the candidates.
+    `of`: the models to take; None: the candidates.
     """
     names, groups, group = results.candidates if of is None else of, groups_of(results), members_of(results)
     rows: dict[tuple[str, str], list[Comparison]] = {}  # by level and task

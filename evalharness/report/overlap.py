@@ -1,7 +1,6 @@
-"""Say what candidates had seen of the evaluation in training: sentences for the terminal and the page, and a table of
-the scores on what was seen and on what was not.
+"""Sentences and a table on examples that candidates saw in training, for the terminal and the page.
 
-Nothing is judged here: verdicts stand on all examples.
+Nothing is judged here: verdicts are over all examples.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ NOT_COMPARED = PartScores(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapRow:
-    """One candidate and one task (or group) of which it had seen something. `counts` is empty for a group."""
+    """One candidate and one task (or group) with examples that it saw in training. `counts` is empty for a group."""
 
     candidate: str
     task: str
@@ -50,7 +49,7 @@ class OverlapRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """What the page says. `notices`: what could not be looked at; `rows`: of tasks of which something had been seen."""
+    """The page's section on overlap. `notices`: what could not be searched; `rows`: tasks with overlapping examples."""
 
     sentences: tuple[str, ...]
     notices: tuple[str, ...]
@@ -59,7 +58,7 @@ class Overlap:
 
 
 def overlap(results: Results) -> Overlap | None:
-    """The section of the page; None where nothing is known of what any candidate was fine-tuned on."""
+    """The section of the page; None where no candidate's training rows are known."""
     candidates = _candidates(results)
     if not candidates:
         return None
@@ -75,15 +74,15 @@ def overlap(results: Results) -> Overlap | None:
 
 
 def lines(results: Results) -> list[str]:
-    """The sentences as a terminal shows them, the most overlapping tasks of each candidate first."""
-    shown: list[str] = []
+    """The sentences for a terminal, the most overlapping tasks of each candidate first."""
+    sentences_shown: list[str] = []
     for name, facts in _candidates(results).items():
         sentences = _sentences(results, name, facts)
-        shown += sentences[:MOST]
+        sentences_shown += sentences[:MOST]
         if len(sentences) > MOST:
             more = wording.counted(len(sentences) - MOST, "more task")
-            shown.append(f"{more} overlap with what {name} was {_use_of_rows(facts)} on: see the report")
-    return ["", *shown] if shown else []
+            sentences_shown.append(f"{more} overlap with what {name} was {_use_of_rows(facts)} on: see the report")
+    return ["", *sentences_shown] if sentences_shown else []
 
 
 def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
@@ -98,7 +97,7 @@ def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
 
 
 def _overlapping_tasks(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
-    """Tasks of which something was seen, the largest share first."""
+    """Tasks with overlapping examples, the largest share first."""
     tasks = [(str(task), counts) for task, counts in facts.get("tasks", {}).items() if counts["overlapping"]]
     return sorted(tasks, key=lambda of: -of[1]["overlapping"] / of[1]["examples"])
 
@@ -116,15 +115,15 @@ def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[st
 
 
 def _use_of_rows(facts: Mapping[str, Any]) -> str:
-    """What its rows were used for; by some of them weights may only have been selected."""
+    """What the candidate's rows were used for: training, or also selecting its weights."""
     return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
 
 
 def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int], used: str) -> str:
-    n, seen = counts["examples"], counts["overlapping"]
-    shown, short = wording.one_line(task, LONGEST), wording.one_line(name, LONGEST)
-    verb = "overlaps" if seen == 1 else "overlap"
-    head = f"{seen:,} of {wording.counted(n, 'example')} of {shown} {verb} with what {short} was {used} on "
+    n, count = counts["examples"], counts["overlapping"]
+    task_name, short = wording.one_line(task, LONGEST), wording.one_line(name, LONGEST)
+    verb = "overlaps" if count == 1 else "overlap"
+    head = f"{count:,} of {wording.counted(n, 'example')} of {task_name} {verb} with what {short} was {used} on "
     head += f"({counts['whole']:,} as a whole, {counts['with_answer']:,} with the answer)"
     whole, clean = _deciding(results, name, task), _part_of(results, name, task, CLEAN)
     if clean is None or whole is None:
@@ -135,7 +134,7 @@ def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int],
 
 
 def _consequence(whole: Comparison, clean: Comparison) -> str:
-    """What a reader of the verdict should know: another sign, or another side of the margin."""
+    """Whether the difference without overlap has another sign, or lies on another side of the margin."""
     was, now = value_of(whole.difference), value_of(clean.difference)
     if was is None or now is None:
         return ""

@@ -1,6 +1,4 @@
-"""Render results as one self-contained HTML page: no network, readable without JavaScript, inert whatever a model
-wrote.
-"""
+"""Render results as one self-contained HTML page: no network, readable without JavaScript, all model text escaped."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ from evalharness.report.terms import TERMS
 
 BUDGET = 980_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
 HARD_STOP = 25_000_000  # bytes of a page: what does not fit is left out, and comparisons.csv beside it has the numbers
-LEFT_OUT = {  # of a page that is too large, in this order: its name here, its title, and what stands for it
+LEFT_OUT = {  # of a page that is too large, in this order: the view's name, its title, and its empty value
     "details": ("the table of all comparisons", details.DetailTable(lines=(), shortened=False)),
     "forest": ("the figure of all differences", ""),
     "scores": ("scores by metric", ()),
@@ -83,7 +81,7 @@ def _figure(name: str, subject: Results | Sweep | Stages) -> Markup:
     return Markup(registry.find(REGISTRY, name, "figure")(subject))
 
 
-VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are given, by its name there
+VIEWS: Mapping[str, Callable[[Results], object]] = {  # the templates' variables
     "header": header.header,
     "candidates": attrgetter("candidates"),
     "forest": partial(_figure, "forest"),
@@ -94,7 +92,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "variant_tables": variants.variant_tables,
     "left_to_groups": variants.left_to_groups,
     "wording_lines": wordings.wording_lines,
-    "wordings_depend": lambda results: wordings.depending(list(results.wordings)),
+    "wordings_depend": lambda results: wordings.wording_dependence(list(results.wordings)),
     "overlap": overlap.overlap,
     "drift": drift.tables,
     "forecast": drift_forecast.table,
@@ -107,7 +105,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "reference": relative.reference_candidate,
     "undrawn": targets.undrawn,
     "untargeted": targets.untargeted,
-    "joined": training_table.joined,
+    "joined": training_table.rate_series,
     "together": together.together,
     "what_decides": matrix.what_decides,
     "details": details.details,
@@ -145,8 +143,8 @@ def page(
     most: int = HARD_STOP,
     repairs: Sequence[Repair] = (),
 ) -> RenderedPage:
-    """The page of a run, of the sweep that chose its candidates, of the stages of training that they are, and of the
-    repairs that made one of another, in `most` bytes, cost section aside.
+    """Render the page of a run, with the sweep, stages and repairs of its candidates, in `most` bytes, cost section
+    aside.
 
     `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
     with id "stages", `repairs` those with ids "repair", "repair-1" …; all else depends on `results` alone.
@@ -164,12 +162,12 @@ def page(
         size = len(template.render(views | _examples(results, 0) | instead, cost=(), left_out=titles).encode())
         if size + LEAST_FOR_EXAMPLES <= most:
             break
-    shown = views | _examples(results, min(max(BUDGET - size, LEAST_FOR_EXAMPLES), max(most - size, 0))) | instead
-    return RenderedPage(template.render(shown, cost=facts.fact_tables(cost or {}), left_out=titles), titles)
+    values = views | _examples(results, min(max(BUDGET - size, LEAST_FOR_EXAMPLES), max(most - size, 0))) | instead
+    return RenderedPage(template.render(values, cost=facts.fact_tables(cost or {}), left_out=titles), titles)
 
 
 def _decision(results: Results) -> dict[str, object]:
-    """What the first screen says."""
+    """The variables of the first screen."""
     order, drift_only = candidate_order(results), bool(results.signature.get("drift_only"))
     return {
         "drift_only": drift_only,
@@ -186,8 +184,8 @@ def _decision(results: Results) -> dict[str, object]:
 
 
 def breakable(text: str) -> Markup:
-    """A sentence in which the options of commands are code, intervals and short names do not break, and long names do
-    so behind an underscore.
+    """Mark up a sentence: options of commands become code, intervals and short names do not break, and long names break
+    only behind an underscore.
     """
     parts = OPTION.split(wording.one_line(text))
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else _unbroken(p) for i, p in enumerate(parts))
@@ -204,7 +202,7 @@ def _unbroken(text: str) -> Markup:
 
 
 def environment(folder: Path) -> Environment:
-    """Templates whose every value is made visible and escaped on its way out; a missing value is an error."""
+    """A Jinja environment that makes every value visible and escapes it; a missing value is an error."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -222,7 +220,7 @@ def _finalized(value: object) -> object:
 
 
 def _looks(results: Results) -> dict[str, object]:
-    """Style, script, wording, and the marks of the candidates."""
+    """The variables of style, script, wording, and the candidates' marks."""
     folder = shipped("reports")
     script = (folder / "script.js").read_text("utf-8")
     return {
@@ -267,7 +265,7 @@ def _stages(stages: Stages | None) -> dict[str, object]:
 
 
 def _repairs(repairs: Sequence[Repair]) -> dict[str, object]:
-    """A part of the page for each repair."""
+    """The variables of the sections on repairs."""
     several = len(repairs) > 1
     return {
         "repairs": [

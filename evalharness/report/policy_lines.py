@@ -1,4 +1,4 @@
-"""Show the policy that the repository's files state, as lines of TOML, each with the file that states it."""
+"""Show the gate's policy as lines of TOML or as a JSON document, with the file that states each value."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ UNSET = "not set"
 
 
 def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
-    """A line for every value, under [gate], as evalharness.toml takes it; what has no value and no default is a
-    comment. `origin`: with who states it.
+    """A line for every value, under [gate], in the form of evalharness.toml; a key without value and default is a
+    comment. `origin`: add the source.
     """
     yield "[gate]"
     every = document(policy)
@@ -24,8 +24,8 @@ def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
 
 
 def document(policy: Policy) -> dict[str, dict[str, Any]]:
-    """Every key with its `value`, as JSON has it, and its `origin`: "default", or the file that states it; values by
-    name have one each where files differ.
+    """Every key with its `value` in JSON form, and its `origin`: "default", or the file that states it; values by name
+    have one each where files differ.
     """
     values = {**policy.values, **{key: getattr(policy, key) for key in OF_THE_VERDICTS}, "baseline": policy.baseline}
     keys = [each.name for each in fields(policy) if each.name != "sources"]
@@ -37,11 +37,11 @@ def _plain(value: Any) -> Any:
 
 
 def _origin(policy: Policy, key: str) -> str:
-    named = getattr(policy, key)
-    if not isinstance(named, Mapping) or not named:
+    value = getattr(policy, key)
+    if not isinstance(value, Mapping) or not value:
         return policy.source(key)
     by_source: dict[str, list[str]] = {}
-    for name in named:
+    for name in value:
         by_source.setdefault(policy.sources.get(f"{key}.{name}", policy.source(key)), []).append(name)
     if len(by_source) == 1:
         return next(iter(by_source))

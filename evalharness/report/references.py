@@ -1,5 +1,5 @@
-"""Say what comparing references with the base shows: how far an adapter that changes nothing moves scores, and what
-quantisation alone changes.
+"""Describe the references of a run: the engine's noise, by an adapter that changes nothing, and what quantisation alone
+changes.
 """
 
 from __future__ import annotations
@@ -34,25 +34,23 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """What was measured beside the candidates; empty, or None, where it was not."""
+    """The page's section on references; "" or None where one was not measured."""
 
-    noise_floor: str
+    engine_noise: str
     quantisation: Quantisation | None
 
 
 def references(results: Results) -> References | None:
-    """None where no reference was measured."""
-    shown = References(noise_floor=noise_floor(results), quantisation=quantisation(results))
-    return shown if shown.noise_floor or shown.quantisation else None
+    """The section of the page; None where no reference was measured."""
+    measured = References(engine_noise=noise_text(results), quantisation=quantisation(results))
+    return measured if measured.engine_noise or measured.quantisation else None
 
 
-def noise_floor(results: Results) -> str:
-    """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was
-    not measured.
-    """
+def noise_text(results: Results) -> str:
+    """How far the base through an adapter that changes nothing is from the base; "" where not measured."""
     rows = [
         c
-        for _, of_task in in_order(results, _named(results, ModelKind.PLACEBO))
+        for _, of_task in in_order(results, _names_of_kind(results, ModelKind.PLACEBO))
         for c in of_task
         if c.level == Level.TASK
     ]
@@ -64,11 +62,11 @@ def noise_floor(results: Results) -> str:
     answers = f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
     if not size and not flips:
         return (
-            f"noise floor 0: through an adapter that changes nothing the base scores as without one ({answers}), "
+            f"engine noise 0: through an adapter that changes nothing the base scores as without one ({answers}), "
             "so attaching alone moves no score"
         )
     return (
-        f"noise floor: largest |difference| {wording.plain(size, wording.places_for([size], 4))} "
+        f"engine noise: largest |difference| {wording.plain(size, wording.places_for([size], 4))} "
         f"({wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}), "
         f"{wording.counted(flips, 'flip')} in {answers}, through an adapter that changes nothing; "
         "a candidate's difference of that size is no finding"
@@ -76,8 +74,8 @@ def noise_floor(results: Results) -> str:
 
 
 def quantisation(results: Results) -> Quantisation | None:
-    """The base without quantisation against the base by which candidates are judged; None where it was not measured."""
-    rows = [c for _, of_task in in_order(results, _named(results, ModelKind.UNQUANTISED)) for c in of_task]
+    """The base without quantisation compared with the quantised base; None where it was not measured."""
+    rows = [c for _, of_task in in_order(results, _names_of_kind(results, ModelKind.UNQUANTISED)) for c in of_task]
     if not rows:
         return None
     precision = wording.one_line(str(results.signature.get("precision") or "quantised"), 20)
@@ -88,7 +86,7 @@ def quantisation(results: Results) -> Quantisation | None:
     return Quantisation(says=says, changes=tuple(map(_change, rows)))
 
 
-def _named(results: Results, kind: str) -> tuple[str, ...]:
+def _names_of_kind(results: Results, kind: str) -> tuple[str, ...]:
     return tuple(model.name for model in results.models if model.kind == kind)
 
 

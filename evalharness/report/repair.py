@@ -1,4 +1,4 @@
-"""The values of repair.json: the path from base to candidate, what was measured on it, and what was chosen."""
+"""The records of repair.json: the path from base to candidate, its measurements, and the choice."""
 
 from __future__ import annotations
 
@@ -87,9 +87,8 @@ REPAIR = DocumentFile("repair.json", Repair, 1)
 
 
 def repairs_in(run: Path, results: Results) -> tuple[Repair, ...]:
-    """The repairs that lie in a run's folder, of the models that the run compared: what was written is one of them, or
-    the candidate of which no part of the way helps. Raises UsageError for another file of that
-    name.
+    """Read the repairs in a run's folder whose repaired model, or candidate where no repair helped, the run compared.
+    Raises UsageError for a repair.json of another form.
     """
     compared = {model.fingerprint for model in results.models}
     folders = (run, *sorted((run / REPAIRS).glob("*")))

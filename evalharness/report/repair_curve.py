@@ -18,7 +18,7 @@ TITLE = "Target gain against forgetting on the way from base to candidate"
 
 
 def repair_curve(repair: Repair, name: str = "path") -> str:
-    """The SVG element, whose ids begin with `name`; empty where fewer than two points have both a gain and a suite."""
+    """The SVG element, with ids that begin with `name`; "" where fewer than two points have both a gain and a suite."""
     points = (*repair.points, *repair.block_points)
     spots = [(point, point.suite, point.gain) for point in points if point.suite and point.gain]
     if len(spots) < 2:
@@ -33,9 +33,9 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
             gid = f"point-{number}"
             _draw(axes, suite, gain, gid, chosen=repair.is_chosen(point))
             change = wording.signed(suite.value, wording.IN_MARGINS)
-            chosen = ", chosen" if repair.is_chosen(point) else ""
-            tips[gid] = f"λ = {_scales(point)}: suite {change} margins, target {wording.signed(gain.value)}{chosen}"
-        for point, suite, gain in _told_apart(spots, repair):
+            remark = ", chosen" if repair.is_chosen(point) else ""
+            tips[gid] = f"λ = {_scales(point)}: suite {change} margins, target {wording.signed(gain.value)}{remark}"
+        for point, suite, gain in _labelled_spots(spots, repair):
             note = axes.annotate(_name(point), (suite.value, gain.value), (6, 5), textcoords="offset points")
             note.set(color=NAMES["muted"], fontsize=7, zorder=5)
         suites = [each for _, suite, _ in spots for each in _ends(suite)]
@@ -46,20 +46,20 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
     return inline(Drawing(figure, name, TITLE, "; ".join(tips.values()), tips))
 
 
-def _told_apart(spots: Sequence[Spot], repair: Repair) -> list[Spot]:
-    """Those that are named: the chosen one and the ends, and others as far as their names do not cover each other."""
+def _labelled_spots(spots: Sequence[Spot], repair: Repair) -> list[Spot]:
+    """The points to label: the chosen one, the ends, and others whose labels do not overlap."""
     spans = [
         max(values) - min(values) or 1.0 for values in zip(*((s.value, g.value) for _, s, g in spots), strict=True)
     ]
-    named: list[Spot] = []
+    labelled: list[Spot] = []
     for spot in sorted(spots, key=lambda spot: _order(repair, spot[0])):
         _, suite, gain = spot
         if not any(
             abs(suite.value - other.value) < NEAR[0] * spans[0] and abs(gain.value - above.value) < NEAR[1] * spans[1]
-            for _, other, above in named
+            for _, other, above in labelled
         ):
-            named.append(spot)
-    return named
+            labelled.append(spot)
+    return labelled
 
 
 def _order(repair: Repair, point: PathPoint) -> tuple[bool, bool, bool, float]:
@@ -78,12 +78,12 @@ def _ends(estimate: Estimate) -> tuple[float, ...]:
     return tuple(each for each in (estimate.low, estimate.value, estimate.high) if each is not None)
 
 
-def _draw(axes: Axes, suite: Estimate, gain: Estimate, gid: str, *, chosen: bool) -> None:
+def _draw(axes: Axes, suite: Estimate, gain: Estimate, gid: str, *, ringed: bool) -> None:
     for along, across, flat in ((suite, gain, True), (gain, suite, False)):
         ends = _ends(along)
         at = [across.value, across.value]
         places = ([ends[0], ends[-1]], at) if flat else (at, [ends[0], ends[-1]])
         axes.plot(*places, color=colour_of(0), linewidth=0.8, alpha=0.4, zorder=2)
-    if chosen:
+    if ringed:
         circle(axes, (suite.value, gain.value), 14, "none", NAMES["ink"], 0.9)
     mark(axes, (suite.value, gain.value), 0, scale=1.2, edge=1.2, gid=gid)

@@ -1,4 +1,4 @@
-"""Put a repair into sentences and a table, for the terminal and the page."""
+"""Sentences and a table on a repair, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
 def sentences(repair: Repair) -> list[str]:
-    """What was found, and by which rule on which rows."""
+    """The result of the repair, the rule, and the rows that it used."""
     return list(_sentences(repair))
 
 
 def _sentences(repair: Repair) -> Iterator[str]:
     name, base = wording.one_line(repair.candidate, 60), wording.one_line(repair.base, 60)
-    asked = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
-    rows = f"{repair.chosen_on} ({repair.rows_a:,} rows of all tasks{asked})"
+    limit = f", of which at most {repair.limit:,} a task are asked" if repair.limit else ""
+    rows = f"{repair.chosen_on} ({repair.rows_a:,} rows of all tasks{limit})"
     if repair.chosen is None:
         if not repair.reason:
             yield f"The repair of {name} is not finished: give its command again."
@@ -32,19 +32,19 @@ def _sentences(repair: Repair) -> Iterator[str]:
     if repair.choose_split:
         confirmed = "other rows, which chose nothing"
     else:
-        confirmed = f"half B ({repair.rows_b:,} rows{asked}), which no model had been asked before"
+        confirmed = f"half B ({repair.rows_b:,} rows{limit}), which no model had been asked before"
     yield f"λ was chosen on {rows}, after {wording.counted(looks, 'look')}; the verdicts are over {confirmed}."
 
 
 def _scales(repair: Repair) -> str:
     if len(set(repair.chosen_blocks)) < 2:
         return f"{repair.chosen:g}"
-    named = zip(repair.block_layers, repair.chosen_blocks, strict=True)
-    return f"({', '.join(f'{wording.one_line(layers, 60)}: {scale:g}' for layers, scale in named)})"
+    pairs = zip(repair.block_layers, repair.chosen_blocks, strict=True)
+    return f"({', '.join(f'{wording.one_line(layers, 60)}: {scale:g}' for layers, scale in pairs)})"
 
 
 def _blocks(repair: Repair) -> Iterator[str]:
-    """What was looked at beyond the single λ."""
+    """A sentence on the search with a λ for each block."""
     if repair.block_points:
         looks = f"{wording.counted(len(repair.block_points), 'more look')} on the same rows"
         gave = "and none was better" if len(set(repair.chosen_blocks)) < 2 else "which the rule prefers"

@@ -1,4 +1,4 @@
-"""Tabulate the scores of all models by metric, as tables on fine-tuning do, with both relative percentages."""
+"""Tabulate the scores of all models by metric, with changes relative to the base and to a full fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Line = tuple[str, str, Scores]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
     """Models × metrics of one task. Each line: model, kind, scores; the last one may be people. `reference`: the fully
-    fine-tuned candidate that others are set against.
+    fine-tuned candidate that others are compared with.
     """
 
     task: str
@@ -31,8 +31,8 @@ class ScoreTable:
 
 
 def score_tables(results: Results) -> list[ScoreTable]:
-    """Tasks with more than one metric, and every target, targets first. Other ways of asking have tables of their
-    own.
+    """The tables of tasks with more than one metric, and of every target, targets first. Other ways of asking have
+    their own tables.
     """
     relative, targets, variants = relative_scores(results), set(targets_of(results).values()), variants_of(results)
     tasks: dict[str, list[_Score]] = {}
@@ -79,12 +79,12 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
 
 
 def _parts(base: str, rows: Sequence[Comparison]) -> Iterator[str]:
-    """Say of base and candidates what their scores by a metric are made of."""
-    seen = set[tuple[str, str]]()
+    """A line for base and each candidate on the parts of their composite scores."""
+    done_pairs = set[tuple[str, str]]()
     for row in rows:
         for name, parts in ((base, row.base_parts), (row.candidate, row.candidate_parts)):
-            if parts and (name, row.metric) not in seen:
-                seen.add((name, row.metric))
+            if parts and (name, row.metric) not in done_pairs:
+                done_pairs.add((name, row.metric))
                 yield f"{row.metric} of {name}: {', '.join(f'{part} {_part(value)}' for part, value in parts.items())}"
 
 
@@ -93,7 +93,7 @@ def _part(value: float) -> str:
 
 
 def _people(by_metric: Mapping[str, Sequence[Comparison]], places: Mapping[str, int]) -> Iterator[Line]:
-    """What people score by one of the metrics, and who states it, where that is published."""
+    """A line of published human scores with their source, where there are any."""
     levels = {metric: level for metric, rows in by_metric.items() if (level := rows[0].human)}
     if levels:
         texts = [wording.plain(levels[each].value, places[each]) if each in levels else wording.NONE for each in places]

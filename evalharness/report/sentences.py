@@ -1,4 +1,4 @@
-"""Say in a sentence which candidates may ship, and of each why."""
+"""Sentences on which candidates may ship, and why or why not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalharness.records.models import NO_TARGET
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.gate_lines import MAY, target_of
-from evalharness.report.targets import gain_in_unit, untold
+from evalharness.report.targets import gain_in_unit, why_learning_unknown
 from evalharness.stats.enums import Verdict
 
 NAMED = 2  # candidates in a part of the headline, where there are more than three
@@ -25,7 +25,7 @@ PASSES = (Standing.SHIPS, Standing.UNLEARNED)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Why candidates may ship, or may not. `says` goes on after their names."""
+    """Why candidates may ship, or may not. `says` continues after their names."""
 
     names: tuple[str, ...]
     standing: Standing
@@ -33,7 +33,7 @@ class Statement:
 
 
 def headline(candidates: Sequence[JudgedCandidate]) -> tuple[str, ...]:
-    """Which candidates may ship, by name: the parts of one sentence, the one that matters most first."""
+    """Which candidates may ship, by name: the parts of one sentence, the most important first."""
     if not candidates:
         return ("Nothing to compare",)
     groups = ([each for each in candidates if each.standing == standing] for standing in Standing)
@@ -58,7 +58,7 @@ def _all_alike(candidates: Sequence[JudgedCandidate]) -> str:
 
 
 def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
-    """What is said first where nobody who learned may ship. `whole`: these are all candidates."""
+    """The first part where no candidate that learned may ship. `whole`: these are all candidates."""
     count, target = len(candidates), target_of(candidates)
     if not whole or count == 1:
         who = _names(candidates, NAMED)
@@ -82,10 +82,10 @@ def _plural(verb: str) -> str:
 
 
 def _names(candidates: Sequence[JudgedCandidate], most: int) -> str:
-    """All names where they are at most one more than `most`, else so many and how many others there are."""
-    shown = candidates if len(candidates) <= most + 1 else candidates[:most]
-    others = [f"{len(candidates) - len(shown)} more"] if len(shown) < len(candidates) else []
-    return wording.listed([*(_short(each.name) for each in shown), *others])
+    """All names where they are at most `most` + 1, else `most` of them and the number of others."""
+    listed = candidates if len(candidates) <= most + 1 else candidates[:most]
+    others = [f"{len(candidates) - len(listed)} more"] if len(listed) < len(candidates) else []
+    return wording.listed([*(_short(each.name) for each in listed), *others])
 
 
 def _short(name: str) -> str:
@@ -96,23 +96,23 @@ def _short(name: str) -> str:
 
 
 def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[Statement]:
-    """Why, of the candidates as they are ranked; those that lost most of what the base could do are told together."""
+    """The reasons for the candidates, in their order; those that lost most of the base's skill share one statement."""
     destroyed = [each for each in candidates if each.standing == Standing.FORGOTTEN and each.lost_most]
     single = [each for each in candidates if each not in destroyed or len(destroyed) == 1]
-    told, passed = list[Statement](), 0
+    lines, passes = list[Statement](), 0
     for each in single[: STATEMENTS - (len(destroyed) > 1)]:
-        passed += each.standing in PASSES
-        told.append(Statement((each.name,), each.standing, why(results, each, shortly=passed > 1)))
+        passes += each.standing in PASSES
+        lines.append(Statement((each.name,), each.standing, why(results, each, shortly=passes > 1)))
     if len(destroyed) > 1:
         first, *others = ((_short(each.name), _share_kept(each)) for each in destroyed)
         shares = [f"{first[0]} kept {first[1]} of it", *map(" ".join, others)]
         says = f"lost most of what the base could do: {wording.listed(shares)}"
-        told.append(Statement(tuple(each.name for each in destroyed), Standing.FORGOTTEN, says))
-    return told
+        lines.append(Statement(tuple(each.name for each in destroyed), Standing.FORGOTTEN, says))
+    return lines
 
 
 def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> str:
-    """Why a candidate may ship, or may not, without its name. `shortly`: of a pass only what is its own."""
+    """Why a candidate may ship, or may not, without its name. `shortly`: leave out what all passes share."""
     if candidate.standing in PASSES:
         parts = _why_passed(results, candidate, shortly)
     elif candidate.standing == Standing.FORGOTTEN:
@@ -126,35 +126,35 @@ def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> 
 
 
 def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> list[str]:
-    model, kept, none = candidate.model, "kept on average what the base could do", ""
+    model, summary, none = candidate.model, "kept on average what the base could do", ""
     if candidate.suite is not None and candidate.suite.verdict == Verdict.FORGOTTEN:
-        kept = "lost more than the margin over all tasks together, which the policy lets pass"
+        summary = "lost more than the margin over all tasks together, which the policy lets pass"
     elif candidate.suite is None or candidate.suite.verdict != Verdict.RETAINED:
-        kept = "is neither shown to have lost the tasks nor to have kept them, and the policy lets that pass"
+        summary = "is neither shown to have lost the tasks nor to have kept them, and the policy lets that pass"
     elif candidate.excused:
         names = wording.listed(_short(row.task) for row in candidate.excused)
         none = f", but lost more than the margin on {names}, which the policy lets pass"
     elif not shortly:
         none = ", and no task is shown to have lost more than its margin"
     if model is None or model.target_task in (None, NO_TARGET):
-        said = kept
+        sentence = summary
     else:
         target, gain = wording.one_line(model.target_task, wording.LONGEST_NAME), gain_in_unit(results, model)
         beside = f" ({gain})" if gain else ""
         if model.learned_target is None:
-            said = f"{kept}; whether it learned {target} {untold(model)}{beside}"
+            sentence = f"{summary}; whether it learned {target} {why_learning_unknown(model)}{beside}"
         else:
-            learned = f"learned {target}{beside} and {kept}"
-            said = learned if model.learned_target else f"{kept}, but did not learn {target}{beside}"
-    return [f"{said}{none}", _at_worst([unit.row for unit in candidate.units])]
+            learned = f"learned {target}{beside} and {summary}"
+            sentence = learned if model.learned_target else f"{summary}, but did not learn {target}{beside}"
+    return [f"{sentence}{none}", _at_worst([unit.row for unit in candidate.units])]
 
 
 def _share_kept(candidate: JudgedCandidate) -> str:
-    return wording.percent(max(candidate.kept or 0.0, 0.0), 0)
+    return wording.percent(max(candidate.skill_share or 0.0, 0.0), 0)
 
 
 def _at_worst(rows: Sequence[Comparison]) -> str:
-    """The task of which the largest loss remains possible, with what was seen there."""
+    """The task with the largest loss that remains possible, and its measured change."""
     row = largest_possible_loss(rows)
     if row is None:
         return "no loss remains possible"
@@ -164,7 +164,7 @@ def _at_worst(rows: Sequence[Comparison]) -> str:
 
 
 def change_on(row: Comparison) -> str:
-    """ "boolq: −0.2 points [−0.6, +0.2]": the same form for a loss that is shown and for one that is possible."""
+    """ "boolq: −0.2 points [−0.6, +0.2]"."""
     unit = metric_unit(row)
     return f"{_short(row.task)}: {unit.change(value(row))} {unit.name} {unit.interval(row.difference)}".rstrip()
 
@@ -176,8 +176,8 @@ def _why_forgotten(candidate: JudgedCandidate) -> list[str]:
     if lost:
         row = worst(lost)
         others = [_short(other.task) for other in lost if other is not row]
-        named = others[0] if len(others) == 1 else wording.counted(len(others), "other task")
-        more = f"; also on {named}" if others else ""
+        names = others[0] if len(others) == 1 else wording.counted(len(others), "other task")
+        more = f"; also on {names}" if others else ""
         margin = "" if row.margin is None else f" of {metric_unit(row).amount(row.margin)}"
         return [f"lost more than the margin{margin} on {change_on(row)}{more}"]
     suite = candidate.suite
@@ -210,7 +210,7 @@ def _why_incomplete(results: Results, candidate: JudgedCandidate) -> list[str]:
 
 
 def _missing(candidate: JudgedCandidate) -> str:
-    """What was not measured, or not as the policy asks for it, as the gate says it."""
+    """The gate's first reason why the candidate is incomplete."""
     reasons = (reason.partition(": ") for reason in candidate.decision.reasons)
     first = next((why for kind, _, why in reasons if kind == "incomplete"), "not everything was measured")
     return f"is incomplete: {wording.one_line(first, 200)}"

@@ -1,4 +1,4 @@
-"""Draw what candidates gained on their target and changed over the suite, over the size of their base."""
+"""Draw candidates' gain on their target and change over the suite against the size of their base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Mark:
 
 
 def size_curves(sizes: Sizes) -> str:
-    """The SVG element; empty where no candidate has a gain or a change over the suite."""
+    """The SVG element; "" where no candidate has a gain or a change over the suite."""
     gains = {i: list(_marks(sizes, i, gain=True)) for i in range(len(sizes.series))}
     suites = {i: list(_marks(sizes, i, gain=False)) for i in range(len(sizes.series))}
     parts = [(gains, True)] if any(gains.values()) else []
@@ -98,14 +98,14 @@ def _draw(axes: Axes, sizes: Sizes, marks: dict[int, list[_Mark]], gain: bool) -
     axes.set_ylabel("change over the suite,\nin margins", fontsize=8.5)
 
 
-def _sizes_below(axes: Axes, parameters: Sequence[int], named: bool) -> None:
-    """Write the sizes of the bases below the axes, as far as there is room."""
+def _sizes_below(axes: Axes, parameters: Sequence[int], with_names: bool) -> None:
+    """Write the sizes of the bases below the axes, as far as they fit."""
     wide = math.log10(max(parameters) / min(parameters)) or 1.0
-    shown: list[int] = []
+    sizes: list[int] = []
     for size in sorted(set(parameters)):
-        if not shown or math.log10(size / shown[-1]) >= APART * wide:
-            shown.append(size)
-    axes.set_xticks(shown, labels=[in_count(size) if named else "" for size in shown])
+        if not sizes or math.log10(size / sizes[-1]) >= APART * wide:
+            sizes.append(size)
+    axes.set_xticks(sizes, labels=[in_count(size) if with_names else "" for size in sizes])
     axes.set_xticks([], minor=True)
-    if named:
+    if with_names:
         axes.set_xlabel("parameters of the base, on a logarithmic scale", fontsize=8.5)

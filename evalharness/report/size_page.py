@@ -1,4 +1,4 @@
-"""Render candidates of bases of several sizes as one self-contained HTML page: no network, and no script."""
+"""Render a comparison by base size as one self-contained HTML page without network and script."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def size_table(sizes: Sizes) -> TextTable:
 
 
 def note(sizes: Sizes) -> str:
-    """What is to be known of the numbers."""
+    """The note of the table: suite, tasks, targets and coverage of the intervals."""
     suite = "" if sizes.suite in (None, UNNAMED) else f"suite {wording.one_line(sizes.suite or '', LONGEST)}, "
     of = f" {wording.one_line(sizes.target, LONGEST)}" if sizes.target else ""
     return (

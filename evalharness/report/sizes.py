@@ -1,4 +1,4 @@
-"""The values of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own base."""
+"""The records of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own base."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PAGE = "sizes.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedCandidate:
-    """One candidate beside its own base. `series`: under which name candidates of several bases are joined; `standing`:
-    what the gate decides of it; `incomplete`: some of its examples got no answer.
+    """One candidate with its own base. `series`: the name that joins candidates of several bases; `standing`: the
+    gate's decision; `incomplete`: some of its examples got no answer.
     """
 
     name: str
@@ -30,7 +30,7 @@ class SizedCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedBase:
-    """A base of so many parameters, and the candidates that were made of it. `runs`: names of their folders."""
+    """A base, its number of parameters, and its candidates. `runs`: names of their folders."""
 
     name: str
     fingerprint: str

@@ -1,4 +1,4 @@
-"""Tabulate what the virtual tokens of candidates with soft prompts are near to."""
+"""Tabulate the vocabulary tokens nearest to the virtual tokens of candidates with soft prompts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LONGEST = 24  # characters of a token's text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualTokenRow:
-    """One virtual token: its place in the prompt, the tokens nearest to it with cosine and distance, and which others
-    are alike.
+    """One virtual token: its place in the prompt, the nearest tokens with cosine and distance, and the virtual tokens
+    of its cluster.
     """
 
     candidate: str
@@ -36,15 +36,17 @@ class SoftPrompts:
 
 def soft_prompts(results: Results) -> SoftPrompts | None:
     """The virtual tokens of all candidates; None where none has any."""
-    known = {model.name: model.soft_prompt for model in results.models if model.judged and model.soft_prompt}
-    if not known:
+    facts_by_name = {model.name: model.soft_prompt for model in results.models if model.judged and model.soft_prompt}
+    if not facts_by_name:
         return None
-    rows = [row for name, facts in known.items() for row in _rows(name, facts)]
-    reasons = [f"{wording.one_line(name, 60)}: {facts['reason']}" for name, facts in known.items() if "reason" in facts]
-    for name, facts in known.items():
+    rows = [row for name, facts in facts_by_name.items() for row in _rows(name, facts)]
+    reasons = [
+        f"{wording.one_line(name, 60)}: {facts['reason']}" for name, facts in facts_by_name.items() if "reason" in facts
+    ]
+    for name, facts in facts_by_name.items():
         if (more := len(facts.get("nearest", ())) - MOST) > 0:
             reasons.append(f"{wording.one_line(name, 60)}: {more} more virtual tokens are in results.json")
-    rule = next((str(facts["rule"]) for facts in known.values() if "rule" in facts), "")
+    rule = next((str(facts["rule"]) for facts in facts_by_name.values() if "rule" in facts), "")
     return SoftPrompts(rows=tuple(rows), reasons=tuple(reasons), rule=rule)
 
 

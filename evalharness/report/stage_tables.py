@@ -1,4 +1,4 @@
-"""Tabulate stages of training: scores by stage and task, the measures, and what became of each task."""
+"""Tabulate stages of training: scores by stage and task, continual-learning measures, and when tasks were forgotten."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from evalharness.stats.enums import Verdict
 
 
 def tables(stages: Stages) -> list[TextTable]:
-    """The matrix, the measures, and what became of each task: what the terminal shows."""
+    """The terminal's tables: the matrix, the measures, and when each task was forgotten."""
     return [matrix_table(stages), measure_table(stages), task_table(stages)]
 
 
 def _beside(stages: Stages) -> Iterator[tuple[str, str, str, list[Estimate | None]]]:
-    """Of the models beside the stages that there are: name, what it is, in words, and its scores by task."""
+    """The models beside the stages: name, key, words, and scores by task."""
     if stages.joint is not None:
         yield stages.joint, "joint", "trained on everything at once", [task.joint for task in stages.columns]
     if stages.fresh is not None:
@@ -61,13 +61,13 @@ def _score_and_change(task: StageTask, cell: StageScore) -> str:
 
 
 def learned_here(task: StageTask, cell: StageScore) -> bool:
-    """Is it the stage that taught the task?"""
+    """Whether this is the stage that taught the task."""
     return task.learned > 0 and task.cells[task.learned - 1] is cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCell:
-    """A cell of the page's matrix. `state`: a verdict that colours it, or empty; `mark`: what is to be said of it."""
+    """A cell of the page's matrix. `state`: a verdict that colours it, or ""; `mark`: a remark."""
 
     score: str
     change: str = ""
@@ -77,7 +77,7 @@ class StageCell:
 
 
 def page_rows(stages: Stages) -> Iterator[tuple[str, str, tuple[StageCell, ...]]]:
-    """The matrix as the page shows it: model, what it is, and a cell for each task."""
+    """The rows of the page's matrix: model, its role in words, and a cell for each task."""
     tasks = stages.columns
     yield stages.base, "base", tuple(StageCell(score=_score(task, task.base)) for task in tasks)
     for number, stage in enumerate(stages.stages):
@@ -90,9 +90,9 @@ def _page_cell(task: StageTask, cell: StageScore) -> StageCell:
     mark = "learned here" if learned_here(task, cell) else ""
     if cell.state in (Verdict.FORGOTTEN, Verdict.RETAINED):
         mark = f"{wording.VERDICTS[cell.state][0]} {cell.state}"
-    shown = wording.score_change(task.base, cell.score, cell.difference, places_of(task))
+    change = wording.score_change(task.base, cell.score, cell.difference, places_of(task))
     return StageCell(
-        score=shown.candidate, change=shown.difference, interval=shown.interval, mark=mark, state=cell.state or ""
+        score=change.candidate, change=change.difference, interval=change.interval, mark=mark, state=cell.state or ""
     )
 
 
@@ -117,7 +117,7 @@ def _measured(measure: ContinualMeasure, places: int) -> str:
 
 
 def task_table(stages: Stages) -> TextTable:
-    """A row for each task: who taught it, when it was forgotten, and what is left of it after the last stage."""
+    """A row for each task: the stage that taught it, when it was forgotten, and what is left after the last stage."""
     rows = []
     for task in stages.columns:
         last = task.cells[-1]

@@ -1,4 +1,4 @@
-"""Say in sentences what stages of training forgot, and when."""
+"""Sentences on what stages of a training forgot, and when."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def places_of(task: StageTask) -> int:
 
 
 def sentences(stages: Stages) -> list[str]:
-    """What was forgotten when, one sentence a task in the order of stages; then what was not shown to be."""
+    """A sentence for each forgotten task, in the order of stages; then the tasks not shown to be forgotten."""
     order = stages.stages.index
     lost = [(task, name) for task in stages.columns for name in (task.untaught, task.first) if name is not None]
     text = [_forgotten(stages, task, name) for task, name in sorted(lost, key=lambda pair: order(pair[1]))]
     tested = [task for task in stages.columns if any(cell.state for cell in task.cells)]
-    if kept := [task for task in tested if task.first is None and task.untaught is None]:
-        text.append(f"Not shown to be forgotten at any stage: {_names(kept)}")
-        if retained := [task for task in kept if task.cells[-1].state == Verdict.RETAINED]:
+    if not_forgotten := [task for task in tested if task.first is None and task.untaught is None]:
+        text.append(f"Not shown to be forgotten at any stage: {_names(not_forgotten)}")
+        if retained := [task for task in not_forgotten if task.cells[-1].state == Verdict.RETAINED]:
             text.append(f"Retained at the last stage: {_names(retained)}")
     if untested := [task for task in stages.columns if task not in tested]:
         text.append(f"Not tested (no stage but the one that taught it, or no test for its metric): {_names(untested)}")
@@ -60,7 +60,7 @@ def _names(tasks: Iterable[StageTask]) -> str:
 
 
 def notes(stages: Stages) -> Iterator[str]:
-    """What a reader should know of the measures."""
+    """Notes on the measures."""
     yield stages.rule
     if any(measure.name == "forward_transfer" and measure.estimate for measure in stages.measures):
         yield f"Forward transfer is measured from the scores of {stages.fresh or f'the base ({stages.base})'}."

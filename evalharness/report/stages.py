@@ -1,4 +1,4 @@
-"""The values of stages.json: what became of every task over ordered stages of training."""
+"""The records of stages.json: every task over the ordered stages of a training."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class StageTask:
     untaught: str | None = None
 
     def at(self, stage: str | None) -> StageScore | None:
-        """What is known of it after a stage."""
+        """The task's score after a stage; None where there is none."""
         return next((cell for cell in self.cells if cell.stage == stage), None)
 
 
@@ -118,8 +118,8 @@ STAGES = DocumentFile("stages.json", Stages, 1)
 
 
 def read_stages(folder: Path) -> Stages | None:
-    """The stages whose stages.json lies in a run's folder; None where there is none, or one of another run. Raises
-    UsageError for another file.
+    """Read the stages in a run's stages.json; None without that file, or where it is of another run. Raises UsageError
+    for a file of another form.
     """
     stages = STAGES.read(folder)
     return stages if stages is not None and stages.of == fingerprint.of_file(folder / RESULTS) else None

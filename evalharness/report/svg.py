@@ -1,5 +1,5 @@
-"""Write a matplotlib figure as an inline SVG element: the same bytes every time, safe among others on one page, in the
-page's colours and font.
+"""Write a matplotlib figure as an inline SVG element: byte-identical every time, with unique ids, in the page's colours
+and font.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 
 PROPERTIES = ("ink", "muted", "line", "paper", "band", "forgotten", "retained", "inconclusive")
-COLOURS = {  # what a figure paints with: the custom property of style.css that it becomes
+COLOURS = {  # placeholder colours in figures, and the custom properties of style.css that replace them
     **{f"#{i:02x}{i:02x}{i:02x}": f"--{name}" for i, name in enumerate(PROPERTIES, 1)},
     **{f"#1000{i:02x}": f"--c{i}" for i in range(8)},
 }
@@ -31,8 +31,8 @@ NAMES = {variable.removeprefix("--"): colour for colour, variable in COLOURS.ite
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with its words. `tips`: group id to the text shown when the pointer rests on it; `key`: what its marks
-    mean, which stands in the caption on the page.
+    """A figure with its texts. `tips`: tooltips by group id; `key`: what its marks mean, which the page has in the
+    caption.
     """
 
     figure: Figure
@@ -44,7 +44,7 @@ class Drawing:
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings under which figures are built and written; they leave matplotlib's own as they were."""
+    """A context with the settings for building and writing figures; matplotlib's own are restored after it."""
     return rc_context(
         {
             "svg.fonttype": "none",

@@ -1,4 +1,4 @@
-"""The values of sweep.json: the candidates of a sweep, what was measured of them, and which rates were chosen."""
+"""The records of sweep.json: the candidates of a sweep, their measurements, and the chosen learning rates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was measured of one candidate on the rows of one split. `metrics`: the target task's scores by metric id;
-    `gain`: by the metric that decides.
+    """One candidate's measurements on one split. `metrics`: the target task's scores by metric id; `gain`: by the
+    metric that decides.
 
     `suite`: the mean difference of the gate units in margins, the target left out; `forgotten`: which of the
     `units`.
@@ -58,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The rate that was chosen of a series, by `score`, the mean over its seeds on the validation rows."""
+    """The chosen learning rate of a series. `score`: its mean over seeds on the validation rows."""
 
     series: str
     learning_rate: float
@@ -92,7 +92,7 @@ SWEEP = DocumentFile("sweep.json", Sweep, 2)
 
 
 def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:
-    """Sum up the results of one candidate."""
+    """Extract one candidate's Outcome from results."""
     rows = [c for c in measured.comparisons if c.candidate == name]
     model = next(model for model in measured.models if model.name == name)
     units = [c for c in rows if c.is_gate_unit and c.task != target]

@@ -1,4 +1,4 @@
-"""Tabulate a sweep for the terminal, the page and docs/sweep_world.md: chosen rates, and every rate that was tried."""
+"""Tabulate a sweep for the terminal, the page and docs/sweep_world.md: the choices, and every learning rate."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LOSS_PLACES = 2
 
 
 def tables(sweep: Sweep) -> list[TextTable]:
-    """The ranks and what was chosen, on test rows, and the whole grid, on validation rows."""
+    """The tables of ranks and of choices, on test rows, and of the whole grid, on validation rows."""
     return [table for table in (rank_table(sweep), chosen_table(sweep), rate_table(sweep)) if table.rows]
 
 
 def rank_table(sweep: Sweep) -> TextTable:
-    """One row for each rank at its chosen rate, as the LoRA paper prints them, the best marked by the interval: none
-    where no series has a rank.
+    """One row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; none where no
+    series has a rank.
     """
     by_name = {point.name: point for point in sweep.points}
     ranked = {choice.series: [by_name[name] for name in choice.names] for choice in sweep.chosen}
     ranked = {series: points for series, points in ranked.items() if points[0].rank is not None}
     measured = {metric for points in ranked.values() for point in points if point.test for metric in point.test.metrics}
-    known = list(PUBLISHED)
-    metrics = sorted(measured, key=lambda metric: (known.index(_name(metric)) if _name(metric) in known else 9, metric))
+    order = list(PUBLISHED)
+    metrics = sorted(measured, key=lambda metric: (order.index(_name(metric)) if _name(metric) in order else 9, metric))
     several = len({points[0].method for points in ranked.values()}) > 1
     rows = [
         {
@@ -67,7 +67,7 @@ def _mark(series: str, best: Sequence[str]) -> str:
 
 
 def chosen_table(sweep: Sweep) -> TextTable:
-    """One row for each series at its chosen rate: its scores, with what was forgotten and what it cost."""
+    """One row for each series at its chosen rate: scores, what was forgotten, and the cost."""
     by_name = {point.name: point for point in sweep.points}
     metrics = dict.fromkeys(metric for point in sweep.points if point.test for metric in point.test.metrics)
     rows = [_chosen_row(choice, [by_name[name] for name in choice.names], tuple(metrics)) for choice in sweep.chosen]
@@ -96,29 +96,29 @@ def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str])
         "trainable": f"{round(cost['trainable']):,}",
         "size": wording.in_bytes(cost["bytes"]),
         "training": wording.in_seconds(cost["seconds"]),
-        "tokens/s": _shown(_mean(point.made.get("tokens_per_second") for point in points), "{:,.0f}".format),
-        "peak memory": _shown(_mean(map(_peak, points)), wording.in_bytes),
+        "tokens/s": _text(_mean(point.made.get("tokens_per_second") for point in points), "{:,.0f}".format),
+        "peak memory": _text(_mean(map(_peak, points)), wording.in_bytes),
     }
 
 
-def _shown(value: float | None, text: Callable[[float], str]) -> str:
+def _text(value: float | None, text: Callable[[float], str]) -> str:
     return wording.NONE if value is None else text(value)
 
 
 def _peak(point: Point) -> float | None:
-    """The most memory that its training took: of the device where it had one, else of the process."""
+    """The peak memory of its training: of the device where it had one, else of the process."""
     return next((point.made[key] for key in PEAKS if key in point.made), None)
 
 
 def rate_table(sweep: Sweep) -> TextTable:
     """One row for each series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
     every = grouped(sweep)
-    chosen = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
+    choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     rows = []
     for (series, rate), points in every.items():
         measured = [point.validation for point in points if point.validation is not None]
         rates = [tried for name, tried in every if name == series]
-        remarks = [_chosen(rate, rates)] if (series, rate) in chosen else []
+        remarks = [_choice_remark(rate, rates)] if (series, rate) in choices else []
         row = {
             "series": series,
             "rate": f"{rate:g}",
@@ -137,8 +137,8 @@ def rate_table(sweep: Sweep) -> TextTable:
     return from_rows("Every rate, on validation rows", note, rows)
 
 
-def _chosen(rate: float, rates: Sequence[float]) -> str:
-    """Where the choice is at an end of the rates that were tried, a better one may lie beyond."""
+def _choice_remark(rate: float, rates: Sequence[float]) -> str:
+    """The remark on a chosen rate; at an end of the tried rates a better one may lie beyond."""
     end = "largest" if rate == max(rates) else "smallest" if rate == min(rates) else ""
     return f"chosen, the {end} tried" if end and len(rates) > 1 else "chosen"
 
@@ -153,7 +153,7 @@ def _not_learned(measured: Sequence[Outcome]) -> list[str]:
 
 
 def _failed(points: Sequence[Point]) -> list[str]:
-    """The seeds that could not be trained or used, by why."""
+    """The seeds that could not be trained or used, by status."""
     seeds: dict[str, list[str]] = {}
     for point in points:
         if point.status != TRAINED:
@@ -163,19 +163,19 @@ def _failed(points: Sequence[Point]) -> list[str]:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     """The mean of the values that are known; None where none is."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if numbers else None
 
 
 def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None) -> str:
-    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. No `places`: as values need."""
-    known = [estimate for estimate in estimates if estimate is not None]
-    if not known:
+    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. `places` None: as many as needed."""
+    measured = [estimate for estimate in estimates if estimate is not None]
+    if not measured:
         return wording.NONE
-    values = [estimate.value for estimate in known]
+    values = [estimate.value for estimate in measured]
     places = wording.places_for(values) if places is None else places
-    if len(known) == 1:
-        return wording.with_interval(known[0], places)
+    if len(measured) == 1:
+        return wording.with_interval(measured[0], places)
     mean, least, most = (wording.signed(value, places) for value in (fmean(values), min(values), max(values)))
     return f"{mean} ({least} … {most})"
 

@@ -1,4 +1,4 @@
-"""Say what candidates gained on the task that they were trained for."""
+"""Texts on what candidates gained on the task that they were trained for."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from evalharness.report import wording
 
 
 def suite_changes(results: Results) -> dict[str, Estimate]:
-    """The change over the suite of every candidate of which it was measured, and of which it can tell something."""
+    """The change over the suite by candidate, where it was measured and the base has any skill to lose."""
     rows = (c for c in results.comparisons if c.level == Level.SUITE and c.primary)
     suites = (c for c in rows if not wording.nothing_shown(c.general))
     return {c.candidate: c.difference for c in suites if c.difference is not None}
 
 
 def untargeted(results: Results) -> bool:
-    """Is no candidate's gain on a target known, so that only what was kept can be drawn?"""
+    """Whether no candidate's gain on a target is known, so that the figure can show only what was kept."""
     return not any(m.judged and m.target_gain is not None for m in results.models)
 
 
 def undrawn(results: Results) -> list[str]:
-    """Names of the candidates of which the change over the suite, or, where others' is, the gain on the target is not
-    known or tells nothing.
+    """The candidates that the figure leaves out: their change over the suite, or the gain on the target where others
+    have one, is not known.
     """
     changes, without = suite_changes(results), untargeted(results)
     return [m.name for m in results.models if m.judged and (m.name not in changes or not (without or m.target_gain))]
@@ -50,22 +50,22 @@ def gain_in_unit(results: Results, model: ModelRow) -> str:
     return f"{unit.change(model.target_gain.value)} {wording.one_line(unit.name, 30)}"
 
 
-def untold(model: ModelRow) -> str:
-    """Why it is not said whether a candidate learned its target: not shown, if the gain has an interval."""
+def why_learning_unknown(model: ModelRow) -> str:
+    """Why it is not known whether a candidate learned its target, as a verb phrase."""
     if model.target_gain is None:
         return "was not measured"
     return "cannot be told" if model.target_gain.low is None else "is not shown"
 
 
 def why_unlearned(gain: Estimate | None) -> str:
-    """Say why a gain that is no accident is not taken for learning; "" where the gain may be none."""
+    """Why a gain that is shown does not count as learning; "" where the gain is not shown."""
     if gain is None or gain.low is None or gain.low <= 0:
         return ""
     return ": its gain is within the margin, or its score no better than guessing"
 
 
 def learned_words(model: ModelRow) -> str:
-    """Did it learn what it was trained for?"""
+    """Whether a model learned its target, in words."""
     if model.base is None:
         return wording.NONE
     if model.target_task is None:
@@ -73,5 +73,5 @@ def learned_words(model: ModelRow) -> str:
     if model.target_task == NO_TARGET:
         return "trained for none of these tasks"
     if model.learned_target is None:
-        return f"learning {untold(model).removeprefix('is ').removeprefix('was ')}"
+        return f"learning {why_learning_unknown(model).removeprefix('is ').removeprefix('was ')}"
     return "learned" if model.learned_target else "did not learn"

@@ -1,4 +1,4 @@
-"""Say in lines of a terminal or a CI log what a run concluded: a table of verdicts for each candidate."""
+"""A run's results as lines for a terminal or a CI log: a table of verdicts for each candidate, and remarks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator, Sequence
 from evalharness.analysis import diagnosis_rule
 from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.number_text import plain as number
-from evalharness.analysis.phrases import engine_noise, leaning, undecided
+from evalharness.analysis.phrases import engine_noise, leaning, undecided_reasons
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import answers, drift, drift_forecast, early_stopping_table, overlap, wordings
 from evalharness.report.escape import plain
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
-from evalharness.report.references import noise_floor, quantisation
-from evalharness.report.targets import untold, why_unlearned
+from evalharness.report.references import noise_text, quantisation
+from evalharness.report.targets import why_learning_unknown, why_unlearned
 from evalharness.report.text_table import aligned, inner
 from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, finer, general_of, listed, nothing_shown
 
-REASONS = (  # flags that say why there is no other verdict, what stops the gate, and that two were not asked alike
+REASONS = (  # flags that explain a verdict, stop the gate, or say that base and candidate were asked differently
     Flag.SUSPECT,
     Flag.BASE_AT_CHANCE,
     Flag.MARGIN_EXCEEDS_SKILL,
@@ -38,8 +38,8 @@ FEW_ERRORS = 5
 
 
 def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift, its forecast.
-    Tables fit into `width` columns.
+    """All lines at the end of a run: verdicts, a hint at `--explain`, overlap, drift and its forecast. Tables fit into
+    `width` columns.
     """
     yield from verdict_lines(results, width)
     yield from unexplained(results)
@@ -49,8 +49,8 @@ def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
 
 
 def verdict_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """A table for each candidate, that fits into `width` columns: the suite first, then groups, then tasks; of large
-    groups only the group. Then what was measured beside the candidates, and what failed.
+    """A table for each candidate that fits into `width` columns: the suite first, then groups, then tasks; of a large
+    group only the group. Then the references, and what failed.
     """
     for model in results.models:
         if model.judged:
@@ -78,7 +78,7 @@ def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Itera
         yield plain(f"{model.name} changes nothing: {unchanged}")
     yield from map(plain, answers.sentences(own, groups_of(results)))
     yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
-    yield from (plain(f"{listed(tasks)}: {words}") for words, tasks in undecided(rows).items())
+    yield from (plain(f"{listed(tasks)}: {words}") for words, tasks in undecided_reasons(rows).items())
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:
             yield plain(f"{diagnosis.task}: {diagnosis.says}")
@@ -86,7 +86,7 @@ def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Itera
 
 
 def unexplained(results: Results) -> Iterator[str]:
-    """How to find out what was lost, where choices were and nobody asked for it; nothing else."""
+    """A hint at `--explain`, where choice tasks were lost and it was not given."""
     tasks = diagnosis_rule.unexplained(results)
     if tasks and not results.signature.get("explain"):
         yield ""
@@ -94,8 +94,8 @@ def unexplained(results: Results) -> Iterator[str]:
 
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
-    """What is said below a candidate's table: the suite's median unit, parts of gate units, general ability, the
-    published average.
+    """The notes below a candidate's table: the suite's median unit, parts of gate units, general ability, the published
+    average.
     """
     for c in own:
         if c.level == Level.SUITE and c.primary and c.difference is not None and (beside := beside_mean(c)):
@@ -111,8 +111,8 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
             f"base at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
         )
     for c in own:
-        if shown := nothing_shown(c.general):
-            yield f"general ability: not shown, {shown}"
+        if reason := nothing_shown(c.general):
+            yield f"general ability: not shown, {reason}"
         elif c.general is not None:
             yield (
                 f"general ability: {signed(c.general.value)} ({_interval(c.general)}), "
@@ -127,13 +127,13 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
 
 
 def _references(results: Results) -> Iterator[str]:
-    """What was measured beside the candidates."""
-    if floor := noise_floor(results):
-        yield from ("", plain(floor))
-    if shown := quantisation(results):
-        yield from ("", plain(shown.says))
+    """The lines on references."""
+    if noise := noise_text(results):
+        yield from ("", plain(noise))
+    if change_table := quantisation(results):
+        yield from ("", plain(change_table.says))
         titles = ("", "n", "quantised", "unquantised", "difference", "interval")
-        changes = [(change, change.scores) for change in shown.changes if change.level != Level.SUITE]
+        changes = [(change, change.scores) for change in change_table.changes if change.level != Level.SUITE]
         rows = [
             (change.task, str(change.n), scores.base, scores.candidate, scores.difference, scores.interval or NONE)
             for change, scores in changes
@@ -156,10 +156,12 @@ def model_line(model: ModelRow) -> str:
         line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
     if model.target_gain is not None:
         target = f"its target {model.target_task} ({signed(model.target_gain.value)})"
-        known = (
+        words = (
             f"learned {target}" if model.learned_target else f"did not learn {target}{why_unlearned(model.target_gain)}"
         )
-        line += ": " + (f"whether it learned {target} {untold(model)}" if model.learned_target is None else known)
+        line += ": " + (
+            f"whether it learned {target} {why_learning_unknown(model)}" if model.learned_target is None else words
+        )
     return plain(line)
 
 
@@ -176,7 +178,7 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
 
 
 def _units(c: Comparison) -> str:
-    """Units compared; of how many, where they were stopped early."""
+    """The number of units compared; "45 of 300" where they were stopped early."""
     stopped = c.stopping is not None and c.stopping.stopped and c.level != Level.FAMILY
     return f"{c.n} of {c.stopping.planned}" if c.stopping and stopped else str(c.n)
 

@@ -1,4 +1,4 @@
-"""Explain the terms of the page that its readers may not know, where they stand."""
+"""Explanations of the page's terms, for its tooltips."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ TERMS: Final[Mapping[str, str]] = {
         "most, a point being a hundredth of a score from 0 to 1. All tasks together are counted in margins: −1 is a "
         "loss of one margin on average."
     ),
-    "unit": "A task, or a group of tasks that is judged as one: what the gate looks at.",
+    "unit": "A task, or a group of tasks that the gate judges as one.",
     "learned": "The gain over the base on the task that the candidate was trained for.",
     "kept": (
-        "The share of what the base scores above guessing that is left, on average over the tasks that the candidate "
-        "was not trained on. It describes; the decision rests on the losses."
+        "The share of the base's score above guessing that is left, on average over the tasks that the candidate was "
+        "not trained on. It describes; the decision rests on the losses."
     ),
     "loss": (
-        "The change on one task, with its interval. Of a candidate that lost too much: the task that lost most. Of any "
-        "other: the task of which these examples leave the largest loss possible; what lies left of the interval is "
-        "excluded with 95 % certainty."
+        "The change on one task, with its interval. For a candidate that lost too much: the task that lost most. For "
+        "any other: the task with the largest loss that these examples leave possible; what lies left of the interval "
+        "is excluded with 95 % certainty."
     ),
 }

@@ -1,4 +1,4 @@
-"""A table of texts that the terminal, the page and the documentation share."""
+"""A plain table of texts, and its forms for the terminal and Markdown."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ REMARKS = "remarks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right,
-    remarks are words.
-    """
+    """A title, a note, column titles, and rows of as many texts; columns in `numbers` are aligned to the right."""
 
     title: str
     note: str
@@ -43,7 +41,7 @@ def markdown(table: TextTable) -> Iterator[str]:
 
 
 def terminal(table: TextTable, width: int | None = None) -> Iterator[str]:
-    """The lines of the table as a terminal of `width` columns shows it."""
+    """The lines of the table for a terminal of `width` columns."""
     yield f"{table.title} ({plain(table.note)})"
     spare = range(len(table.columns) - 1, 2, -1)  # the last ones first
     yield from (f"  {line}" for line in aligned([table.columns, *table.rows], table.numbers, inner(width), spare))
@@ -58,9 +56,9 @@ def inner(width: int | None) -> int | None:
 def aligned(
     rows: Sequence[Sequence[str]], right: Container[int] = (), width: int | None = None, spare: Sequence[int] = ()
 ) -> Iterator[str]:
-    """Rows of equally many cells as lines with columns as wide as their widest cell; those in `right` are set to the
-    right. Cells are escaped. Where lines would be wider than `width`, columns in `spare` are left out, the first ones
-    first; where that would cost more than one, the first cell gets a line of its own.
+    """Align rows of equally many cells as lines; columns in `right` are aligned to the right, cells are escaped. Where
+    lines would be wider than `width`, columns in `spare` are left out, the first ones first; where that would cost more
+    than one, the first cell gets its own line.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -72,14 +70,16 @@ def aligned(
     for row in cells:
         if alone and row[0]:
             yield row[0]
-        shown = ((i, "" if alone and i == 0 else row[i]) for i in columns)
-        line = "  ".join(cell.rjust(below[i]) if i in right else cell.ljust(below[i]) for i, cell in shown).rstrip()
+        cells_shown = ((i, "" if alone and i == 0 else row[i]) for i in columns)
+        line = "  ".join(
+            cell.rjust(below[i]) if i in right else cell.ljust(below[i]) for i, cell in cells_shown
+        ).rstrip()
         if line or not alone:
             yield line
 
 
 def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> list[int]:
-    """The columns that are left when as few of `spare` as it takes are left out."""
+    """The columns that fit, after leaving out as few of `spare` as possible."""
     columns = list(range(len(widths)))
     for index in spare:
         if _total(widths, columns) > (width or math.inf):
@@ -88,5 +88,5 @@ def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> 
 
 
 def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
-    """The width of a line of the columns, which two spaces keep apart."""
+    """The width of a line of these columns, with two spaces between them."""
     return sum(widths[i] for i in columns) + 2 * (len(columns) - 1)

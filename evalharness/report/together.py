@@ -1,4 +1,4 @@
-"""Tabulate what holds of all tasks together: the suite in margins, the median unit, general ability, averages."""
+"""Tabulate each candidate over all tasks together: the suite in margins, the median unit, general ability, averages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 60  # characters of a name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TogetherRow:
-    """One candidate over all its gate units. `beside`: what describes it there, one clause each."""
+    """One candidate over all its gate units. `beside`: further descriptions, one clause each."""
 
     name: str
     verdict: Verdict | None
@@ -37,12 +37,12 @@ def _row(name: str, own: list[Comparison]) -> TogetherRow:
     described = [_average(c) for c in own if not c.primary]
     if suite is None or suite.difference is None:
         return TogetherRow(name=name, verdict=None, difference="not measured", interval="", beside=tuple(described))
-    shown = wording.change_of(suite)
+    change = wording.change_of(suite)
     return TogetherRow(
         name=name,
         verdict=suite.verdict,
-        difference=shown.difference,
-        interval=shown.interval,
+        difference=change.difference,
+        interval=change.interval,
         beside=(*wording.beside_mean(suite), *_general(suite), *described),
     )
 
@@ -51,12 +51,12 @@ def _general(suite: Comparison) -> list[str]:
     """The mean difference in points, beside the suite's in margins."""
     if suite.general is None:
         return []
-    if shown := wording.nothing_shown(suite.general):
-        return [f"general ability: not shown, {shown}"]
+    if reason := wording.nothing_shown(suite.general):
+        return [f"general ability: not shown, {reason}"]
     difference = wording.with_interval(suite.general)
     return [f"general ability: {difference}, the mean over {wording.general_of(suite.general, suite)}"]
 
 
 def _average(c: Comparison) -> str:
-    shown = wording.change_of(c)
-    return f"{wording.one_line(c.metric, LONGEST)} {shown.candidate} (base {shown.base}, {shown.difference})"
+    change = wording.change_of(c)
+    return f"{wording.one_line(c.metric, LONGEST)} {change.candidate} (base {change.base}, {change.difference})"

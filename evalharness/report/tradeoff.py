@@ -1,5 +1,6 @@
-"""Draw what was learned against what was forgotten: the gain on the target against the change over the other tasks; of
-candidates without a target the change alone.
+"""Draw what candidates learned against what they forgot: gain on the target over change on the other tasks.
+
+Where no candidate has a target, the change alone is drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from evalharness.report.gate_lines import MARKS
 from evalharness.report.marks import colour_of, frame, margin_lines, mark, name_axis, quiet_grid, scale_to_margins
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.targets import learned_words, row_of_target, suite_changes
-from evalharness.report.training_table import joined
+from evalharness.report.training_table import rate_series
 
 PLACES = tuple((side, dy) for dy in (6, -17, 19, -30) for side in (1, -1))  # of a name: right or left, points above
 NAME, LETTER = 10.5, 5.6  # points: size of names, and how wide one of their letters is at most
@@ -31,8 +32,8 @@ COLOURS = {  # of the marks
     Standing.FORGOTTEN: NAMES["forgotten"],
     Standing.INCOMPLETE: NAMES["forgotten"],
 }
-MOST_NAMES = 12  # of more candidates, the marks alone tell which is which
-AXIS_NAME = 17  # characters of a target's name for which there is room beside the axis
+MOST_NAMES = 12  # with more candidates, names are left out
+AXIS_NAME = 17  # characters of a target's name that fit beside the axis
 LEAST = 5  # points of gain that the axis shows at least
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
@@ -73,7 +74,7 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
         margins = (c.margin for c in results.comparisons if c.level == Level.SUITE and c.primary)
         _axes(axes, points, next(margins, None))
         points = [replace(point, y=Estimate(value=-i)) for i, point in enumerate(points)] if flat else points
-        _join(axes, points, [] if flat else joined(results))
+        _join(axes, points, [] if flat else rate_series(results))
         for point in points:
             _draw(axes, point)
         _write_names(axes, points)
@@ -86,7 +87,7 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
 
 
 def _points(results: Results) -> list[_CandidatePoint]:
-    """Of the candidates that have both a change and a gain; of all with a change, where none has a gain."""
+    """The points of candidates with both a change and a gain; of all with a change, where none has a gain."""
     changes, names = suite_changes(results), results.candidates
     standings = {each.name: each.standing for each in candidate_order(results).candidates}
     points = []
@@ -132,7 +133,7 @@ def _at(point: _CandidatePoint) -> tuple[float, float]:
 
 
 def _join(axes: Axes, points: Sequence[_CandidatePoint], lines: Sequence[Sequence[str]]) -> None:
-    """A line through the candidates of one method, in the order of their learning rates."""
+    """Draw a line through the candidates of one method, in the order of their learning rates."""
     spots = {point.name: _at(point) for point in points}
     for names in lines:
         places = [spots[name] for name in names if name in spots]
@@ -180,59 +181,59 @@ def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -
 
 
 def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
-    """Where a point and its intervals are drawn."""
+    """The boxes that a point and its intervals cover."""
     x, y = _at(point)
     spot = axes.transData.transform((x, y))
     boxes = [(spot[0] - 7, spot[1] - 7, spot[0] + 7, spot[1] + 7)]
     over, up = _ends(point.x), [*_ends(point.y), y]
     for start, end in (((min(over), y), (max(over), y)), ((x, min(up)), (x, max(up)))):
-        (left, low), (right, high) = axes.transData.transform(start), axes.transData.transform(end)
-        boxes.append((left - 1, low - 1, right + 1, high + 1))
+        (x0, y0), (x1, y1) = axes.transData.transform(start), axes.transData.transform(end)
+        boxes.append((x0 - 1, y0 - 1, x1 + 1, y1 + 1))
     return boxes
 
 
 def _write_names(axes: Axes, points: Sequence[_CandidatePoint]) -> None:
-    """The mark of its decision and the name beside each point, in the first of eight places where they cover neither an
-    edge, a point nor an earlier name; the mark alone where there is none, or there are very many.
+    """Write each point's decision mark and name, in the first of eight places where they cover neither an edge, a point
+    nor an earlier name; only the mark where there is none, or there are very many.
     """
-    taken = [box for point in points for box in _cross(axes, point)]
+    occupied = [box for point in points for box in _cross(axes, point)]
     for point in points:
         hollow = f" ({point.words})" if point.target and not point.learned else ""
         label = wording.one_line(point.name, 20) + hollow if len(points) <= MOST_NAMES else ""
         for words in dict.fromkeys((label, "")):
             areas = ((place, _area(axes, point, words, place)) for place in PLACES)
-            free = next(((place, box) for place, box in areas if _is_free(box, axes, taken)), None)
+            free = next(((place, box) for place, box in areas if _is_free(box, axes, occupied)), None)
             if free is not None:
                 break
         place, box = free or (PLACES[0], _area(axes, point, "", PLACES[0]))
-        taken.append(box)
+        occupied.append(box)
         _write(axes, point, place, words)
 
 
 def _write(axes: Axes, point: _CandidatePoint, place: tuple[int, int], words: str) -> None:
-    """The mark of the decision next to the point, and the name next to that."""
+    """Write the mark of the decision next to the point, and the name next to that."""
     (side, dy), ha = place, "left" if place[0] == 1 else "right"
     number = point.candidate
     pieces = [(MARKS[point.standing], 8.0, COLOURS[point.standing], f"decision-label-{number}")]
     pieces += [(words, 8 + GLYPH, NAMES["ink"], f"label-{number}")] if words else []
     for text, dx, colour, gid in pieces:
-        written = axes.annotate(text, _at(point), (side * dx, dy), textcoords="offset points", color=colour)
+        note = axes.annotate(text, _at(point), (side * dx, dy), textcoords="offset points", color=colour)
         weight = "normal" if gid.startswith("label") else "bold"
-        written.set(ha=ha, va="bottom", gid=gid, fontsize=NAME, fontweight=weight)
+        note.set(ha=ha, va="bottom", gid=gid, fontsize=NAME, fontweight=weight)
 
 
 def _area(axes: Axes, point: _CandidatePoint, label: str, place: tuple[int, int]) -> Box:
-    """Where mark and label would be written."""
+    """The box that mark and label would cover."""
     scale = axes.figure.dpi / 72  # points to pixels
     wide, high = (GLYPH + LETTER * len(label)) * scale, 11 * scale
     x, y = axes.transData.transform(_at(point))
     side, dy = place
-    left = x + 8 * scale if side == 1 else x - 8 * scale - wide
-    return left, y + dy * scale, left + wide, y + dy * scale + high
+    x0 = x + 8 * scale if side == 1 else x - 8 * scale - wide
+    return x0, y + dy * scale, x0 + wide, y + dy * scale + high
 
 
-def _is_free(box: Box, axes: Axes, taken: Sequence[Box]) -> bool:
-    left, low, right, high = box
+def _is_free(box: Box, axes: Axes, occupied: Sequence[Box]) -> bool:
+    x0, y0, x1, y1 = box
     edge = axes.get_window_extent()
-    inside = left > edge.x0 and right < edge.x1 and low > edge.y0 and high < edge.y1
-    return inside and not any(left < t[2] and t[0] < right and low < t[3] and t[1] < high for t in taken)
+    inside = x0 > edge.x0 and x1 < edge.x1 and y0 > edge.y0 and y1 < edge.y1
+    return inside and not any(x0 < t[2] and t[0] < x1 and y0 < t[3] and t[1] < y1 for t in occupied)

@@ -1,4 +1,4 @@
-"""Tabulate how candidates were trained, and say which differ in their rate alone, so that a figure can join them."""
+"""Tabulate how candidates were trained, and find those that differ only in their learning rate."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BESIDE_THE_RECIPE = ("learning_rate", "seed", "seconds", "examples")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """How one candidate was trained: column titles to texts. `after`: what it went on from, where that is not the
-    base.
+    """How one candidate was trained. `cells`: texts by column title; `after`: the candidate that its training continued
+    from, where not the base.
     """
 
     name: str
@@ -27,7 +27,7 @@ class TrainingRow:
 
 
 def training_table(results: Results) -> list[TrainingRow]:
-    """Candidates of whose training something is known."""
+    """A row for each candidate with recorded training facts."""
     return [_row(results, model) for model in results.models if model.judged and model.training]
 
 
@@ -36,12 +36,12 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
     facts = model.training
     seconds = facts.get("seconds")
     cells = {
-        "Method": _shown(facts.get("method")),
-        "Rank": _shown(facts.get("rank")),
+        "Method": _text(facts.get("method")),
+        "Rank": _text(facts.get("rank")),
         "Learning rate": _rate(facts.get("learning_rate")),
-        "Steps": _shown(facts.get("steps")),
-        "Examples": _shown(facts.get("examples")),
-        "Seed": _shown(facts.get("seed")),
+        "Steps": _text(facts.get("steps")),
+        "Examples": _text(facts.get("examples")),
+        "Seed": _text(facts.get("seed")),
         "Trainable share": wording.percent(model.trainable_share),
         "Size on disk": wording.NONE if model.bytes is None else wording.in_bytes(model.bytes),
         "Time": wording.in_seconds(float(seconds)) if isinstance(seconds, int | float) else wording.NONE,
@@ -53,8 +53,8 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
     )
 
 
-def joined(results: Results) -> list[tuple[str, ...]]:
-    """Names of candidates that were trained alike but for the learning rate, in the order of the rates."""
+def rate_series(results: Results) -> list[tuple[str, ...]]:
+    """Names of candidates that differ only in their learning rate, in the order of the rates."""
     alike: dict[str, list[tuple[float, str]]] = {}
     for model in results.models:
         rate = model.training.get("learning_rate")
@@ -69,5 +69,5 @@ def _rate(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else wording.NONE
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return wording.NONE if value in (None, "") else wording.one_line(wording.any_value(value), 40)

@@ -1,7 +1,4 @@
-"""Show what tasks scored when they were asked in other ways: an overview, and a table for each task.
-
-Nothing is estimated here: scores and intervals are shown as they are.
-"""
+"""Tabulate scores in other ways of asking: an overview, and a table for each task."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ ByKey = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantCell:
-    """One candidate asked in one way. `moved`: "fell" or "rose" where the whole interval lies on one side of zero."""
+    """One candidate in one way of asking. `moved`: "fell" or "rose" where the whole interval is on one side of zero."""
 
     score: str
     difference: str = ""
@@ -94,47 +91,45 @@ class VariantOverview:
 
 
 def variants_of(results: Results) -> dict[str, Variant]:
-    """Tasks and groups that are asked in another way beside others, by name, as far as they were compared."""
+    """The compared tasks and groups that are another way of asking, by name."""
     return {row.task: row.variant for row in results.comparisons if row.variant is not None and row.variant.beside}
 
 
 def left_to_groups(results: Results) -> frozenset[str]:
-    """Names of members of groups asked in other ways, where they are too many for a page: it shows their groups only,
+    """Variants of members of groups, where they are too many for a page, which then shows only their groups;
     results.json has them all.
     """
     every, group = variants_of(results), members_of(results)
-    asked = {(variant.of, variant.way) for variant in every.values()}
-    members = {name for name, variant in every.items() if (group.get(variant.of), variant.way) in asked}
+    ways_of_groups = {(variant.of, variant.way) for variant in every.values()}
+    members = {name for name, variant in every.items() if (group.get(variant.of), variant.way) in ways_of_groups}
     return frozenset(members if len({every[name].of for name in members}) > MANY else ())
 
 
 def variant_tables(results: Results) -> list[VariantTable]:
     """A table for every task and group that was asked in more than one way, groups before their members."""
     left_out = left_to_groups(results)
-    shown = [
+    listed = [
         (first, {name: variant for name, variant in own.items() if name not in left_out})
         for first, own in _with_variants(results)
     ]
-    shown = [(first, own) for first, own in shown if own]
+    listed = [(first, own) for first, own in listed if own]
     rows, names = _by_key(results), results.candidates
     return [
         VariantTable(
-            task=first.task, level=first.level, open=len(shown) <= FEW, rows=tuple(_rows(first, own, rows, names))
+            task=first.task, level=first.level, open=len(listed) <= FEW, rows=tuple(_rows(first, own, rows, names))
         )
-        for first, own in shown
+        for first, own in listed
     ]
 
 
 def overview(results: Results) -> VariantOverview | None:
-    """Every task outside groups and every group by the ways that it was asked in; None where nothing was asked in
-    another way.
-    """
+    """The overview of every group, and every task outside groups, by way of asking; None without other ways."""
     group, rows, names = members_of(results), _by_key(results), results.candidates
-    shown = [(first, own) for first, own in _with_variants(results) if first.task not in group]
-    names_of_ways = {name for _, own in shown for variant in own.values() for name in (variant.kind, variant.way)}
+    listed = [(first, own) for first, own in _with_variants(results) if first.task not in group]
+    names_of_ways = {name for _, own in listed for variant in own.values() for name in (variant.kind, variant.way)}
     ways = [way for way in COLUMNS if way in names_of_ways]
     lines = []
-    for first, own in shown:
+    for first, own in listed:
         cells = [_cells(first.task, first.metric, rows, names)]
         for way in ways:
             of = [(name, variant.metric) for name, variant in own.items() if way in (variant.way, variant.kind)]
@@ -145,7 +140,7 @@ def overview(results: Results) -> VariantOverview | None:
 
 
 def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant]]]:
-    """One comparison of every task and group that was asked in other ways as well, and those ways."""
+    """One comparison of every task and group with other ways of asking, and those ways."""
     every = variants_of(results)
     firsts = [comparisons[0] for _, comparisons in in_order(results) if comparisons[0].level != Level.SUITE]
     own = [
@@ -172,7 +167,7 @@ def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
 
 
 def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
-    """The task's own way, then other wordings, disturbed texts and the worst of them, and writing."""
+    """The rows of one task: its own way, other wordings, disturbed texts, the worst of them, written answers."""
     by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
     for name, variant in by_kind[VariantKind.WORDING]:
@@ -202,12 +197,12 @@ def _row(
 
 
 def _cell(c: Comparison, places: int) -> VariantCell:
-    shown = wording.change_of(c, places)
+    change = wording.change_of(c, places)
     moved = wording.direction(c.difference)
     return VariantCell(
-        score=shown.candidate,
-        difference=shown.difference,
-        interval=shown.interval,
+        score=change.candidate,
+        difference=change.difference,
+        interval=change.interval,
         moved=moved,
         change=value_of(c.difference),
     )

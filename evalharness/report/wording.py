@@ -1,4 +1,4 @@
-"""Put verdicts, flags and numbers into words and glyphs, and show what is in hostile text instead of obeying it."""
+"""Format verdicts, numbers and names as text, and make invisible characters of model text visible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evalharness.stats.enums import Verdict
 NO_TARGET = "no target is declared, so every gate unit counts"
 IN_MARGINS = 2  # decimals of a difference in margins
 MOST_PLACES = 9
-LONGEST_NAME = 100  # characters of a name where it is read; longer ones lose their middle
+LONGEST_NAME = 100  # characters of a name; longer ones lose their middle
 MARKUP = re.compile(r"[^\w \-.,;()+−–…≤≥%✓✗]|_")  # Markdown, HTML, mentions, references and addresses need one of these
 BARE_ADDRESS = re.compile(r"\bwww\.", re.IGNORECASE)
 
@@ -39,7 +39,7 @@ VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line 
     ),
     Verdict.INCONCLUSIVE: (
         "?",
-        "neither is shown with this many examples; it is said which of them the evidence leans to, and what would "
+        "neither is shown with this many examples; the row says which of them the evidence leans to, and what would "
         "show it",
     ),
 }
@@ -59,7 +59,7 @@ KINDS: Final[dict[str, str]] = {
 
 
 def kind_words(kind: str) -> str:
-    """What a model is, in words; adapters of the rarer types by peft's name."""
+    """The kind of a model in words; rarer adapters by peft's name."""
     return KINDS.get(kind, f"{kind} adapter")
 
 
@@ -69,9 +69,7 @@ _JOINERS = {"\u200c", "\u200d"}  # Persian and emoji need them
 
 
 def visible(text: str) -> str:
-    """`text` with each control, bidirectional, invisible and unpaired character replaced by ⟨U+XXXX⟩; newlines and tabs
-    stay.
-    """
+    """Replace each control, bidirectional, invisible and unpaired character by ⟨U+XXXX⟩; newlines and tabs stay."""
     if (
         text.replace("\n", "").replace("\t", "").isprintable()
     ):  # most are: the characters below are none of them printable to Python
@@ -90,7 +88,7 @@ def _visible_character(character: str) -> str:
 
 
 def one_line(text: str, most: int = 0) -> str:
-    """`text` made visible on one line; of at most `most` characters where that is given, the middle left out."""
+    """Make `text` visible on one line; of at most `most` characters (0: any number), the middle left out."""
     line = visible(text).replace("\n", "↵").replace("\t", "⇥")
     if most and len(line) > most:
         head = (most - 1) * 2 // 3
@@ -99,13 +97,13 @@ def one_line(text: str, most: int = 0) -> str:
 
 
 def inert(text: str) -> str:
-    """`text` on one line, as text and nothing else to a reader of Markdown and HTML."""
+    """Escape `text` on one line for Markdown and HTML, so that nothing in it is markup."""
     bare = BARE_ADDRESS.sub(lambda match: match[0][:-1] + "\N{ZERO WIDTH SPACE}.", one_line(text))
     return MARKUP.sub(lambda match: f"&#{ord(match[0])};", bare)
 
 
 def shortened(text: str, most: int) -> str:
-    """`text` with its middle left out where it is longer than `most` characters, saying how many are missing."""
+    """Shorten `text` in the middle to `most` characters, stating how many are missing."""
     if len(text) <= most:
         return text
     head = most // 3
@@ -124,14 +122,14 @@ def counted(n: int, one: str, many: str = "") -> str:
 
 
 def general_of(general: MeanDifference, of: Comparison) -> str:
-    """Over what the mean difference beside a suite was taken, and how much of it the base cannot do."""
+    """The units of the mean difference beside a suite, and how many of them the base cannot do."""
     unable = f", {general.unable} of which the base cannot do" if general.unable else ""
     untrained = "" if Flag.NO_TARGET in of.flags else " that it was not trained on"
     return f"{counted(general.units, 'gate unit')} scored from 0 to 1{untrained}{unable}"
 
 
 def nothing_shown(general: MeanDifference | None) -> str:
-    """Why the mean difference reassures of nothing: the base can do none of its units; empty where it can do some."""
+    """Why the mean difference shows nothing: the base can do none of its units; "" where it can do some."""
     if general is None or general.unable < general.units:
         return ""
     units = "the one gate unit" if general.units == 1 else f"any of {general.units} gate units"
@@ -142,14 +140,12 @@ def nothing_shown(general: MeanDifference | None) -> str:
 
 
 def places_for(values: Iterable[float | None], fine: int = 3) -> int:
-    """Decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (told by any value beyond 1.5)."""
+    """Decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (where any value is above 1.5)."""
     return max(fine - 2, 1) if any(value is not None and abs(value) > 1.5 for value in values) else fine
 
 
 def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) -> int:
-    """So many decimals, or as many as show two figures of the narrowest interval's width where that is below the last
-    of them.
-    """
+    """`places`, or as many decimals as show two figures of the narrowest interval's width where that needs more."""
     ends = [(each.low, each.high) for each in differences if each is not None]
     widths = [high - low for low, high in ends if low is not None and high is not None and high > low]
     if not widths or min(widths) >= 10**-places:
@@ -158,7 +154,7 @@ def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) 
 
 
 def places_of(*comparisons: Comparison) -> int:
-    """Decimals in which comparisons on one scale are shown beside each other."""
+    """Decimals for comparisons on one scale that are shown together."""
     in_margins = all(c.metric == MARGINS for c in comparisons)
     places = IN_MARGINS if in_margins else places_for(value for c in comparisons for value in values_of(c))
     return finer(places, (c.difference for c in comparisons))
@@ -173,7 +169,7 @@ def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: 
 
 
 def unit_of(*comparisons: Comparison) -> MetricUnit:
-    """The unit in which comparisons by one metric are shown beside each other, with as many decimals as they need."""
+    """The unit for comparisons by one metric that are shown together, with as many decimals as they need."""
     unit = metric_unit(comparisons[0])
     shift = round(math.log10(unit.factor))
     places = finer(unit.places + shift, (c.difference for c in comparisons)) - shift
@@ -195,7 +191,7 @@ class ScoreChange:
 def score_change(
     base: Estimate | None, candidate: Estimate | None, difference: Estimate | None, places: int | None = None
 ) -> ScoreChange:
-    """All with `places` decimals; None: as many as the three values need."""
+    """Format scores and difference with `places` decimals (None: as many as the three values need)."""
     values = [value_of(estimate) for estimate in (base, candidate, difference)]
     places = finer(places_for(values), [difference]) if places is None else places
     return ScoreChange(
@@ -208,19 +204,19 @@ def score_change(
 
 def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
     """The scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
-    shown = score_change(c.base, c.candidate_score, c.difference, places_of(c) if places is None else places)
+    change = score_change(c.base, c.candidate_score, c.difference, places_of(c) if places is None else places)
     in_margins = c.metric == MARGINS and c.difference is not None
-    return replace(shown, difference=f"{shown.difference} margins") if in_margins else shown
+    return replace(change, difference=f"{change.difference} margins") if in_margins else change
 
 
 def beside_mean(c: Comparison) -> list[str]:
-    """What describes a mean over gate units beside it: the mean with gains capped, the median unit, how much skill was
-    kept, and whether a target was declared; of a task or group how much skill was kept.
+    """Further descriptions of a mean over gate units: the mean with gains capped, the median unit, the skill kept, and
+    whether a target was declared; of a task or group only the skill kept.
     """
     capped = [] if c.capped is None else [f"{signed(c.capped, IN_MARGINS)} margins with its gains capped"]
     median = [] if c.median is None else [f"median unit {signed(c.median, IN_MARGINS)} margins"]
-    kept = [] if c.retention is None else [f"{percent(c.retention.value, 0)} of the skill kept"]
-    return [*capped, *median, *kept, *([NO_TARGET] if Flag.NO_TARGET in c.flags else [])]
+    skill = [] if c.retention is None else [f"{percent(c.retention.value, 0)} of the skill kept"]
+    return [*capped, *median, *skill, *([NO_TARGET] if Flag.NO_TARGET in c.flags else [])]
 
 
 def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:

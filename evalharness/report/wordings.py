@@ -1,4 +1,4 @@
-"""Show how scores, and verdicts, hang on the wording in which gate units are asked: sentences and a table."""
+"""Sentences and a table on how scores and verdicts depend on the wording of prompts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class WordingLine:
 
 
 def wording_lines(results: Results) -> list[WordingLine]:
-    """Lines of the page's table, in the order of the results."""
+    """The lines of the page's table, in the order of the results."""
     return [_line(spread) for spread in results.wordings]
 
 
 def sentences(results: Results, candidate: str) -> Iterator[str]:
-    """A sentence for each gate unit of the candidate, and in how many of them the verdict depends on the wording."""
+    """A sentence for each gate unit of the candidate, and one on how many verdicts depend on the wording."""
     spreads = [spread for spread in results.wordings if spread.candidate == candidate]
     for line in map(_line, spreads):
         base, score, difference = (", ".join(of) for of in (line.base, line.candidate_score, line.difference))
@@ -42,19 +42,19 @@ def sentences(results: Results, candidate: str) -> Iterator[str]:
             f"{line.task} in {line.wordings} wordings (worst, mean, best): base {base}; candidate {score}; "
             f"difference {difference}" + (f"; on its own {line.verdicts}" if line.verdicts else "")
         )
-    if said := depending(spreads):
-        yield said
+    if sentence := wording_dependence(spreads):
+        yield sentence
 
 
-def depending(spreads: list[WordingSpread]) -> str:
-    """In how many gate units the verdict depends on the wording; empty where that is not known of any."""
-    known = [spread for spread in spreads if spread.verdicts is not None]
-    if not known:
+def wording_dependence(spreads: list[WordingSpread]) -> str:
+    """A sentence on how many gate units' verdicts depend on the wording; "" where that is not known."""
+    judged = [spread for spread in spreads if spread.verdicts is not None]
+    if not judged:
         return ""
-    units = wording.counted(len(known), "gate unit")
+    units = wording.counted(len(judged), "gate unit")
     return (
-        f"the verdict hangs on the wording in {sum(spread.depends for spread in known)} of {units} that other "
-        "wordings were asked of (unadjusted; described only)"
+        f"the verdict depends on the wording in {sum(spread.depends for spread in judged)} of {units} asked in "
+        "other wordings (unadjusted; described only)"
     )
 
 

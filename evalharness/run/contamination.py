@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint, results
-from evalharness.analysis.overlap import Hit, Index, Item, TrainingOverlap, joined
+from evalharness.analysis.overlap import Hit, Index, Item, TrainingOverlap, merge_hits
 from evalharness.analysis.overlap_words import own_texts
 from evalharness.checkpoints.files import RECORDS, TRAINING
 from evalharness.data.grouping import grouped
@@ -215,7 +215,7 @@ class _Search:
             for number, hit in of.items():
                 item = self.index.items[number]
                 of_task = hits.setdefault(item.task, {})
-                of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
+                of_task[item.index] = merge_hits(of_task[item.index], hit) if item.index in of_task else hit
         return TrainingOverlap(
             sources=tuple(label for label, _ in by_source),
             hits={task: dict(sorted(of.items())) for task, of in hits.items()},

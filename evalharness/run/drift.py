@@ -11,9 +11,9 @@ from evalharness.analysis.drift import (
     DriftTexts,
     drift_of,
     follow_ups,
-    neutral,
+    neutral_texts,
     own_outputs,
-    ranked,
+    rank_drifts,
     target_inputs,
     unavailable,
 )
@@ -60,7 +60,7 @@ class DriftRecorder:
         windows = [each.window - each.virtual_tokens for each in self.run_plan.checkpoints if each.window is not None]
         own = [own_outputs(self._outputs(written))]
         own += [target_inputs(name, _continued(prompts, ask)) for name, prompts in self.sources.inputs.items()]
-        self.texts = [neutral(self.sources.neutral, min(windows, default=None)), *own]
+        self.texts = [neutral_texts(self.sources.neutral, min(windows, default=None)), *own]
         self.texts = [texts for texts in self.texts if texts.requests]
         self.base = ask([request for texts in self.texts for request in texts.requests])
 
@@ -83,7 +83,7 @@ class DriftRecorder:
         """
         if not self.drifts:
             return run
-        drifts = ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
+        drifts = rank_drifts(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
         suite, remarks = self.run_plan.suite, own_ways(self.job, self.run_plan)
         foreseen = forecasts(drifts, run.models, suite.name if suite else "", self.sources.table, remarks)
         return replace(run, drift=drifts, drift_forecasts=foreseen)

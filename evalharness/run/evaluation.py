@@ -13,7 +13,7 @@ from dataclasses import replace
 from evalharness import results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
-from evalharness.analysis.baseline import measured as answered_before
+from evalharness.analysis.baseline import baseline_outcomes as answered_before
 from evalharness.checkpoints import memory
 from evalharness.checkpoints.verified import verified
 from evalharness.engines.adapter_check import Proof

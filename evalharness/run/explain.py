@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
-from evalharness.analysis.baseline import measured as answered_before
+from evalharness.analysis.baseline import baseline_outcomes as answered_before
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.diagnosis_rule import lost
 from evalharness.errors import UsageError, some_of

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evalharness import registry
-from evalharness.analysis.average import left_out
+from evalharness.analysis.average import average_notices
 from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.margins import asked_margins, check_margins, names_of
-from evalharness.analysis.unit_rules import UnitNames, fitted, is_known, unit_rules
+from evalharness.analysis.unit_rules import UnitNames, is_known, policy_for_units, unit_rules
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.checkpoints.soft_prompt import soft_prompt
 from evalharness.records.compare_plan import ComparePlan
@@ -70,7 +70,7 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
     check_margins(facts, plan, margins.keys())
     by_name = [UnitNames.of(unit) for unit in units]
-    unit_rules(fitted(job.policy, by_name, known, lambda name: is_known(name, job.tasks.include)), by_name)
+    unit_rules(policy_for_units(job.policy, by_name, known, lambda name: is_known(name, job.tasks.include)), by_name)
     return plan
 
 
@@ -82,7 +82,13 @@ def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[Prep
     variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
     blind = filter(None, map(_without_words, prepared))
     targets = [_target_unknown(name) for name in plan.candidates if name not in plan.targets]
-    return (*run_plan.notices, *targets, *(variants if beside else ()), *left_out(plan, facts_before(prepared)), *blind)
+    return (
+        *run_plan.notices,
+        *targets,
+        *(variants if beside else ()),
+        *average_notices(plan, facts_before(prepared)),
+        *blind,
+    )
 
 
 def _target_unknown(candidate: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalharness.analysis.baseline import Baseline, read
+from evalharness.analysis.baseline import Baseline, read_baseline
 from evalharness.analysis.baseline_file import is_baseline_file, read_file
 from evalharness.checkpoints.recognise import recognise, recognise_candidates
 from evalharness.engines.openai.options import limits_of_run
@@ -43,6 +43,6 @@ def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...
 def _bases(path: Path) -> list[Baseline]:
     """Whose scores can stand in for a base's: of a baseline file the original base's first."""
     if not is_baseline_file(path):
-        return [read(path)]
+        return [read_baseline(path)]
     file = read_file(path)
     return [file.original, *([file.accepted] if len(file.models) > 1 else [])]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.analysis.baseline import MIXED, Baseline, questions
+from evalharness.analysis.baseline import MIXED, Baseline, questions_digest
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import EngineInfo
@@ -84,7 +84,7 @@ def _task(prepared: PreparedTask, fact: TaskFacts) -> dict[str, Any]:
         "data": prepared.data_digest,
         "prompts": prepared.prompts_digest,
         **({"prompts_of": fact.prompts} if fact.prompts else {}),
-        "questions": questions(prepared),
+        "questions": questions_digest(prepared),
         "examples": len(prepared.examples),
         "available": prepared.available,
         "lm_eval": task.lm_eval,

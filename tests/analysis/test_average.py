@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.analysis.average import lacking, with_average
+from evalharness.analysis.average import missing_for_average, with_average
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import Average
@@ -108,12 +108,12 @@ def test_normalised_scores_run_from_chance_to_the_best() -> None:
     ],
 )
 def test_an_average_over_less_than_was_published_is_left_out(average: Average, message: list[str]) -> None:
-    assert sorted(lacking(average, facts())) == sorted(message)
+    assert sorted(missing_for_average(average, facts())) == sorted(message)
     assert with_average(rows(), facts(), average, "glue") == tuple(rows())
 
 
 def test_a_score_that_is_better_when_lower_has_no_place_in_an_average() -> None:
-    assert lacking(Average(name="a", over={"cola": ("mcc",)}), facts(higher=False)) == [
+    assert missing_for_average(Average(name="a", over={"cola": ("mcc",)}), facts(higher=False)) == [
         "cola: mcc is better when lower"
     ]
 

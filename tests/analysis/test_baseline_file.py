@@ -14,11 +14,11 @@ import pytest
 from measured_runs import ACC, MCC, ROUGE, measured, measured_run, scored, task
 
 from evalharness.analysis.analyse import analyse
-from evalharness.analysis.baseline_accept import accepted, news
+from evalharness.analysis.baseline_accept import accepted_file, change_lines
 from evalharness.analysis.baseline_file import BaselineFile, read_file, text_of
-from evalharness.analysis.baseline_gate import sides, with_baseline
-from evalharness.analysis.gate import judge, merged
-from evalharness.analysis.row_packing import as_packed, changed, changes, packed, unpacked
+from evalharness.analysis.baseline_gate import results_against, with_baseline
+from evalharness.analysis.gate import judge, merge_decisions
+from evalharness.analysis.row_packing import apply_changes, as_packed, pack_changes, pack_rows, unpack_rows
 from evalharness.errors import EvalHarnessError, NotComparableError, UsageError
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.compare_plan import ComparePlan
@@ -63,7 +63,7 @@ def right(share: float, n: int = 1000, shift: int = 0) -> np.ndarray:
 
 def write(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
     before = read_file(path) if path.exists() else None
-    path.write_text(text_of(accepted(path, run, name, before)))
+    path.write_text(text_of(accepted_file(path, run, name, before)))
     return read_file(path)
 
 
@@ -85,12 +85,12 @@ def write(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
     ],
 )
 def test_rows_come_back_in_single_precision(rows: np.ndarray) -> None:
-    again = unpacked(packed(rows))
+    again = unpack_rows(pack_rows(rows))
     assert again.shape == rows.shape and np.array_equal(again, rows.astype(np.float32).astype(float))
     assert np.array_equal(as_packed(rows), again) and np.array_equal(as_packed(again), again)
     other = rows.copy()
     other[::7] = other[::-1][::7]
-    assert np.array_equal(changed(changes(as_packed(other), again), again), as_packed(other))
+    assert np.array_equal(apply_changes(pack_changes(as_packed(other), again), again), as_packed(other))
 
 
 def test_sums_of_squares_stay_those_of_their_numbers() -> None:
@@ -98,14 +98,14 @@ def test_sums_of_squares_stay_those_of_their_numbers() -> None:
     rng = np.random.default_rng(3)
     for x in (rng.random(500) * 5, np.full(500, 0.1) + 1e-9 * rng.random(500)):
         y = np.round(rng.random(500) * 5, 1)
-        rows = unpacked(packed(np.column_stack([np.ones(500), x, y, x * x, y * y, x * y])))
+        rows = unpack_rows(pack_rows(np.column_stack([np.ones(500), x, y, x * x, y * y, x * y])))
         assert np.array_equal(rows[:, 3], rows[:, 1] ** 2) and np.array_equal(rows[:, 5], rows[:, 1] * rows[:, 2])
 
 
 def test_what_is_nothing_packed_is_a_value_error() -> None:
-    for text in ("", "x", packed(np.ones((5, 2)))[:-4], "!!!!!", "Ω"):
+    for text in ("", "x", pack_rows(np.ones((5, 2)))[:-4], "!!!!!", "Ω"):
         with pytest.raises(ValueError):
-            unpacked(text)
+            unpack_rows(text)
 
 
 # ---- the size --------------------------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def values(number: int, lost: int = 9) -> dict[str, np.ndarray]:
 
 def gated(run: MeasuredRun, path: Path, policy: Policy) -> int:
     policy = replace(policy, baseline=str(path))
-    every = sides(run, analyse(run), policy)
-    return int(merged([(label, judge(of, policy)) for label, of in every]).exit_code)
+    every = results_against(run, analyse(run), policy)
+    return int(merge_decisions([(label, judge(of, policy)) for label, of in every]).exit_code)
 
 
 def test_ten_small_steps_are_seen_against_the_original_base(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_file_that_was_changed_ends_with_5_wherever(tmp_path: Path, signed: bo
         edits += [
             ("tasks", 0, 2, 0, 0.1),
             ("models", 0, "name", "x"),
-            ("rows", 0, 0, packed(np.ones((1000, 2)))),
+            ("rows", 0, 0, pack_rows(np.ones((1000, 2)))),
             ("asked", {}),
         ]
     for *keys, last, value in edits:
@@ -352,7 +352,7 @@ def test_no_file_at_all_is_a_mistake_of_whoever_names_it(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="no baseline file can be read here"):
         read_file(tmp_path / "nothing.json")
     with pytest.raises(UsageError, match=r"evalharness-baseline\.json: no baseline file can be read here"):
-        sides(edited_run(), analyse(edited_run()), BASELINE)
+        results_against(edited_run(), analyse(edited_run()), BASELINE)
 
 
 # ---- accepting -------------------------------------------------------------------------------------------------------
@@ -361,20 +361,20 @@ def test_no_file_at_all_is_a_mistake_of_whoever_names_it(tmp_path: Path) -> None
 def test_accepting_says_what_changes(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     run = edited_run()
-    file = accepted(path, run, "base", None)
-    first = list(news(None, file))
+    file = accepted_file(path, run, "base", None)
+    first = list(change_lines(None, file))
     assert first[0] == "new: base on 4 tasks" and "t1: acc 0.9000" in first
-    both = accepted(path, run, "c", file)
-    assert list(news(file, both)) == [
+    both = accepted_file(path, run, "c", file)
+    assert list(change_lines(file, both)) == [
         "accepted: c (content of c), before: base (content of b)",
         *(f"{name}: acc 0.9000 → 0.8910, 9 of 1000 units" for name in TASKS),
     ]
-    assert list(news(both, both)) == ["no accepted score of the same questions changes"]
-    limited = accepted(path, edited_run(limit=5), "base", both)
-    assert "limit: None there, 5 here" in list(news(both, limited))
+    assert list(change_lines(both, both)) == ["no accepted score of the same questions changes"]
+    limited = accepted_file(path, edited_run(limit=5), "base", both)
+    assert "limit: None there, 5 here" in list(change_lines(both, limited))
     assert [row.name for row in limited.models] == ["base"]
     with pytest.raises(NotComparableError, match="holds scores of something else \\(limit: None there, 5 here\\)"):
-        accepted(path, edited_run(limit=5), "c", both)
+        accepted_file(path, edited_run(limit=5), "c", both)
 
 
 @pytest.mark.parametrize(
@@ -389,4 +389,4 @@ def test_what_was_not_answered_as_a_whole_is_not_accepted(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NotComparableError, match=message):
-        accepted(tmp_path / "x.json", with_fact(**changes), "base", None)
+        accepted_file(tmp_path / "x.json", with_fact(**changes), "base", None)

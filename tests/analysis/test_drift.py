@@ -17,9 +17,9 @@ from evalharness.analysis.drift import (
     divergence,
     drift_of,
     follow_ups,
-    neutral,
+    neutral_texts,
     own_outputs,
-    ranked,
+    rank_drifts,
 )
 from evalharness.records.comparison import Estimate
 from evalharness.records.requests import Failure, Profile, Profiling
@@ -75,7 +75,7 @@ def corpus(scale, top_k=VOCABULARY, texts=30, seed=0):
     return base, other, logits
 
 
-TEXTS = neutral([f"text {i}" for i in range(30)], 50)
+TEXTS = neutral_texts([f"text {i}" for i in range(30)], 50)
 
 
 def test_against_scipy_over_all_tokens():
@@ -140,7 +140,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 
 def test_what_is_asked_of_another_model():
-    texts = neutral(["a", "b", "a"], 9)
+    texts = neutral_texts(["a", "b", "a"], 9)
     assert texts.requests == (
         Profile(text="a", top_k=TOP_K, piece_limit=9),
         Profile(text="b", top_k=TOP_K, piece_limit=9),
@@ -201,6 +201,6 @@ def test_ranks():
     given = [
         drift(name, "neutral", kl) for name, kl in (("a", 0.1), ("b", 0.5), ("c", 0.5), ("placebo", 0.0), ("d", None))
     ]
-    found = ranked([*given, drift("a", "own outputs", 2.0)], ["a", "b", "c", "d"])
+    found = rank_drifts([*given, drift("a", "own outputs", 2.0)], ["a", "b", "c", "d"])
     expected = [("b", 1), ("c", 1), ("a", 3), ("placebo", None), ("d", None), ("a", 1)]
     assert [(each.model, each.rank) for each in found] == expected and found[-1].text == "own outputs"

@@ -145,7 +145,7 @@ def test_show_a_folder_of_several(run, zoo, tmp_path):
     assert re.fullmatch(r"  checkpoint-3 +lora +[\d,]+ bytes", lines[1])
     assert re.fullmatch(r"  checkpoint-20 +full +[\d,]+ bytes", lines[2])
     assert "checkpoint-100 cannot be evaluated" in lines[3]
-    assert lines[4].startswith(f"Name one ({tmp_path}/out/checkpoint-100), or every one with '{tmp_path}/out/*'")
+    assert lines[4].startswith(f"Name one ({tmp_path}/out/checkpoint-100), or all with '{tmp_path}/out/*'")
     facts = json.loads(run("show", tmp_path / "out", "--json")[1])
     assert [row["kind"] for row in facts["inside"]] == ["lora", "full", None]
 

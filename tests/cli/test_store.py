@@ -69,7 +69,7 @@ def test_nothing_is_deleted_without_yes(path: Path, capsys: pytest.CaptureFixtur
         assert exit_code("store", "gc", "--store", path, *more) == 0
         assert "9 answers of 9 would be deleted; nothing was deleted: give --yes" in capsys.readouterr().out
     assert exit_code("store", "gc", "--store", path, "--max-size", "1.5G") == 0
-    assert "0 answers of 9 would go" in capsys.readouterr().out
+    assert "0 answers of 9 would be deleted" in capsys.readouterr().out
     assert exit_code("store", "gc", "--store", path, "--model", "ababab", "--yes") == 0
     assert "9 answers of 9 deleted" in capsys.readouterr().out
     assert exit_code("store", "info", "--store", path) == 0
@@ -83,4 +83,4 @@ def test_answers_are_exported_to_a_new_file_only(
     assert exit_code("store", "export", "--store", path, "--to", file, "--model", "lora::x") == 0
     assert capsys.readouterr().out == f"{file}: 9 answers\n" and len(file.read_text().splitlines()) == 9
     assert exit_code("store", "export", "--store", path, "--to", file) == 2
-    assert "is there already; name a file that is not" in capsys.readouterr().err
+    assert "exists already; name a new file" in capsys.readouterr().err

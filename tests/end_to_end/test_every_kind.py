@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from evalharness.engines.adapter_check import Proof
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
-from evalharness.report.references import noise_floor
+from evalharness.report.references import noise_text
 from evalharness.run.evaluation import evaluate
 from evalharness.store import Store
 
@@ -63,7 +63,7 @@ def test_all_of_them_in_one_run_on_one_base(
     assert results.errors == ()
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["loads"] == {str(zoo["llama"]): 1, str(tmp_path / "whole"): 1}
-    assert noise_floor(results).startswith("noise floor 0: ")
+    assert noise_text(results).startswith("engine noise 0: ")
     answers = {m.name: (tmp_path / f"out/samples/echo/{m.name}.jsonl").read_bytes() for m in results.models}
     assert answers["placebo"] == answers["base"]
     assert len(set(answers.values())) == len(answers) - 1  # every candidate answers in its own way
@@ -101,4 +101,4 @@ def test_an_adapter_of_a_quantised_base_is_compared_with_that(
     results = evaluate(job(adapter, placebo=True))
     assert [m.name for m in results.models] == ["base", "tuned", "unquantised", "placebo"]
     assert results.signature["precision"] == "nf4"
-    assert noise_floor(results).startswith("noise floor 0: ")
+    assert noise_text(results).startswith("engine noise 0: ")

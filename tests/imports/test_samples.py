@@ -76,7 +76,7 @@ def test_scores_alone_leave_no_samples_and_an_older_comparisons_are_taken_away(
     assert [sample.prompt for sample in read_samples(out, "base", "tuned")] == [f"why {i}" for i in range(4)]
     assert exit_code("compare", *sorted((tmp_path / "without").iterdir()), "--out", out) == 0
     assert not read_samples(out, "base", "tuned")
-    with pytest.raises(UsageError, match="no texts of base lie beside these results"):
+    with pytest.raises(UsageError, match="no texts of base are beside these results"):
         examples(out, "base")
     capsys.readouterr()
 

@@ -43,7 +43,7 @@ def test_every_gate_unit_of_every_candidate_has_a_row(run: Results) -> None:
     units = [c for c in found.comparisons if c.unit and c.primary]
     assert len(rows) == len(units) and len({row.candidate for row in rows}) == 5
     (boolq,) = [row for row in rows if (row.task, row.candidate) == ("boolq", "full-high")]
-    assert (boolq.asked, boolq.rounds, boolq.early, boolq.stopped) == ("45 of 300", "3 of 20", "0.004, 0.900", True)
+    assert (boolq.units, boolq.rounds, boolq.early, boolq.stopped) == ("45 of 300", "3 of 20", "0.004, 0.900", True)
     assert boolq.whole == "▼ fell by more than the margin" and boolq.verdict == "▼ forgotten"
     assert all(row.whole == "" and row.early == "–" for row in rows if row.task != "boolq")
 

@@ -27,7 +27,7 @@ def test_everything_fits_what_most_lost_first(run: Results) -> None:
     island = pack(run.flips, run.candidates, 2_000_000)
     data = json.loads(island.json)
     every = {(flip.task, flip.base.id) for flip in run.flips}
-    assert island.shown == island.total == len(every) == len(data["rows"])
+    assert island.count == island.total == len(every) == len(data["rows"])
     lost = [sum(state == 1 for _, state, _, _ in row[7]) for row in data["rows"]]
     assert lost == sorted(lost, reverse=True) and lost[0] > 1 and lost[-1] == 0
 
@@ -46,7 +46,7 @@ def test_an_example_has_the_answers_of_base_and_all_candidates(run: Results) -> 
 
 def test_a_small_budget_is_kept_and_shared(run: Results) -> None:
     island = pack(run.flips, run.candidates, 30_000)
-    assert 0 < island.shown < island.total and len(island.json) < 33_000
+    assert 0 < island.count < island.total and len(island.json) < 33_000
     changed = [flip for flip in run.flips if flip.direction != "same"]
     assert set(island.pairs) == {(flip.task, flip.candidate) for flip in changed}
     assert not pack(run.flips, run.candidates, 0).pairs
@@ -63,7 +63,7 @@ def _many(count: int) -> list[Flip]:
 
 def test_one_task_cannot_crowd_the_page() -> None:
     island = pack(_many(PER_PAIR + 50), ["lora"], 2_000_000)
-    assert (island.shown, island.total) == (PER_PAIR, PER_PAIR + 50)
+    assert (island.count, island.total) == (PER_PAIR, PER_PAIR + 50)
 
 
 def test_the_largest_losses_are_kept() -> None:

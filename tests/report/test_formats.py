@@ -14,7 +14,7 @@ from command_line import exit_code
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
-from evalharness.report.formats import COLUMNS, written
+from evalharness.report.formats import COLUMNS, format_runs
 from evalharness.results import write_results
 
 ROW = Comparison(
@@ -42,7 +42,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 def test_csv_has_every_comparison_with_every_number(run: Path, hostile: Path) -> None:
-    first, nothing, beside = csv.DictReader(io.StringIO(written([run], "csv")[0]))
+    first, nothing, beside = csv.DictReader(io.StringIO(format_runs([run], "csv")[0]))
     assert tuple(first) == COLUMNS
     assert {key: first[key] for key in ("base", "score", "difference", "low", "high", "margin", "verdict")} == {
         "base": "0.8", "score": "0.75", "difference": "-0.05", "low": "-0.1", "high": "0.001", "margin": "0.02",
@@ -50,32 +50,32 @@ def test_csv_has_every_comparison_with_every_number(run: Path, hostile: Path) ->
     }  # fmt: skip
     assert (nothing["n"], nothing["base"], nothing["low"]) == ("0", "", "")
     assert (beside["metric"], beside["primary"], beside["verdict"]) == ("f1", "False", "")
-    *_, last = rows = list(csv.DictReader(io.StringIO(written([run, hostile], "csv")[0])))
+    *_, last = rows = list(csv.DictReader(io.StringIO(format_runs([run, hostile], "csv")[0])))
     assert [row["run"] for row in rows] == [str(run)] * 3 + [str(hostile)]
     assert last["candidate"] == "'=cmd|'/c x'!A"  # text to a spreadsheet
 
 
 def test_markdown_shows_what_decides_and_is_no_markup(run: Path, hostile: Path) -> None:
-    lines = written([run], "md")[0].splitlines()
+    lines = format_runs([run], "md")[0].splitlines()
     assert lines[2:] == [
         "| lora | rte | acc | 1,300 | 0.800 | 0.750 | −0.050 | &#91;−0.100, +0.001&#93; | 0.02 | inconclusive |",
         "| lora | wsc | acc | 0 | – | – | – | – | 0.02 | inconclusive |",
     ]
-    text = written([run, hostile], "md")[0]
+    text = format_runs([run, hostile], "md")[0]
     assert text.count("\n### ") == 1 and "<b>" not in text and "http:" not in text
     assert [line.count("|") for line in text.splitlines() if line.startswith("|")] == [11] * 7
 
 
 def test_latex_is_escaped(hostile: Path) -> None:
-    text = written([hostile], "latex")[0]
+    text = format_runs([hostile], "latex")[0]
     assert "\\begin{tabular}" in text and r"\textbackslash" in text and r"\&" in text and "$-$0.050" in text
     assert "−" not in text
 
 
 def test_json_is_the_results_of_one_run(run: Path, hostile: Path) -> None:
-    assert written([run], "json")[0] == (run / "results.json").read_text()
-    with pytest.raises(UsageError, match="is of one run, and 2 are given"):
-        written([run, hostile], "json")
+    assert format_runs([run], "json")[0] == (run / "results.json").read_text()
+    with pytest.raises(UsageError, match="takes one run, and 2 are given"):
+        format_runs([run, hostile], "json")
 
 
 def test_the_command_prints_them_and_writes_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCard
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
-from evalharness.report.formats import written
+from evalharness.report.formats import format_runs
 from evalharness.results import write_results
 
 ROW = Comparison(
@@ -28,7 +28,7 @@ SIGNATURE = {"num_fewshot": 2, "tasks": {"rte": {"data": "ab12", "prompts": "cd3
 
 def card(folder: Path, *rows: Comparison) -> list[EvalResult]:
     write_results(folder, Results(signature=SIGNATURE, models=(), comparisons=rows))
-    text = written([folder], "card")[0]
+    text = format_runs([folder], "card")[0]
     return ModelCard(f"---\n{text}---\n# A card\n").data.eval_results or []
 
 
@@ -52,5 +52,5 @@ def test_names_are_values_whatever_they_hold(tmp_path: Path) -> None:
 
 def test_several_runs_have_no_card(tmp_path: Path) -> None:
     card(tmp_path, ROW)
-    with pytest.raises(UsageError, match="--format card: is of one run, and 2 are given"):
-        written([tmp_path, tmp_path / "results.json"], "card")
+    with pytest.raises(UsageError, match="--format card: takes one run, and 2 are given"):
+        format_runs([tmp_path, tmp_path / "results.json"], "card")

@@ -57,7 +57,7 @@ def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results
     )
     assert shown["q forgotten (BH)"] == ("0.040", "–") and shown["q difference (BH)"] == ("<0.001", "–")
     cells = matrix(replace(run, comparisons=(told, rest[0])), {})[0].cells
-    assert [cell.kept for cell in cells if cell] == ["91 % of the skill kept", ""]
+    assert [cell.skill_kept for cell in cells if cell] == ["91 % of the skill kept", ""]
 
 
 def test_what_a_bleu_is_made_of_stands_below_its_table(run: Results) -> None:

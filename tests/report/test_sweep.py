@@ -277,10 +277,10 @@ def test_candidates_that_differ_in_their_rate_alone_are_joined(run: Results) -> 
         facts = {"full-high": high, "full-low": {**low, **more}}
         return replace(run, models=tuple(replace(m, training=facts.get(m.name, {})) for m in run.models))
 
-    assert training_table.joined(with_low()) == [("full-low", "full-high")]
+    assert training_table.rate_series(with_low()) == [("full-low", "full-high")]
     for other in ({"replay": {"sst2": 0.2}}, {"after": "stage-1"}, {"steps": 100}, {"method": "lora"}):
-        assert training_table.joined(with_low(**other)) == []
-    assert training_table.joined(run) == []
+        assert training_table.rate_series(with_low(**other)) == []
+    assert training_table.rate_series(run) == []
     assert tradeoff.tradeoff(with_low()) != tradeoff.tradeoff(run)
 
 

@@ -153,8 +153,7 @@ def test_worst_mean_and_best_over_wordings_and_the_verdicts_are_said(spread_out:
         "difference −0.100, −0.063, +0.010"
     )
     depends = (
-        "the verdict hangs on the wording in 1 of 1 gate unit that other wordings were asked of "
-        "(unadjusted; described only)"
+        "the verdict depends on the wording in 1 of 1 gate unit asked in other wordings (unadjusted; described only)"
     )
     assert list(wordings.sentences(spread_out, first)) == [
         f"{numbers}; on its own forgotten in 1, retained in 2",

@@ -1,6 +1,4 @@
-"""What is measured beside the candidates: a placebo's noise floor, and what quantisation alone changes; neither is ever
-judged.
-"""
+"""What is measured beside the candidates: the engine's noise by a placebo, and what quantisation alone changes."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.report.page import render
-from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.references import noise_text, quantisation
 from evalharness.report.terminal import verdict_lines
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
@@ -93,8 +91,8 @@ def test_the_same_numerics_have_no_noise(job: MakeJob) -> None:
     assert {(c.verdict, c.unit, c.p_forgotten_adjusted) for c in beside} == {(None, False, None)}
     assert {(c.difference.value, c.lost or 0, c.gained or 0) for c in beside} == {(0.0, 0, 0)}
     assert {flip.candidate for flip in outcome.flips} == {"llama-lora"}
-    assert noise_floor(outcome).startswith("noise floor 0: ") and "60 answers on 2 tasks" in noise_floor(outcome)
-    assert any(line == noise_floor(outcome) for line in verdict_lines(outcome))
+    assert noise_text(outcome).startswith("engine noise 0: ") and "60 answers on 2 tasks" in noise_text(outcome)
+    assert any(line == noise_text(outcome) for line in verdict_lines(outcome))
 
 
 def test_a_placebo_that_answers_as_the_base_changes_nothing_about_the_candidates(job: MakeJob, tmp_path: Path) -> None:
@@ -105,7 +103,7 @@ def test_a_placebo_that_answers_as_the_base_changes_nothing_about_the_candidates
     assert {(c.engine_noise.flips, c.engine_noise.widened_by) for c in own} == {(0, 0.0)}
     assert with_it.flips == without.flips and with_it.verdict_rule == without.verdict_rule == 2
     assert judge(with_it, Policy()).exit_code == judge(without, Policy()).exit_code
-    assert noise_floor(without) == "" and "engine_noise" not in (tmp_path / "plain" / "results.json").read_text()
+    assert noise_text(without) == "" and "engine_noise" not in (tmp_path / "plain" / "results.json").read_text()
 
 
 def test_a_placebo_that_answers_otherwise_widens_what_decides(job: MakeJob, tmp_path: Path) -> None:
@@ -146,7 +144,7 @@ def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
         c for c in outcome.comparisons if (c.candidate, c.task, c.level, c.primary) == ("placebo", "echo", "task", True)
     ]
     assert echo.lost and echo.difference.value == pytest.approx(-echo.lost / 30)
-    said = noise_floor(outcome)
+    said = noise_text(outcome)
     assert (
         f"largest |difference| {echo.lost / 30:.4f} (echo, exact_match), {echo.lost} flips in 60 answers on 2 tasks"
         in said
