@@ -12,7 +12,7 @@ The rule, all of it over intervals that are compared anyway ("fell": the whole i
     to unreadable texts
                (the balance of the two parts fell); or only the answer that stands alone fell, the one anywhere in the
                text did not
-    unclear    everything else, and wherever the base is not better than chance
+    unclear    everything else, and where the base is not better than chance
 
 It applies only where choosing or writing fell. It reads intervals without correction for the number of tasks, and no
 verdict uses it.

@@ -150,7 +150,7 @@ def not_measured(row: Comparison, results: Results) -> str:
 
 
 def failed(errors: Sequence[ExampleError]) -> str:
-    """What failed of one model on one task."""
+    """The failures of one model on one task."""
     first = errors[0]
     return f"incomplete: {len(errors)} × {first.model} on {first.task}: {first.reason[:SHOWN_REASON]}"
 

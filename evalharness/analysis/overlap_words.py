@@ -93,7 +93,7 @@ def sums_of(codes: Hashes) -> Hashes:
 
 
 def between(sums: Hashes, starts: NDArray[np.int64], length: int) -> Hashes:
-    """The hash of the run of `length` codes from each start: the same wherever the run stands."""
+    """The hash of the run of `length` codes from each start: independent of the run's position."""
     undo = np.cumprod(
         np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(sums) - 1), INVERSE, dtype=np.uint64)])
     )

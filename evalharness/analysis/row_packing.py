@@ -117,7 +117,7 @@ def apply_changes(text: str, before: Floats) -> Floats:
 
 
 def _derived(rows: Floats) -> Derived:
-    """Which columns are exactly the product of two before them, of more than counts."""
+    """The columns that are exactly the product of two columns before them, by column."""
     derived = Derived()
     for column in range(2, rows.shape[1] if rows.shape[1] <= WIDEST else 0):
         pairs = [(a, b) for a in range(column) for b in range(a, column) if not {a, b} & derived.keys()]

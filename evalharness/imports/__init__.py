@@ -1,1 +1,1 @@
-"""Read what other tools measured: the logs of other harnesses, and plain tables. No model is run."""
+"""Read other harnesses' logs and plain tables of scores as measurements, without running any model."""

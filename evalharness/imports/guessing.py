@@ -1,4 +1,4 @@
-"""Say what a model scores that guesses, as far as a log's choices and right answers tell it."""
+"""Compute the chance level of a task from a log's choices and right answers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 
-def guessing(choices: Sequence[int], golds: Sequence[str] = ()) -> float | None:
-    """Of scores of 0 and 1: the mean of one in the number of choices, where all questions have `choices`, else one in
-    the number of different right answers; None where neither tells it.
+def chance_level(choices: Sequence[int], golds: Sequence[str] = ()) -> float | None:
+    """The expected 0/1 score of guessing: the mean of 1 / choices where all questions have `choices`, else 1 / the
+    number of different right answers; None where neither is known.
     """
     if choices and all(choices):
         return math.fsum(1 / number for number in choices) / len(choices)

@@ -1,4 +1,4 @@
-"""Read HELM's run folders: the statistics that it logged of every instance, never an answer scored again.
+"""Read HELM's run folders: the statistics that it logged for every instance; answers are not scored again.
 
 Statistics that count tokens, costs and the like are no scores. An instance that was asked with several choices of
 solved examples (num_train_trials) is one unit. Splits are tasks of their own, as HELM scores them one by one; perturbed
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.helm_files import (
     AGAIN,
     STATS,
@@ -40,21 +40,21 @@ PLAIN_SPLIT = "test"
 PROMPTS = ("prompt", "messages", "multimodal_prompt")  # of a request, which has one of them
 
 
-class _Asked(NamedTuple):
-    """What was asked of one instance in one trial. `right`: places of the right ones among the references; `given`: the
-    text that was completed; `mapping`: letter -> reference, where it was to name one.
+class _Question(NamedTuple):
+    """One instance's question in one trial, and the answer. `right`: places of the right references; `completion`: what
+    the model wrote; `mapping`: reference by letter, where the answer is a letter.
     """
 
     prompts: list[Any]
     references: list[str]
     right: list[int]
-    given: str
+    completion: str
     mapping: dict[str, str]
     split: str
 
 
 def is_log(path: Path) -> bool:
-    """Is it a run folder of HELM, or a folder that holds some?"""
+    """Whether the path is a run folder of HELM, or a folder of these."""
     return bool(run_folders(path))
 
 
@@ -65,8 +65,8 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     runs = [read_run(folder) for folder in run_folders(path)]
     models = sorted({run.model for run in runs})
-    chosen = one_model(path, models, model, "run", "runs")
-    own = [run for run in runs if run.model == chosen]
+    model_name = one_model(path, models, model, "run", "runs")
+    own = [run for run in runs if run.model == model_name]
     notices: list[str] = []
     tasks: dict[str, LoggedTask] = {}
     for run in own:
@@ -87,17 +87,19 @@ def _tasks(run: HelmRun, notices: list[str]) -> Iterator[LoggedTask]:
         notices.append(f"{run.folder}: {perturbed} perturbed instances are left out")
     if strange := next((key for key in statistics if key not in states), None):
         raise DataError(run.folder / STATS, f"holds {strange.instance}, which {file.name} does not", AGAIN)
-    asked = {key: _asked(file, of, statistics.get(key, ())) for key, of in states.items() if not key.perturbation}
-    if not asked:
+    questions = {
+        key: _question(file, of, statistics.get(key, ())) for key, of in states.items() if not key.perturbation
+    }
+    if not questions:
         raise DataError(file, "no instances that are not perturbed", RERUN)
-    for split in dict.fromkeys(each.split for each in asked.values()):
-        own = {key: each for key, each in asked.items() if each.split == split}
+    for split in dict.fromkeys(each.split for each in questions.values()):
+        own = {key: each for key, each in questions.items() if each.split == split}
         name = run.task if split == PLAIN_SPLIT else f"{run.task}{',' if ':' in run.task else ':'}split={split}"
         yield _task(name, run, own, statistics, notices)
 
 
-def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -> _Asked:
-    """Read what was asked, and the completion; where every choice was a request, the one that HELM took."""
+def _question(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -> _Question:
+    """Read the question and the completion; where every choice was a request, the choice that HELM took."""
     instance = states[0]["instance"]
     references, right = _references(file, instance)
     prompts = []
@@ -108,16 +110,16 @@ def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -
         if not isinstance(prompt, str | list | dict):
             raise DataError(file, f"no prompt of {instance.get('id')}", AGAIN)
         prompts.append(prompt)
-    given = _completion(states[0])
+    completion = _completion(states[0])
     if len(states) > 1:
-        taken = next((stat.get("mean") for stat in statistics if _name(stat) == "predicted_index"), None)
-        given = next((text for place, text in enumerate(references) if place == taken), "")
+        place_chosen = next((stat.get("mean") for stat in statistics if _name(stat) == "predicted_index"), None)
+        completion = next((text for place, text in enumerate(references) if place == place_chosen), "")
     mapping = states[0].get("output_mapping")
     mapping = {str(key): str(value) for key, value in mapping.items()} if isinstance(mapping, dict) else {}
-    return _Asked(prompts, references, right, given, mapping, str(instance.get("split") or PLAIN_SPLIT))
+    return _Question(prompts, references, right, completion, mapping, str(instance.get("split") or PLAIN_SPLIT))
 
 
-def _shown(prompt: Any) -> str:
+def _prompt_text(prompt: Any) -> str:
     """Return the text of a prompt, or of the messages that make it."""
     if not isinstance(prompt, list):
         return prompt if isinstance(prompt, str) else ""
@@ -147,33 +149,37 @@ def _completion(state: Object) -> str:
 
 
 def _task(
-    name: str, run: HelmRun, asked: dict[TrialKey, _Asked], statistics: dict[TrialKey, list[Object]], notices: list[str]
+    name: str,
+    run: HelmRun,
+    questions: dict[TrialKey, _Question],
+    statistics: dict[TrialKey, list[Object]],
+    notices: list[str],
 ) -> LoggedTask:
     """Read one task's answers by metric. Raises DataError where it has none."""
     answers: dict[str, list[Answer]] = {}
     texts: dict[str, AnswerTexts] = {}
     identities, failed = Identities(), 0
-    for key, each in asked.items():
+    for key, each in questions.items():
         gold = [each.references[place] for place in each.right]
         identity, document, content = identities.of(key.instance, each.prompts, gold, each.references)
         scores = dict(_scores(run.folder / STATS, key, statistics.get(key, ())))
         failed += not scores
-        texts[identity] = AnswerTexts(_shown(each.prompts[0]), each.given, " | ".join(gold))
+        texts[identity] = AnswerTexts(_prompt_text(each.prompts[0]), each.completion, " | ".join(gold))
         for metric, value in scores.items():
             answers.setdefault(metric, []).append(Answer(identity, document, document, value, content))
     if failed:
-        notices.append(f"{run.folder}: {failed} of {len(asked)} instances got no score")
+        notices.append(f"{run.folder}: {failed} of {len(questions)} instances got no score")
     if not answers:
         raise DataError(run.folder / STATS, "no scored instances", RERUN)
     choice = str(run.adapter.get("method")).startswith("multiple_choice")
-    chance = guessing(
-        [len(each.references) * choice for each in asked.values()], [text.gold for text in texts.values()]
+    chance = chance_level(
+        [len(each.references) * choice for each in questions.values()], [text.gold for text in texts.values()]
     )
     return LoggedTask(
         name=name,
         answers={metric: tuple(of) for metric, of in answers.items()},
         stated={metric: _stated(metric, chance) for metric in answers},
-        read={"none": tuple(given for each in asked.values() if (given := _read(each)) is not None)},
+        read={"none": tuple(answer for each in questions.values() if (answer := _read(each)) is not None)},
         texts=texts,
         failed=failed,
     )
@@ -186,22 +192,22 @@ def _name(stat: Object) -> str:
 
 def _scores(file: Path, key: TrialKey, statistics: Sequence[Object]) -> Iterator[tuple[str, float]]:
     """Yield the scores of one instance. Raises DataError for a statistic that is none or comes twice."""
-    seen: set[str] = set()
+    names: set[str] = set()
     for stat in statistics:
         name, mean = _name(stat), stat.get("mean")
         if not name or not isinstance(mean, int | float | None):
             raise DataError(file, f"a statistic of {key.instance} is not HELM's (mean is {kind(mean)})", AGAIN)
         if name.startswith(NO_SCORES) or name in NO_SCORE:
             continue
-        if name in seen:
+        if name in names:
             raise DataError(file, f"{key.instance} has {name} several times", AGAIN)
-        seen.add(name)
+        names.add(name)
         if is_score(mean):
             yield name, float(mean)
 
 
 def _stated(metric: str, chance: float | None) -> MetricStatement:
-    """State what is known of HELM's own metrics; of `@5`, the best of five completions, guessing is worth more."""
+    """State what is known of HELM's own metrics; the chance of `@5`, the best of five completions, is not known."""
     if metric.partition("@")[0] in OVERLAPS:
         return MetricStatement(higher_is_better=True, chance=0.0)
     if metric.partition("@")[0] not in MATCHES:
@@ -212,13 +218,13 @@ def _stated(metric: str, chance: float | None) -> MetricStatement:
     return stated
 
 
-def _read(asked: _Asked) -> ReadAnswer | None:
+def _read(question: _Question) -> ReadAnswer | None:
     """Read the answer as HELM maps it: the letter of a reference, or the text."""
-    text = asked.given.strip()
-    if len(asked.prompts) > 1:
-        taken = asked.references.index(asked.given) if asked.given in asked.references else None
-        return None if taken is None else picked(asked.references, taken, asked.right)
-    if text in asked.mapping and asked.mapping[text] in asked.references:
-        return picked(asked.references, asked.references.index(asked.mapping[text]), asked.right)
-    right = tuple(asked.references[place].strip() for place in asked.right)
-    return ReadAnswer(text, right, empty=not text, unreadable=bool(text and asked.mapping))
+    text = question.completion.strip()
+    if len(question.prompts) > 1:
+        place = question.references.index(question.completion) if question.completion in question.references else None
+        return None if place is None else picked(question.references, place, question.right)
+    if text in question.mapping and question.mapping[text] in question.references:
+        return picked(question.references, question.references.index(question.mapping[text]), question.right)
+    right = tuple(question.references[place].strip() for place in question.right)
+    return ReadAnswer(text, right, empty=not text, unreadable=bool(text and question.mapping))

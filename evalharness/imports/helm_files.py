@@ -1,5 +1,6 @@
-"""Read the folders that helm-run leaves, one for each scenario and model: run_spec.json, per_instance_stats.json and
-scenario_state.json (benchmark/runner.py).
+"""Read the files of helm-run's folders, one folder for each scenario and model.
+
+They are run_spec.json, per_instance_stats.json and scenario_state.json (benchmark/runner.py).
 
 Where scenario_state.json was left out to save space, what helm-summarize makes of it is read in its place:
 display_requests.json, display_predictions.json and instances.json (benchmark/presentation/run_display.py).
@@ -25,7 +26,7 @@ Object = Mapping[str, Any]
 
 
 class TrialKey(NamedTuple):
-    """What a statistic is of: an instance, a perturbation of it, and the choice of solved examples."""
+    """The subject of a statistic: an instance, its perturbation, and the choice of solved examples."""
 
     instance: str
     perturbation: str
@@ -41,7 +42,7 @@ class HelmRun:
 
     @property
     def adapter(self) -> Object:
-        """How the model is asked."""
+        """The specification of prompts and decoding."""
         adapter: Object = self.spec["adapter_spec"]
         return adapter
 
@@ -53,16 +54,16 @@ class HelmRun:
     def task(self) -> str:
         """The run's name without its model."""
         name, colon, arguments = str(self.spec["name"]).partition(":")
-        kept = [part for part in arguments.split(",") if not part.startswith(OF_MODEL)]
-        return f"{name}:{','.join(kept)}" if colon and any(kept) else name
+        parts = [part for part in arguments.split(",") if not part.startswith(OF_MODEL)]
+        return f"{name}:{','.join(parts)}" if colon and any(parts) else name
 
 
 def run_folders(path: Path) -> list[Path]:
     """List the folder itself, or those in it, that hold a run of HELM."""
     if not path.is_dir():
         return []
-    found = [path] if (path / SPEC).is_file() else sorted(file.parent for file in path.glob(f"*/{SPEC}"))
-    return [folder for folder in found if any((folder / name).is_file() for name in (STATS, STATE, "stats.json"))]
+    folders = [path] if (path / SPEC).is_file() else sorted(file.parent for file in path.glob(f"*/{SPEC}"))
+    return [folder for folder in folders if any((folder / name).is_file() for name in (STATS, STATE, "stats.json"))]
 
 
 def read_run(folder: Path) -> HelmRun:
@@ -127,21 +128,21 @@ def read_states(run: HelmRun) -> tuple[Path, dict[TrialKey, list[Object]]]:
 
 
 def _displayed(run: HelmRun) -> dict[TrialKey, list[Object]]:
-    """Put request states together from what helm-summarize left."""
+    """Rebuild request states from helm-summarize's files."""
     files = [run.folder / name for name in (REQUESTS, PREDICTIONS, INSTANCES)]
     if not all(file.is_file() for file in files) or str(run.adapter.get("method")).startswith(SEPARATE):
         raise DataError(run.folder / STATE, "is missing, which holds what was asked", AGAIN)
     requests, predictions, instances = (objects(file, read_json(file, list), file.name) for file in files)
     by_name = {key_of(files[2], each, each)[:2]: each for each in instances}
-    given = {key_of(files[1], each): each for each in predictions}
+    by_key = {key_of(files[1], each): each for each in predictions}
     states: dict[TrialKey, list[Object]] = {}
     for request in requests:
         key = key_of(files[0], request)
-        if key[:2] not in by_name or key not in given:
+        if key[:2] not in by_name or key not in by_key:
             raise DataError(files[0], f"holds {key.instance}, which is not in {PREDICTIONS} and {INSTANCES}", AGAIN)
-        result = {"completions": [{"text": given[key].get("predicted_text")}]}
+        result = {"completions": [{"text": by_key[key].get("predicted_text")}]}
         state = {"instance": by_name[key[:2]], "request": request.get("request"), "result": result}
-        mapped = given[key].get("mapped_output")
+        mapped = by_key[key].get("mapped_output")
         states.setdefault(key, []).append({**state, "mapped_output": mapped})
     return states
 

@@ -1,7 +1,7 @@
-"""Identify the answers of a log by what was asked, so that two models' answers to one question are paired.
+"""Identify logged answers by their question, so that two models' answers to one question are paired.
 
-An answer's identity is its document, the prompt as it was asked, and the gold answer with the choices; answers of
-which all of these are equal are numbered in the order of the log.
+An answer's identity is its document, its prompt, and the gold answer with the choices; answers where all of these are
+equal are numbered in the order of the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = 16  # characters of a digest
 
 
 class Identity(NamedTuple):
-    """What `Answer` holds of a question beside its unit and its value."""
+    """The identity of an answer's question, as `Answer` holds it."""
 
     key: str
     document: str
@@ -25,7 +25,7 @@ class Identity(NamedTuple):
 
 
 def digest(value: Any) -> str:
-    """Shorten a JSON value to the beginning of its digest."""
+    """The beginning of a JSON value's digest."""
     return fingerprint.of_value(value)[:LENGTH]
 
 
@@ -33,17 +33,20 @@ def digest(value: Any) -> str:
 class Identities:
     """Identify the answers of one model to one task, in the order of its log."""
 
-    seen: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def of(self, document: Any, prompt: Any, gold: Any, choices: Iterable[Any] = (), among: str = "") -> Identity:
-        """Identify the next answer. All are JSON values. `document`: the tool's own identity of the row, or its
-        content; `prompt`: whatever tells how it was asked, solved examples included; `gold`: what was right; `among`:
-        as `key` takes it.
+        """Identify the next answer. All are JSON values. `document`: the tool's own id of the row, or its content;
+        `prompt`: everything that was sent, few-shot examples included; `gold`: the right answer; `among`: as in `key`.
         """
-        asked, judged = digest(prompt), digest([gold, list(choices)])
-        return Identity(self.key(digest(document), asked, judged, among=among), digest(document), f"{asked}-{judged}")
+        prompt_digest, judged = digest(prompt), digest([gold, list(choices)])
+        return Identity(
+            self.key(digest(document), prompt_digest, judged, among=among),
+            digest(document),
+            f"{prompt_digest}-{judged}",
+        )
 
     def key(self, *parts: str, among: str = "") -> str:
         """Join the parts of an identity and number it. `among`: the filter, where each logs the answer once."""
-        self.seen[among, *parts] += 1
-        return f"{'-'.join(parts)}#{self.seen[among, *parts]}"
+        self.counts[among, *parts] += 1
+        return f"{'-'.join(parts)}#{self.counts[among, *parts]}"

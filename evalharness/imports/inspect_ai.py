@@ -1,8 +1,7 @@
-"""Read inspect_ai's logs (.eval and JSON): the values that its scorers logged, never an answer scored again.
+"""Read inspect_ai's logs (.eval and JSON): the values that its scorers logged; answers are not scored again.
 
-One file is one task asked of one model. A sample that was asked in several epochs is one answer, of which the score is
-the reduction of the epochs that the log states: its mean, or what stands in its `reductions`. A sample of which an
-epoch failed got no answer.
+One file is one task of one model. A sample with several epochs is one answer, whose score is the reduction of the
+epochs that the log states: their mean, or the value in its `reductions`. A sample with a failed epoch has no answer.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
-from evalharness.imports.inspect_answers import answer_read, asked, read_answer, texts_of, with_attachments
+from evalharness.imports.inspect_answers import answer_read, question_of, read_answer, texts_of, with_attachments
 from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, read_header, read_samples
 from evalharness.imports.logged import (
     Answer,
@@ -40,7 +39,7 @@ MEAN = "mean"
 
 
 def is_log(path: Path) -> bool:
-    """Is it a log of inspect_ai, or a folder that holds some?"""
+    """Whether the path is a log of inspect_ai, or a folder of these."""
     return bool(log_files(path))
 
 
@@ -51,9 +50,9 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     logs = [read_header(file) for file in log_files(path)]
     models = sorted({log.model for log in logs})
-    chosen = one_model(path, models, model, "log", "logs")
+    model_name = one_model(path, models, model, "log", "logs")
     notices: list[str] = []
-    newest = _newest([log for log in logs if log.model == chosen], notices)
+    newest = _newest([log for log in logs if log.model == model_name], notices)
     tasks = {task: _task(log, notices) for task, log in newest.items()}
     last = max(newest.values(), key=lambda log: str(log.spec.get("created")))
     return ModelLog(name=name, path=str(path), tasks=tasks, settings=_settings(last), notices=tuple(notices))
@@ -88,7 +87,7 @@ def _settings(log: EvalLog) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Question:
-    """One sample with its epochs, in the order in which they were asked. `place`: where it stands, for a message."""
+    """One sample with its epochs in order. `place`: its position in the file, for messages."""
 
     place: str
     epochs: list[Object] = field(default_factory=list)
@@ -122,7 +121,7 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
     identities, lacking, reads = Identities(), list[str](), any(answer_read(sample) for _, sample in samples)
     for question in questions:
         first, scored = question.epochs[0], [_scores(question.place, each) for each in question.epochs]
-        prompt, choices, target = asked(question.place, question.epochs)
+        prompt, choices, target = question_of(question.place, question.epochs)
         key, document, content = identities.of(first["id"], prompt, target, choices)
         if len(scored) != log.epochs or not all(scored):
             lacking.append(_why(question, log.epochs))
@@ -131,13 +130,15 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
         for metric, value in (*means.items(), *_reduced_of(reduced, str(first["id"]))):
             answers.setdefault(metric, []).append(Answer(key, document, key, value, content))
         texts[key] = texts_of(first, target)
-        read += [given for each in question.epochs if (given := read_answer(each, choices, target, reads)) is not None]
+        read += [
+            answer for each in question.epochs if (answer := read_answer(each, choices, target, reads)) is not None
+        ]
     if not answers:
         raise DataError(log.path, f"no scored samples ({lacking[0] if lacking else 'it is empty'})", RERUN)
     if lacking:
         notices.append(f"{log.path}: {len(lacking)} of {len(questions)} samples got no score ({lacking[0]})")
     numbers = [len(question.epochs[0].get("choices") or ()) for question in questions]
-    chance = guessing(numbers, [each.gold for each in texts.values()])
+    chance = chance_level(numbers, [each.gold for each in texts.values()])
     graded = {metric for place, sample in samples for metric, value in _raw_scores(place, sample) if _is_grade(value)}
     return LoggedTask(
         name=log.task,
@@ -175,12 +176,12 @@ def _raw_scores(place: str, sample: Object) -> Iterator[tuple[str, Any]]:
 
 
 def _is_grade(value: Any) -> bool:
-    """Is it a grade or a truth, of which more is better?"""
+    """Whether a value is a grade or a truth value, where higher is better."""
     return isinstance(value, bool) or (isinstance(value, str) and value in GRADES)
 
 
 def _scores(place: str, sample: Object) -> dict[str, Any]:
-    """Return the scores of one sample by metric; grades, truths and numbers in words as numbers."""
+    """The scores of one sample by metric; grades, truth values and numeric texts as numbers."""
     return {metric: _number(value) for metric, value in _raw_scores(place, sample)}
 
 
@@ -198,7 +199,7 @@ def _number(value: Any) -> Any:
 
 
 def _reduced(log: EvalLog, reductions: Sequence[Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read what epochs were reduced to other than their mean: (metric, reducer) -> sample -> value."""
+    """Read reductions of epochs other than the mean: (metric, reducer) -> sample -> value."""
     reduced: dict[tuple[str, str], dict[str, Any]] = {}
     for reduction in reductions:
         samples = reduction.get("samples") if isinstance(reduction, dict) else None
@@ -238,14 +239,14 @@ def _deciding_first(log: EvalLog, answers: Mapping[str, list[Answer]]) -> dict[s
     """Put the metric first that the task calls its headline, where it names one."""
     headline = mapping(log.spec, "headline_metric")
     scorer, score = headline.get("scorer"), headline.get("score")
-    named = {scorer, score, f"{scorer}/{score}"}
-    return {metric: answers[metric] for metric in sorted(answers, key=lambda metric: metric not in named)}
+    headline_names = {scorer, score, f"{scorer}/{score}"}
+    return {metric: answers[metric] for metric in sorted(answers, key=lambda metric: metric not in headline_names)}
 
 
 def _stated(metric: str, graded: Collection[str], values: set[float], chance: float | None) -> MetricStatement:
     """State what is known of a metric: of grades, more is better; guessing is worth `chance` by scores of 0 and 1."""
-    known = metric.partition(",")[0] in graded or metric.partition(",")[0] in MORE_IS_BETTER
-    stated = MetricStatement(higher_is_better=True) if known else MetricStatement()
-    if known and chance is not None and values and values <= {0.0, 1.0}:
+    more_is_better = metric.partition(",")[0] in graded or metric.partition(",")[0] in MORE_IS_BETTER
+    stated = MetricStatement(higher_is_better=True) if more_is_better else MetricStatement()
+    if more_is_better and chance is not None and values and values <= {0.0, 1.0}:
         stated["chance"] = chance
     return stated

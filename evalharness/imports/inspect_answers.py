@@ -1,4 +1,4 @@
-"""Read out of a sample of inspect_ai what was asked and what the model answered."""
+"""Read the question and the model's answer from a sample of inspect_ai."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ATTACHED = "attachment://"
 CUT_OFF = ("max_tokens", "model_length")
 
 
-def asked(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], list[str]]:
-    """Return the prompt, the choices and the right answers of a sample: what the model was sent before it answered,
-    once where all epochs were sent the same. Raises DataError for what is no sample.
+def question_of(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], list[str]]:
+    """The prompts, choices and right answers of a sample; equal prompts of several epochs are listed once. Raises
+    DataError for another form.
     """
     first = epochs[0]
     target = first.get("target")
@@ -31,14 +31,14 @@ def asked(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], l
     for sample in epochs:
         if not isinstance(sample.get("input"), str | list):
             raise DataError(place, f"no sample of inspect_ai (input is {kind(sample.get('input'))})", AGAIN)
-        prompt = [_said(sample["input"]), _said(_sent(sample))]
+        prompt = [_contents(sample["input"]), _contents(_sent(sample))]
         if prompt not in prompts:
             prompts.append(prompt)
     return prompts, choices, targets
 
 
-def _said(messages: Any) -> Any:
-    """Return what messages say, without the identities that every run gives them anew."""
+def _contents(messages: Any) -> Any:
+    """The contents of messages, without the ids that every run creates anew."""
     if not isinstance(messages, list):
         return messages
     return [
@@ -69,9 +69,9 @@ def _sent(sample: Object) -> list[Object]:
 
 
 def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
-    """Return what a reader wants to see of a sample: the messages that were sent, the answer, and what was right."""
-    shown = [(str(message.get("role")), _text(message.get("content"))) for message in _sent(sample)]
-    prompt = shown[0][1] if len(shown) == 1 else "\n\n".join(f"{role}: {text}" for role, text in shown)
+    """The texts of a sample for a reader: the messages that were sent, the answer, and the right answer."""
+    messages = [(str(message.get("role")), _text(message.get("content"))) for message in _sent(sample)]
+    prompt = messages[0][1] if len(messages) == 1 else "\n\n".join(f"{role}: {text}" for role, text in messages)
     choices = sample.get("choices") or []
     places = [_place(target, len(choices)) for target in targets]
     right = [
@@ -126,8 +126,8 @@ def answer_read(sample: Object) -> str:
 
 
 def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], reads: bool) -> ReadAnswer | None:
-    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: does that scorer
-    log what it reads at all, so that nothing means that it could read nothing?
+    """The answer of one epoch as its first scorer read it; None for a choice of one. `reads`: that scorer logs what it
+    reads, so that no logged answer means an unreadable one.
     """
     answer, text = answer_read(sample), _completion(sample).strip()
     if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:

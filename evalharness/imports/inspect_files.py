@@ -38,14 +38,14 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EvalLog:
-    """One file: a task that one model was asked. `header`: its status, `eval` and the rest but samples."""
+    """One log file of one task and model. `header`: everything except the samples."""
 
     path: Path
     header: Object
 
     @property
     def spec(self) -> Object:
-        """What was asked of which model."""
+        """The specification of the evaluation: task, model and settings."""
         return mapping(self.header, "eval")
 
     @property
@@ -54,9 +54,13 @@ class EvalLog:
 
     @property
     def task(self) -> str:
-        """The task's name with the arguments that it was given, which make another task of it."""
-        given = self.spec.get("task_args_passed", self.spec.get("task_args"))
-        arguments = ", ".join(f"{key}={given[key]}" for key in sorted(given)) if isinstance(given, dict) else ""
+        """The task's name with its arguments, which make it another task."""
+        task_arguments = self.spec.get("task_args_passed", self.spec.get("task_args"))
+        arguments = (
+            ", ".join(f"{key}={task_arguments[key]}" for key in sorted(task_arguments))
+            if isinstance(task_arguments, dict)
+            else ""
+        )
         return f"{self.spec['task']}({arguments})" if arguments else str(self.spec["task"])
 
     @property
@@ -67,7 +71,7 @@ class EvalLog:
 
     @property
     def by_mean(self) -> bool:
-        """Is a sample's score the mean of its epochs? It is unless the task names other ways to reduce them."""
+        """Whether a sample's score is the mean of its epochs: it is unless the task names other reducers."""
         reducers = mapping(self.spec, "config").get("epochs_reducer")
         return self.epochs == 1 or not isinstance(reducers, list) or not reducers or "mean" in reducers
 
@@ -96,7 +100,7 @@ def _is_log(file: Path) -> bool:
 
 
 def read_header(file: Path) -> EvalLog:
-    """Read what a file says of its task and model. Raises DataError for what is no log of inspect_ai."""
+    """Read the header of a file. Raises DataError for a file that is no log of inspect_ai."""
     if file.suffix == ".eval":
         members = dict(_members(file, [HEADER]))
         if HEADER not in members:
@@ -157,8 +161,8 @@ def _members(file: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, Any]]
     try:
         with ZipFile(file) as archive, file.open("rb") as opened:
             for info in archive.NameToInfo.values():
-                wanted = info.filename in names if names else _holds_answers(info.filename)
-                if wanted:
+                is_read = info.filename in names if names else _holds_answers(info.filename)
+                if is_read:
                     data = _unpacked(file, archive, opened, info)
                     yield info.filename, _parsed(file, f"{file}: {info.filename}", data, info.filename == REDUCTIONS)
     except (*DAMAGED, pa.ArrowException) as error:

@@ -1,5 +1,4 @@
-"""Read what lighteval (0.11 and later) logged with --save-details: the values of its samples, never an answer scored
-again.
+"""Read lighteval's logs (0.11 and later, --save-details): the values of its samples; answers are not scored again.
 
 OUT/details/MODEL/DATE/details_TASK|SHOTS_DATE.parquet has a row a sample and way of asking (a task with choices and
 written answers has two), with the columns `doc`, `metric`, `model_response`; OUT/results/MODEL/results_DATE.json says
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 
 from evalharness.data.files import DataRow, json_value, kind, parquet_batches, plain
 from evalharness.errors import DataError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
-from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
+from evalharness.imports.lighteval_answers import question_of, read_answer, texts_of
 from evalharness.imports.logged import DATE, Answer, AnswerTexts, LoggedTask, ModelLog, is_score, one_model, stated_of
 from evalharness.imports.metrics import score_of
 from evalharness.imports.reported import check_reported
@@ -49,7 +48,7 @@ class _Details(NamedTuple):
 
 
 def is_log(path: Path) -> bool:
-    """Is it lighteval's output folder, one of the folders of details in it, or does it hold a dated folder of these?"""
+    """Whether the path is lighteval's output folder, a folder of details in it, or holds a dated folder of these."""
     return path.is_dir() and any(DETAILS.fullmatch(file.name) for file in _parquet_files(path))
 
 
@@ -60,9 +59,9 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     files = _details(path)
     models = sorted({details.model for details in files})
-    chosen = one_model(path, models, model, "details", "details")
+    model_name = one_model(path, models, model, "details", "details")
     notices: list[str] = []
-    newest = _newest([details for details in files if details.model == chosen], notices)
+    newest = _newest([details for details in files if details.model == model_name], notices)
     about = {date: _results(path, date) for date in sorted({details.date for details in newest.values()})}
     tasks = {task: _task(of, about[of.date], notices) for task, of in newest.items()}
     if not any(task.answers for task in tasks.values()):
@@ -81,13 +80,13 @@ def _parquet_files(path: Path) -> list[Path]:
 
 
 def _details(path: Path) -> list[_Details]:
-    found = []
+    details = []
     for file in _parquet_files(path):
         if match := DETAILS.fullmatch(file.name):
             folders = file.resolve().parts[:-1]
             start = len(folders) - folders[::-1].index("details") if "details" in folders else len(folders)
-            found.append(_Details(file, "/".join(folders[start:-1]), match["task"], match["date"]))
-    return found
+            details.append(_Details(file, "/".join(folders[start:-1]), match["task"], match["date"]))
+    return details
 
 
 def _newest(files: Sequence[_Details], notices: list[str]) -> dict[str, _Details]:
@@ -112,7 +111,7 @@ class _Results:
     document: Document = field(default_factory=dict)
 
     def part(self, *keys: str) -> Any:
-        """What stands under the keys; an empty object where nothing does."""
+        """The value at nested keys; an empty object where there is none."""
         value: Any = self.document
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -181,7 +180,7 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
     choices, without, rows = list[int](), 0, _rows(details.file)
     for number, row in enumerate(rows, 1):
         place = f"{details.file}:{number}"
-        document, prompt, judged = asked(place, row, system)
+        document, prompt, judged = question_of(place, row, system)
         values = {metric: _value(value) for metric, value in row["metric"].items() if value is not None}
         key, asked_of, content = identities.of(document, prompt, *judged, among=" ".join(sorted(values)))
         scored = {metric: value for metric, value in values.items() if _finite(value)}
@@ -190,9 +189,9 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
         for metric, value in scored.items():
             answers.setdefault(metric, []).append(Answer(key, asked_of, key, value, content))
         if scored:
-            given = read_answer(row)
-            read += [given] if given is not None else []
-            texts[key] = texts_of(row, given)
+            answer = read_answer(row)
+            read += [answer] if answer is not None else []
+            texts[key] = texts_of(row, answer)
     if not answers:
         notices.append(f"{details.file.name}: no scored samples in it")
     about = _metrics(results, details.task)
@@ -200,7 +199,7 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
     for metric, reported in _otherwise(details, results, answers, about).items():
         notices.append(f"{details.task}: {metric} is left out, lighteval computes it otherwise ({reported:.6g})")
         del answers[metric]
-    chance, higher = guessing(choices), {metric: of.get("higher_is_better") for metric, of in about.items()}
+    chance, higher = chance_level(choices), {metric: of.get("higher_is_better") for metric, of in about.items()}
     return LoggedTask(
         name=details.task,
         answers={metric: tuple(of) for metric, of in answers.items()},
@@ -213,13 +212,13 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
 
 
 def _value(value: Any) -> Any:
-    """A number as such; what a metric of the whole corpus keeps of a sample, as [gold, prediction]. Of several texts
-    the first is taken, as lighteval does.
+    """A number as it is; a corpus metric's record of a sample as [gold, prediction], of several texts the first, as
+    lighteval does.
     """
     if isinstance(value, dict) and value.keys() == {"golds", "preds"}:
-        gold, given = value["golds"], value["preds"]
-        first = [each[0] if isinstance(each, list) and each else each for each in (gold, given)]
-        return first if isinstance(first[0], str) or gold in (first[:1], first[0]) else [gold, given]
+        gold, prediction = value["golds"], value["preds"]
+        first = [each[0] if isinstance(each, list) and each else each for each in (gold, prediction)]
+        return first if isinstance(first[0], str) or gold in (first[:1], first[0]) else [gold, prediction]
     return float(value) if isinstance(value, bool) else value
 
 
@@ -228,7 +227,7 @@ def _finite(value: Any) -> bool:
 
 
 def _metrics(results: _Results, task: str) -> dict[str, Document]:
-    """What the results file says of each metric of a task: `higher_is_better`, `corpus_level_fn`."""
+    """The facts of each metric of a task in the results file: `higher_is_better`, `corpus_level_fn`."""
     listed = results.part("config_tasks", task).get("metrics", ())
     metrics: dict[str, Document] = {}
     for metric in listed if isinstance(listed, list) else ():
@@ -243,7 +242,7 @@ def _metrics(results: _Results, task: str) -> dict[str, Document]:
 
 
 def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about: Mapping[str, Document]) -> None:
-    """Hold the values of every metric that is a mean against the one that the results file has."""
+    """Check the mean of every mean metric against the results file. Raises DataError."""
     if results.document and not isinstance(results.part("results", details.task), dict):
         raise DataError(results.file, f"no results of lighteval ({details.task} has no metrics)", AGAIN)
     for metric, reported in results.part("results", details.task).items():
@@ -258,13 +257,13 @@ def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about:
 def _otherwise(
     details: _Details, results: _Results, answers: Mapping[str, Sequence[Answer]], about: Mapping[str, Document]
 ) -> dict[str, float]:
-    """Find the metrics of the whole corpus that come out otherwise here, as BLEU does by other rules of what is a word,
-    with the scores that the results file has.
+    """Find the corpus metrics that come out differently here, as BLEU with another tokenisation, with the scores in the
+    results file.
     """
-    found = {}
+    scores = {}
     for metric, reported in results.part("results", details.task).items():
         if metric in answers and is_score(reported) and about.get(metric, {}).get("corpus_level_fn") != MEAN:
             ours = score_of(details.task, metric, [answer.value for answer in answers[metric]])
             if ours is not None and not abs(ours - reported) <= 1e-6 * max(1.0, abs(reported)):
-                found[metric] = reported
-    return found
+                scores[metric] = reported
+    return scores

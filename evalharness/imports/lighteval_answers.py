@@ -1,4 +1,4 @@
-"""Read out of a row of lighteval's details what the model was asked and answered."""
+"""Read the question and the model's answer from a row of lighteval's details."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ AGAIN = "run lighteval again with --save-details, or copy the file again"
 SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
 
 
-def asked(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], tuple[list[Any], list[Any]]]:
-    """Return what identifies a row: its document, how it was asked, and its right answers and choices. `system`: the
-    system prompt of the run. Raises DataError for what is no document.
+def question_of(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], tuple[list[Any], list[Any]]]:
+    """The identity of a row: its document, its prompt, and its right answers and choices. `system`: the system prompt
+    of the run. Raises DataError for another form.
     """
     doc, response = row["doc"], row["model_response"]
     if not isinstance(doc.get("query"), str):
@@ -63,7 +63,7 @@ def read_answer(row: DataRow) -> ReadAnswer | None:
     return ReadAnswer(text, tuple(_right(doc)), empty=not text)
 
 
-def texts_of(row: DataRow, given: ReadAnswer | None) -> AnswerTexts:
+def texts_of(row: DataRow, answer: ReadAnswer | None) -> AnswerTexts:
     """The texts of one row: the prompt as it was sent where that is logged, else the question after its solved
     examples; the answer before it was processed.
     """
@@ -74,10 +74,10 @@ def texts_of(row: DataRow, given: ReadAnswer | None) -> AnswerTexts:
         if isinstance(example, dict) and isinstance(example.get("choices"), list)
     ]
     question = f"{doc.get('instruction') or ''}{doc['query']}"
-    written = _list(response, "text")
-    answer = str(written[0]) if written else given.text if given is not None else ""
+    texts = _list(response, "text")
+    output = str(texts[0]) if texts else answer.text if answer is not None else ""
     return AnswerTexts(
-        _sent(response.get("input")) or "\n\n".join((*examples, question)), answer, " | ".join(_right(doc))
+        _sent(response.get("input")) or "\n\n".join((*examples, question)), output, " | ".join(_right(doc))
     )
 
 

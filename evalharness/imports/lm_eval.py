@@ -1,4 +1,4 @@
-"""Read a folder that lm-eval wrote with `--log_samples`: the values that it logged, never an answer scored again.
+"""Read lm-eval's logs (`--log_samples`): the values that it logged; answers are not scored again.
 
 Lines of samples_TASK_DATE.jsonl carry `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value a metric
 (lm-eval 0.4.4 and later; loggers/evaluation_tracker.py). results_DATE.json says what is better, which tasks make a
@@ -15,7 +15,7 @@ from typing import Any
 from evalharness.data.contents import decode, unreadable
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import LENGTH, Identities, digest
 from evalharness.imports.lm_eval_answers import read_answer, texts_of
 from evalharness.imports.logged import (
@@ -51,7 +51,7 @@ AGAIN = f"{RERUN}, or copy the file again"
 
 
 def is_log(path: Path) -> bool:
-    """Does the folder, or one folder in it, hold lm-eval's sample files?"""
+    """Whether the folder, or one in it, holds lm-eval's sample files."""
     return path.is_dir() and bool(_folders(path))
 
 
@@ -182,10 +182,10 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
         content = _content(line, choices[-1])
-        if (given := read_answer(line, choices[-1])) is not None:
-            read.setdefault(pipe, []).append(given)
+        if (answer := read_answer(line, choices[-1])) is not None:
+            read.setdefault(pipe, []).append(answer)
         if key not in texts:
-            texts[key] = texts_of(line, choices[-1], given)
+            texts[key] = texts_of(line, choices[-1], answer)
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
@@ -195,7 +195,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
                 )
     if not answers:
         return None
-    chance = guessing(choices)
+    chance = chance_level(choices)
     higher = mapping(mapping(about, "higher_is_better"), name)
     stated = {metric: stated_of(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(mapping(about, "versions").get(name, ""))
@@ -204,13 +204,13 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         answers={metric: tuple(scores) for metric, scores in answers.items()},
         stated=stated,
         version=version,
-        read={pipe: tuple(given) for pipe, given in read.items()},
+        read={pipe: tuple(answer) for pipe, answer in read.items()},
         texts=texts,
     )
 
 
 def _finite(value: Any) -> bool:
-    """Can the value be a score? One that is no finite number counts as if it had not been answered."""
+    """Whether the value can be a score; one that is no finite number counts as not answered."""
     if isinstance(value, list):
         return all(map(_finite, value))
     return not isinstance(value, int | float) or is_score(value)
@@ -230,16 +230,16 @@ def _choices(line: Mapping[str, Any]) -> int:
 
 
 def _content(line: Mapping[str, Any], choices: int) -> str:
-    """Tell by prompt, gold and the ranked continuations what a line asks, whichever document it comes from."""
+    """A digest of a line's question by prompt, gold and ranked continuations, independent of its document."""
     ranked = [(of.get("arg_0"), of["arg_1"]) for of in line["arguments"].values()] if choices else []
     contexts = {context for context, _ in ranked}
-    asked = ranked if len(contexts) > 1 else [continuation for _, continuation in ranked]
-    return f"{line['prompt_hash'][:LENGTH]}-{line['target_hash'][:LENGTH]}-{digest(asked)}"
+    question = ranked if len(contexts) > 1 else [continuation for _, continuation in ranked]
+    return f"{line['prompt_hash'][:LENGTH]}-{line['target_hash'][:LENGTH]}-{digest(question)}"
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:
-    """Name the unit of an example by our task file of the same name: the example itself where there is no such file, or
-    the document lacks a column.
+    """The unit of an example by our task file of the same name; the example itself where there is no such file, or the
+    document lacks a column.
     """
     if template is None or not isinstance(document, dict):
         return key

@@ -1,6 +1,4 @@
-"""Read out of a logged line of lm-eval what the model was asked and answered: the choice ranked first, or the text it
-wrote.
-"""
+"""Read the question and the model's answer, a choice or a text, from a logged line of lm-eval."""
 
 from __future__ import annotations
 
@@ -15,15 +13,15 @@ from evalharness.tasks.filters import FALLBACK
 
 
 def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
-    """The answer of one line, which scores nothing; None where the line does not tell. `choices`: how many
-    continuations were ranked, 0 where something was written.
+    """The answer of one line; it is not scored. None where the line does not hold it. `choices`: the number of ranked
+    continuations, 0 for generated text.
     """
-    given = line.get("filtered_resps")
-    if not isinstance(given, list) or not given:
+    responses = line.get("filtered_resps")
+    if not isinstance(responses, list) or not responses:
         return None
     if choices:
-        return _picked(line, given[:choices])
-    text = given[0][0] if isinstance(given[0], list) and len(given[0]) == 1 else given[0]
+        return _picked(line, responses[:choices])
+    text = responses[0][0] if isinstance(responses[0], list) and len(responses[0]) == 1 else responses[0]
     if not isinstance(text, str):
         return None
     unreadable = line["filter"] != "none" and text == FALLBACK
@@ -32,32 +30,32 @@ def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
     )
 
 
-def texts_of(line: Mapping[str, Any], choices: int, given: ReadAnswer | None) -> AnswerTexts:
-    """The texts of one line: the first context, the choice ranked first or the text before any filter, what is right.
-    `given`: the answer as `read_answer` reads it.
+def texts_of(line: Mapping[str, Any], choices: int, read: ReadAnswer | None) -> AnswerTexts:
+    """The texts of one line: the first context, the choice ranked first or the text before any filter, and the right
+    answer. `read`: the answer as `read_answer` returns it.
     """
     arguments = line.get("arguments")
     first = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
     prompt = first.get("arg_0") if isinstance(first, dict) else None
-    written = line.get("resps")
-    while isinstance(written, list) and written and not choices:
-        written = written[0]
-    right = " | ".join(given.right) if given is not None else ""
-    answer = given.text if given is not None and (choices or not isinstance(written, str)) else written
+    response = line.get("resps")
+    while isinstance(response, list) and response and not choices:
+        response = response[0]
+    right = " | ".join(read.right) if read is not None else ""
+    output = read.text if read is not None and (choices or not isinstance(response, str)) else response
     return AnswerTexts(
         prompt if isinstance(prompt, str) else "",
-        answer if isinstance(answer, str) else "",
+        output if isinstance(output, str) else "",
         right or str(line.get("target", "")).strip(),
     )
 
 
-def _picked(line: Mapping[str, Any], given: Sequence[Any]) -> ReadAnswer | None:
+def _picked(line: Mapping[str, Any], responses: Sequence[Any]) -> ReadAnswer | None:
     """The first of the most likely choices; None where a log-probability is none."""
-    logprobs = [number_in(each[0] if isinstance(each, list) and each else None) for each in given]
-    texts = [str(argument["arg_1"]) for argument in line["arguments"].values()][: len(given)]
+    logprobs = [number_in(each[0] if isinstance(each, list) and each else None) for each in responses]
+    texts = [str(argument["arg_1"]) for argument in line["arguments"].values()][: len(responses)]
     if len(texts) != len(logprobs) or any(map(math.isnan, logprobs)):
         return None
     target = str(line.get("target", "")).strip()
-    named = [place for place, text in enumerate(texts) if text.strip() == target]
-    right = named or ([int(target)] if target.isascii() and target.isdigit() else [])
+    places = [place for place, text in enumerate(texts) if text.strip() == target]
+    right = places or ([int(target)] if target.isascii() and target.isdigit() else [])
     return picked(texts, max(range(len(logprobs)), key=logprobs.__getitem__), right)

@@ -1,4 +1,4 @@
-"""Hold the logged answers of one model as they are read from its files, before they are paired with another's."""
+"""The records of a model's logged answers, before they are paired with another model's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Answer(NamedTuple):
     gold, and are paired.
 
     `document` identifies the question alone, however and how often it was asked; `value` is the score, or what a corpus
-    metric computes its score from. Equal `content`s are the same question with the same gold, whichever document asks
-    it; "" where that is not logged.
+    metric computes its score from. Equal `content`s are the same question with the same gold, from any document;
+    "" where that is not logged.
     """
 
     key: str
@@ -34,18 +34,16 @@ class Answer(NamedTuple):
 
 
 class AnswerTexts(NamedTuple):
-    """What one example asked, what the model gave and what would have been right, as far as the log says ("" where it
-    does not).
-    """
+    """The texts of one example: prompt, the model's output, and the right answer ("" where the log has none)."""
 
     prompt: str
-    given: str
+    output: str
     gold: str
 
 
 class MetricStatement(TypedDict, total=False):
-    """What is stated of a metric: which way is better, what a model scores that knows nothing (None: unknown), and
-    between which ends scores lie (None: without end). A key that is missing: nothing is stated.
+    """Statements about a metric: its direction, its chance level (None: unknown), and the ends of its range (None:
+    unbounded). A missing key means that nothing is stated.
     """
 
     higher_is_better: bool
@@ -86,20 +84,19 @@ class ModelLog:
 
 
 def is_score(value: object) -> TypeGuard[float]:
-    """Is it a finite number? What is none counts as if it had not been answered."""
+    """Whether a value is a finite number; any other value counts as not answered."""
     return isinstance(value, int | float) and -1e300 < value < 1e300
 
 
 def mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return what stands under the key where that is an object, else an empty one."""
+    """The object under a key; an empty one where there is none."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def one_model(path: Path, models: Sequence[str], model: str, one: str, several: str) -> str:
-    """Return the `model` that is meant of those whose logs lie at a path; the one that is there where none is named.
-    `one`, `several`: a tool's words for what it logs. Raises UsageError for one that is not there, and where several
-    could be meant.
+    """Choose the `model` among those with logs at a path; where none is named, the only one. `one`, `several`: a tool's
+    words for its logs. Raises UsageError for a missing model, and where several could be meant.
     """
     if model and model not in models:
         raise UsageError(path, f"holds no {one} of the model {model}", f"{' or '.join(models)} would be right")
@@ -110,8 +107,8 @@ def one_model(path: Path, models: Sequence[str], model: str, one: str, several: 
 
 
 def stated_of(answers: Sequence[Answer], higher: object, chance: float | None) -> MetricStatement:
-    """What a log states of one metric. `higher`: which way is better, where that is a truth value; `chance`: of picking
-    the right choice, which is that of scores of 0 and 1.
+    """A log's statement about one metric. `higher`: whether higher is better, where that is a truth value; `chance`: of
+    picking the right choice, used for 0/1 scores.
     """
     stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
     if chance is not None and higher is not False and all(answer.value in (0, 1) for answer in answers):

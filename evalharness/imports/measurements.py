@@ -1,4 +1,4 @@
-"""Pair the logs of a base and its candidates, and make the facts and measurements that `compare` takes."""
+"""Convert the logs of a base and its candidates into the facts and measurements that `compare` takes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ALIKE = "evaluate both with the same task version, data, shots, chat template an
 
 @dataclass(frozen=True, slots=True)
 class ImportedLogs:
-    """What `compare` needs of other tools' logs. `unscaled`: task -> its deciding metric, where that is not on a 0-1
-    scale, so that a margin must be given. `samples`: (task, model) -> what was asked and answered, if logged.
+    """The measurements of other tools' logs. `unscaled`: task -> its deciding metric, where that is not on a 0-1 scale,
+    so that a margin must be given. `samples`: (task, model) -> prompts and answers, if logged.
     """
 
     facts: tuple[TaskFacts, ...]
@@ -43,7 +43,7 @@ class ImportedLogs:
 def import_logs(
     base: ModelLog, candidates: Sequence[ModelLog], library: Library, statements: Statements = MappingProxyType({})
 ) -> ImportedLogs:
-    """Import the tasks that all of the logs have. `statements`: what the user says of metrics and tasks.
+    """Import the tasks that all of the logs have. `statements`: the user's, about metrics and tasks.
 
     Raises NotComparableError where they have none in common, were not asked the same, or were not scored by the metric
     that decides.
@@ -54,10 +54,10 @@ def import_logs(
     check_names(base, statements)
     facts, measurements, unscaled, unknown = [], [], dict[str, str](), dict[str, str]()
     samples: dict[tuple[str, str], tuple[Sample, ...]] = {}
-    known = set(library.names())
+    task_names = set(library.names())
     for name in shared:
         tasks = {log.name: log.tasks[name] for log in logs}
-        ours = library.task(name) if name in known else None
+        ours = library.task(name) if name in task_names else None
         metrics = comparable_metrics(name, logs, ours, statements, notices)
         if not metrics:
             notices.append(f"{name} is left out: no metric of it can be compared")
@@ -162,19 +162,19 @@ def _facts(
     ours: Task | None,
     units: Mapping[str, str],
 ) -> TaskFacts:
-    """State the task's facts by what is stated and logged of the base, the first of `tasks`, and as `ours`, our own
-    file of that name, has the rest.
+    """The task's facts from the log of the base, the first of `tasks`, and for the rest from `ours`, our task file of
+    that name.
     """
     task, primary = next(iter(tasks.values())), metrics[0].facts.id
     counts = _answers(tasks, primary)
     answers = task.answers[primary]
-    known = ours is not None and ours.primary == primary
+    same_metric = ours is not None and ours.primary == primary
     return TaskFacts(
         name=task.name,
         family=ours.family if ours else "imported",
         version=task.version,
         primary=primary,
-        margin=ours.margin if ours is not None and known else MARGIN,
+        margin=ours.margin if ours is not None and same_metric else MARGIN,
         chance=metrics[0].chance,
         available=len({units[answer.key] for answer in answers}),
         truncated=0,
@@ -196,9 +196,7 @@ def _answers(tasks: Mapping[str, LoggedTask], metric: str) -> dict[str, AnswerCo
 
 
 def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
-    """List our own groups of which at least two tasks are there (gate units where they are declared so), then the
-    log's, which only describe.
-    """
+    """Our groups with at least two tasks here (gate units where declared so), then the log's, which only describe."""
     primaries = {fact.name: fact.primary for fact in facts}
     groups = {}
     for name in library.groups():
@@ -218,9 +216,9 @@ def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tup
     return tuple(groups.values())
 
 
-def check_margins(imported: ImportedLogs, given: Mapping[str, float]) -> None:
+def check_margins(imported: ImportedLogs, margins: Mapping[str, float]) -> None:
     """Check the margins. Raises UsageError for a task that needs a margin of its own and was given none."""
     for name, metric in imported.unscaled.items():
-        if name not in given:
+        if name not in margins:
             fix = f"state the largest acceptable drop: --margin {name}=DELTA"
             raise UsageError("--margin", f"{metric} of {name} is not on a 0-1 scale", fix)

@@ -10,7 +10,15 @@ import numpy as np
 
 from evalharness.errors import NotComparableError
 from evalharness.imports.logged import LoggedTask, MetricStatement, ModelLog, plain_name
-from evalharness.imports.scales import Statements, check, check_alike, ends_of, notices_of, settled, stated
+from evalharness.imports.scales import (
+    Statements,
+    check,
+    check_alike,
+    ends_of,
+    merged_statement,
+    notices_of,
+    settle_scale,
+)
 from evalharness.metrics import LOWER_IS_BETTER
 from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import MetricFacts, Prediction
@@ -48,15 +56,15 @@ def comparable_metrics(
         raise NotComparableError(logs[0].name, f"{name} has no scores of single examples, and other logs have", AGAIN)
     metrics: list[ComparableMetric] = []
     for metric in sorted(base.answers, key=lambda each: ours is None or each != ours.primary):
-        given = stated(base, metric, ours, statements, not metrics)
+        statement = merged_statement(base, metric, ours, statements, not metrics)
         if _recognised(name, metric, [answer.value for answer in base.answers[metric]], {}) is None:
             notices.append(
-                f"{name}: {metric} is left out, its logged values ({_shown(base, metric)}) cannot be scored here"
+                f"{name}: {metric} is left out, its logged values ({_first_value(base, metric)}) cannot be scored here"
             )
             continue
         lacking = [log.name for log, task in zip(logs[1:], others, strict=True) if metric not in task.answers]
         values = [answer.value for task in (base, *others) for answer in task.answers.get(metric, ())]
-        recognised = None if lacking else _recognised(name, metric, values, given)
+        recognised = None if lacking else _recognised(name, metric, values, statement)
         if recognised is None and not metrics:
             what = (
                 f"{name} has no scores by {metric}, which decides"
@@ -70,7 +78,7 @@ def comparable_metrics(
             notices.append(f"{name}: {metric} is left out, not every model and example has a score by it")
             continue
         check_alike(metric, (base, *others), [log.name for log in logs])
-        notices += notices_of(name, recognised.facts, given, not metrics)
+        notices += notices_of(name, recognised.facts, statement, not metrics)
         metrics.append(recognised)
     return metrics
 
@@ -79,27 +87,27 @@ def _keys(task: LoggedTask, metric: str) -> set[str]:
     return {answer.key for answer in task.answers[metric]}
 
 
-def _shown(task: LoggedTask, metric: str) -> str:
+def _first_value(task: LoggedTask, metric: str) -> str:
     return str(task.answers[metric][0].value)[:40]
 
 
-def _recognised(task: str, metric: str, values: Sequence[Any], given: MetricStatement) -> ComparableMetric | None:
+def _recognised(task: str, metric: str, values: Sequence[Any], statement: MetricStatement) -> ComparableMetric | None:
     """Recognise a metric by its logged values; None where they are of no known form. Raises UsageError for a statement
     that cannot be right.
     """
     name = plain_name(metric)
     if all(isinstance(value, int | float) for value in values):
         if name == "perplexity" and max(values, default=0.0) <= 0:  # lm-eval logs the log-likelihood of every text
-            return _built(task, metric, {}, given, lambda value: (float(value), 1.0))
-        return _numbers(task, metric, [float(value) for value in values], given)
+            return _built(task, metric, {}, statement, lambda value: (float(value), 1.0))
+        return _numbers(task, metric, [float(value) for value in values], statement)
     if not all(isinstance(value, list) and len(value) == 2 for value in values):
         return None
     if name in PER_PIECE and all(isinstance(part, int | float) for value in values for part in value):
-        return _built(task, metric, {}, given, lambda value: (float(value[0]), float(value[1])))
+        return _built(task, metric, {}, statement, lambda value: (float(value[0]), float(value[1])))
     if name in CLASSES:
-        return _joint(task, metric, values, given)
+        return _joint(task, metric, values, statement)
     if name in TEXTS and all(isinstance(value[1], str) for value in values):
-        return _built(task, metric, {}, given, _texts(metric))
+        return _built(task, metric, {}, statement, _texts(metric))
     return None
 
 
@@ -112,12 +120,12 @@ def score_of(task: str, metric: str, values: Sequence[Any]) -> float | None:
     return float(from_facts(recognised.facts).score(rows.sum(0)))
 
 
-def _numbers(task: str, metric: str, values: Sequence[float], given: MetricStatement) -> ComparableMetric | None:
+def _numbers(task: str, metric: str, values: Sequence[float], statement: MetricStatement) -> ComparableMetric | None:
     if not np.isfinite(values).all():
         return None
     name = plain_name(metric)
     low, high = ends_of(name, min(values, default=0.0), max(values, default=0.0))
-    scale = settled(name, (name not in LOWER_IS_BETTER, low, high), given)
+    scale = settle_scale(name, (name not in LOWER_IS_BETTER, low, high), statement)
     check(f"{metric} of {task}", scale, values)
     single = set(values) <= {0.0, 1.0} and (scale.low, scale.high) == (0.0, 1.0)
     facts = MetricFacts(
@@ -134,18 +142,18 @@ def _numbers(task: str, metric: str, values: Sequence[float], given: MetricState
 
 
 def _built(
-    task: str, metric: str, options: Mapping[str, Any], given: MetricStatement, rows: RowOfValue
+    task: str, metric: str, options: Mapping[str, Any], statement: MetricStatement, rows: RowOfValue
 ) -> ComparableMetric:
     """A metric of ours by the statistics that were logged."""
     spec = MetricSpec(id=metric, name=plain_name(metric), options=options)
     facts = facts_of(spec, build(spec))
-    scale = settled(spec.name, (facts.higher_is_better, facts.low, facts.high), given)
+    scale = settle_scale(spec.name, (facts.higher_is_better, facts.low, facts.high), statement)
     check(f"{metric} of {task}", scale)
     facts = replace(facts, higher_is_better=scale.higher_is_better, low=scale.low, high=scale.high)
     return ComparableMetric(facts, rows, scale.chance)
 
 
-def _joint(task: str, metric: str, values: Sequence[Any], given: MetricStatement) -> ComparableMetric | None:
+def _joint(task: str, metric: str, values: Sequence[Any], statement: MetricStatement) -> ComparableMetric | None:
     """Count (gold, chosen) labels, as lm-eval logs them for f1 and mcc."""
     if not all(
         isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 100
@@ -160,7 +168,7 @@ def _joint(task: str, metric: str, values: Sequence[Any], given: MetricStatement
     def row(value: Any) -> tuple[float, ...]:
         return tuple(float(place == value[0] * classes + value[1]) for place in range(classes**2))
 
-    return _built(task, metric, {"classes": classes}, given, row)
+    return _built(task, metric, {"classes": classes}, statement, row)
 
 
 def _texts(metric: str) -> RowOfValue:

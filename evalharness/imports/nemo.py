@@ -1,6 +1,6 @@
-"""Read nemo-evaluator's logs: the values that its scorers gave to every sample, never an answer scored again.
+"""Read nemo-evaluator's logs: the values that its scorers gave to every sample; answers are not scored again.
 
-A system prompt is not in the log of version 0.2, so that another one is not noticed there.
+Version 0.2 does not log the system prompt, so a differing one is not detected there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalharness.errors import DataError, UsageError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.imports.nemo_files import RERUN, REWARD, NemoSample, NemoTask, files_at, parse
@@ -21,7 +21,7 @@ from evalharness.tasks.library import Library
 
 
 def is_log(path: Path) -> bool:
-    """Does the folder, one in it, or one in these hold samples of nemo-evaluator?"""
+    """Whether the folder, one in it, or one in these holds samples of nemo-evaluator."""
     return path.is_dir() and bool(files_at(path))
 
 
@@ -48,8 +48,8 @@ def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
 
 @dataclass(slots=True)
 class _Samples:
-    """What the samples of one task come to. `values`: metric -> all its values; `truths`: metrics that say right or
-    wrong; `without`: why samples have no score.
+    """The collected samples of one task. `values`: metric -> all its values; `truths`: metrics of truth values;
+    `without`: the reasons of samples without a score.
     """
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ def _task(task: NemoTask, notices: list[str]) -> LoggedTask:
     if not samples.answers:
         notices.append(f"{task.file}: no scored samples in it")
     choices, golds = [len(sample.choices) for sample in task.samples], [each.gold for each in samples.texts.values()]
-    chances = {metric: guessing(choices, golds if metric in samples.truths else ()) for metric in samples.values}
+    chances = {metric: chance_level(choices, golds if metric in samples.truths else ()) for metric in samples.values}
     return LoggedTask(
         name=task.name,
         answers={metric: tuple(answers) for metric, answers in samples.answers.items()},
@@ -104,19 +104,19 @@ def _add(samples: _Samples, identities: Identities, sample: NemoSample) -> None:
         samples.without.append(sample.error or "no finite number")
     samples.truths |= {metric for metric, value in sample.scores.items() if isinstance(value, bool)}
     for metric, value in finite.items():
-        answer = Answer(key, document, key, value, content if sample.shown else "")
+        answer = Answer(key, document, key, value, content if sample.question else "")
         samples.answers.setdefault(metric, []).append(answer)
-    samples.texts[key] = AnswerTexts(sample.shown, sample.response, target)
+    samples.texts[key] = AnswerTexts(sample.question, sample.response, target)
     samples.read.append(_read(sample.choices, sample.response, target.strip()))
 
 
 def _read(choices: Sequence[str], response: str, target: str) -> ReadAnswer:
-    """What was answered: the choice that the runner put in the response, or the text."""
+    """The answer: the choice that the runner put in the response, or the text."""
     if response in choices:
-        named = [place for place, choice in enumerate(choices) if choice.strip().lower() == target.lower()]
-        right = named or ([int(target)] if target.isascii() and target.isdigit() else [])
-        if (chosen := picked(choices, choices.index(response), right)) is not None:
-            return chosen
+        places = [place for place, text in enumerate(choices) if text.strip().lower() == target.lower()]
+        right = places or ([int(target)] if target.isascii() and target.isdigit() else [])
+        if (choice := picked(choices, choices.index(response), right)) is not None:
+            return choice
     return ReadAnswer(response.strip(), (target,), empty=not response.strip())
 
 

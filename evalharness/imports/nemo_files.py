@@ -1,4 +1,4 @@
-"""Parse what nemo-evaluator logs of every sample.
+"""Parse nemo-evaluator's logs of samples.
 
 0.2: its own runner (bring your own benchmark) writes TASK/byob_predictions.jsonl with --save-predictions, and the
 means, to four decimals, to byob_results.json. 0.3: `nel eval run` writes TASK/results.jsonl and, with the mean,
@@ -44,13 +44,13 @@ KINDS_OF_LINES: Kinds = {
 
 
 class NemoSample(NamedTuple):
-    """One question as it was asked once. `number`: of the question, and of its repeat; `prompt`: all that was sent;
-    `shown`: of that the question; `scores`: as they were logged; `error`: why the sample got none, else empty.
+    """One question, asked once. `number`: of the question, and of its repeat; `prompt`: everything that was sent;
+    `question`: the question in it; `scores`: as they were logged; `error`: why the sample got none, else empty.
     """
 
     number: tuple[int, int]
     prompt: Any
-    shown: str
+    question: str
     target: Any
     choices: list[str]
     response: str
@@ -60,8 +60,8 @@ class NemoSample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NemoTask:
-    """One task of one model. `reported`: metric -> its mean and, where that is said, of how many values; `tolerance`:
-    how far the mean was rounded.
+    """One task of one model. `reported`: metric -> its mean and, where stated, the number of values; `tolerance`: the
+    rounding of the mean.
     """
 
     name: str
@@ -159,8 +159,8 @@ def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
             place = f"{file}:{number}"
             if missing := [key for key in (*kinds, *others) if key not in line]:
                 raise DataError(place, f"no sample of nemo-evaluator (without {', '.join(missing)})", AGAIN)
-            for key, wanted in kinds.items():
-                if not isinstance(line[key], wanted) or isinstance(line[key], bool):
+            for key, form in kinds.items():
+                if not isinstance(line[key], form) or isinstance(line[key], bool):
                     raise DataError(place, f"no sample of nemo-evaluator ({key} is {kind(line[key])})", AGAIN)
             yield line
     except OSError as error:
@@ -169,8 +169,8 @@ def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
 
 def _check_distinct(file: Path, samples: list[NemoSample] | tuple[NemoSample, ...]) -> None:
     """Raises DataError for a sample that comes twice."""
-    seen: set[tuple[int, int]] = set()
+    numbers: set[tuple[int, int]] = set()
     for sample in samples:
-        if sample.number in seen:
+        if sample.number in numbers:
             raise DataError(file, f"sample {sample.number[0]} comes twice", AGAIN)
-        seen.add(sample.number)
+        numbers.add(sample.number)

@@ -1,8 +1,8 @@
-"""Read what opencompass (0.5) predicted and how it scored that, where its results hold the details of every row.
+"""Read opencompass's predictions (0.5) and their scores, where its results hold the details of every row.
 
-A row is right as its details say (`correct`). Where they hold a prediction and a reference alone, as those of the
-evaluator of accuracies do, a row is right if both are equal, provided that the accuracy comes out so: 100 times the
-share of right rows must be a score that opencompass reported, else nothing tells what the rows are worth.
+A row is right as its details say (`correct`). Where they hold only a prediction and a reference, as those of the
+accuracy evaluator do, a row is right if both are equal, provided that the accuracy agrees: 100 times the share of right
+rows must be a score that opencompass reported, else the rows have no known scores.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import DataError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score, one_model
 from evalharness.imports.opencompass_files import RESCORE, Object, TaskFiles, details_of, models_of, runs_of, tasks_of
@@ -29,7 +29,7 @@ RERUN = f"score it again: {RESCORE}"
 
 
 def is_log(path: Path) -> bool:
-    """Is it a run of opencompass, a folder of runs, or a folder of a run's predictions or results?"""
+    """Whether the path is a run of opencompass, a folder of runs, or a run's folder of predictions or results."""
     return path.is_dir() and bool(runs_of(path)[0])
 
 
@@ -38,8 +38,8 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
 
     Raises UsageError where several models lie there, DataError for what is damaged, or holds no score of any row.
     """
-    runs, named = runs_of(path)
-    model = model or named
+    runs, model_named = runs_of(path)
+    model = model or model_named
     models = sorted({each for run in runs for each in models_of(run)})
     model = one_model(path, models, model, "predictions", "predictions")
     runs = [run for run in runs if model in models_of(run)]
@@ -75,7 +75,7 @@ def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
         choices.append(len(labels))
         texts[key] = _texts(row, detail)
         read.append(_read(row, detail, labels))
-    chance = guessing(choices, [each.gold for each in texts.values()])
+    chance = chance_level(choices, [each.gold for each in texts.values()])
     return LoggedTask(
         name=files.task,
         answers={metric: tuple(answers)},
@@ -86,8 +86,8 @@ def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
 
 
 def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[float]] | str:
-    """Return the metric and the value of every row, or why there is none. Raises DataError where what opencompass
-    reports as a share of right rows is not that of the details.
+    """The metric and the value of every row, or why there is none. Raises DataError where opencompass's reported share
+    of right rows is not that of the details.
     """
     reported = {key: value for key, value in files.results.items() if is_score(value) and not isinstance(value, bool)}
     if not details:
@@ -105,19 +105,19 @@ def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[floa
     if metric := next((key for key in names if _same(share, reported[key])), None):
         return metric.partition(" (")[0], values
     if any(key.partition(" (")[0] in SHARES for key in reported):
-        shown = ", ".join(f"{key} {value:g}" for key, value in reported.items())
-        what = f"its details have {share:g} of 100 rows right, and it reports {shown[:200]}"
+        scores = ", ".join(f"{key} {value:g}" for key, value in reported.items())
+        what = f"its details have {share:g} of 100 rows right, and it reports {scores[:200]}"
         raise DataError(files.results_file, what, f"the file as opencompass wrote it would be right; {RERUN}")
     return f"no score that it reports ({', '.join(reported)[:200]}) is the share of right rows"
 
 
 def _same(share: float, reported: float) -> bool:
-    """Are they one score, to the digits that evaluators keep?"""
+    """Whether both are one score, to the digits that evaluators keep."""
     return abs(share - reported) <= 1e-9 * max(1.0, share) or round(share, 2) == reported
 
 
 def _right(detail: Object) -> float | None:
-    """Is the row right, as far as its details say: 1, 0, or a share?"""
+    """The score of a row in its details: 1, 0 or a share; None where they have none."""
     for key in RIGHT:
         value = detail.get(key)
         if is_score(value) and 0 <= value <= 1:
@@ -134,7 +134,7 @@ def _prompt(label: Any) -> Any:
 
 
 def _reference(detail: Object) -> Any:
-    """What was right as the evaluator took it; several in the order of their letters, which evaluators mix."""
+    """The right answer as the evaluator had it; several are sorted, since evaluators shuffle them."""
     value = detail.get("references", detail.get("answer"))
     return sorted(map(str, value)) if isinstance(value, list) else value
 
@@ -155,12 +155,12 @@ def _texts(row: Object, detail: Object) -> AnswerTexts:
 
 
 def _read(row: Object, detail: Object, labels: Sequence[str]) -> ReadAnswer:
-    """What was answered, as the evaluator read it: a label of those whose perplexities were compared, or the text."""
-    given = _text(detail.get("predictions", detail.get("pred", row["prediction"]))).strip()
+    """The answer as the evaluator read it: one of the labels whose perplexities were compared, or the text."""
+    answer = _text(detail.get("predictions", detail.get("pred", row["prediction"]))).strip()
     gold = row.get("gold", _reference(detail))
     golds = tuple(str(each).strip() for each in (gold if isinstance(gold, list) else [gold]))
-    if given in labels:
+    if answer in labels:
         right = [place for place, label in enumerate(labels) if label in golds]
-        if (chosen := picked(labels, labels.index(given), right)) is not None:
-            return chosen
-    return ReadAnswer(given, golds, empty=not _text(row["prediction"]).strip(), unreadable=not given)
+        if (choice := picked(labels, labels.index(answer), right)) is not None:
+            return choice
+    return ReadAnswer(answer, golds, empty=not _text(row["prediction"]).strip(), unreadable=not answer)

@@ -21,8 +21,8 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
-    """What one model was asked of one task. `predictions`: its rows, in order; `results`: what the evaluator wrote, an
-    empty object where it wrote nothing.
+    """The files of one model and task. `predictions`: its rows, in order; `results`: the evaluator's, an empty object
+    without them.
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""Know which tools' logs can be compared: how each is recognised and read, and what to say of a path that is none."""
+"""The table of readers of other tools' logs, and the errors for paths that none of them reads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SHOWN = 5  # names of files that a message lists
 
 @dataclass(frozen=True, slots=True)
 class LogReader:
-    """One tool's logs. `wanted`: what they are called in a message; `is_log`: are they at a path; `read`: read those of
+    """One tool's logs. `description`: of them in a message; `is_log`: whether a path holds them; `read`: reads those of
     one model, as `read(path, name, library)`.
 
-    `summaries`: patterns of the files that are left where samples were not logged, as results alone, and `rerun`: what
-    to do about it. `several`: one folder holds several models' logs, and `read` takes the one that is meant as `model`.
+    `summaries`: patterns of the files of a run without logged samples, and `rerun`: what to do about it. `several`: one
+    folder may hold several models' logs, and `read` takes the `model`, too.
     """
 
     tool: str
-    wanted: str
+    description: str
     is_log: Callable[[Path], bool]
     read: Callable[..., ModelLog]
     rerun: str = ""
@@ -57,30 +57,30 @@ READERS = (  # the first that recognises a path reads it
         opencompass.COPY, ("summary/summary_*.csv", "*/summary/summary_*.csv"), several=True,
     ),
 )  # fmt: skip
-WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))
+WANTED = ", or ".join(("runs of evalharness", *(reader.description for reader in READERS[1:]), READERS[0].description))
 
 
 def reader_of(path: Path) -> LogReader | None:
-    """Find the reader of what lies at the path; None where it is no log."""
+    """Find the reader of a path; None where it is no log."""
     return next((reader for reader in READERS if reader.is_log(path)), None)
 
 
 def check_sampled(path: Path) -> None:
-    """Raises UsageError for a folder that holds a tool's results alone, which are no answers that could be paired."""
+    """Check that a folder holds samples, and not only a tool's results, which cannot be paired. Raises UsageError."""
     if not path.is_dir():
         return
-    found = [reader for reader in READERS if any(any(path.glob(pattern)) for pattern in reader.summaries)]
-    if found:
-        tools = " or ".join(reader.tool for reader in found)
-        raise UsageError(path, f"holds {tools}'s results and no samples", ", or ".join(each.rerun for each in found))
+    readers = [reader for reader in READERS if any(any(path.glob(pattern)) for pattern in reader.summaries)]
+    if readers:
+        tools = " or ".join(reader.tool for reader in readers)
+        raise UsageError(path, f"holds {tools}'s results and no samples", ", or ".join(each.rerun for each in readers))
 
 
 def no_log(path: Path) -> UsageError:
-    """Say what lies at a path that is neither a run nor a log."""
+    """The error for a path that is neither a run nor a log."""
     fix = f"compare takes {WANTED}"
     if not path.exists():
         return UsageError(path, "does not exist", fix)
     if not path.is_dir():
-        return UsageError(path, f"is nothing that can be compared (of the form {path.suffix or 'without a name'})", fix)
+        return UsageError(path, f"cannot be compared (a file {path.suffix or 'without suffix'})", fix)
     names = sorted(file.name + "/" * file.is_dir() for file in path.iterdir())
     return UsageError(path, f"holds no run and no log ({some_of(names, SHOWN) or 'it is empty'})", fix)

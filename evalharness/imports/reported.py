@@ -1,6 +1,4 @@
-"""Hold a log's values against the score that the tool itself reported of them: a log of which a part is missing, or
-that belongs to another run, does not come out at that score.
-"""
+"""Check a log's values against the score that the tool itself reported, to detect missing parts and mixed runs."""
 
 from __future__ import annotations
 

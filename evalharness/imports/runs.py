@@ -28,7 +28,7 @@ SEED = 1234
 
 
 class _LogArgument(NamedTuple):
-    """[NAME=]PATH[#MODEL] as a user gives it; `model`: whose log is meant, where one folder holds several."""
+    """A parsed [NAME=]PATH[#MODEL]; `model`: whose log is meant, where one folder holds several."""
 
     text: str
     name: str
@@ -37,19 +37,19 @@ class _LogArgument(NamedTuple):
 
 
 def are_logs(texts: Sequence[str]) -> bool:
-    """Are the paths logs or tables? Raises UsageError for what is neither these nor a run, and where only some are
-    runs.
+    """Whether the paths are logs or tables. Raises UsageError for a path that is neither these nor a run, and where
+    only some are runs.
     """
     runs = [text for text in texts if reader_of(_parse(text).path) is None]
     for text in runs:
         _check_run(text)
     if runs and len(runs) < len(texts):
-        raise UsageError(runs[0], "cannot be compared with the log of another tool", f"give only one sort: {WANTED}")
+        raise UsageError(runs[0], "cannot be compared with the log of another tool", f"give only one kind: {WANTED}")
     return not runs
 
 
 def _check_run(text: str) -> None:
-    """Check one path. Raises UsageError for what cannot be a run, as far as its kind and its name say."""
+    """Check by its files that a path can be a run. Raises UsageError."""
     path = run_and_model(text)[0]
     check_sampled(_parse(text).path)
     files = (path,) if path.name == MEASUREMENTS else (path / MEASUREMENTS, path / RESULTS)
@@ -62,8 +62,8 @@ def read_logs(
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
     """Read logs given as [NAME=]PATH, the base's first, as one measured run, with notices for the user.
 
-    `margins`: of single tasks, which scores that are not from 0 to 1 need; `statements`: what the user says of
-    metrics and tasks. Raises EvalHarnessError.
+    `margins`: of single tasks, needed for scores that are not from 0 to 1; `statements`: the user's, about metrics and
+    tasks. Raises EvalHarnessError.
     """
     if len(texts) < 2:
         what = "one log alone cannot be compared"
@@ -91,8 +91,8 @@ def read_logs(
 
 
 def _as_one_task(logs: Sequence[ModelLog]) -> list[ModelLog]:
-    """Give tables without a column `task`, each of which is named after its file, the base's name: they are one task's
-    scores by several models.
+    """Give the tasks of tables without a column `task`, each named after its file, the base's name, so that they are
+    one task of several models.
     """
     if not all(log.unnamed and len(log.tasks) == 1 for log in logs):
         return list(logs)
@@ -126,7 +126,7 @@ def _read(log: _LogArgument, library: Library) -> ModelLog:
 
 
 def _row(log: ModelLog, base: str | None) -> ModelRow:
-    """Describe a model of which nothing but its answers is known."""
+    """Describe a model by its answers only."""
     content = [
         [name, metric, answer.key, answer.value]
         for name, task in log.tasks.items()
@@ -182,12 +182,12 @@ def _signature(
 
 
 def _engine(logs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fingerprint of how models were run, whatever they are called."""
+    """The fingerprint of the models' settings, independent of their names."""
     return fingerprint.of_value(["imported", *sorted({fingerprint.of_value(dict(each)) for each in logs.values()})])
 
 
 def _differing(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say how the models were run differently, as far as their logs say: one sentence for each setting."""
+    """A sentence for each logged setting in which the models' runs differ."""
     sentences = []
     for key in dict.fromkeys(key for settings in logs.values() for key in settings):
         values = {name: str(settings.get(key)) for name, settings in logs.items()}

@@ -1,4 +1,4 @@
-"""Make samples to read of the texts of a log, as a run leaves them: what each model was asked and answered."""
+"""Convert the texts of a log into samples, as a run writes them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from evalharness.stats.enums import MetricKind
 
 
 def samples_of(task: LoggedTask, metric: ComparableMetric, unit_of: Mapping[str, str]) -> tuple[Sample, ...]:
-    """List the answers of one model of which the log holds the texts, with their scores by the metric that decides.
-    `unit_of`: key of an answer -> its unit.
+    """The answers of one model whose texts are logged, with their scores by the deciding metric. `unit_of`: key of an
+    answer -> its unit.
 
-    No score where single answers have none (metrics of a whole corpus), and where less is better, since what reads
-    samples takes the smaller score for the loss.
+    There is no score where single answers have none (corpus metrics), and where lower is better, since readers of
+    samples take the smaller score for the loss.
     """
     facts = metric.facts
     alone = facts.kind in (MetricKind.BINARY, MetricKind.GRADED) and facts.higher_is_better
@@ -24,7 +24,7 @@ def samples_of(task: LoggedTask, metric: ComparableMetric, unit_of: Mapping[str,
             id=answer.key,
             unit=unit_of[answer.key],
             prompt=texts.prompt,
-            output=texts.given,
+            output=texts.output,
             reference=texts.gold,
             score=float(answer.value) if alone else None,
         )

@@ -1,6 +1,6 @@
-"""Settle which way an imported metric goes, what guessing is worth by it, and between which ends its scores lie.
+"""Determine the direction, chance level and range of an imported metric.
 
-What a user states counts first, then a table's columns or the log, then what is known of the metric's name.
+The user's statements count first, then a table's columns or the log, then what is known of the metric's name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WIDER = {  # ends of scores that may all lie between 0 and 1 by luck
     **dict.fromkeys(("mcc", "matthews_correlation", "matthews_corrcoef", "pearson", "spearman"), (-1.0, 1.0)),
     "brier_score": (0.0, 2.0),
 }
-FROM_ZERO = {  # what a model that knows nothing scores 0 by; of accuracies it hangs on the number of choices
+FROM_ZERO = {  # metrics with chance level 0; that of an accuracy depends on the number of choices
     *("exact_match", "em", "f1", "token_f1", "mcc", "matthews_correlation", "matthews_corrcoef", "pearson", "spearman"),
     *(*ROUGE, "bleu", "chrf", "chrf++", "meteor", "cider", "nist", "pass@1"),
 }
@@ -36,7 +36,7 @@ STATE = "--metric {}:low=LOWEST,high=HIGHEST"
 
 
 class Scale(NamedTuple):
-    """`chance`: None where it is unknown; `low`, `high`: None where nothing bounds the scores."""
+    """The scale of a metric. `chance`: None where it is unknown; `low`, `high`: None where unbounded."""
 
     higher_is_better: bool
     chance: float | None
@@ -44,43 +44,47 @@ class Scale(NamedTuple):
     high: float | None
 
 
-def stated(task: LoggedTask, metric: str, ours: Task | None, statements: Statements, decides: bool) -> MetricStatement:
-    """Merge what is said of a task's metric: by `ours`, our file of that name, over it by the log or the columns, and
-    by the user over that.
+def merged_statement(
+    task: LoggedTask, metric: str, ours: Task | None, statements: Statements, decides: bool
+) -> MetricStatement:
+    """Merge the statements about a task's metric: those of `ours`, our task file of that name, below those of the log
+    or the columns, below the user's.
     """
-    named = (statements.get(name, MetricStatement()) for name in (plain_name(metric), metric))
+    of_names = (statements.get(name, MetricStatement()) for name in (plain_name(metric), metric))
     of_task = statements.get(task.name, MetricStatement()) if decides else MetricStatement()
     merged = MetricStatement() if ours is None or metric != ours.primary else MetricStatement(chance=ours.chance)
-    for statement in (task.stated.get(metric, MetricStatement()), *named, of_task):
+    for statement in (task.stated.get(metric, MetricStatement()), *of_names, of_task):
         merged = {**merged, **statement}
     return merged
 
 
-def settled(name: str, usual: tuple[bool, float | None, float | None], given: MetricStatement) -> Scale:
-    """Settle a scale. `usual`: is more better, and the ends, where nothing is stated."""
-    higher = given.get("higher_is_better", usual[0])
+def settle_scale(name: str, usual: tuple[bool, float | None, float | None], statement: MetricStatement) -> Scale:
+    """Determine a scale. `usual`: whether higher is better, and the ends, where nothing is stated."""
+    higher = statement.get("higher_is_better", usual[0])
     chance = NO_SKILL.get(name, 0.0 if name in FROM_ZERO and higher else None)
-    return Scale(higher, given.get("chance", chance), given.get("low", usual[1]), given.get("high", usual[2]))
+    return Scale(
+        higher, statement.get("chance", chance), statement.get("low", usual[1]), statement.get("high", usual[2])
+    )
 
 
 def check(where: str, scale: Scale, values: Sequence[float] = ()) -> None:
     """Check that scores and chance lie between the ends. Raises UsageError."""
     low = float("-inf") if scale.low is None else scale.low
     high = float("inf") if scale.high is None else scale.high
-    shown = f"{low:g} to {high:g}"
+    ends = f"{low:g} to {high:g}"
     if low >= high:
-        raise UsageError(where, f"its range is {shown}", f"two ends would be right: {STATE.format('METRIC')}")
+        raise UsageError(where, f"its range is {ends}", f"two ends would be right: {STATE.format('METRIC')}")
     outside = next((value for value in values if not low <= value <= high), None)
     if outside is not None:
         raise UsageError(
-            where, f"has the score {outside:g}, and its range is {shown}", "state ends that hold all scores"
+            where, f"has the score {outside:g}, and its range is {ends}", "state ends that hold all scores"
         )
     if scale.chance is not None and not low <= scale.chance <= high:
-        raise UsageError(where, f"its chance is {scale.chance:g}, and its range is {shown}", "state one within it")
+        raise UsageError(where, f"its chance is {scale.chance:g}, and its range is {ends}", "state one within it")
 
 
 def ends_of(name: str, least: float, most: float) -> tuple[float | None, float | None]:
-    """The ends of a metric's scores as its name tells them, and the least and the most of them."""
+    """The ends of a metric's range by its name, and by its least and largest score."""
     if name in WITHOUT_END:
         return (0.0 if least >= 0 else None), None
     low, high = WIDER.get(name, (0.0, 1.0))
@@ -89,37 +93,37 @@ def ends_of(name: str, least: float, most: float) -> tuple[float | None, float |
     return (0.0, 100.0) if name in SHARES and least >= 0 and most <= 100 else (None, None)
 
 
-def notices_of(task: str, metric: MetricFacts, given: MetricStatement, decides: bool) -> Iterator[str]:
-    """Say what was taken for granted of a metric, or keeps the task that it decides from being retained."""
+def notices_of(task: str, metric: MetricFacts, statement: MetricStatement, decides: bool) -> Iterator[str]:
+    """Notices on what was assumed about a metric, or keeps the task that it decides from being retained."""
     name = plain_name(metric.id)
-    known = LOWER_IS_BETTER | HIGHER_IS_BETTER | FROM_ZERO | set(registry.names(REGISTRY, "metric"))
-    if "higher_is_better" not in given and name not in known:
+    names = LOWER_IS_BETTER | HIGHER_IS_BETTER | FROM_ZERO | set(registry.names(REGISTRY, "metric"))
+    if "higher_is_better" not in statement and name not in names:
         state = f"--metric {name}:higher_is_better=no"
-        yield f"{task}: {metric.id} is taken to be better the more there is of it; if not: {state}"
+        yield f"{task}: {metric.id} is assumed to be better when higher; if not: {state}"
     if decides and (metric.low is None or metric.high is None):
         state = f"if it is bounded: {STATE.format(name)}"
         yield f"{task}: nothing bounds {metric.id}, so that it can be forgotten and never retained; {state}"
 
 
 def without_chance(unknown: Mapping[str, str]) -> Iterator[str]:
-    """Say of which tasks chance is unknown. `unknown`: task -> its metric."""
+    """A notice on tasks whose chance is unknown. `unknown`: task -> its metric."""
     if unknown:
         state = f"--metric {plain_name(next(iter(unknown.values())))}:chance=SCORE, or a column `chance`"
         tasks = ", ".join(f"{task} ({metric})" for task, metric in unknown.items())
-        yield f"what guessing would score is unknown, so these show no skill of the base: {tasks}; state it: {state}"
+        yield f"chance is unknown, so these show no skill of the base: {tasks}; state it: {state}"
 
 
 def check_names(base: ModelLog, statements: Statements) -> None:
-    """Raises UsageError for a statement on what is neither a task nor a metric of the base's log."""
-    known = {name for task in base.tasks.values() for metric in task.answers for name in (metric, plain_name(metric))}
+    """Check that statements name tasks or metrics of the base's log. Raises UsageError."""
+    names = {name for task in base.tasks.values() for metric in task.answers for name in (metric, plain_name(metric))}
     for name in statements:
-        if name not in known | base.tasks.keys():
+        if name not in names | base.tasks.keys():
             what = f"no metric or task of {base.name} is named {name!r}"
-            raise UsageError("--metric", what, did_you_mean(name, known | base.tasks.keys()))
+            raise UsageError("--metric", what, did_you_mean(name, names | base.tasks.keys()))
 
 
 def check_alike(metric: str, tasks: Sequence[LoggedTask], names: Collection[str]) -> None:
-    """Raises NotComparableError where logs say different things of one metric."""
+    """Check that logs state the same about one metric. Raises NotComparableError."""
     for key in ("higher_is_better", "low", "high"):
         if len({str(task.stated.get(metric, {}).get(key)) for task in tasks}) > 1:
             what = f"the logs of {', '.join(names)} state different {key} of {metric} of {tasks[0].name}"

@@ -20,7 +20,7 @@ from evalharness.data.contents import form_of, unreadable
 from evalharness.data.files import DataRow, numbered, parquet_rows
 from evalharness.data.tables import table
 from evalharness.errors import DataError
-from evalharness.imports.guessing import guessing
+from evalharness.imports.guessing import chance_level
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, statement_of
 from evalharness.json_text import number_in
 from evalharness.results import MEASUREMENTS
@@ -36,7 +36,7 @@ READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt
 
 
 def is_log(path: Path) -> bool:
-    """Is it a table, and none of those that a run leaves?"""
+    """Whether the path is a table, and none of a run's files."""
     return path.is_file() and form_of(path) in FORMS and path.name != MEASUREMENTS
 
 
@@ -93,7 +93,7 @@ def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> d
 
 
 def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tuple[ReadAnswer, ...]]:
-    """What was answered by task, where the table has predictions."""
+    """The answers by task, where the table has predictions."""
     by_task: dict[str, list[ReadAnswer]] = {}
     for _, row in rows:
         if not _nothing(row.get("prediction")):
@@ -118,7 +118,7 @@ def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ..
 
 
 def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], graded: bool) -> MetricStatement:
-    """What the columns say of a task's metric. Where predictions are matched with answers, guessing is worth one in the
+    """The columns' statement about a task's metric. Where predictions are matched with answers, chance is 1 / the
     number of different answers. Raises DataError and UsageError.
     """
     own = [(number, row) for number, row in rows if str(row.get("task", path.stem)) == task]
@@ -133,9 +133,9 @@ def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], grade
     if any("chance" in row for _, row in own):
         cells = [(number, str(row["chance"]).strip()) for number, row in own]
         chances = [statement_of(f"{path}:{number}", {"chance": text}).get("chance") for number, text in cells]
-        known = [chance for chance in chances if chance is not None]
-        statement["chance"] = math.fsum(known) / len(known) if len(known) == len(chances) else None
-    elif not graded and (chance := guessing((), [str(row["answer"]).strip() for _, row in own])) is not None:
+        numbers = [chance for chance in chances if chance is not None]
+        statement["chance"] = math.fsum(numbers) / len(numbers) if len(numbers) == len(chances) else None
+    elif not graded and (chance := chance_level((), [str(row["answer"]).strip() for _, row in own])) is not None:
         statement["chance"] = chance
     return statement
 
@@ -172,6 +172,6 @@ def _answer(place: str, row: DataRow, graded: bool) -> Answer:
             row["prediction"] == row["answer"] or str(row["prediction"]).strip() == str(row["answer"]).strip()
         )
     wording = [str(row[column]) for column in ("prompt", "answer") if column in row]
-    asked = fingerprint.of_value(wording)[:16]
-    key = f"{identity}-{asked}" if wording else identity
-    return Answer(key, identity, str(row.get("unit", identity)), value, asked if "prompt" in row else "")
+    digest = fingerprint.of_value(wording)[:16]
+    key = f"{identity}-{digest}" if wording else identity
+    return Answer(key, identity, str(row.get("unit", identity)), value, digest if "prompt" in row else "")

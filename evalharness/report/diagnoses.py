@@ -67,7 +67,7 @@ class DiagnosisView:
 
 
 def views(results: Results) -> list[DiagnosisView]:
-    """In the order of the candidates, then of the tasks; diagnoses of models that are no candidates are left out."""
+    """The diagnoses of candidates for the page, in the order of the candidates, then of the tasks."""
     order = results.candidates
     diagnoses = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
     return [

@@ -114,7 +114,7 @@ def sentences(check: EngineCheck) -> Sequence[str]:
 
 
 def headlines(check: EngineCheck) -> list[str]:
-    """Which engine is A, and which is B."""
+    """The lines that name the engines A and B."""
     engines = zip(LABELS, check.engines, strict=True)
     return [plain_text(f"{label}: {engine.given} (engine {engine.fingerprint[:12]})") for label, engine in engines]
 

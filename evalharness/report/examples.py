@@ -24,8 +24,8 @@ DIRECTIONS = ("same", "lost", "gained")  # their numbers in the island
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
-    """What the page carries. `count`, `total`: examples packed, and all; `pairs`: (task, candidate) with changed ones
-    among them, to the task's number; `json` is safe inside a script element.
+    """The packed examples of the page. `count`, `total`: examples packed, and all; `pairs`: (task, candidate) with
+    changed ones among them, to the task's number; `json` is safe inside a script element.
     """
 
     json: str

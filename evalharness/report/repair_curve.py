@@ -31,7 +31,7 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
         axes.plot(x, y, color=colour_of(0), linewidth=1.2, alpha=0.75, zorder=2)
         for number, (point, suite, gain) in enumerate(spots):
             gid = f"point-{number}"
-            _draw(axes, suite, gain, gid, chosen=repair.is_chosen(point))
+            _draw(axes, suite, gain, gid, ringed=repair.is_chosen(point))
             change = wording.signed(suite.value, wording.IN_MARGINS)
             remark = ", chosen" if repair.is_chosen(point) else ""
             tips[gid] = f"λ = {_scales(point)}: suite {change} margins, target {wording.signed(gain.value)}{remark}"

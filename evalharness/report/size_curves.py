@@ -48,7 +48,7 @@ def size_curves(sizes: Sizes) -> str:
             below = place == len(parts) - 1
             axes = figure.add_axes((0.095, 0.1 + height * (len(parts) - 1 - place) + 0.02, 0.70, height - 0.04))
             _draw(axes, sizes, marks, gain)
-            _sizes_below(axes, [base.parameters for base in sizes.bases], named=below)
+            _sizes_below(axes, [base.parameters for base in sizes.bases], with_names=below)
     title = "Gain on the target and change over the suite, over the size of the base"
     return inline(Drawing(figure, "sizes", title, "; ".join(tips.values()), tips))
 

@@ -89,7 +89,7 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
         ),
         (["{else}", "{base}"], 2, "else: holds no run and no log (notes.txt); compare takes runs of evalharness, or"),
         (["{base}#model", "a={base}"], 2, "holds one model's log; leave out #model"),
-        (["{other}", "a={other}"], 2, "other.xlsx: is nothing that can be compared"),
+        (["{other}", "a={other}"], 2, "other.xlsx: cannot be compared"),
         (["{base}", "{empty}"], 5, "empty.csv: no rows in it"),
     ],
 )

@@ -73,7 +73,7 @@ def test_texts_and_answers() -> None:
     task = read(RECORDED / "base").tasks[MCQA]
     texts = next(iter(task.texts.values()))
     assert texts.prompt.startswith("Answer the following") and texts.prompt.endswith("A. Even\nB. Odd\nAnswer:")
-    assert isinstance(texts, AnswerTexts) and (texts.given, texts.gold in ("Even", "Odd")) == (" A", True)
+    assert isinstance(texts, AnswerTexts) and (texts.output, texts.gold in ("Even", "Odd")) == (" A", True)
     given = read(RECORDED / "tuned").tasks[MCQA].read["none"]
     assert {(each.text, each.place) for each in given} == {("Even", 0), ("Odd", 1)}
 
@@ -115,7 +115,7 @@ def test_choices_that_are_requests_of_their_own(folder: Path) -> None:
     change(run / "scenario_state.json", separate)
     change(run / "per_instance_stats.json", taken)
     task = read(run).tasks[MCQA]
-    assert {texts.given for texts in task.texts.values()} == {"Odd"}
+    assert {texts.output for texts in task.texts.values()} == {"Odd"}
     assert {(given.text, given.place) for given in task.read["none"]} == {("Odd", 1)}
     assert "predicted_index" not in task.answers and len(task.answers["exact_match"]) == 6
 

@@ -88,7 +88,7 @@ def test_texts_are_what_the_model_was_sent_and_gave() -> None:
     log = read(RECORDED / "base")
     texts = log.tasks["choose"].texts[log.tasks["choose"].answers["choice"][0].key]
     assert texts.prompt.endswith("Which is the capital? Number 0.\n\nA) Paris\nB) Rome\nC) Madrid")
-    assert (texts.given, texts.gold) == ("ANSWER: A", "A: Paris")
+    assert (texts.output, texts.gold) == ("ANSWER: A", "A: Paris")
     assert AnswerTexts(
         "system: You know capitals.\n\nuser: Answer briefly. Name it in a sentence. Number 0.", "It is Paris", "Paris"
     ) in set(log.tasks["sentence"].texts.values())

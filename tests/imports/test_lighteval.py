@@ -86,9 +86,9 @@ def test_texts_and_answers(recorded: Path) -> None:
     texts = next(iter(log.tasks[REVIEWS].texts.values()))
     assert texts.prompt.count("Review: ") == 3 and texts.prompt.endswith("Opinion:")  # two solved examples before it
     assert "Opinion:positive\n\nReview" in texts.prompt
-    assert (texts.given, texts.gold) == ("negative", "negative")
+    assert (texts.output, texts.gold) == ("negative", "negative")
     written = next(iter(log.tasks[COPYING].texts.values()))
-    assert (written.prompt, written.given, written.gold) == (
+    assert (written.prompt, written.output, written.gold) == (
         "Q: now say wallet once, but the last time say kettle\nA:", " kettle", "kettle",
     )  # fmt: skip
     assert {each.place for each in log.tasks[REVIEWS].read["none"]} == {0, 1}

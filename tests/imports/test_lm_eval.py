@@ -247,7 +247,7 @@ def test_which_way_is_better(write_log: WriteLog) -> None:
         "acc": False,
     }
     assert [notice for notice in imported.notices if "higher_is_better" in notice] == [
-        "odd: oddness is taken to be better the more there is of it; if not: --metric oddness:higher_is_better=no"
+        "odd: oddness is assumed to be better when higher; if not: --metric oddness:higher_is_better=no"
     ]
 
 

@@ -18,7 +18,7 @@ def test_one_reader_alone_takes_a_recorded_log(tool: str, model: str) -> None:
 
 
 def test_what_can_be_compared_is_made_of_the_readers() -> None:
-    assert all(reader.wanted in readers.WANTED for reader in readers.READERS)
+    assert all(reader.description in readers.WANTED for reader in readers.READERS)
     assert readers.WANTED.startswith("runs of evalharness, ") and readers.WANTED.endswith("parquet)")
 
 
