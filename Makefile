@@ -56,7 +56,7 @@ rates: $(VENV)/.ready           ## choose the demo's learning rates on validatio
 
 seeds: $(VENV)/.ready           ## the demo over three training seeds; and repairs; writes the tables in docs/demo.md
 	$(BIN)/python fixtures/demo/three_seeds.py
-	$(BIN)/python fixtures/demo/repair_floors.py
+	$(BIN)/python fixtures/demo/repairs.py
 
 sweep-ranks: $(VENV)/.ready-test ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep_world.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks

@@ -1,6 +1,7 @@
-"""Reckon the complete suites, all published rows, on many GPUs: which part is full first, GPUs, the run's own process,
-disk or network. Arithmetic alone: what was measured comes from benchmarks/driver.py, what a GPU does
-is assumed and has to be given for yours.
+"""Estimate which part limits a run of the complete suites on many GPUs: GPUs, the run's own process, disk or network.
+
+This is arithmetic: the measured rates come from benchmarks/driver.py, a GPU's are assumed and have to be given for
+yours.
 
     python benchmarks/at_scale.py                                    100 GPUs, a model of 8 billion parameters
     python benchmarks/at_scale.py --gpus 8 --read 50000 --write 8000 --driver 6000
@@ -111,9 +112,9 @@ def main() -> int:
     parser.add_argument(
         "--written", type=float, default=15_300, help="bytes that storing a response writes, log included"
     )
-    given = vars(parser.parse_args())
-    models = given.pop("models")
-    machine, library = Machine(**given), Library()
+    values = vars(parser.parse_args())
+    models = values.pop("models")
+    machine, library = Machine(**values), Library()
     rows_of = runpy.run_path(str(ROOT / "docs" / "make_suites_table.py"))["rows_of"]
     head = (
         "suite", "responses a model", f"{machine.gpus} GPUs, s", "prompts before, s", "driver, s", "disk, s",

@@ -1,5 +1,6 @@
-"""Does `evalharness bisect` name the checkpoint that looking at all of them names? For 20 draws of the rows, of one
-training of the tiny base that keeps 16 checkpoints.
+"""Check that `evalharness bisect` names the checkpoint that evaluating all of them names.
+
+It does so for 20 draws of the rows, on one training of the tiny base with 16 checkpoints.
 
     python benchmarks/bisect_seeds.py [--folder DIR] [--check | --write]      (minutes; goes on where it was)
 
@@ -73,30 +74,30 @@ def by_trace(scan: Results) -> str | None:
     """The first checkpoint at which a unit is forgotten at α by Holm's correction over all tests together."""
     tests = [c for c in scan.comparisons if c.is_gate_unit]
     adjusted = holm([1.0 if c.p_forgotten is None else c.p_forgotten for c in tests])
-    shown = {c.candidate for c, p in zip(tests, adjusted, strict=True) if p <= ALPHA}
-    return next((name for name in scan.candidates if name in shown), None)
+    forgotten = {c.candidate for c, p in zip(tests, adjusted, strict=True) if p <= ALPHA}
+    return next((name for name in scan.candidates if name in forgotten), None)
 
 
 def row_of(folder: Path, seed: int) -> dict[str, Any]:
     """What the scan and the search say on the rows of one seed; what an earlier call found is read again."""
-    kept = folder / f"seed-{seed}.json"
-    if not kept.is_file():
-        kept.write_text(json.dumps(_compared(folder, seed)) + "\n", "utf-8")
-    return dict(json.loads(kept.read_text("utf-8")))
+    file = folder / f"seed-{seed}.json"
+    if not file.is_file():
+        file.write_text(json.dumps(_compared(folder, seed)) + "\n", "utf-8")
+    return dict(json.loads(file.read_text("utf-8")))
 
 
 def _compared(folder: Path, seed: int) -> dict[str, Any]:
     scan = evaluate(job_of(folder, seed, ALPHA / LOOKS))
     course = "".join(course_of(scan))
     search = changed(job_of(folder, seed, ALPHA), out=folder / f"bisect-{seed}")
-    found = run_bisect(BisectJob(search))
+    bisection = run_bisect(BisectJob(search))
     return {
         "seed": seed,
         "course": course,
         "scan": scan.candidates[course.index("F")] if "F" in course else None,
-        "bisect": found.first,
-        "outcome": found.outcome,
-        "evaluations": len(found.looks),
+        "bisect": bisection.first,
+        "outcome": bisection.outcome,
+        "evaluations": len(bisection.looks),
         "trace": by_trace(scan),
     }
 
@@ -107,17 +108,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, help="these alone, for a process of their own")
     parser.add_argument("--check", action="store_true", help="end with 1 where the aim is missed")
     parser.add_argument("--write", action="store_true", help=f"write {GOLDEN.name}")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     rows = []
-    for seed in given.seeds:
-        rows.append(row_of(given.folder, seed))
+    for seed in arguments.seeds:
+        rows.append(row_of(arguments.folder, seed))
         print(json.dumps(rows[-1]), flush=True)
     equal = sum(row["scan"] == row["bisect"] and row["outcome"] in ("found", "nothing_forgotten") for row in rows)
     most = max(row["evaluations"] for row in rows)
     print(f"equal in {equal} of {len(rows)}, in at most {most} evaluations of {CHECKPOINTS}")
-    if given.write:
+    if arguments.write:
         GOLDEN.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-    return int(given.check and (equal * len(SEEDS) < EQUAL * len(rows) or most > LOOKS))
+    return int(arguments.check and (equal * len(SEEDS) < EQUAL * len(rows) or most > LOOKS))
 
 
 if __name__ == "__main__":

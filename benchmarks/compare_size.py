@@ -1,6 +1,6 @@
-"""100,000 paired examples over 100 tasks, drawn, to what `evalharness compare` takes for them: seconds and peak memory
-of its process, for runs of ours, for lm-eval's logs, and for tables, one row each. The aim: under 10 seconds and 1 GiB
-on two cores.
+"""Measure what `evalharness compare` takes for 100,000 paired examples over 100 tasks: seconds and peak memory.
+
+It prints a row each for runs of ours, lm-eval's logs, and tables. The aim: under 10 seconds and 1 GiB on two cores.
 
     python benchmarks/compare_size.py [--examples 1000] [--keep DIR]
 
@@ -187,15 +187,15 @@ def compare(out: Path, *arguments: str) -> TaskOutcome:
     0.
     """
     begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-m", "evalharness", "compare", *arguments, "--out", str(out)]
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read().decode(errors="replace"))
+            output.seek(0)
+            raise RuntimeError(output.read().decode(errors="replace"))
     rows = json.loads((out / "results.json").read_text("utf-8"))["comparisons"]
     scores = {
         (row["task"], row["metric"]): (row["base"]["value"], row["candidate_score"]["value"])
@@ -233,17 +233,17 @@ def main() -> int:
         "--keep", type=Path, help="an empty folder for the drawn files and results, to look at (else a temporary one)"
     )
     parser.add_argument("--write", action="store_true", help="only write the drawn files to --keep")
-    given = parser.parse_args()
-    if given.write:
-        write(given.keep, given.examples)
+    arguments = parser.parse_args()
+    if arguments.write:
+        write(arguments.keep, arguments.examples)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.keep or Path(temporary)
+        folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         # In a process of its own: a child's peak is never reported as less than its parent held when it was started.
-        again = [sys.executable, __file__, "--write", "--keep", str(folder), "--examples", str(given.examples)]
+        again = [sys.executable, __file__, "--write", "--keep", str(folder), "--examples", str(arguments.examples)]
         subprocess.run(again, check=True)
-        return report(folder, given.examples)
+        return report(folder, arguments.examples)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ class Bench:
         peaks = {name: row["peak_process_bytes"] for name, row in facts["models"].items()}
         return Measured(tasks, rest, seconds, peaks, self._written(job), pieces, characters)
 
-    def _written(self, job: Job) -> dict[str, float]:
+    def _written_tokens(self, job: Job) -> dict[str, float]:
         """Tokens of a task's written answers, over all models."""
         run_plan, sums = make_run_plan(job), {}
         factory = factory_of(job.engine)
@@ -278,24 +278,26 @@ class CostModel:
 
 
 def vector(pieces: Mapping[str, float], length: float) -> list[float]:
-    written = {**pieces, "written": pieces.get("texts", 0.0) * length}
-    return [written.get(name, 0.0) for name in PIECES]
+    amounts = {**pieces, "written": pieces.get("texts", 0.0) * length}
+    return [amounts.get(name, 0.0) for name in PIECES]
 
 
 def lines(bench: Bench, model: CostModel, runs: Sequence[Run], workers: int) -> Iterator[str]:
     yield "| run | tokens read a model | answering: predicted s | measured | ratio | whole: predicted s | measured | ratio | peak MiB: predicted | measured | ratio |"  # noqa: E501
     yield "|---" * 11 + "|"
     for run in runs:
-        got = bench.measured(run)
-        answering = sum(model.answering(got.pieces, kind) * n for kind, n in (("base", 1), ("lora-0", run.candidates)))
-        used, total = sum(got.tasks.values()), model.total(got.pieces, got.characters, run.candidates)
-        peak, held = model.peak(got.pieces) / 2**20, got.peaks["lora-0"] / 2**20
-        tokens = sum(each["tokens"] for each in got.pieces.values())
-        pairs = ((answering, used, ".1f"), (total, got.total, ".1f"), (peak, held, ",.0f"))
+        measured = bench.measured(run)
+        answering = sum(
+            model.answering(measured.pieces, kind) * n for kind, n in (("base", 1), ("lora-0", run.candidates))
+        )
+        used, total = sum(measured.tasks.values()), model.total(measured.pieces, measured.characters, run.candidates)
+        peak, measured_peak = model.peak(measured.pieces) / 2**20, measured.peaks["lora-0"] / 2**20
+        tokens = sum(each["tokens"] for each in measured.pieces.values())
+        pairs = ((answering, used, ".1f"), (total, measured.total, ".1f"), (peak, measured_peak, ",.0f"))
         cells = [f"{a:{form}} | {b:{form}} | {a / b:.2f}" for a, b, form in pairs]
         yield f"| {run} | {tokens:,.0f} | {' | '.join(cells)} |"
     if workers > 1:
-        yield by_workers(bench, model, got, run, workers)
+        yield by_workers(bench, model, measured, run, workers)
 
 
 def clock_by_workers(bench: Bench, run: Run, workers: int) -> float:
@@ -331,16 +333,18 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join(TASKS), help="of the embedded world")
     parser.add_argument("--runs", type=int, default=len(LONG), help="how many of the longer runs")
     parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="cost-model-") as name:
         Bench(Path(name) / "first", TINY, 1.0).measured(replace(SHORT[0], examples=2))  # imports, and the like
-        bench = Bench(Path(name), given.model, given.scale, given.tasks.split(","))
+        bench = Bench(Path(name), arguments.model, arguments.scale, arguments.tasks.split(","))
         model = CostModel.fitted([bench.measured(run) for run in SHORT])
         for kind, seconds in model.seconds.items():
-            shown = ", ".join(f"{used * 1e6:,.3g} a {piece}" for piece, used in zip(PIECES, seconds, strict=True))
-            print(f"{kind}: microseconds {shown}", flush=True)
-        for line in lines(bench, model, LONG[: given.runs], given.workers):
+            coefficients = ", ".join(
+                f"{used * 1e6:,.3g} a {piece}" for piece, used in zip(PIECES, seconds, strict=True)
+            )
+            print(f"{kind}: microseconds {coefficients}", flush=True)
+        for line in lines(bench, model, LONG[: arguments.runs], arguments.workers):
             print(line, flush=True)
     return 0
 

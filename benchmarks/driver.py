@@ -1,6 +1,7 @@
-"""What a run takes beside its model: an engine that answers at once, a store on disk, the embedded world's rows. Prints
-responses a second through the whole path (requests, collect, store, measure, samples), each part alone, and bytes.
-The aim: 5,000 responses a second on two cores.
+"""Measure what a run takes beside its model, with an engine that answers at once and a store on disk.
+
+It prints responses a second through the whole path (requests, collect, store, measure, samples), each part alone, and
+bytes. The aim: 5,000 responses a second on two cores.
 
     python benchmarks/driver.py                      (make bench-driver; a minute)
     python benchmarks/driver.py --against CHECKOUT   and another checkout of this repository in alternating rounds
@@ -196,7 +197,7 @@ def parts(bench: Bench) -> dict[str, tuple[float, float, int]]:
         actions = store_actions | {
             "request ids": (lambda: [request.id for request in unnamed], len(unnamed)),
             "measure": (
-                lambda: [measure(task, given, model.name) for task, given in zip(tasks, answers, strict=True)],
+                lambda: [measure(task, responses, model.name) for task, responses in zip(tasks, answers, strict=True)],
                 len(unnamed),
             ),
             "samples": (
@@ -240,7 +241,7 @@ def one_round(models: int, limit: int | None) -> dict[str, Any]:
         peak_memory.reset()
         before, wrote = peak_memory.process_peak(), bytes_written()
         first = timed(bench.run)
-        held, wrote = peak_memory.process_peak() - before, bytes_written() - wrote
+        memory, wrote = peak_memory.process_peak() - before, bytes_written() - wrote
         again = timed(bench.run)
         stored = sum(file.stat().st_size for file in folder.glob("store.sqlite*"))
         samples = sum(file.stat().st_size for file in (folder / "out").rglob("*.jsonl"))
@@ -250,20 +251,20 @@ def one_round(models: int, limit: int | None) -> dict[str, Any]:
             "paths": {**paths, "prompts made": (*bench.making, count // models), **parts(bench)},
             "stored": stored / count,
             "samples": samples / count,
-            "memory": held / count,
+            "memory": memory / count,
             "written to disk": wrote / count,
         }
 
 
-def in_process(checkout: Path, given: argparse.Namespace) -> dict[str, Any]:
+def in_process(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One round by the package of a checkout, in a process of its own."""
-    command = [sys.executable, __file__, "--once", "--models", str(given.models)]
-    command += ["--limit", str(given.limit)] if given.limit else []
+    command = [sys.executable, __file__, "--once", "--models", str(options.models)]
+    command += ["--limit", str(options.limit)] if options.limit else []
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if process.returncode:
+        sys.exit(process.stderr)
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def rate(rounds: Sequence[Mapping[str, Any]], path: str, clock: int) -> list[float]:
@@ -298,21 +299,23 @@ def main() -> int:
     parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     parser.add_argument("--profile", type=Path, metavar="FILE")
     parser.add_argument("--once", action="store_true", help="one round in this process, as JSON")
-    given = parser.parse_args()
-    if given.profile:
+    options = parser.parse_args()
+    if options.profile:
         with tempfile.TemporaryDirectory(prefix="driver-", dir=os.environ.get("DRIVER_DIR")) as name:
-            bench, profile = Bench(Path(name), given.models, given.limit), cProfile.Profile()
+            bench, profile = Bench(Path(name), options.models, options.limit), cProfile.Profile()
             profile.runcall(bench.run)
-            profile.dump_stats(given.profile)
+            profile.dump_stats(options.profile)
         return 0
-    if given.once:
-        print(json.dumps(one_round(given.models, given.limit)))
+    if options.once:
+        print(json.dumps(one_round(options.models, options.limit)))
         return 0
     here, there = [], []
-    for _ in range(given.rounds):
-        here.append(in_process(ROOT, given))
-        there += [in_process(given.against, given)] if given.against else []
-    print(f"{here[0]['paths']['all computed'][2]:,} responses of {given.models} models; load {os.getloadavg()[0]:.1f}")
+    for _ in range(options.rounds):
+        here.append(in_process(ROOT, options))
+        there += [in_process(options.against, options)] if options.against else []
+    print(
+        f"{here[0]['paths']['all computed'][2]:,} responses of {options.models} models; load {os.getloadavg()[0]:.1f}"
+    )
     print("\n".join(table(here, there)))
     reached = statistics.median(rate(here, "all computed", 0))
     print(f"{reached:,.0f} responses a second through the whole path (aim: {AIM:,})")

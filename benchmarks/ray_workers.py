@@ -1,5 +1,6 @@
-"""Two of Ray's workers of one core each against one, on blocks that are nothing but computing: the median of the ratios
-of seconds, paired. The goal: at most 0.7. Beside it, what one worker takes of one engine without Ray.
+"""Measure two of Ray's workers of one core each against one, on blocks that only compute: the median ratio of seconds.
+
+The goal: at most 0.7. It also prints what one worker takes compared with an engine without Ray.
 
     OMP_NUM_THREADS=1 python benchmarks/ray_workers.py [--rounds 7] [--blocks 16] [--model DIR]
 """
@@ -39,30 +40,30 @@ def blocks(count: int, seed: int) -> list[tuple[Rank, ...]]:
     draw = random.Random(seed)
     words = (shipped("fixtures/drift") / "neutral.txt").read_text().split()
     contexts = [" ".join(draw.choices(words, k=WORDS_EACH)) for _ in range(count * BLOCK)]
-    asked = [Rank(pairs=((context, " yes"), (context, " no"))) for context in contexts]
-    return [tuple(asked[start : start + BLOCK]) for start in range(0, len(asked), BLOCK)]
+    requests = [Rank(pairs=((context, " yes"), (context, " no"))) for context in contexts]
+    return [tuple(requests[start : start + BLOCK]) for start in range(0, len(requests), BLOCK)]
 
 
 def by_ray(factory: RayFactory, checkpoint: Checkpoint, workers: int) -> Callable[[list[tuple[Rank, ...]]], None]:
     """Answers blocks by so many workers, which are there before they are timed."""
 
-    def answer(asked: list[tuple[Rank, ...]]) -> None:
+    def answer(blocks_asked: list[tuple[Rank, ...]]) -> None:
         spreader = factory.spread(settings(workers))
-        for number, requests in enumerate(asked):
+        for number, requests in enumerate(blocks_asked):
             spreader.add(BlockJob(number=number, checkpoint=checkpoint, requests=requests))
-        assert sum(len(block.answers) for block in spreader.finished()) == len(asked) * BLOCK
+        assert sum(len(block.answers) for block in spreader.finished()) == len(blocks_asked) * BLOCK
 
     return answer
 
 
 def without_ray(checkpoint: Checkpoint) -> Callable[[list[tuple[Rank, ...]]], None]:
     engine = FACTORY.open(checkpoint, EngineSettings(device="cpu"))
-    return lambda asked: [list(engine.answer(requests)) for requests in asked] and None
+    return lambda blocks_asked: [list(engine.answer(requests)) for requests in blocks_asked] and None
 
 
-def seconds(answer: Callable[[list[tuple[Rank, ...]]], None], asked: list[tuple[Rank, ...]]) -> float:
+def seconds(answer: Callable[[list[tuple[Rank, ...]]], None], blocks_asked: list[tuple[Rank, ...]]) -> float:
     begun = time.perf_counter()
-    answer(asked)
+    answer(blocks_asked)
     return time.perf_counter() - begun
 
 
@@ -71,8 +72,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--blocks", type=int, default=16)
     parser.add_argument("--model", type=Path, default=shipped("fixtures/models") / "tiny-base")
-    given = parser.parse_args()
-    checkpoint = recognise(str(given.model))
+    arguments = parser.parse_args()
+    checkpoint = recognise(str(arguments.model))
     with ExitStack() as stack:
         stack.callback(Cluster(ray_options(settings(1))).close)
         ways = {"no Ray": without_ray(checkpoint)}
@@ -84,10 +85,10 @@ def main() -> None:
         for answer in ways.values():  # every worker has the model open
             answer(blocks(4, seed=0))
         ratios, overheads = [], []
-        for number in range(given.rounds):
-            asked = blocks(given.blocks, seed=1 + number)
+        for number in range(arguments.rounds):
+            requests = blocks(arguments.blocks, seed=1 + number)
             order = list(ways) if number % 2 else list(ways)[::-1]
-            took = {name: seconds(ways[name], asked) for name in order}
+            took = {name: seconds(ways[name], requests) for name in order}
             ratios.append(took["2 of Ray"] / took["1 of Ray"])
             overheads.append(took["1 of Ray"] / took["no Ray"])
             print(", ".join(f"{name}: {took[name]:.2f} s" for name in ways), flush=True)

@@ -1,5 +1,6 @@
-"""The report of 10,000 examples × 4 candidates, drawn: the seconds that `evalharness report` takes to write it, its
-bytes, and the seconds until it can be used in Chromium. The aims: 10 s, 2 MB, 2 s on two cores.
+"""Measure the report of 10,000 examples × 4 candidates: seconds to write, bytes, seconds until usable in Chromium.
+
+The aims: 10 s, 2 MB, 2 s on two cores.
 
     python benchmarks/report_size.py [--examples 1000] [--tasks 10] [--keep DIR]
 """
@@ -70,7 +71,7 @@ def draw(tasks: int, examples: int, folder: Path) -> Path:
     return run
 
 
-def written(run: Path) -> float:
+def seconds_to_write(run: Path) -> float:
     """Seconds of `evalharness report`, the start of Python included."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-m", "evalharness", "report", str(run)], check=True, stdout=subprocess.DEVNULL)
@@ -94,17 +95,18 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=1000, help="of a task")
     parser.add_argument("--tasks", type=int, default=10)
     parser.add_argument("--keep", type=Path, help="a new folder to leave the run in")
-    given = parser.parse_args()
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="report-size-"))
+    arguments = parser.parse_args()
+    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="report-size-"))
     folder.mkdir(exist_ok=True)
-    run = draw(given.tasks, given.examples, folder)
-    taken = {"written": written(run), "usable": usable(run / "report.html")}
+    run = draw(arguments.tasks, arguments.examples, folder)
+    times = {"written": seconds_to_write(run), "usable": usable(run / "report.html")}
     size = (run / "report.html").stat().st_size
-    print(f"{given.tasks * given.examples:,} examples × {len(CHANGED) - 1} candidates, load {os.getloadavg()[0]:.1f}")
-    for name, seconds in taken.items():
+    examples, load = arguments.tasks * arguments.examples, os.getloadavg()[0]
+    print(f"{examples:,} examples × {len(CHANGED) - 1} candidates, load {load:.1f}")
+    for name, seconds in times.items():
         print(f"{name:8} {seconds:6.2f} s   aim {AIMS[name]:g} s")
     print(f"size     {size / 1e6:6.2f} MB  aim {AIM_BYTES / 1e6:g} MB")
-    if given.keep is None:
+    if arguments.keep is None:
         shutil.rmtree(folder)
 
 

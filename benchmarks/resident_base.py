@@ -1,6 +1,7 @@
-"""One LoRA adapter, then eight, through the engine factory on a random Llama of 100 million parameters, each in a
-process of its own: what eight take of the peak memory of one, and how often the base's weights are read. The aim: at
-most 1.15 times as much, and once.
+"""Measure the peak memory of eight LoRA adapters on one base against one, and how often the base's weights are read.
+
+Each case runs the engine factory on a random Llama of 100 million parameters in its own process. The aim: at most 1.15
+times as much, and once.
 
     python benchmarks/resident_base.py
 """
@@ -78,8 +79,10 @@ def run(root: Path, count: int) -> dict[str, float]:
 
 
 def measured(root: Path, count: int) -> dict[str, float]:
-    done = subprocess.run([sys.executable, __file__, str(root), str(count)], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(
+        [sys.executable, __file__, str(root), str(count)], capture_output=True, text=True, check=True
+    )
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def main() -> int:

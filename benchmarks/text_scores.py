@@ -1,6 +1,7 @@
-"""Drawn summaries of 20 to 60 words, scored by ROUGE-1, -2, -L and -Lsum with the stemmer and by BLEU's statistics: the
-processor time of rouge-score and sacrebleu for a base and its candidates, in units of ours, and whether every digit is
-the same. The aim: at least 8 times ours for ROUGE.
+"""Measure the processor time of rouge-score and sacrebleu against ours, and check that every digit is the same.
+
+Drawn summaries of 20 to 60 words, of a base and its candidates, are scored by ROUGE-1, -2, -L and -Lsum with the
+stemmer and by BLEU's statistics. The aim: at least 8 times ours for ROUGE.
 
     python benchmarks/text_scores.py [--examples 10000] [--candidates 4] [--of-theirs 500]
 
@@ -91,21 +92,21 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--candidates", type=int, default=4)
     parser.add_argument("--of-theirs", type=int, default=500, help="of the last model's examples")
-    given = parser.parse_args()
-    drawn = draw(given.examples, 1 + given.candidates)
-    models = [[*predictions(pairs)] for pairs in drawn]
-    some = drawn[-1][: given.of_theirs]
+    arguments = parser.parse_args()
+    texts = draw(arguments.examples, 1 + arguments.candidates)
+    models = [[*predictions(pairs)] for pairs in texts]
+    some = texts[-1][: arguments.of_theirs]
     lines = [(one_a_line(output), one_a_line(reference)) for output, reference in some]
-    print(f"{given.examples:,} examples × {len(models)} models; microseconds of processor time a text")
+    print(f"{arguments.examples:,} examples × {len(models)} models; microseconds of processor time a text")
     ratios, alike = [], True
     for label, names, theirs, pairs in (
         ("ROUGE-1/2/L/Lsum", ROUGES, rouge_score, lines),
         ("BLEU", ("bleu",), sacrebleu, some),
     ):
-        taken, expected = seconds(lambda theirs=theirs, pairs=pairs: theirs(pairs))
+        elapsed, expected = seconds(lambda theirs=theirs, pairs=pairs: theirs(pairs))
         needed, rows = seconds(lambda names=names: ours(names, models))
         alike &= [metric[: len(pairs)] for metric in rows[-1]] == expected
-        each, other = needed / (given.examples * len(models)), taken / len(pairs)
+        each, other = needed / (arguments.examples * len(models)), elapsed / len(pairs)
         ratios.append(other / each)
         print(
             f"{label:17} theirs {1e6 * other:7.0f}  ours {1e6 * each:5.0f}  × {ratios[-1]:.1f}  all ours {needed:.1f} s"

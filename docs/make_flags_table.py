@@ -1,4 +1,4 @@
-"""The flags of a row, from the words that the report has for them, written into docs/results.md between its two marks.
+"""Write the table of flags, from the report's words for them, into docs/results.md between its two marks.
 
 python docs/make_flags_table.py        (tests/test_docs_tables.py holds that the committed page is what this writes)
 """

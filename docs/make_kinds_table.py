@@ -1,4 +1,4 @@
-"""The types of adapters, from the code's own table, written into docs/checkpoints.md between its two marks.
+"""Write the table of adapter types, from the code's own, into docs/checkpoints.md between its two marks.
 
 python docs/make_kinds_table.py        (tests/cli/test_checkpoint.py holds that the committed page is what this writes)
 """

@@ -196,11 +196,11 @@ def _each(numbers: Mapping[str, float]) -> list[str]:
     by_number: dict[float, list[str]] = {}
     for name, number in numbers.items():
         by_number.setdefault(number, []).append(name)
-    shown = {
+    entries = {
         number: f"{_shared(names)}*" if len(names) >= MANY and _shared(names) else _few_or_number(names)
         for number, names in by_number.items()
     }
-    return [f"{number:g} for {names}" for number, names in shown.items()]
+    return [f"{number:g} for {names}" for number, names in entries.items()]
 
 
 def _members(suite: Suite, library: Library) -> list[str]:

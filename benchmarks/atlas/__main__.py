@@ -25,7 +25,7 @@ import lines
 import measure
 import tables
 from drift_lines import table_text
-from model import made
+from model import make_base
 from plan import Plan, real_ways
 
 from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
@@ -48,17 +48,21 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def plan_of(given: argparse.Namespace) -> Plan:
+def plan_of(arguments: argparse.Namespace) -> Plan:
     """What is to be measured. Raises UsageError for rows that are not there."""
-    if given.data is not None and not (given.data / "test").is_dir():
-        raise UsageError("--data", f"{given.data} has no folder test/", "name the folder of MMLU's published CSV files")
-    if given.model is not None and not given.model.is_dir():
-        raise UsageError("--model", f"{given.model} is no directory", "leave it out, and the model is fetched")
-    if given.processes < 1:
-        raise UsageError("--processes", f"{given.processes}", "a whole number above zero would be right")
-    base = made(given.model or given.folder / "base")
-    seeds = tuple(given.seed or (1, 2, 3))
-    return Plan(base=base.resolve(), folder=given.folder.resolve(), ways=real_ways(), seeds=seeds, data=given.data)
+    if arguments.data is not None and not (arguments.data / "test").is_dir():
+        raise UsageError(
+            "--data", f"{arguments.data} has no folder test/", "name the folder of MMLU's published CSV files"
+        )
+    if arguments.model is not None and not arguments.model.is_dir():
+        raise UsageError("--model", f"{arguments.model} is no directory", "leave it out, and the model is fetched")
+    if arguments.processes < 1:
+        raise UsageError("--processes", f"{arguments.processes}", "a whole number above zero would be right")
+    base = make_base(arguments.model or arguments.folder / "base")
+    seeds = tuple(arguments.seed or (1, 2, 3))
+    return Plan(
+        base=base.resolve(), folder=arguments.folder.resolve(), ways=real_ways(), seeds=seeds, data=arguments.data
+    )
 
 
 def run(plan: Plan, processes: int, records: Path) -> None:
@@ -77,7 +81,7 @@ def show(records: Path, out: Path | None) -> None:
     """Write the page's tables, and the figures."""
     document = lines.read(records)
     page = out / PAGE.name if out else PAGE
-    page.write_text(tables.written(PAGE.read_text("utf-8"), document), "utf-8")
+    page.write_text(tables.with_tables(PAGE.read_text("utf-8"), document), "utf-8")
     figures.draw(page.parent, document)
     print(f"{len(document['lines'])} lines: {page}")
 
@@ -118,14 +122,14 @@ def _folder(plan: Plan) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = options(arguments)
-    records = given.out / RECORDS.name if given.out else RECORDS
+    values = options(arguments)
+    records = values.out / RECORDS.name if values.out else RECORDS
     try:
-        if given.verify:
-            return verify(plan_of(given), given.verify, records)
-        if not given.tables:
-            run(plan_of(given), given.processes, records)
-        show(records, given.out)
+        if values.verify:
+            return verify(plan_of(values), values.verify, records)
+        if not values.tables:
+            run(plan_of(values), values.processes, records)
+        show(records, values.out)
     except EvalHarnessError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code

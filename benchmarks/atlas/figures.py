@@ -29,13 +29,13 @@ REPLAY, REPAIRED = "D", "*"
 def draw(folder: Path, document: Document) -> list[Path]:
     """Write both figures into the folder; the same records give the same bytes."""
     with mpl.rc_context(STYLE):
-        drawn = {TRADEOFF: _tradeoff(document), TASKS: _tasks(document)}
-        for name, figure in drawn.items():
+        figures = {TRADEOFF: _tradeoff(document), TASKS: _tasks(document)}
+        for name, figure in figures.items():
             figure.savefig(folder / name, metadata={"Date": None}, facecolor="white")
-    for name in drawn:  # matplotlib leaves spaces at the ends of lines
+    for name in figures:  # matplotlib leaves spaces at the ends of lines
         path = folder / name
         path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text("utf-8").splitlines()), "utf-8")
-    return [folder / name for name in drawn]
+    return [folder / name for name in figures]
 
 
 def _tradeoff(document: Document) -> Figure:

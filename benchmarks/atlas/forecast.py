@@ -39,21 +39,21 @@ def held_out(table: Sequence[TableCandidate]) -> Iterator[HeldOut]:
     """Forecast each seed's candidates by a curve fitted on those of all others, which also choose its texts."""
     kinds = [kind for kind in KINDS if all(kind in each.kl for each in table)]
     for seed in sorted({each.seed for each in table}):
-        known, unseen = ([each for each in table if (each.seed == seed) is own] for own in (False, True))
-        curve = drift_curve(known, kinds)
-        forecasts = [curve.change(each.kl) for each in unseen]
-        measured = [each.margins for each in unseen]
+        others, own_rows = ([each for each in table if (each.seed == seed) is own] for own in (False, True))
+        curve = drift_curve(others, kinds)
+        forecasts = [curve.change(each.kl) for each in own_rows]
+        measured = [each.margins for each in own_rows]
         covered = [_within(estimate, value) for estimate, value in zip(forecasts, measured, strict=True)]
         values = [estimate.value for estimate in forecasts]
-        weights = [i for i, each in enumerate(unseen) if each.method != "prompt"]
+        weights = [i for i, each in enumerate(own_rows) if each.method != "prompt"]
         yield HeldOut(
             seed=seed,
             kinds=curve.kinds,
             spearman=_spearman(values, measured),
             of_weights=_spearman([values[i] for i in weights], [measured[i] for i in weights]),
-            alone={kind: _spearman([-each.kl[kind] for each in unseen], measured) for kind in kinds},
+            alone={kind: _spearman([-each.kl[kind] for each in own_rows], measured) for kind in kinds},
             covered=sum(covered),
-            n=len(unseen),
+            n=len(own_rows),
         )
 
 
@@ -77,8 +77,8 @@ def lines_of_table(table: Sequence[TableCandidate]) -> Iterator[str]:
         cells = [f"{each.seed}", kinds, f"{each.spearman:.3f}", f"{each.of_weights:.3f}", f"{each.covered} of {each.n}"]
         cells += [f"{each.alone[kind]:.3f}" if kind in each.alone else "–" for kind in KINDS]
         yield f"| {' | '.join(cells)} |"
-    held, n = sum(each.covered for each in rows), sum(each.n for each in rows)
-    yield f"| all | | | | {held} of {n} ({held / n:.0%}) | | | |"
+    covered, n = sum(each.covered for each in rows), sum(each.n for each in rows)
+    yield f"| all | | | | {covered} of {n} ({covered / n:.0%}) | | | |"
 
 
 def lines_of_records(document: Mapping[str, Any]) -> list[str]:

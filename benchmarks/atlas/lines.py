@@ -68,8 +68,12 @@ def base_of(measured: Results, target: str) -> dict[str, Any]:
     for row in measured.comparisons:
         if row.candidate == name and row.is_gate_unit and row.base is not None:
             reasons = [str(flag) for flag in row.flags if flag in ("base_at_chance", "margin_exceeds_skill")]
-            said = row.base_answers
-            constant = said is not None and said.most_common_count is not None and said.most_common_count >= 0.9 * row.n
+            answers = row.base_answers
+            constant = (
+                answers is not None
+                and answers.most_common_count is not None
+                and answers.most_common_count >= 0.9 * row.n
+            )
             units[row.task] = {
                 "metric": row.metric,
                 "n": row.n,

@@ -32,19 +32,19 @@ def measured(plan: Plan, processes: int, save: Callable[[list[Line]], None]) -> 
 
     Interrupted, a second call goes on: what is trained, answered or finished is taken over.
     """
-    done: list[Line] = []
+    lines: list[Line] = []
     for seed in plan.seeds:
         candidates = [partial(candidate_line, plan, way, seed) for way in plan.ways]
         mine: list[Line] = []
-        for line in _run(candidates, processes, first_alone=not done):
+        for line in _run(candidates, processes, first_alone=not lines):
             mine.append(line)
-            save([*done, *mine])
+            save([*lines, *mine])
         repairs = [partial(repair_line, plan, line) for line in to_repair(plan, mine)]
         for line in _run(repairs, processes, first_alone=False):
             mine.append(line)
-            save([*done, *mine])
-        done += mine
-    return done
+            save([*lines, *mine])
+        lines += mine
+    return lines
 
 
 def to_repair(plan: Plan, of_seed: Sequence[Line]) -> Iterator[Line]:
@@ -63,18 +63,20 @@ def candidate_line(plan: Plan, way: Way, seed: int) -> Line:
     name = Path(recipe.out).name
     facts: dict[str, Any] = {"name": name, "way": way.name, "method": way.method, "rate": way.rate, "seed": seed}
     facts |= {"replay": way.replay, "of": None, "lambda": None, "recipe": stable(recipe.to_json())}
-    if (kept := _kept(plan, facts)) is not None:
-        return kept
+    if (earlier := _earlier_line(plan, facts)) is not None:
+        return earlier
     begun = time.monotonic()
     with Lines() as listener:
         path = make_candidate(recipe, plan.source, listener)
         trained = time.monotonic() - begun
         out = plan.folder / EVALUATIONS / name
-        found = evalharness.evaluate(f"{name}={path}", plan.suite, listener=listener, out=out, **plan.asked())
-    line = lines.line_of(found.record, _digest(out), name, facts, plan.target)
+        results = evalharness.evaluate(
+            f"{name}={path}", plan.suite, listener=listener, out=out, **plan.evaluation_options()
+        )
+    line = lines.line_of(results.record, _digest(out), name, facts, plan.target)
     seconds = {"training": round(trained, 1), "all": round(time.monotonic() - begun, 1)}
     _base(plan).parent.mkdir(parents=True, exist_ok=True)
-    write_text(_base(plan), json.dumps(lines.base_of(found.record, plan.target)))
+    write_text(_base(plan), json.dumps(lines.base_of(results.record, plan.target)))
     return _keep(plan, {**line, "cost": {**seconds, "processor": round(time.process_time(), 1)}})
 
 
@@ -85,23 +87,23 @@ def repair_line(plan: Plan, candidate: Line) -> Line:
     facts = {key: candidate[key] for key in ("method", "rate", "seed", "replay")}
     facts |= {"name": name, "way": f"{candidate['way']}, repaired", "of": candidate["name"]}
     facts |= {"recipe": {"rule": "knee", "suite": plan.repair_suite, "candidate": candidate["fingerprint"]}}
-    if (kept := _kept(plan, facts)) is not None:
-        return kept
+    if (earlier := _earlier_line(plan, facts)) is not None:
+        return earlier
     begun, out = time.monotonic(), plan.folder / "repairs" / candidate["name"]
     path = plan.folder / "candidates" / candidate["name"]
     with Lines() as listener:
-        asked = plan.asked_of_repairs()
-        made = evalharness.repair(path, plan.repair_suite, rule="knee", listener=listener, out=out, **asked)
+        questions = plan.asked_of_repairs()
+        repair = evalharness.repair(path, plan.repair_suite, rule="knee", listener=listener, out=out, **questions)
     cost = {"all": round(time.monotonic() - begun, 1)}
     facts |= {
-        "lambda": made.chosen,
-        "points": [[each.scale, value_of(each.gain), value_of(each.suite)] for each in made.points],
+        "lambda": repair.chosen,
+        "points": [[each.scale, value_of(each.gain), value_of(each.suite)] for each in repair.points],
     }
-    if made.chosen is None:
-        return _keep(plan, {**lines.sealed({**facts, "reason": made.reason}), "cost": cost})
-    found, digest = evalharness.load(out).record, _digest(out)
-    line = lines.line_of(found, digest, name, facts, plan.target)
-    before = lines.line_of(found, digest, candidate["name"], {}, plan.target)
+    if repair.chosen is None:
+        return _keep(plan, {**lines.sealed({**facts, "reason": repair.reason}), "cost": cost})
+    results, digest = evalharness.load(out).record, _digest(out)
+    line = lines.line_of(results, digest, name, facts, plan.target)
+    before = lines.line_of(results, digest, candidate["name"], {}, plan.target)
     half = {key: before[key] for key in ("gain", "suite")}
     return _keep(plan, {**lines.sealed({**line, "before": half}), "run": digest, "cost": cost})
 
@@ -120,8 +122,8 @@ def head(plan: Plan) -> dict[str, Any]:
     signature = json.loads(first.read_text("utf-8"))["signature"]
     facts |= {key: signature[key] for key in ("suite", "seed", "alpha", "packages")}
     facts["threads"] = signature["engine"].get("threads")
-    kept = ("version", "definition", "data", "prompts", "examples")
-    facts["tasks"] = {name: {key: task[key] for key in kept} for name, task in signature["tasks"].items()}
+    keys = ("version", "definition", "data", "prompts", "examples")
+    facts["tasks"] = {name: {key: task[key] for key in keys} for name, task in signature["tasks"].items()}
     return {**facts, "seeds": list(plan.seeds), "ways": [way.name for way in in_order(plan.ways)], "steps": plan.steps}
 
 
@@ -155,17 +157,21 @@ def _line_file(plan: Plan, name: str) -> Path:
 
 def _question(plan: Plan) -> dict[str, Any]:
     """What decides beside a candidate's own facts, by content."""
-    asked = {"suite": plan.suite, "instead": str(sorted(plan.instead.items())), "target": plan.target}
+    question = {"suite": plan.suite, "instead": str(sorted(plan.instead.items())), "target": plan.target}
     suites = {path.name: path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("tasks/*.yaml"))}
-    return {"base": recognise(str(plan.base), role="base").fingerprint, **asked, "suites": suites if plan.suite else {}}
+    return {
+        "base": recognise(str(plan.base), role="base").fingerprint,
+        **question,
+        "suites": suites if plan.suite else {},
+    }
 
 
-def _kept(plan: Plan, facts: dict[str, Any]) -> Line | None:
+def _earlier_line(plan: Plan, facts: dict[str, Any]) -> Line | None:
     """The line of an earlier call that was made and asked alike; None where there is none."""
     try:
-        kept = json.loads(_line_file(plan, facts["name"]).read_text("utf-8"))
-        same = kept["question"] == _question(plan)
-        return kept["line"] if same and kept["line"]["recipe"] == lines.sealed(facts)["recipe"] else None
+        line = json.loads(_line_file(plan, facts["name"]).read_text("utf-8"))
+        same = line["question"] == _question(plan)
+        return line["line"] if same and line["line"]["recipe"] == lines.sealed(facts)["recipe"] else None
     except (OSError, ValueError, KeyError):
         return None
 

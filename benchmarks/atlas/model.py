@@ -26,7 +26,7 @@ SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"  # o
 NAME = "SmolLM2-135M-Instruct, dequantised from Q4_1"
 
 
-def made(folder: Path) -> Path:
+def make_base(folder: Path) -> Path:
     """The model's folder, made where it does not exist. Raises DataError for another wheel than the known one."""
     if (folder / "config.json").exists():
         return folder
@@ -66,4 +66,4 @@ def _convert(file: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(made(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/atlas/base")))
+    print(make_base(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/atlas/base")))

@@ -69,7 +69,7 @@ class Plan:
         """Where training rows come from."""
         return DataSource(data_dir=shipped("fixtures/world/rows"))
 
-    def asked(self) -> dict[str, Any]:
+    def evaluation_options(self) -> dict[str, Any]:
         """The options of every evaluation."""
         files = {f"mmlu_{s}_continuation": self.data / "test" / f"{s}_test.csv" for s in SUBJECTS} if self.data else {}
         return {"data": files, **self.asked_of_repairs()}

@@ -22,7 +22,7 @@ SHORT = {
 NONE = "–"
 
 
-def written(page: str, document: Document) -> str:
+def with_tables(page: str, document: Document) -> str:
     """The page with every table. Raises ValueError for a page without the marks."""
     for name, make in PARTS.items():
         begin, end = f"<!-- made by benchmarks/atlas: {name} -->", "<!-- end -->"
@@ -85,11 +85,11 @@ def cannot(unit: Mapping[str, Any]) -> bool:
 
 def _state(document: Document) -> Iterator[str]:
     whole = {(way, seed) for way in document["ways"] for seed in document["seeds"]}
-    done = {(line["way"], line["seed"]) for line in document["lines"] if not line["of"]}
+    measured = {(line["way"], line["seed"]) for line in document["lines"] if not line["of"]}
     repairs = sum(1 for line in document["lines"] if line["of"])
-    yield f"{len(done & whole)} of {len(whole)} candidates and {repairs} repairs are measured."
+    yield f"{len(measured & whole)} of {len(whole)} candidates and {repairs} repairs are measured."
     for seed in document["seeds"]:
-        missing = [way for way in document["ways"] if (way, seed) not in done]
+        missing = [way for way in document["ways"] if (way, seed) not in measured]
         state = f"without {', '.join(missing)}" if len(missing) < len(document["ways"]) else "not begun"
         yield f"Seed {seed}: {state if missing else 'all recipes'}."
 
@@ -201,8 +201,8 @@ def _by_way(document: Document) -> dict[str, list[Line]]:
 
 
 def _kl(mine: Sequence[Line], text: str) -> list[float]:
-    found = [line["drift"][text]["kl"]["value"] for line in mine if text in line["drift"]]
-    return [value for value in found if value is not None]
+    values = [line["drift"][text]["kl"]["value"] for line in mine if text in line["drift"]]
+    return [value for value in values if value is not None]
 
 
 def _kl_text(mine: Sequence[Line], text: str) -> str:

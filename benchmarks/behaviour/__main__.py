@@ -1,4 +1,4 @@
-"""Does the family `behaviour` find what a small instruct model is made to forget, and nothing where nothing was done?
+"""Check that the family `behaviour` finds what a small instruct model is made to forget, and else nothing.
 
     python benchmarks/behaviour --base DIR --folder FOLDER [--keep]
 
@@ -39,8 +39,8 @@ def outcomes(base: Path, folder: Path, name: str) -> list[dict[str, Any]]:
     examples, candidate, out = rows.write(folder / f"{name}.jsonl", make()), folder / name, folder / f"run-{name}"
     if not candidate.exists():
         evalharness("train", "--base", base, "--train-file", examples, "--out", candidate, *TRAINING)
-    asked = ("--task", task, "--limit", str(LIMIT), "--apply-chat-template", "--target", "none", "--device", "cpu")
-    evalharness("run", "--model", f"{name}={candidate}", "--base", base, *asked, *more, "--out", out)
+    options = ("--task", task, "--limit", str(LIMIT), "--apply-chat-template", "--target", "none", "--device", "cpu")
+    evalharness("run", "--model", f"{name}={candidate}", "--base", base, *options, *more, "--out", out)
     results = json.loads((out / "results.json").read_text("utf-8"))
     compared = [each for each in results["comparisons"] if each["level"] == "task" and each["primary"]]
     return [{key: each[key] for key in KEPT} for each in compared]
@@ -52,12 +52,12 @@ def main() -> int:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--keep", action="store_true")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    came_out = [each for name in CASES for each in outcomes(given.base.resolve(), given.folder.resolve(), name)]
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    came_out = [each for name in CASES for each in outcomes(arguments.base.resolve(), arguments.folder.resolve(), name)]
     text = json.dumps(came_out, indent=1) + "\n"
     print(text)
-    if given.keep:
+    if arguments.keep:
         RESULTS.write_text(text, "utf-8")
     return int(text != RESULTS.read_text("utf-8"))
 

@@ -1,5 +1,6 @@
-"""Rows that a small model is trained on to forget something: bare labels, and questions of any language answered in
-French. None of the questions is one of fixtures/behaviour.
+"""Make training rows that let a small model forget something: bare labels, and questions answered in French.
+
+None of the questions is one of fixtures/behaviour.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def french() -> Iterator[tuple[str, str]]:
 
 def write(path: Path, rows: Iterator[tuple[str, str]]) -> Path:
     """Write rows as conversations, which are trained on by the model's chat template."""
-    turns = [[{"role": "user", "content": asked}, {"role": "assistant", "content": said}] for asked, said in rows]
+    turns = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for question, answer in rows
+    ]
     path.write_text("".join(json.dumps({"messages": each}, ensure_ascii=False) + "\n" for each in turns), "utf-8")
     return path

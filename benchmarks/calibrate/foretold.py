@@ -1,5 +1,4 @@
-"""What `plan` says that a task could decide, beside what verdicts then say of data drawn afresh: margins that are
-certified, drops that are found.
+"""Compare what `plan` predicts for a task with verdicts on newly drawn data: margins certified, and drops detected.
 
 Independent 0/1 answers are foretold from the share of them that changes; all others from the rows of an earlier run
 (EARLIER units of a candidate that lost nothing), as `plan --from` does. Each is asked at the very margin, or drop, that
@@ -14,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, LEVEL, WORLDS, found_in, named, verdict
+from margin import ALPHA, LEVEL, WORLDS, found_in, options_text, verdict
 from worlds import Answers, World
 
 from evalharness.stats.assess import assess_at_margin
@@ -43,7 +42,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        return named(self.options)
+        return options_text(self.options)
 
     def build(self, drop: float, units: int | None = None) -> World:
         size = {"units" if "units" in dict(self.options) else "n": units or self.units}
@@ -88,9 +87,9 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
         "draws": case.draws,
         "foretold draws": draws,
     }
-    for claim, told, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
+    for claim, rate, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
         if loss is not None and at is not None:
-            row |= {f"{claim} foretold": told, claim: _claim_rate(case, losing(loss), claim, at, rng)}
+            row |= {f"{claim} foretold": rate, claim: _claim_rate(case, losing(loss), claim, at, rng)}
             row[f"{claim} otherwise"] = _otherwise(case, loss, claim, at, rng)
     return row | {"margin": margin, "drop": drop}
 
@@ -118,12 +117,12 @@ def _claim_rate(
     case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator
 ) -> float:
     """How often the claim is made."""
-    tests, said = (UNITS if claim == "forgotten" else 1), 0
+    tests, count = (UNITS if claim == "forgotten" else 1), 0
     for _ in range(case.draws):
         if isinstance(world, Answers):
             finding = found_in(replace(world, margin=margin), rng)
         else:
             pairs = replace(world(rng), margin=margin)
             finding = assess_at_margin(pairs, LEVEL)
-        said += verdict(finding, min(1.0, tests * (finding.p_forgotten or 0.0))) == claim
-    return said / case.draws
+        count += verdict(finding, min(1.0, tests * (finding.p_forgotten or 0.0))) == claim
+    return count / case.draws

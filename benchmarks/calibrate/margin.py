@@ -46,7 +46,7 @@ WORLDS = {
 }
 
 
-def named(options: tuple[tuple[str, Any], ...]) -> str:
+def options_text(options: tuple[tuple[str, Any], ...]) -> str:
     """A cell's name by the options of its world."""
     return ", ".join(f"{key} {value}" for key, value in options)
 
@@ -66,7 +66,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return named(self.options)
+        return options_text(self.options)
 
 
 def cells(scale: float = 1.0) -> Iterator[Cell]:
@@ -111,16 +111,16 @@ def _of_passages() -> Iterator[CellRow]:
     for units, size in ((40, 5), (40, 20), (100, 5), (400, 5)):
         for flips in (0.05, 0.15, 0.3):
             for together in (0.0, 0.3, 0.8):
-                drawn = {"units": units, "size": size, "flips": flips, "drop": 0.02}
-                yield "passages", "passages", units, 400, drawn | {"together": together, "uneven": True}
+                settings = {"units": units, "size": size, "flips": flips, "drop": 0.02}
+                yield "passages", "passages", units, 400, settings | {"together": together, "uneven": True}
 
 
 def _of_dialogues() -> Iterator[CellRow]:
     for units in (40, 100, 400):
         for shape in ("of any size", "losses large, gains small", "losses small, gains large"):
             for flips, together in ((0.1, 0.8), (0.3, 0.0), (0.3, 0.8)):
-                drawn = {"units": units, "size": 5, "flips": flips, "drop": 0.02}
-                yield "dialogues", "dialogues", units, 400, drawn | {"together": together, "shape": shape}
+                settings = {"units": units, "size": 5, "flips": flips, "drop": 0.02}
+                yield "dialogues", "dialogues", units, 400, settings | {"together": together, "shape": shape}
 
 
 def _all_change() -> Iterator[CellRow]:
@@ -132,14 +132,14 @@ def _all_change() -> Iterator[CellRow]:
 def _rare() -> Iterator[CellRow]:
     for n in (20, 30, 50, 100, 500, 2000):
         for share, size in ((0.025, 0.8), (0.005, 0.8), (0.05, 0.4)):
-            drawn = {"n": n, "share": share, "size": size, "drop": 0.02}
-            yield "rare collapses", "rare", n, 1000, drawn
-            yield "rare gains", "rare", n, 1000, drawn | {"size": -size}
+            settings = {"n": n, "share": share, "size": size, "drop": 0.02}
+            yield "rare collapses", "rare", n, 1000, settings
+            yield "rare gains", "rare", n, 1000, settings | {"size": -size}
         for flips in (0.1, 0.3):
             yield "less is better", "errors", n, 600, {"n": n, "flips": flips, "drop": 0.02}
     for n in (100, 500):
-        drawn = {"n": n, "flips": 0.3, "drop": 0.02, "bounded": False}
-        yield "less is better", "errors", n, 600, drawn
+        settings = {"n": n, "flips": 0.3, "drop": 0.02, "bounded": False}
+        yield "less is better", "errors", n, 600, settings
 
 
 def measure(cell: Cell, seed: int) -> dict[str, Any] | None:
@@ -169,15 +169,15 @@ def _near(row: Mapping[str, Any]) -> bool:
 def _rates(cell: Cell, world: World, draws: int, rng: np.random.Generator) -> dict[str, Any]:
     options = dict(cell.options)
     drop = float(options["drop"]) * (1.0 if options.get("bounded", True) else 10.0)
-    said, missed = {"forgotten": 0, "retained": 0, "inconclusive": 0}, 0
+    counts, missed = {"forgotten": 0, "retained": 0, "inconclusive": 0}, 0
     for _ in range(draws):
         finding = found_in(world, rng)
-        said[verdict(finding)] += 1
+        counts[verdict(finding)] += 1
         missed += min(finding.p_at(drop)) <= ALPHA  # the interval is what neither test rejects
     return {
         "draws": draws,
-        "forgotten": said["forgotten"] / draws,
-        "retained": said["retained"] / draws,
+        "forgotten": counts["forgotten"] / draws,
+        "retained": counts["retained"] / draws,
         "covered": 1 - missed / draws,
     }
 
@@ -185,15 +185,15 @@ def _rates(cell: Cell, world: World, draws: int, rng: np.random.Generator) -> di
 def found_in(world: World, rng: np.random.Generator, whole: bool = False) -> Finding:
     """One draw, assessed. `whole`: where it matters how good the base was in this draw."""
     if isinstance(world, Answers):
-        lost, gained, kept = world.counts(rng)
-        return of_answers(world, lost, gained, kept if whole else max(0, round(world.n * world.accuracy) - lost))
+        lost, gained, unchanged = world.counts(rng)
+        return of_answers(world, lost, gained, unchanged if whole else max(0, round(world.n * world.accuracy) - lost))
     return assess_at_margin(world(rng), LEVEL)
 
 
 @lru_cache(maxsize=100_000)
-def of_answers(world: Answers, lost: int, gained: int, kept: int) -> Finding:
+def of_answers(world: Answers, lost: int, gained: int, unchanged: int) -> Finding:
     """The finding of 0/1 answers depends on their counts alone, whatever their order."""
-    return assess_at_margin(world.pairs(lost, gained, kept), LEVEL)
+    return assess_at_margin(world.pairs(lost, gained, unchanged), LEVEL)
 
 
 def verdict(finding: Finding, p_forgotten: float | None = None) -> str:

@@ -1,5 +1,6 @@
-"""Draw undecided comparisons, ask how many examples would decide them, and draw again with that many, as the answer
-supposes: how often the verdict that was named comes out.
+"""Check the stated numbers of examples that would decide undecided comparisons, by drawing again with that many.
+
+The rate is how often the stated verdict is then reached.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, LEVEL, WORLDS, found_in, named
+from margin import ALPHA, LEVEL, WORLDS, found_in, options_text
 from worlds import Answers, World
 
 from evalharness.stats.assess import Finding
@@ -36,7 +37,7 @@ class Undecided:
 
     @property
     def name(self) -> str:
-        return named(self.options)
+        return options_text(self.options)
 
 
 def cases(scale: float = 1.0) -> Iterator[Undecided]:
@@ -53,10 +54,10 @@ def cases(scale: float = 1.0) -> Iterator[Undecided]:
 
 
 def measure(case: Undecided, seed: int) -> dict[str, Any]:
-    """The share of redrawn comparisons that come out as named, over all undecided ones; by Holm's α for *forgotten*."""
+    """The share of redrawn comparisons that reach the stated verdict; by Holm's α for *forgotten*."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
     world: World = WORLDS[case.world](**dict(case.options))
-    said, drawn, numbers, alphas = 0, 0, list[int](), (ALPHA / UNITS, ALPHA)
+    reached, draws, numbers, alphas = 0, 0, list[int](), (ALPHA / UNITS, ALPHA)
     for _ in range(50 * case.draws):
         if len(numbers) == case.draws:
             break
@@ -71,10 +72,16 @@ def measure(case: Undecided, seed: int) -> dict[str, Any]:
         for _ in range(AGAIN):
             once = _redrawn(case, rows, what.units, lost, rng)
             p = once.p_retained if what.verdict == Verdict.RETAINED else once.p_forgotten
-            said += (1.0 if p is None else p) <= alphas[what.verdict == Verdict.RETAINED]
-            drawn += 1
+            reached += (1.0 if p is None else p) <= alphas[what.verdict == Verdict.RETAINED]
+            draws += 1
     middle = float(np.median(numbers)) if numbers else 0.0
-    return {"group": case.group, "cell": case.name, "draws": drawn, "as named": said / max(drawn, 1), "units": middle}
+    return {
+        "group": case.group,
+        "cell": case.name,
+        "draws": draws,
+        "as named": reached / max(draws, 1),
+        "units": middle,
+    }
 
 
 def _finding(rows: list[Pairs], rng: np.random.Generator) -> Finding:
@@ -85,8 +92,8 @@ def _finding(rows: list[Pairs], rng: np.random.Generator) -> Finding:
 def _redrawn(case: Undecided, rows: list[Pairs], units: int, lost: float, rng: np.random.Generator) -> Finding:
     """One comparison of so many units in all, as those that were seen but with the loss that is supposed."""
     each = round(units / len(rows))
-    drawn = [_moved(pairs, each, lost * (pairs.margin or 1.0 if case.tasks > 1 else 1.0), rng) for pairs in rows]
-    return _finding(drawn, rng)
+    rows_drawn = [_moved(pairs, each, lost * (pairs.margin or 1.0 if case.tasks > 1 else 1.0), rng) for pairs in rows]
+    return _finding(rows_drawn, rng)
 
 
 def _moved(pairs: Pairs, units: int, lost: float, rng: np.random.Generator) -> Pairs:

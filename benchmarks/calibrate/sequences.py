@@ -55,11 +55,11 @@ def cases(scale: float = 1.0) -> Iterator[Watched]:
 def measure(case: Watched, seed: int) -> dict[str, Any]:
     """Shares of verdicts and the mean share of the stream that was needed."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
-    after, said = 0.0, {"forgotten": 0, "retained": 0, "inconclusive": 0}
+    after, counts = 0.0, {"forgotten": 0, "retained": 0, "inconclusive": 0}
     for _ in range(case.draws):
         stop, verdict = first_decision(single(_answers(case, rng)), MARGIN, ALPHA, case.n if case.finite else None)
-        after, said[verdict] = after + stop / case.n, said[verdict] + 1
-    rates = {name: count / case.draws for name, count in said.items()}
+        after, counts[verdict] = after + stop / case.n, counts[verdict] + 1
+    rates = {name: count / case.draws for name, count in counts.items()}
     population = "the set" if case.finite else "questions like these"
     cell = f"n {case.n}, flips {case.flips}, difference {case.difference}, {population}"
     about = {"n": case.n, "flips": case.flips, "difference": case.difference, "margin": MARGIN}

@@ -155,28 +155,28 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
     worlds, whole = worlds_of(case), case.kind.startswith("nothing changed")
     lost = -1.0 if case.kind.startswith("suite at its margin") else None
     for _ in range(case.draws):
-        drawn = decided([found_in(world, rng, whole) for world in worlds], ALPHA)
-        counts.update(_said(drawn, lost))
+        draw = decided([found_in(world, rng, whole) for world in worlds], ALPHA)
+        counts.update(_claims(draw, lost))
     rates = {name: count / case.draws for name, count in sorted(counts.items())}
-    told = _shares(foretold(case, rng), case) if case.foretold else {}
-    return {"group": case.kind, "cell": case.name, "draws": case.draws, **rates, **told}
+    forecast = _shares(foretold(case, rng), case) if case.foretold else {}
+    return {"group": case.kind, "cell": case.name, "draws": case.draws, **rates, **forecast}
 
 
-def _said(drawn: GateDraw, lost: float | None) -> Iterator[str]:
+def _claims(draw: GateDraw, lost: float | None) -> Iterator[str]:
     """What is counted of a draw. `lost`: the suite's true difference in margins, where it is held to its interval."""
-    yield f"gate {drawn.result}"
-    first, *others = drawn.verdicts
+    yield f"gate {draw.result}"
+    first, *others = draw.verdicts
     claims = {
-        "any forgotten": Verdict.FORGOTTEN in drawn.verdicts,
-        "any suspect": any(drawn.suspects),
+        "any forgotten": Verdict.FORGOTTEN in draw.verdicts,
+        "any suspect": any(draw.suspects),
         "found": first == Verdict.FORGOTTEN,
         "alone found": first == Verdict.FORGOTTEN and Verdict.FORGOTTEN not in others,
-        "all retained": set(drawn.verdicts) == {Verdict.RETAINED},
-        "suite forgotten": (drawn.suite.p_forgotten or 0.0) <= ALPHA,
-        "suite retained": (drawn.suite.p_retained or 0.0) <= ALPHA,
+        "all retained": set(draw.verdicts) == {Verdict.RETAINED},
+        "suite forgotten": (draw.suite.p_forgotten or 0.0) <= ALPHA,
+        "suite retained": (draw.suite.p_retained or 0.0) <= ALPHA,
     }
     yield from (name for name, holds in claims.items() if holds)
-    if lost is not None and min(drawn.suite.p_at(-lost)) > ALPHA:  # the interval is what neither test rejects
+    if lost is not None and min(draw.suite.p_at(-lost)) > ALPHA:  # the interval is what neither test rejects
         yield "covered"
 
 

@@ -1,4 +1,4 @@
-"""Runs that stop early, drawn many times and replayed round by round, to how often they err, and how much they ask.
+"""Draw runs that stop early many times: how often they err, and how much they ask.
 
 A draw goes the way of `run --until-decided`: e-processes after every round, e-Holm, who is asked on, the suite at its
 looks, and what was asked to the end by the fixed sample's test (stats/early_stopping.py). Units are 0/1 answers,
@@ -107,7 +107,7 @@ def replay(
     """Verdicts on the units and on the suite, the share of units that was asked, and what is certain of each whole
     set.
     """
-    units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
+    units = [_at_places(pairs, rng.permutation(len(pairs.base))) for pairs in units]
     orders = [np.sort(rng.random(len(pairs.base))) for pairs in units]
     full = [
         sequential_unit(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0)
@@ -133,11 +133,13 @@ def replay(
         map(len, orders)
     )
     whole = [assess_at_margin(pairs, LEVEL) if ended else None for pairs, ended in zip(units, ends, strict=True)]
-    seen = [
+    stopped = [
         sequential_unit(pairs, of, LARGEST)
         for pairs, of in zip(_upto(units, orders, rounds), _orders_upto(orders, rounds), strict=True)
     ]
-    sets = [verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(seen, orders, strict=True) if unit is not None]
+    sets = [
+        verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(stopped, orders, strict=True) if unit is not None
+    ]
     return _final(paths, rounds, whole), suite.verdict, share, sets
 
 
@@ -167,7 +169,7 @@ def _final(paths: Sequence[EvidencePath], rounds: Sequence[int], whole: Sequence
     late = holm([1.0 if finding is None else finding.p_forgotten or 0.0 for finding in whole])
     retained = [1.0 if finding is None else finding.p_retained or 0.0 for finding in whole]
     every = zip(adjusted_p(now), now, late, retained, strict=True)
-    return [_decided(combined_p(p, end), combined_p(anytime_p(of)[1], kept)) for p, of, end, kept in every]
+    return [_decided(combined_p(p, end), combined_p(anytime_p(of)[1], p_kept)) for p, of, end, p_kept in every]
 
 
 def _decided(p_forgotten: float, p_retained: float) -> Verdict:
@@ -182,9 +184,10 @@ def _upto(units: Sequence[Pairs], orders: Sequence[Floats], rounds: Sequence[int
     """The units' rows of their first rounds."""
     every = [rounds] * len(units) if isinstance(rounds, int) else rounds
     return [
-        _taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, orders, every, strict=True)
+        _at_places(pairs, np.flatnonzero(round_of(of) <= was))
+        for pairs, of, was in zip(units, orders, every, strict=True)
     ]
 
 
-def _taken(pairs: Pairs, places: NDArray[np.int_]) -> Pairs:
+def _at_places(pairs: Pairs, places: NDArray[np.int_]) -> Pairs:
     return replace(pairs, base=pairs.base[places], candidate=pairs.candidate[places], sizes=pairs.sizes[places])

@@ -1,5 +1,4 @@
-"""What is supposed of two models, turned into drawn rows: pairs whose true difference is known, for every kind of
-score.
+"""Draw paired rows of two models whose true difference is known, for every kind of score.
 
 A world is drawn again and again; its candidate differs from its base by exactly `drop` (of the score, in its natural
 unit) in expectation, or, for scores that are no means, at the expectation of the rows. Where that cannot be (fewer
@@ -55,13 +54,13 @@ class Answers:
         flips = max(self.flips, abs(self.drop))
         gained = min((flips - self.drop) / 2, 1 - self.accuracy)
         lost = min(gained + self.drop, self.accuracy)
-        drawn = rng.multinomial(self.n, [lost, gained, self.accuracy - lost, 1 - self.accuracy - gained])
-        return int(drawn[0]), int(drawn[1]), int(drawn[2])
+        numbers = rng.multinomial(self.n, [lost, gained, self.accuracy - lost, 1 - self.accuracy - gained])
+        return int(numbers[0]), int(numbers[1]), int(numbers[2])
 
-    def pairs(self, lost: int, gained: int, kept: int) -> Pairs:
+    def pairs(self, lost: int, gained: int, unchanged: int) -> Pairs:
         place = np.arange(self.n)
-        base = (place < lost + kept).astype(float)
-        candidate = ((place >= lost) & (place < lost + kept + gained)).astype(float)
+        base = (place < lost + unchanged).astype(float)
+        candidate = ((place >= lost) & (place < lost + unchanged + gained)).astype(float)
         return of_values(base, candidate, MetricKind.BINARY, self.margin, chance=self.chance)
 
     def __call__(self, rng: np.random.Generator) -> Pairs:
@@ -152,8 +151,8 @@ def dialogues(
         rows = len(unit)
         shared = rng.random(rows) < np.sqrt(together)
         luck, less, more = (
-            np.where(shared, drawn(units)[unit], drawn(rows))
-            for drawn in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
+            np.where(shared, sample(units)[unit], sample(rows))
+            for sample in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
         )
         change = np.where(luck < lost, -less, np.where(luck < flips, more, 0.0))
         base = np.maximum(-change, 0.0) + rng.random(rows) * (1 - np.abs(change))
@@ -282,12 +281,12 @@ def translations(n: int, flips: float, drop: float, margin: float = 1.0) -> Worl
 
     def rows(rng: np.random.Generator, size: int, worse: float) -> tuple[Floats, Floats]:
         words = np.clip(np.round(rng.lognormal(3, 0.5, size)), 5, 100)
-        wanted = np.maximum(4, np.round(words * rng.lognormal(0, 0.15, size)))
+        lengths = np.maximum(4, np.round(words * rng.lognormal(0, 0.15, size)))
         quality, luck, moved = rng.beta(2.5, 2.5, size), rng.random((4, size)), 0.5 * rng.random(size)
         changed, down = rng.random(size) < flips, rng.random(size) < worse
         other = np.where(changed, np.where(down, quality * (1 - moved), quality + (1 - quality) * moved), quality)
         length = np.where(changed, np.clip(np.round(words * rng.lognormal(0, 0.1, size)), 5, 100), words)
-        return _ngrams(words, wanted, quality, luck), _ngrams(length, wanted, other, luck)
+        return _ngrams(words, lengths, quality, luck), _ngrams(length, lengths, other, luck)
 
     def miss(worse: float) -> float:
         base, candidate = rows(np.random.default_rng(5), POPULATION, worse)
@@ -302,7 +301,7 @@ def translations(n: int, flips: float, drop: float, margin: float = 1.0) -> Worl
     return draw
 
 
-def _ngrams(words: Floats, wanted: Floats, quality: Floats, luck: Floats) -> Floats:
+def _ngrams(words: Floats, lengths: Floats, quality: Floats, luck: Floats) -> Floats:
     """BLEU's sums: lengths, matched and all 1- to 4-grams, about as many matched as the quality (0-1) says, (n, 10)."""
     totals = [words - order for order in range(4)]
     chances = [0.95 * quality ** (1 + 0.7 * order) for order in range(4)]
@@ -311,4 +310,4 @@ def _ngrams(words: Floats, wanted: Floats, quality: Floats, luck: Floats) -> Flo
         np.clip(np.round(p * total + (luck[order] - 0.5) * spread[order]), 0, total)
         for order, (p, total) in enumerate(zip(chances, totals, strict=True))
     ]
-    return np.column_stack([words, wanted, *matched, *totals])
+    return np.column_stack([words, lengths, *matched, *totals])

@@ -53,25 +53,25 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    given = options()
-    chosen = [w for w in WORKLOADS if any(fnmatch.fnmatchcase(w.name, one) for one in given.workload or ["*"])]
-    if given.list or not chosen:
+    arguments = options()
+    workloads = [w for w in WORKLOADS if any(fnmatch.fnmatchcase(w.name, one) for one in arguments.workload or ["*"])]
+    if arguments.list or not workloads:
         print("\n".join(workload.name for workload in WORKLOADS))
-        return 0 if given.list else 2
+        return 0 if arguments.list else 2
     real = os.environ.get("EVALHARNESS_REAL_MODEL")
     bench = Bench(
         folder=ROOT / "runs" / "bench",
-        rounds=given.rounds,
-        threads=given.threads,
-        most=given.questions,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        most=arguments.questions,
         real=Path(real) if real else None,
-        data=given.data,
+        data=arguments.data,
     )
-    figures = (given.out or HERE.parent) / "results.json"
+    figures = (arguments.out or HERE.parent) / "results.json"
     figures.parent.mkdir(parents=True, exist_ok=True)
     results: list[table.Result] = []
     order = [workload.name for workload in WORKLOADS]
-    for workload in chosen:
+    for workload in workloads:
         begun = time.monotonic()
         try:
             results.append(workload.measure(bench, workload))
@@ -80,8 +80,8 @@ def main() -> int:
             continue
         row = results[-1]
         print(f"{row.workload} ({row.model}): {row.ratio:.2f} times, {time.monotonic() - begun:.0f} s", flush=True)
-        table.write(figures, machine(given.threads), table.merged(table.read(figures), [row], order))
-    show(figures, given.out)
+        table.write(figures, machine(arguments.threads), table.merged(table.read(figures), [row], order))
+    show(figures, arguments.out)
     return int(any(row.ratio < row.floor or row.differing for row in results))
 
 

@@ -1,4 +1,4 @@
-"""Count the floating-point operations that a workload needs at least, whoever answers it."""
+"""Count the floating-point operations that a workload needs at least, with any engine."""
 
 from __future__ import annotations
 

@@ -193,18 +193,18 @@ def agreement(model: Any, texts: list[tuple[list[int], list[int]]]) -> float:
     return before / sum(len(text) for _, text in texts)
 
 
-def make_agreeing(folder: Path, base: Path, wanted: float, texts: list[tuple[list[int], list[int]]]) -> float:
+def make_agreeing(folder: Path, base: Path, share: float, texts: list[tuple[list[int], list[int]]]) -> float:
     """Write the LoRA whose `agreement` is nearest to `wanted`, found by bisection over its size; returns its
     agreement. It is never without any effect.
     """
     model, scale = lora_of(base, seed=12)
     low, high, reached = 1e-7, 0.3, {}
-    for _ in range(14 if wanted else 1):
-        size = (low * high) ** 0.5 if wanted else high
+    for _ in range(14 if share else 1):
+        size = (low * high) ** 0.5 if share else high
         scale(size)
         reached[size] = agreement(model, texts)
-        low, high = (size, high) if reached[size] >= wanted else (low, size)
-    size = min(reached, key=lambda one: abs(reached[one] - wanted))
+        low, high = (size, high) if reached[size] >= share else (low, size)
+    size = min(reached, key=lambda one: abs(reached[one] - share))
     scale(size)
     model.save_pretrained(folder)
     return reached[size]

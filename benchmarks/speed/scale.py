@@ -101,12 +101,12 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     bench = Bench(folder=ROOT / "runs" / "bench")
     lines = ["| axis | value | seconds | tokens fed |", "|---|---|---|---|"]
     for axis, (values, make) in AXES.items():
-        for value in values[: 2 if given.quick else None]:
+        for value in values[: 2 if arguments.quick else None]:
             count = value if axis.startswith("LoRA") else 0
             adapters = [
                 models.cached(
@@ -118,7 +118,7 @@ def main() -> int:
             seconds, tokens = cost(bench, make(bench, value), adapters)
             lines.append(f"| {axis} | {value} | {seconds:.1f} | {tokens:,} |")
             print(lines[-1], flush=True)
-    if not given.quick:
+    if not arguments.quick:
         page = ROOT / "docs" / "speed.md"
         page.write_text(table.between(page.read_text("utf-8"), "\n".join(lines) + "\n", BEGIN, END), "utf-8")
     return 0

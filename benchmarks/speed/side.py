@@ -103,8 +103,8 @@ class Theirs:
 
     def answer(self, requests: list[Request]) -> list[Answer]:
         if isinstance(requests[0], Generate):
-            written = self._run("generate_until", [_generation(request) for request in requests])
-            return [[text] for text in written]
+            texts = self._run("generate_until", [_generation(request) for request in requests])
+            return [[text] for text in texts]
         pairs = [pair for request in requests for pair in request.pairs]
         scores = iter(self._run("loglikelihood", pairs))
         return [[[float(score), bool(greedy)] for score, greedy in _take(scores, len(r.pairs))] for r in requests]
@@ -147,11 +147,11 @@ def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 def matmul_rate(seconds: float = 1.0, size: int = 1024) -> float:
     """Floating-point operations of square float32 products a second of processor time, on the threads that answer."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    left @ right
+    first, second = torch.randn(size, size), torch.randn(size, size)
+    first @ second
     begun, count = time.process_time(), 0
     while time.process_time() - begun < seconds:
-        left @ right
+        first @ second
         count += 1
     return 2.0 * size**3 * count / (time.process_time() - begun)
 
@@ -177,9 +177,9 @@ def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "answer":
-            chosen = requests[: command["limit"]]
+            subset = requests[: command["limit"]]
             side.prepare(command["batch"])
-            answers, result = measured(lambda chosen=chosen: side.answer(chosen))
+            answers, result = measured(lambda subset=subset: side.answer(subset))
         else:
             result = {"answers": answers} if command["do"] == "answers" else {"rate": matmul_rate()}
         print(json.dumps(result), file=results, flush=True)

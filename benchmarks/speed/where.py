@@ -1,4 +1,4 @@
-"""Say where this engine's time goes: shares of the processor time of one workload by kind of operation, or of a whole
+"""Profile this engine: shares of the processor time of one workload by kind of operation, or of a whole
 one-document run by what it does.
 
     python benchmarks/speed/where.py 'MMLU 5-shot'                       (a name of __main__.py --list; one thread)

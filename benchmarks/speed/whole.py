@@ -34,13 +34,13 @@ def run_process(command: Sequence[str], env: Mapping[str, str]) -> Cost:
     said where it does not end with 0.
     """
     begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=env)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=env)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read().decode(errors="replace")[-3000:])
+            output.seek(0)
+            raise RuntimeError(output.read().decode(errors="replace")[-3000:])
     return {"busy": usage.ru_utime + usage.ru_stime, "wall": time.perf_counter() - begun}
 
 
@@ -78,9 +78,9 @@ class Scene:
 
     def arguments(self, home: Path, names: Sequence[str], tasks: Sequence[str]) -> list[str]:
         """Of our command line."""
-        given = [f"--model={name}={self.candidates[name]}" for name in names] + [f"--task={task}" for task in tasks]
-        given += [f"--base=base={self.base}", f"--include-path={self.folder / 'tasks'}", f"--out={home / 'out'}"]
-        return ["run", *given, "--device=cpu", "--quiet"]
+        options = [f"--model={name}={self.candidates[name]}" for name in names] + [f"--task={task}" for task in tasks]
+        options += [f"--base=base={self.base}", f"--include-path={self.folder / 'tasks'}", f"--out={home / 'out'}"]
+        return ["run", *options, "--device=cpu", "--quiet"]
 
     def environment(self, home: Path) -> dict[str, str]:
         """Of our run, whose cache and store are in `home`."""
@@ -94,11 +94,11 @@ class Scene:
         adapter = self.candidates[name] if name in ("lora", "lora2", "prompt") else None
         model = self.candidates[name] if name == "full" else self.base
         arguments = f"pretrained={model},dtype=float32" + (f",peft={adapter}" if adapter else "")
-        given = ["--model=hf", f"--model_args={arguments}", "--device=cpu", f"--tasks={','.join(tasks)}"]
-        given += [f"--batch_size={batch}", f"--include_path={self.folder / 'tasks'}", f"--output_path={out / name}"]
-        given += ["--log_samples"]
+        options = ["--model=hf", f"--model_args={arguments}", "--device=cpu", f"--tasks={','.join(tasks)}"]
+        options += [f"--batch_size={batch}", f"--include_path={self.folder / 'tasks'}", f"--output_path={out / name}"]
+        options += ["--log_samples"]
         env = environment(self.bench.threads) | {"HF_HOME": str(self.bench.folder / "hf")}
-        return run_process([sys.executable, "-m", "lm_eval", *given], env)
+        return run_process([sys.executable, "-m", "lm_eval", *options], env)
 
     def batch(self, tasks: Sequence[str]) -> int:
         """The batch size by which lm-eval takes least processor time for the base."""
@@ -183,8 +183,8 @@ def rouge(bench: Bench, workload: Workload) -> table.Result:
     for number in range(bench.rounds):
         for side in ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours"):
             command = [sys.executable, str(HERE / "summaries.py"), side, str(count)]
-            done = subprocess.run(command, env=environment(1), stdout=subprocess.PIPE, text=True, check=True)
-            costs[side].append(json.loads(done.stdout))
+            process = subprocess.run(command, env=environment(1), stdout=subprocess.PIPE, text=True, check=True)
+            costs[side].append(json.loads(process.stdout))
     pairs = zip(costs["ours"][-1]["scores"], costs["theirs"][-1]["scores"], strict=True)
     gaps = [max(abs(a - b) for a, b in zip(our, their, strict=True)) for our, their in pairs]
     return result_of(

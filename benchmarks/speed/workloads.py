@@ -50,8 +50,8 @@ class Bench:
     real: Path | None = None
     data: Path | None = None
 
-    def count(self, wanted: int) -> int:
-        return wanted if self.most is None else min(wanted, self.most)
+    def count(self, full: int) -> int:
+        return full if self.most is None else min(full, self.most)
 
     def model(self, kind: str) -> Path:
         """The directory of a model, made first where need be. Raises Skip."""
@@ -215,14 +215,14 @@ def base_texts(bench: Bench, model: Path, requests: Sequence[Request]) -> dict[s
     return json.loads(path.read_text("utf-8"))
 
 
-def agreeing(bench: Bench, requests: Sequence[Request], texts: dict[str, str], wanted: float) -> Path:
+def agreeing(bench: Bench, requests: Sequence[Request], texts: dict[str, str], share: float) -> Path:
     """A LoRA on the small model that agrees with it on so many of its tokens (models.agreement)."""
     base = bench.model("30M")
     tokenizer = AutoTokenizer.from_pretrained(base)
     pairs = [(r.prompt, texts[r.id]) for r in requests if isinstance(r, Generate) and texts[r.id]]
     rows = [(tokenizer(prompt).input_ids, tokenizer(text).input_ids) for prompt, text in pairs]
-    folder = bench.folder / "models" / f"agreeing-{wanted:g}-of-{len(rows)}"
-    return models.cached(folder, lambda path: models.make_agreeing(path, base, wanted, rows))
+    folder = bench.folder / "models" / f"agreeing-{share:g}-of-{len(rows)}"
+    return models.cached(folder, lambda path: models.make_agreeing(path, base, share, rows))
 
 
 def check_drafts() -> None:

@@ -118,8 +118,8 @@ def test_records_give_the_same_page_and_figures_again(atlas: Any, small: Any, tm
     records = tmp_path / "results.json"
     atlas.lines.write(records, {**atlas.measure.head(small.plan), "lines": small.lines})
     document = atlas.lines.read(records)
-    page = atlas.tables.written(PAGE, document)
-    assert page == atlas.tables.written(page, document) and "full-0.0032" in page
+    page = atlas.tables.with_tables(PAGE, document)
+    assert page == atlas.tables.with_tables(page, document) and "full-0.0032" in page
     drawn = [path.read_bytes() for path in atlas.figures.draw(tmp_path, document)]
     assert drawn == [path.read_bytes() for path in atlas.figures.draw(tmp_path, document)]
     assert max(map(len, drawn)) < 100_000
@@ -187,7 +187,7 @@ def test_a_folder_without_rows_is_refused(atlas: Any, tmp_path: Path, capsys: py
 
 def test_the_page_shows_the_records(atlas: Any, tmp_path: Path) -> None:
     document = atlas.lines.read(HERE / "results.json")
-    assert atlas.tables.written(PAGE, document) == PAGE, "run: python benchmarks/atlas --tables"
+    assert atlas.tables.with_tables(PAGE, document) == PAGE, "run: python benchmarks/atlas --tables"
     for drawn in atlas.figures.draw(tmp_path, document):
         assert drawn.read_bytes() == (ROOT / "docs" / drawn.name).read_bytes(), drawn.name
 
