@@ -149,7 +149,7 @@ def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
         f"largest |difference| {echo.lost / 30:.4f} (echo, exact_match), {echo.lost} flips in 60 answers on 2 tasks"
         in said
     )
-    assert f"N{said[1:]}" in html.unescape(render(outcome))
+    assert f"E{said[1:]}" in html.unescape(render(outcome))
 
 
 def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
