@@ -1,5 +1,5 @@
-"""Name the engines, and the options that each of ours has. Values of `REGISTRY` are factories: objects with `describe`
-and `open` (base.py).
+"""Register the engines and their options. Values of `REGISTRY` are factories: objects with `describe` and `open`
+(base.py).
 """
 
 REGISTRY = {
@@ -9,8 +9,8 @@ REGISTRY = {
     "ray": "evalharness.engines.ray.factory:FACTORY",
     "scripted": "evalharness.engines.scripted:FACTORY",
 }
-OF_FILES = ("hf", "scripted", "vllm")  # those of ours that read files, and
-OF_SERVERS = ("openai",)  # those that ask servers
+OF_FILES = ("hf", "scripted", "vllm")  # engines that read checkpoint files
+OF_SERVERS = ("openai",)  # engines that ask servers
 OPTIONS: dict[str, tuple[str, ...]] = {
     "hf": (),
     "vllm": ("gpu_memory_utilization", "tensor_parallel_size", "max_model_len", "max_lora_rank", "enforce_eager"),
@@ -18,6 +18,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         *("tokenizer", "endpoint", "window", "dtype"),
         *("concurrency", "timeout", "attempts", "wait", "most_requests"),
     ),
-    "ray": ("address", "cpus", "engine", "gpus", "threads", "wait", "workers"),  # and those of its option `engine`
+    "ray": ("address", "cpus", "engine", "gpus", "threads", "wait", "workers"),  # and the options of its own `engine`
     "scripted": ("answers", "samples"),
 }

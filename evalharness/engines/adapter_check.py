@@ -1,4 +1,4 @@
-"""Prove that a model's adapter answers by both code paths and padding moves nothing, and measure what a merge moves."""
+"""Prove by logits that a model's adapter is applied and that padding changes nothing; measure the effect of a merge."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from evalharness.results.structuring import structured
 
 CodePath = Literal["score", "decode"]
 PATHS: tuple[tuple[CodePath, str], ...] = (("score", "scoring"), ("decode", "decoding"))
-EXACT = 1e-3  # logits, float32: what padding, or an adapter that changes nothing, may move
-COARSE = 0.05  # of the largest logit, for types of fewer bits
-SHORT, LONGER = 32, 64  # characters of the texts asked: some 8 and 16 tokens, so that a batch of both has padding
-FEW = 4  # prompts that the texts are cut from, and whole ones that are asked at a time
+EXACT = 1e-3  # largest change of a float32 logit by padding, or by an adapter that changes nothing
+COARSE = 0.05  # the same for types of fewer bits, as a share of the largest logit
+SHORT, LONGER = 32, 64  # characters of the two texts: some 8 and 16 tokens, so that a batch of both has padding
+FEW = 4  # prompts that the texts are cut from, and whole prompts in one batch
 NO_LOGIT = "the adapter changes no logit"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Largest change of any logit: by the adapter in either path (0 for full weights, which have none to switch), by
-    padding, and by merging the adapter into its weights (`merged`; None where it cannot be). `changed_tokens`: at how
-    many of the `positions` compared a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
-    `plain_path`: why the engine answers by a slower path that every model can take; "" where it does not.
+    """Largest change of any logit: by the adapter in `scoring` and in `decoding` (0 for full weights), by `padding`,
+    and by merging the adapter (`merged`; None where that is impossible). `changed_tokens`: at how many of the compared
+    `positions` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
+    `plain_path`: why the engine answers by its slower general path; "" where it does not.
     """
 
     scoring: float
@@ -49,7 +49,7 @@ class Proof:
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, object]) -> Proof | None:
-        """The proof of which `asdict` made this; None where another version did."""
+        """Read a proof from the dict that `asdict` made of it; None for a dict of another version."""
         try:
             return structured(stored, cls, "proof")
         except UsageError:
@@ -57,9 +57,9 @@ class Proof:
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    """Ask the ends of a few prompts with the adapter on and off, alone and in a padded batch, and merged. Only where
-    they show no change by the adapter are all `prompts` asked whole, and, where memory does not suffice for one of
-    them, the shorter half.
+    """Compare logits after the ends of a few prompts with the adapter on and off, alone and padded, and merged. Only
+    where they show no change by the adapter are all `prompts` compared whole; where memory does not suffice, the
+    shorter half of them.
 
     Raises ModelError where a logit is NaN or infinite, where the adapter changes no logit in scoring or in decoding
     (unless `allow_noop`: a checkpoint before its first step), where a placebo changes one by more than rounding, and
@@ -82,7 +82,7 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
 
 def _proof(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
     texts = _ends(prompts)
-    alone = texts[:1]  # the one that is padded in a batch of both
+    alone = texts[:1]  # the shorter one, which is padded in a batch of both
     on = {path: _logits(engine, checkpoint, alone, path, adapter=True) for path, _ in PATHS}
     changes = dict.fromkeys(on, 0.0)
     if checkpoint.adapter:
@@ -103,8 +103,8 @@ def _proof(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str],
 
 
 def _ends(prompts: Sequence[str]) -> list[str]:
-    """Cut a short and a longer text from the ends of prompts, where they are answered: what prompts share, as the
-    examples before a question, stands at their beginnings. The shorter has at most half of the longer one's characters.
+    """Cut a short and a longer text from the ends of prompts, because prompts often share their beginnings (few-shot
+    examples). The short one has at most half of the longer one's characters.
     """
     by_length = sorted(prompts[:FEW], key=len)
     longer = by_length[-1][-LONGER:]
@@ -112,9 +112,8 @@ def _ends(prompts: Sequence[str]) -> list[str]:
 
 
 def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
-    """What a user should know: that nothing shows the adapter to answer, that it changes nothing, or what a merge of it
-    into weights of type `dtype` moves; and that the engine answers by its plain path. Empty where there is nothing to
-    say.
+    """Return a notice: that the adapter is unproven, that it changes nothing, or what a merge into weights of type
+    `dtype` changes; and that the engine answers by its plain path. "" where there is nothing to say.
     """
     remarks = [_remark_on_adapter(proof, checkpoint, dtype)]
     if proof.plain_path:
@@ -124,7 +123,7 @@ def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
 
 def _remark_on_adapter(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
     if not proof.available:
-        unproven = "its adapter is unproven: this engine cannot show what it answers without it"
+        unproven = "its adapter is unproven: this engine cannot answer without it for comparison"
         return unproven if checkpoint.adapter else ""
     if checkpoint.adapter and checkpoint.adapter != PLACEBO and proof.still:
         return f"{NO_LOGIT}: it answers as its base does"
@@ -135,7 +134,7 @@ def _remark_on_adapter(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
 
 
 def _check_change(checkpoint: Checkpoint, changes: dict[CodePath, float]) -> None:
-    """An adapter must change a logit in either path."""
+    """Raise ModelError where an adapter changes no logit in one of the paths."""
     still = [words for path, words in PATHS if changes[path] == 0.0]
     if still:
         what = f"{NO_LOGIT} in {' or '.join(still)}: it is not attached, or untrained"
@@ -152,20 +151,20 @@ def _check_placebo(
     on: dict[CodePath, NDArray[np.float64]],
     changes: dict[CodePath, float],
 ) -> None:
-    """A placebo must change none."""
+    """Raise ModelError where a placebo changes a logit by more than rounding."""
     for path, words in PATHS:
         if changes[path] > _bound(engine, on[path]):
             what = f"an adapter that changes nothing moves a logit in {words} by {changes[path]:.2g}"
             raise ModelError(
                 checkpoint.name,
                 what,
-                "the way in which adapters are attached is at fault here: differences of adapters would be, too",
+                "the engine attaches adapters wrongly, and real adapters, too: use another engine",
             )
 
 
 def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath) -> float:
-    """Largest change by the adapter in the first few whole prompts that show one; 0 where none does. It may act on
-    some tokens only, as one that trains new ones does.
+    """Largest change by the adapter in the first whole prompts that show one; 0 where none does. An adapter may act on
+    some tokens only, as one that trains new tokens does.
     """
     for start in range(0, len(prompts), FEW):
         some = prompts[start : start + FEW]
@@ -176,14 +175,14 @@ def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequ
 
 
 def _with_merge(proof: Proof, engine: MergeProbe, texts: Sequence[str]) -> Proof:
-    """Add the largest change of a logit by merging, and at how many positions the greedy token changes; nothing where
-    the adapter cannot be merged.
+    """Add the largest change of a logit by merging, and the number of changed greedy tokens; return the proof as it is
+    where the adapter cannot be merged.
     """
     try:
         apart, merged = engine.merge_logits(texts)
-    except Exception:  # Unmergeable, and whatever peft raises half way: a merge informs, and ends no run
+    except Exception:  # Unmergeable, or any error of peft: the merge is only for information
         return proof
-    broken = np.isnan(merged).any(axis=1) | ~np.isfinite(merged).any(axis=1)  # no reason to refuse it unmerged
+    broken = np.isnan(merged).any(axis=1) | ~np.isfinite(merged).any(axis=1)  # the unmerged model may still be used
     changed = broken | (apart.argmax(axis=1) != merged.argmax(axis=1))
     furthest = math.inf if broken.any() else _change(apart, merged)
     return replace(proof, merged=furthest, changed_tokens=int(changed.sum()), positions=len(apart))
@@ -211,7 +210,7 @@ def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _bound(engine: AdapterProbe, logits: NDArray[np.float64]) -> float:
-    """What rounding may move."""
+    """Return the largest change of a logit that rounding may cause."""
     exact = engine.info.details.get("dtype", "float32") == "float32"
     return EXACT if exact else COARSE * float(np.abs(logits[np.isfinite(logits)]).max())
 

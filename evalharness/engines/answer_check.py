@@ -1,4 +1,4 @@
-"""Tell from answers alone whether an adapter answers, for engines that cannot switch it off."""
+"""Check by answers alone that an adapter is applied, for engines that cannot switch it off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from evalharness.engines.adapter_check import Proof
 from evalharness.errors import ModelError
-from evalharness.openai_api.probes import FLOOR, PROMPTS, TOKENS
+from evalharness.openai_api.probes import LEAST_CHANGE, PROMPTS, TOKENS
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 
 Answers = Mapping[str, Response | Failure]
@@ -19,15 +19,14 @@ FIX = "have the engine apply it, or pass --allow-noop for a checkpoint before it
 
 
 def proof_by_answers(model: str, base: Answers, own: Answers, again: Answers, allow_noop: bool) -> Proof:
-    """Compare a model's answers to `REQUESTS`, given twice so that the engine's own noise is known, with its base's.
-
-    Where all texts are the base's and no log-probability can be compared, nothing is proven. Raises ModelError where
-    every answer is the base's, within FLOOR or twice the noise, unless `allow_noop`.
+    """Compare a model's answers to `REQUESTS` with its base's; `again` are its answers a second time, for the engine's
+    own noise. Without log-probabilities, equal texts prove nothing. Raises ModelError where every answer is the base's,
+    within LEAST_CHANGE nats or twice the noise, unless `allow_noop`.
     """
     moves, noise = _moves(own, base), _moves(own, again)
     moved = max(moves, default=0.0)
-    if moved > max(FLOOR, 2 * max(noise, default=0.0)) or _other_texts(own, base) - _other_texts(own, again):
-        change = max(moved, FLOOR)
+    if moved > max(LEAST_CHANGE, 2 * max(noise, default=0.0)) or _other_texts(own, base) - _other_texts(own, again):
+        change = max(moved, LEAST_CHANGE)
         return Proof(change, change, 0.0)
     if not moves:
         return Proof(0.0, 0.0, 0.0, available=False)
@@ -38,7 +37,7 @@ def proof_by_answers(model: str, base: Answers, own: Answers, again: Answers, al
 
 
 def _moves(one: Answers, other: Answers) -> list[float]:
-    """By how many nats each continuation's log-probability differs, where both were given."""
+    """List by how many nats each continuation's log-probability differs, where both answers have one."""
     pairs = [(one.get(request.id), other.get(request.id)) for request in REQUESTS]
     return [
         abs(there - here)
@@ -49,7 +48,7 @@ def _moves(one: Answers, other: Answers) -> list[float]:
 
 
 def _other_texts(one: Answers, other: Answers) -> set[str]:
-    """The requests to which both wrote, and not the same."""
+    """Return the ids of the requests to which both wrote texts that differ."""
     pairs = {request.id: (one.get(request.id), other.get(request.id)) for request in REQUESTS}
     return {
         key

@@ -1,4 +1,4 @@
-"""State what an engine and its factory must have, and which capabilities either may have beside."""
+"""Define the protocols of engines and their factories, and the optional capabilities of both."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 
 class Engine(Protocol):
-    """One opened model, and all that an engine must have. `answer` is given one block of requests at a time and plans
-    its own batches inside it.
+    """One opened model, with all that an engine must have. `answer` receives one block of requests at a time and plans
+    its own batches within it.
     """
 
     info: EngineInfo
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a
+        """Yield one response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a
         Scoring for a Score, a Profiling for a Profile.
 
         A request that cannot be answered yields a Failure; only a dead engine raises. A text of a Score that is longer
@@ -41,48 +41,46 @@ class Engine(Protocol):
 
 @runtime_checkable
 class AdapterProbe(Engine, Protocol):
-    """An optional capability of an engine: logits with the adapter on and off, by which it is proven that the adapter
-    answers.
-    """
+    """An optional capability of an engine: logits with the adapter on and off, which prove that it is applied."""
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that
-        scores or decodes. Raises MemoryError where memory does not suffice for a prompt alone.
+        """Return the logits after each prompt, (n, vocabulary), with the adapter or soft prompt on or off, by the code
+        path that scores or decodes. Raises MemoryError where memory does not suffice for a single prompt.
         """
         ...
 
 
 @runtime_checkable
 class MergeProbe(Engine, Protocol):
-    """An optional capability of an engine: what merging an adapter into its model's weights moves."""
+    """An optional capability of an engine: logits with the adapter merged into the model's weights."""
 
     def merge_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Logits at the same positions of the texts, (positions, vocabulary), of the model with its adapter and of the
-        one with its adapter merged into its weights. Raises Unmergeable where it cannot be.
+        """Return the logits at the same positions of the texts, (positions, vocabulary), with the adapter beside the
+        weights and merged into them. Raises Unmergeable.
         """
         ...
 
 
 @runtime_checkable
 class AnswersPlainly(Engine, Protocol):
-    """An optional capability of an engine: it says when it answers by a slower path that every model can take."""
+    """An optional capability of an engine: it reports when it answers by its slower general path."""
 
     @property
     def plain_because(self) -> str:
-        """The reason, once the engine has answered; "" where it answers by no such path."""
+        """The reason for the slower path, once the engine has answered; "" where it is not used."""
         ...
 
 
 @runtime_checkable
 class AnswersWithDrafts(Engine, Protocol):
-    """An optional capability of an engine: another model's texts save it time where its own are the same."""
+    """An optional capability of an engine: another model's texts as drafts, which save time where its own are equal."""
 
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """As `answer`, and with the same answers up to ties within rounding. `drafts`: by the id of a Generate, a text
+        """Do what `answer` does, with the same answers up to ties within rounding. `drafts`: id of a Generate -> a text
         that may be its answer.
         """
         ...
@@ -90,10 +88,10 @@ class AnswersWithDrafts(Engine, Protocol):
 
 @runtime_checkable
 class WatchesWeights(Engine, Protocol):
-    """An optional capability of an engine whose model others may exchange, as one behind a server."""
+    """An optional capability of an engine whose model others may replace, as on a server: it checks the weights."""
 
     def check_weights(self) -> None:
-        """Raises NotComparableError where the model does not answer as it did when it was recognised."""
+        """Raise NotComparableError where the model does not answer as it did when it was recognised."""
         ...
 
 
@@ -103,51 +101,49 @@ class Unmergeable(ValueError):
 
 @runtime_checkable
 class EngineFactory(Protocol):
-    """Opens engines of one kind, and all that a factory must have. `describe` is cheap: it loads no weights, so that a
-    run whose answers are all stored never does.
+    """Opens engines of one kind; all that a factory must have. `describe` loads no weights, so that a run whose answers
+    are all stored loads none.
     """
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What an engine opened with these arguments would report as its `info`."""
+        """Return the `info` that an engine opened with these arguments would have."""
         ...
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """Load the model. The engine opened before is closed. Raises ModelError where it cannot be loaded
-        completely.
-        """
+        """Load the model. The engine opened before is closed. Raises ModelError where it cannot be loaded whole."""
         ...
 
 
 @runtime_checkable
 class WeightReuse(Protocol):
-    """An optional capability of a factory: weights that two models share stay in memory from one to the next."""
+    """An optional capability of a factory: weights that two models share stay in memory between them."""
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """As `open`, in the place of `previous`, which is still open, answers no more, and is closed afterwards."""
+        """Open as `open` does, and replace `previous`, which is still open, answers no more and is closed after it."""
         ...
 
 
 @runtime_checkable
 class ConfiguredFactory(Protocol):
-    """An optional capability of a factory: what it can do depends on the settings of a run."""
+    """An optional capability of a factory: its abilities depend on the settings of a run."""
 
     def configured(self, settings: EngineSettings) -> EngineFactory:
-        """A factory for a run with these settings. Raises UsageError for settings that are wrong."""
+        """Return a factory for a run with these settings. Raises UsageError for wrong settings."""
         ...
 
 
 @runtime_checkable
 class PartialAnswers(Protocol):
-    """An optional capability of a factory: it says which requests its models cannot answer, and what a window is left
-    of where the engine takes some of it.
+    """An optional capability of a factory: it reports which requests its models cannot answer, and the windows that the
+    engine leaves them.
     """
 
     def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
-        """Kinds of requests to which this model gives no answer, and why."""
+        """Return the kinds of requests that this model cannot answer, with the reasons."""
         ...
 
     def window(self, checkpoint: Checkpoint) -> int | None:
-        """Tokens of a prompt with its answer that this model takes; None: no limit is known."""
+        """Return the most tokens of a prompt and its answer for this model; None: no limit is known."""
         ...
 
 
@@ -158,29 +154,29 @@ class ModelTokenizers(Protocol):
     """
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
-        """How many tokens a text has for this model; loads the tokenizer only. None where it has none that counts."""
+        """Return the counter of this model's tokens; loads the tokenizer only. None where no tokenizer counts."""
         ...
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """How this model is spoken to; None where it has no chat template. Loads the tokenizer only. Raises ModelError
-        for a broken template.
+        """Return this model's chat template, None where it has none. Loads the tokenizer only. Raises ModelError for a
+        broken template.
         """
         ...
 
 
 @runtime_checkable
 class GenerationConfigs(Protocol):
-    """An optional capability of a factory: what its models' generation configs say of decoding."""
+    """An optional capability of a factory: it compares the generation configs of its models."""
 
     def generation_differences(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Any, Any]]:
-        """Keys in which a checkpoint's generation config differs from its base's: the base's value and its own, None
-        where it has none.
+        """Return the keys in which a checkpoint's generation config differs from its base's: key -> (the base's value,
+        its own), None for a missing value.
         """
         ...
 
 
 def factory_of(settings: EngineSettings) -> EngineFactory:
-    """The factory of the engine that the settings name, ours or another package's, for a run with these settings.
+    """Find the factory of the engine that the settings name, also of another package, for a run with these settings.
     Raises UsageError, and MissingPackageError where it needs an extra.
     """
     factory = registry.find(REGISTRY, settings.name, "engine")
@@ -189,7 +185,7 @@ def factory_of(settings: EngineSettings) -> EngineFactory:
 
 
 def checked_factory(factory: object, where: str, right: str) -> EngineFactory:
-    """The factory, if it is one. Raises UsageError."""
+    """Return the object if it is a factory. Raises UsageError."""
     if not isinstance(factory, EngineFactory):
         what = f"{type(factory).__name__} has no methods `describe` and `open`"
         raise UsageError(where, what, f"{right} would be right")
@@ -198,12 +194,12 @@ def checked_factory(factory: object, where: str, right: str) -> EngineFactory:
 
 @contextmanager
 def errors_of(engine: str, step: str) -> Iterator[None]:
-    """Name the engine in whatever it raises. Raises NotComparableError for what is no error of evalharness."""
+    """Turn an engine's exceptions into NotComparableErrors that name it; errors of evalharness pass unchanged."""
     try:
         yield
     except EvalHarnessError:
         raise
-    except Exception as error:  # whatever somebody else's engine raises
+    except Exception as error:  # an engine of another package may raise anything
         what = f"{step} raised {type(error).__name__} ({first_line(error)})"
         mend = "give it more memory, or a smaller --dtype," if out_of_memory(error) else "mend it (--debug shows where)"
         fix = f"{mend} and run again: what was answered is kept"
@@ -211,8 +207,8 @@ def errors_of(engine: str, step: str) -> Iterator[None]:
 
 
 def known_options(settings: EngineSettings) -> Collection[str]:
-    """The options of the engine that the settings name, with those of the one that it has inside (its option `engine`);
-    those that are given, where the engine is another package's.
+    """Return the names of the options of the engine that the settings name, with those of its inner engine (its option
+    `engine`). For an engine of another package every option counts as known.
     """
     own = OPTIONS.get(settings.name)
     if own is None:
@@ -223,9 +219,9 @@ def known_options(settings: EngineSettings) -> Collection[str]:
     return settings.options if inner is None else (*own, *inner)
 
 
-def check_options(settings: EngineSettings, known: Collection[str]) -> None:
-    """Raises UsageError for an option of the settings that the engine does not know. For a factory's `describe`."""
+def check_options(settings: EngineSettings, names: Collection[str]) -> None:
+    """Check a factory's options in its `describe`. Raises UsageError for an option that the engine does not have."""
     for name in settings.options:
-        if name not in known:
-            fix = did_you_mean(name, known) if known else "leave it out: it has none"
+        if name not in names:
+            fix = did_you_mean(name, names) if names else "leave it out: it has none"
             raise UsageError("--engine-option", f"the engine {settings.name} has no option {name!r}", fix)

@@ -1,4 +1,4 @@
-"""Read the file of answers by which the scripted engine answers from the command line (docs/scripted.md)."""
+"""Read the scripted engine's file of answers (docs/scripted.md)."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ NO_ANSWER = "no line of the file of answers says what to answer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:
-    """One line: which models and which prompt it is for, and what they answer.
+    """One line of the file: the models and the prompt that it is for, and their answer.
 
-    `model` is a name or a glob. `right`: the share of prompts (a draw by content) that are answered as the samples have
-    it; the others are answered by `text` or `choice`, else wrongly. `nats`: of one word of a text that is scored whole.
+    `model` is a name or a glob. `right`: the share of prompts (drawn by their content) that get the right answer of the
+    samples; the others get `text` or `choice`, else a wrong answer. `nats`: of one word of a text that is scored whole.
     """
 
     model: str = "*"
@@ -53,8 +53,8 @@ WITHOUT_FILE = (AnswerRule(text="", choice=0, nats=1.0),)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """Lines in their order, of which the first that has an answer gives it; and each prompt's right answer, as the
-    samples of an earlier run have it.
+    """The lines in their order, of which the first with an answer counts, and each prompt's right answer from the
+    samples of an earlier run.
     """
 
     rules: tuple[AnswerRule, ...]
@@ -66,7 +66,7 @@ class Script:
         return fingerprint.of_value([rules, dict(self.references)])
 
     def reply_of(self, model: str) -> Callable[[Request], Response | Failure]:
-        """What a model of this name answers."""
+        """Return the function that answers for a model of this name."""
         rules = [rule for rule in self.rules if fnmatch.fnmatchcase(model, rule.model)]
 
         def reply(request: Request) -> Response | Failure:
@@ -78,7 +78,7 @@ class Script:
         return reply
 
     def _answer(self, rule: AnswerRule, request: Rank | Generate | Score) -> Response | None:
-        """What one line answers; None where it says nothing to this request."""
+        """Return the answer of one line; None where it has none for this request."""
         prompts = _prompts(request)
         if rule.prompt is not None and rule.prompt not in prompts:
             return None
@@ -104,11 +104,11 @@ class Script:
 
 
 def _generation(request: Generate, text: str) -> Generation:
-    """The text as far as the request's stop strings, and its number of words, let it go."""
+    """Cut the text at the request's stop strings and at its limit of tokens, which are words here."""
     ends = [word.end() for word in re.finditer(r"\S+", text)]
     is_cut = len(ends) > request.max_tokens
-    written = text[: [0, *ends][request.max_tokens]] if is_cut else text
-    answer, stopped = request.answer_in(written)
+    limited = text[: [0, *ends][request.max_tokens]] if is_cut else text
+    answer, stopped = request.answer_in(limited)
     tokens = len(answer.split())
     reason: Literal["stop", "eos", "length"] = "stop" if stopped else "length" if is_cut else "eos"
     return Generation(request_id=request.id, text=answer, finish_reason=reason, tokens=tokens)
@@ -121,8 +121,8 @@ def _prompts(request: Rank | Generate | Score) -> Sequence[str]:
 
 
 def _ranking(request: Rank, text: str | None, choice: int | None, but: str | None) -> Ranking | None:
-    """The continuation that is the text (spaces aside) comes out on top, else the choice of this number, else one that
-    is not `but`; None where there is no such one among several. A single continuation may be none that a model prefers.
+    """Rank the continuation that equals the text (spaces aside) first, else the choice of this number, else one that is
+    not `but`; None where there is none among several. A single continuation need not be the preferred one.
     """
     if text is None and choice is None:
         return None
@@ -145,7 +145,7 @@ def _ranking(request: Rank, text: str | None, choice: int | None, but: str | Non
 
 
 def script_of(options: Mapping[str, str]) -> Script:
-    """The script that an engine's options name. Raises UsageError naming file and line for what is not of the form."""
+    """Read the script that an engine's options name. Raises UsageError naming file and line for a malformed line."""
     rules = tuple(_rules(Path(options[ANSWERS]))) if ANSWERS in options else WITHOUT_FILE
     references = dict(_references(Path(options[SAMPLES]))) if SAMPLES in options else {}
     if SAMPLES in options and not references:
@@ -172,7 +172,7 @@ def _rules(path: Path) -> Iterator[AnswerRule]:
 
 
 def _references(path: Path) -> Iterator[tuple[str, str]]:
-    """Prompts and the first of their right answers, of all samples at a path."""
+    """Yield the prompts and the first of their right answers, from all samples at a path."""
     if not path.exists():
         raise UsageError(f"--engine-option {SAMPLES}", f"{path} does not exist", RUN_SAMPLES)
     for file in sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]:

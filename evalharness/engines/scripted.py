@@ -1,4 +1,4 @@
-"""Answer by a function or by a file of answers, without a model: for tests, and to try a suite or a gate."""
+"""Answer from a function or a file of answers, without a model: for tests, and to try a suite or a gate."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ VOCABULARY = 8
 
 
 class ScriptedEngine:
-    """Answers by `reply`, in the order of the requests. Its logits depend on the prompt, and on the adapter where the
-    checkpoint has one.
+    """Answers with `reply`, in the order of the requests. Its logits depend on the prompt and on the checkpoint's
+    adapter.
     """
 
     def __init__(self, info: EngineInfo, checkpoint: Checkpoint, reply: Reply) -> None:
@@ -45,10 +45,10 @@ class ScriptedEngine:
 
 
 class ScriptFileFactory:
-    """Opens ScriptedEngines that answer by the file that the option `answers` names; every word is a token."""
+    """Opens ScriptedEngines that answer from the file of the option `answers`; every word is a token."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """Raises UsageError for an unknown option and for a file that is not of the form."""
+        """Raises UsageError for an unknown option and for a malformed file."""
         check_options(settings, OPTIONS["scripted"])
         return EngineInfo(name="scripted", details={"version": 1, "answers": script_of(settings.options).digest})
 
@@ -64,8 +64,8 @@ class ScriptFileFactory:
 
 
 class ScriptedFactory:
-    """Opens ScriptedEngines that answer by `reply`, or by `replies[checkpoint name]` where there is one; `chats` are
-    their chat templates.
+    """Opens ScriptedEngines that answer with `replies[checkpoint name]`, else with `reply`; `chats` are their chat
+    templates.
 
     `opened_names`: of the checkpoints, in the order opened; `requests`: (checkpoint name, request) of all answered.
     """
@@ -98,7 +98,7 @@ class ScriptedFactory:
 
 
 def count_words(text: str) -> int:
-    """Words of a text, which a script takes for tokens."""
+    """Count the words of a text, which are a script's tokens."""
     return len(text.split())
 
 

@@ -1,4 +1,4 @@
-"""State what a factory must have that spreads blocks of requests over several engines, wherever these are."""
+"""Define the protocol of factories that spread blocks of requests over several engines, also on other machines."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from evalharness.records.requests import Failure, Request, Response
 
 
 def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
-    """Name what has to be in memory for the checkpoint to answer, adapters aside."""
+    """Identify the weights that must be in memory for the checkpoint to answer, without its adapter."""
     return checkpoint.weights, checkpoint.precision
 
 
 def weights_name(checkpoint: Checkpoint) -> str:
-    """Name `weights_of` in run.json."""
+    """Return the name of `weights_of` in run.json."""
     return " ".join(filter(None, map(str, weights_of(checkpoint))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockJob:
-    """One block of requests to one model. `drafts`: as of AnswersWithDrafts; `number` tells the jobs of a run apart."""
+    """One block of requests to one model. `drafts`: as in AnswersWithDrafts; `number`: unique in a run."""
 
     number: int
     checkpoint: Checkpoint
@@ -35,9 +35,8 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCost:
-    """What answering a block took, and on which node: seconds without loading, the weights that were read from disk
-    since the block before (`weights_name`), the highest bytes in memory of the process and of its device (None without
-    one).
+    """The costs of a block and the node that answered it. `seconds`: without loading; `loads`: weights that were read
+    from disk since the block before (`weights_name`); `process`, `device`: peak bytes (None without a device).
     """
 
     node: str
@@ -49,8 +48,8 @@ class BlockCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredBlock:
-    """A block's answers or failures. `cost` is None where every try failed; `losses`: the nodes on which a worker was
-    lost that was to answer it.
+    """A block's answers or failures. `cost` is None where every try failed; `losses`: the nodes of the workers that
+    were lost while they answered it.
     """
 
     job: BlockJob
@@ -60,34 +59,32 @@ class AnsweredBlock:
 
 
 class BlockSpreader(Protocol):
-    """Has blocks answered by whichever engine is free."""
+    """Sends each block to an engine that is free."""
 
     def add(self, job: BlockJob) -> None:
-        """Give a block, also while others are answered."""
+        """Add a block, also while others are answered."""
         ...
 
     def finished(self) -> Iterator[AnsweredBlock]:
-        """Yield each block once, as it is answered, until all that were given are. Raises EvalHarnessError where no
-        engine is left, or a model cannot be opened.
+        """Yield each block when it is answered, until all added blocks are. Raises EvalHarnessError where no engine is
+        left, or a model cannot be opened.
         """
         ...
 
 
 @runtime_checkable
 class SpreadsBlocks(EngineFactory, Protocol):
-    """An optional capability of a factory: it has several engines answer at once, each whole blocks."""
+    """An optional capability of a factory: several engines answer at once, each a whole block."""
 
     def spread(self, settings: EngineSettings) -> BlockSpreader:
-        """Have blocks answered by engines of these settings, as one opened with them would answer."""
+        """Return a spreader whose engines answer as one opened with these settings would."""
         ...
 
-    def held(self) -> AbstractContextManager[None]:
-        """Keep the engines from their first use to the end of the block, and of those around it; then free all that
-        they have.
-        """
+    def keep_engines(self) -> AbstractContextManager[None]:
+        """Keep the engines open from their first use to the end of the outermost `with` block; then free them."""
         ...
 
 
-def held(factory: EngineFactory) -> AbstractContextManager[None]:
-    """Keep what the factory needs beside its engines for as long as the block runs, where it needs anything."""
-    return factory.held() if isinstance(factory, SpreadsBlocks) else nullcontext()
+def keep_engines(factory: EngineFactory) -> AbstractContextManager[None]:
+    """Keep a spreading factory's engines open during the `with` block; do nothing for other factories."""
+    return factory.keep_engines() if isinstance(factory, SpreadsBlocks) else nullcontext()

@@ -11,7 +11,7 @@ from evalharness import results
 from evalharness.checkpoints.discover import STEPS_WANTED, base_of, directory_of, expand_all
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
-from evalharness.engines.spreading import held
+from evalharness.engines.spreading import keep_engines
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.experiments.bisect_search import BASE, conclude, most_looks, next_look
 from evalharness.experiments.jobs import BisectJob
@@ -56,7 +56,7 @@ def run_bisect(
     out, count = search.job.output.folder, len(search.texts)
     course: dict[int, Mapping[str, Verdict | None]] = {}
     BISECT.write(out, bisection)
-    with held(search.factory):
+    with keep_engines(search.factory):
         while (place := next_look(count, course)) is not None:
             look = _look(search, place, bisection)
             course[place] = {unit.unit: unit.verdict for unit in _followed(look.units, bisect_job.unit)}

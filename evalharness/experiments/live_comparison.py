@@ -99,7 +99,7 @@ def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
     with _base_asked(job, base, model) as ask_base:
         outcomes = tuple(measure(task, ask_base(task.requests), BASE) for task in prepared)
         if drift is not None:
-            drift.follow_base(ask_base, ask_base(drift.sources.written))
+            drift.follow_base(ask_base, ask_base(drift.sources.generative))
             drift.count = _Tokenizers(model=model).token_counter(base)
     return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=outcomes, drift=drift)
 

@@ -19,7 +19,7 @@ from evalharness.checkpoints.kinds import TYPES, refusal
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.base import Engine
 from evalharness.engines.hf.chat import template_of
-from evalharness.engines.hf.engine import HFEngine, opened
+from evalharness.engines.hf.engine import HFEngine, engine_on
 from evalharness.engines.hf.factory import TokenizerCounter
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import ModelError
@@ -112,7 +112,7 @@ class LiveModel:
         )
         if isinstance(self.model, PeftModel) and checkpoint.name != BASE:
             loaded.adapter, loaded.lead = self.model, self._lead(self.model)
-        return opened(loaded, checkpoint, settings)
+        return engine_on(loaded, checkpoint, settings)
 
     def _lead(self, wrapped: PeftModel) -> VirtualPrefix:
         """Compute what a soft prompt or a prefix puts before every text, as it will once saved and loaded again."""

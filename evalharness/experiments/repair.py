@@ -13,7 +13,7 @@ from evalharness import fingerprint, results
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, factory_of
-from evalharness.engines.spreading import held
+from evalharness.engines.spreading import keep_engines
 from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
@@ -75,7 +75,7 @@ def run_repair(
     call answers nothing twice. Raises EvalHarnessError; for what the user can mend before any answer is computed.
     """
     plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
-    with held(plan.factory):
+    with keep_engines(plan.factory):
         repair = _chosen(plan)
         if repair.chosen is None:
             return repair, None

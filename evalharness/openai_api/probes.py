@@ -8,7 +8,7 @@ from evalharness.records.probe_answers import ProbeAnswer as ProbeAnswer
 from evalharness.records.probe_answers import ProbeAnswers as ProbeAnswers
 
 TOKENS = 8  # new tokens of each answer
-FLOOR = 1e-4  # nats that a log-probability of the same weights may move, however steady the server was
+LEAST_CHANGE = 1e-4  # nats that a log-probability of the same weights may move, however steady the server was
 TIES = 8  # answers that may part at a near tie, however steady the server was
 
 PROMPTS = (  # changing one makes every served model a new one
@@ -90,7 +90,7 @@ PROMPTS = (  # changing one makes every served model a new one
 def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
     """Tell whether the answers may be of the same weights.
 
-    Log-probabilities differ by at most FLOOR, or twice what they did on one of the servers itself; a few answers may
+    Log-probabilities differ by at most LEAST_CHANGE, or twice as much as on one server itself; a few answers may
     part where two tokens are as near as that. Without log-probabilities all texts that were steady are equal.
     """
     if (one.with_logprobs, one.by_chat) != (other.with_logprobs, other.by_chat):
@@ -114,7 +114,7 @@ def same_at(known: ProbeAnswers, place: int, answer: ProbeAnswer) -> bool:
 
 def tolerance_of(one: ProbeAnswers, other: ProbeAnswers) -> float:
     """By how many nats a log-probability of the same weights may differ."""
-    return max(FLOOR, 2 * max(one.noise, other.noise))
+    return max(LEAST_CHANGE, 2 * max(one.noise, other.noise))
 
 
 def differences(one: ProbeAnswer, other: ProbeAnswer) -> Iterator[float]:

@@ -13,7 +13,7 @@ from evalharness.errors import ModelError, NotComparableError, did_you_mean
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.limits import RequestLimits
 from evalharness.openai_api.location import ServedLocation
-from evalharness.openai_api.probes import FLOOR, PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
+from evalharness.openai_api.probes import LEAST_CHANGE, PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
 from evalharness.openai_api.replies import ApiFailure, shown
 
 ROUNDED = 1e-3  # nats above 0 that rounding may give
@@ -105,7 +105,7 @@ class Prober:
         of them are no accident, and stay.
         """
         apart = [_moved(pair) for pair in pairs]
-        usual = max(FLOOR, ODD * sorted(apart)[-1 - len(pairs) // 10])
+        usual = max(LEAST_CHANGE, ODD * sorted(apart)[-1 - len(pairs) // 10])
         odd = [place for place, moved in enumerate(apart) if moved > usual]
         if not 0 < len(odd) <= MOST_ODD:
             return pairs

@@ -1,4 +1,4 @@
-"""Run one evaluation: evaluation.py shows the whole way on one page, every stage has a file of its own."""
+"""Run one evaluation; evaluation.py shows the stages in order, and each stage has a file of its own."""
 
 REGISTRY = {
     "evaluate": "evalharness.run.evaluation:evaluate",

@@ -1,4 +1,4 @@
-"""Hold a plan against what an engine says that its models can answer, before anything is asked."""
+"""Check, before any request, that the engine can answer the tasks of a plan."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ASKED_BY: dict[OutputType, type[Request]] = {
     OutputType.LOGLIKELIHOOD_ROLLING: Score,
     OutputType.GENERATE_UNTIL: Generate,
 }
-MOST = 12  # names that are shown
+MOST = 12  # names in a message
 
 
 def within_abilities(run_plan: RunPlan, factory: EngineFactory, drift: bool = False) -> RunPlan:
-    """The plan with the windows that the engine leaves its models. Raises UsageError naming the tasks that a model
-    cannot be asked, and those that it can; and where `drift` is to be measured of a model that cannot be asked it.
+    """Give the models of a plan the context windows that the engine has for them. Raises UsageError naming the tasks
+    that the engine cannot answer for a model, and those that it can; also where it cannot measure the model's `drift`.
     """
     if not isinstance(factory, PartialAnswers):
         return run_plan
@@ -44,15 +44,14 @@ def within_abilities(run_plan: RunPlan, factory: EngineFactory, drift: bool = Fa
 
 
 def _check_tasks(run_plan: RunPlan, checkpoint: Checkpoint, unanswered: Mapping[type[Request], str]) -> None:
-    away = {
-        task.name: ASKED_BY[task.output_type] for task in run_plan.tasks if ASKED_BY[task.output_type] in unanswered
-    }
-    if not away:
+    kinds = {task.name: ASKED_BY[task.output_type] for task in run_plan.tasks}
+    unanswerable = {name: kind for name, kind in kinds.items() if kind in unanswered}
+    if not unanswerable:
         return
-    reasons = dict.fromkeys(unanswered[kind] for kind in away.values())
-    left = [task.name for task in run_plan.judged_tasks if task.name not in away]
-    fix = f"ask what it can answer: {' '.join(f'--task {name}' for name in left)}" if left else "ask written tasks"
-    what = f"cannot be asked {some_of(list(away), MOST)}: {'; '.join(reasons)}"
+    reasons = dict.fromkeys(unanswered[kind] for kind in unanswerable.values())
+    options = " ".join(f"--task {task.name}" for task in run_plan.judged_tasks if task.name not in unanswerable)
+    fix = f"ask what it can answer: {options}" if options else "ask tasks whose answers are written"
+    what = f"cannot be asked {some_of(list(unanswerable), MOST)}: {'; '.join(reasons)}"
     raise UsageError(checkpoint.name, what, f"{fix}; or use another server or engine")
 
 

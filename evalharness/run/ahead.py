@@ -1,4 +1,4 @@
-"""Keep what a run's engines answered side by side, ahead of the loop that reads one model after another."""
+"""Record what several engines answered at once, ahead of the loop that takes one model after another."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from evalharness.records.requests import Failure
 
 @dataclass(frozen=True, slots=True)
 class AnsweredAhead:
-    """What is known beside the store. `failures`: by checkpoint fingerprint and request id, what got no answer, which
-    is not asked again in this run; `counted`: model, task and first request of every block whose costs are written
-    down.
+    """What the store does not hold. `failures`: by checkpoint fingerprint and request id, requests without an answer,
+    which are not sent again in this run; `counted`: model, task and first request of every block whose costs are
+    recorded.
     """
 
     failures: dict[str, dict[str, Failure]] = field(default_factory=dict)
     counted: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def of(self, model: str) -> Mapping[str, Failure]:
+    def failures_of(self, model: str) -> Mapping[str, Failure]:
         """The failures of the model with this fingerprint."""
         return self.failures.get(model, {})

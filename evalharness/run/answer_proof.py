@@ -1,4 +1,4 @@
-"""Have a model and its base answer the same short requests, where the engine cannot switch the adapter off."""
+"""Prove by answers that an adapter is applied, where the engine cannot switch it off."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from evalharness.run.collect import Answers, AnswerSource, ask, collect
 def proven_by_answers(
     proof: Proof, checkpoint: Checkpoint, open_engine: Callable[[], Engine], base: AnswerSource | None, allow_noop: bool
 ) -> Proof:
-    """The proof, where it proves something or nothing else can; else that of the answers, for which the base is opened
-    unless its own are stored. Raises ModelError where an adapter changes no answer.
+    """Compare a model's answers with its base's where `proof` is not available; otherwise return `proof`. The base is
+    opened unless its answers are stored. Raises ModelError where an adapter changes no answer.
     """
     if proof.available or base is None or checkpoint.adapter in ("", PLACEBO):
         return proof
-    own, again = _asked(open_engine(), False), _asked(open_engine(), True)
+    own, again = _ask_probes(open_engine(), False), _ask_probes(open_engine(), True)
     by_answers = proof_by_answers(checkpoint.name, collect(REQUESTS, base), own, again, allow_noop)
     return proof if not by_answers.available else by_answers
 
 
-def _asked(engine: Engine, backwards: bool) -> Answers:
-    """Backwards batches are others."""
+def _ask_probes(engine: Engine, backwards: bool) -> Answers:
+    """Ask all requests; in reverse order the batches differ, which shows how far the engine's own answers vary."""
     return ask(engine, {request.id: request for request in (reversed(REQUESTS) if backwards else REQUESTS)})

@@ -1,7 +1,6 @@
-"""Check what costs nothing to check: names, paths, the device and writable places, before a library such as torch is
-imported and before a checkpoint is read.
+"""Check names, paths, the device and the output folders before torch is imported or a checkpoint is read.
 
-What only the work itself can show (a broken checkpoint, a row far down in a file) is said later, by whoever finds it.
+What only the work itself can show (a broken checkpoint, a row far down in a file) is reported when it is met.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ OUT, STORE = "name a folder that can be written with --out", "name another with 
 
 
 def check_job(job: Job, factory: object = None) -> None:
-    """Check what a run is given; `factory`, where given, stands in for the engine. Raises TaskError, UsageError,
+    """Check the options of a run; a `factory` replaces the engine that the job names. Raises TaskError, UsageError,
     DataError, ModelError or StoreError for the first thing wrong.
     """
     models, tasks, library = job.models, job.tasks, Library(job.tasks.include)
@@ -79,7 +78,7 @@ def check_job(job: Job, factory: object = None) -> None:
 
 
 def check_recipe(recipe: Recipe, library: Library) -> None:
-    """Check what a training is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing
+    """Check the options of a training. Raises TaskError, UsageError, ModelError or StoreError for the first thing
     wrong.
     """
     if recipe.target:
@@ -99,47 +98,45 @@ def check_recipe(recipe: Recipe, library: Library) -> None:
 
 
 def check_watched(recipe: Recipe, rows: QuestionOptions, library: Library) -> None:
-    """Check that what a training watches can be asked, of which `rows` say where it lies. Raises as `check_rows`
-    does.
-    """
+    """Check the rows of the suite that a training watches; `rows` say where they are. Raises as `check_rows` does."""
     if recipe.watch:
-        asked: QuestionOptions = {**rows, "target": recipe.target or None}
-        check_rows(make_job((), recipe.watch, **asked), library)
+        options: QuestionOptions = {**rows, "target": recipe.target or None}
+        check_rows(make_job((), recipe.watch, **options), library)
 
 
 def _check_margins(job: Job, library: Library) -> None:
-    """Check the names of margins. Raises UsageError for one in no file. Whether the run has it, only its checkpoints
-    say, which bring their targets.
+    """Check that every margin names a task, group or family. Whether the run has it depends on the targets of its
+    checkpoints, and is checked later. Raises UsageError.
     """
-    known = {*library.names(), *library.groups()}
+    names = {*library.names(), *library.groups()}
     if job.tasks.templates:
-        known |= {name_of(name, job.tasks.templates) for name in library.names()}
+        names |= {name_of(name, job.tasks.templates) for name in library.names()}
     for name in sorted(job.statistics.margins):
         source = job.policy.source(f"margins.{name}")
         where = "--margin" if source == OPTION else f"{source}: margins.{name}"
         if name in (UNNAMED, job.tasks.suite) or (name in library.suites() and name not in FAMILIES):
             if name not in FAMILIES or not _of_one_family(library, name):
                 raise UsageError(where, NO_SUITE_MARGIN.format(name), NAME_MEMBERS)
-        elif name not in known and name not in FAMILIES:
-            raise UsageError(where, f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
+        elif name not in names and name not in FAMILIES:
+            raise UsageError(where, f"no task or group {name!r}", did_you_mean(name.partition("@")[0], names))
 
 
 def _check_drift(job: Job) -> None:
-    """Check that nothing is wanted of answers where none are computed, and the table of forecasts. Raises UsageError,
-    DataError.
+    """Check the table of forecasts, and that `--drift-only` is alone where the other option needs answers to tasks.
+    Raises UsageError, DataError.
     """
     if (table := job.description.drift_table) is not None:
         check_paths({"--drift-table": table})
         read_table(table)
-    wanted = {
+    answer_options = {
         "--explain": job.description.explain,
         "--describe": job.description.ways,
         "--until-decided": job.statistics.until_decided,
         "--baseline": job.models.baseline,
     }
-    if job.description.drift_only and (options := [name for name, given in wanted.items() if given]):
+    if job.description.drift_only and (options := [name for name, value in answer_options.items() if value]):
         why = "drift is measured between a base and candidates that answer, and no task of the suite is answered"
-        raise UsageError("--drift-only", f"given together with {options[0]}: {why}", "state one of them")
+        raise UsageError("--drift-only", f"given together with {options[0]}: {why}", "leave one of them out")
 
 
 def _of_one_family(library: Library, suite: str) -> bool:
@@ -147,7 +144,7 @@ def _of_one_family(library: Library, suite: str) -> bool:
 
 
 def check_paths(paths: Mapping[str, Path | None]) -> None:
-    """Check what options name. Raises UsageError for a path that does not exist."""
+    """Check the paths of options. Raises UsageError for a path that does not exist."""
     for option, path in paths.items():
         if path is not None and not path.exists():
             raise UsageError(option, f"{path} does not exist", "a file or folder that exists would be right")
@@ -157,7 +154,7 @@ def check_models(texts: Iterable[str]) -> None:
     """Check checkpoints given by path, and models behind a server; hub ids are looked up later. Raises ModelError where
     there is no directory, no server, or none with such a model.
     """
-    for text in (one for each in texts for one in expand(each)):
+    for text in [path for pattern in texts for path in expand(pattern)]:
         if (spec := parse(text)).served is not None:
             check_offered(spec.served)
         elif not spec.on_hub:
@@ -173,8 +170,8 @@ def check_device(name: str) -> None:
 
 
 def check_output(folder: Path) -> None:
-    """Check the folder of a command's output: it can be written, and a file system or a checkpoint is not what would be
-    filled. Raises UsageError and StoreError.
+    """Check that a command's output folder can be written and is neither the root of a file system nor a checkpoint.
+    Raises UsageError and StoreError.
     """
     place = folder.resolve()
     if place == place.parent:
@@ -185,8 +182,8 @@ def check_output(folder: Path) -> None:
 
 
 def check_folder(folder: Path, fix: str = OUT) -> None:
-    """Check that files can be written in a folder, or where it would be made. Raises StoreError; leaves nothing
-    behind.
+    """Check that files can be written in a folder, or in the folder where it would be made. Leaves no file behind.
+    Raises StoreError.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
@@ -197,6 +194,6 @@ def check_folder(folder: Path, fix: str = OUT) -> None:
 
 
 def check_store(path: Path) -> None:
-    """Check that the store can be opened, or made. Raises StoreError."""
+    """Check that the store can be opened or created. Raises StoreError."""
     if not store.check(path):
         check_folder(path.parent, STORE)

@@ -1,6 +1,4 @@
-"""Collect a model's answers: read the store, have the engine answer what is missing, block by block, and keep every
-block at once.
-"""
+"""Collect a model's answers from the store, send what is missing to the engine block by block, and store each block."""
 
 from __future__ import annotations
 
@@ -23,15 +21,15 @@ from evalharness.records.requests import (
 )
 from evalharness.store import Store
 
-BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over
-MOST_UNCHECKED = 8  # blocks that wait until the weights were checked; what a kill loses at most where others serve them
+BLOCK = 128  # requests; a kill loses at most one block, and the engine plans its batches within one
+MOST_UNCHECKED = 8  # blocks that wait for a check of the weights; of a served model, a kill loses at most these
 
 Answers = Mapping[str, Response | Failure]  # by request id
 
 
 class AnswerKeeper:
-    """Gives one model's answers to the store: at once, or, of an engine that watches its weights, once these have been
-    checked whole after the answers came. Without such a check nothing is stored.
+    """Stores one model's answers: at once, or, where the engine watches its weights, after a full check of the weights
+    that follows the answers. Answers that were not checked are not stored.
     """
 
     def __init__(self, store: Store, model: str, engine: str) -> None:
@@ -41,14 +39,14 @@ class AnswerKeeper:
         self._engine: Engine | None = None
 
     def add(self, engine: Engine, answers: Sequence[Response]) -> None:
-        """Take the answers of one block. Raises as `flush`."""
+        """Add the answers of one block. Raises as `flush`."""
         self._engine, self._blocks = engine, self._blocks + 1
         self._waiting += answers
         if not isinstance(engine, WatchesWeights) or self._blocks >= MOST_UNCHECKED:
             self.flush()
 
     def flush(self) -> None:
-        """Store what waits. Raises NotComparableError, and stores nothing of it, where other weights answer now."""
+        """Store the answers that wait. Raises NotComparableError, and stores none, where the weights changed."""
         waiting, self._waiting, self._blocks = self._waiting, [], 0
         if not waiting:
             return
@@ -60,13 +58,13 @@ class AnswerKeeper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSource:
-    """Where one model's answers come from: the store, else its engine; `open_engine` is called only when an answer is
-    missing. `progress` is told every block's requests and answers, and how many of these were stored. `failures`, by
-    request id: what is known to get no answer in this run.
+    """Where one model's answers come from: the store, else its engine. `open_engine` is called only when an answer is
+    missing. `progress` receives every block's requests, its answers, and how many of these were stored. `failures`, by
+    request id: requests that get no answer in this run.
 
-    `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's, "": none are. They are part of
-    the plan of a block: all that the base answers is stored before another model is asked, so that a run that goes on
-    after an interruption finds the same drafts. Where some are gone from the store by then, the same texts take longer.
+    `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's; "" for no drafts. All answers
+    of the base are stored before another model is asked, so that a run that continues after an interruption has the
+    same drafts. Where some have left the store by then, the texts are the same and take longer.
     """
 
     model: str  # checkpoint fingerprint
@@ -74,14 +72,14 @@ class AnswerSource:
     store: Store
     open_engine: Callable[[], Engine]
     drafted_by: str = ""
-    keeper: AnswerKeeper | None = None  # whose owner flushes it; None: each `collect` ends with that
+    keeper: AnswerKeeper | None = None  # its owner flushes it; None: each `collect` flushes its own
     failures: Mapping[str, Failure] = field(default_factory=dict)
     progress: Callable[[Sequence[Request], Answers, int], None] = lambda requests, answers, stored: None
 
 
 def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
-    """Yield the distinct requests in the order given, in blocks. The plan depends on nothing else, so it is the same
-    for base and candidates.
+    """Yield the distinct requests in their order, in blocks of BLOCK. Nothing else decides the blocks, so that they
+    are the same for base and candidates.
     """
     distinct = list({request.id: request for request in requests}.items())
     for start in range(0, len(distinct), BLOCK):
@@ -89,8 +87,8 @@ def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
 
 
 def checked(request: Request, answer: Response | Failure | None) -> Response | Failure:
-    """The answer where it is one to the request; else a Failure that says what is wrong with it, so that nothing an
-    engine gives by mistake is scored or stored.
+    """Return the answer if it fits the request, else a Failure that says what is wrong with it, so that a mistake of an
+    engine is neither scored nor stored.
     """
     wrong = ""
     if answer is None:
@@ -111,7 +109,7 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
 def ask(
     engine: Engine, block: Mapping[str, Request], drafts: Mapping[str, str] | None = None
 ) -> dict[str, Response | Failure]:
-    """Have the engine answer one block, with drafts where it can use them; every answer is `checked`. Raises
+    """Have the engine answer one block, with drafts where it can use them, and check every answer. Raises
     NotComparableError for an engine that raises.
     """
     requests = list(block.values())
@@ -120,23 +118,22 @@ def ask(
             answers = engine.answer_with_drafts(requests, drafts)
         else:
             answers = engine.answer(requests)
-        given = {answer.request_id: answer for answer in answers}
-    return {key: checked(request, given.get(key)) for key, request in block.items()}
+        by_id = {answer.request_id: answer for answer in answers}
+    return {key: checked(request, by_id.get(key)) for key, request in block.items()}
 
 
 def drafts_of(source: AnswerSource, block: Mapping[str, Request]) -> dict[str, str]:
-    """What the base wrote to the block's requests, by request id."""
-    asked = [key for key, request in block.items() if isinstance(request, Generate)] if source.drafted_by else []
-    stored = source.store.read(source.drafted_by, source.engine, asked) if asked else {}
+    """Read the texts that the base wrote to the block's requests, by request id."""
+    keys = [key for key, request in block.items() if isinstance(request, Generate)] if source.drafted_by else []
+    stored = source.store.read(source.drafted_by, source.engine, keys) if keys else {}
     return {key: answer.text for key, answer in stored.items() if isinstance(answer, Generation)}
 
 
 def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
     """Collect an answer or a failure for every request, by request id.
 
-    A block with a missing answer goes to the engine whole, so that what shares a batch never depends on where an
-    earlier run was interrupted; answers already stored win over those computed again. Failures are returned and not
-    stored.
+    A block with a missing answer goes to the engine whole, so that the batches do not depend on where an earlier run
+    was interrupted; stored answers win over those computed again. Failures are returned and not stored.
     """
     keeper = source.keeper or AnswerKeeper(source.store, source.model, source.engine)
     answers: dict[str, Response | Failure] = {}

@@ -1,6 +1,6 @@
-"""Find what each candidate saw in training of the questions that it will be asked.
+"""Find the questions of a run that each candidate saw in training.
 
-Which rows those are, `--train-data` says, else the training.json beside the candidate's weights.
+`--train-data` names the training rows, else the training.json beside the candidate's weights.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, tr
 from evalharness.tasks.variants import worded
 
 OPTION = "--train-data"
-EVERY = "all"  # the wording of a training that used all of them
-ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what it trained on
+EVERY = "all"  # the wording of a training that used every wording
+ROWS = "rows"  # the folder of a sweep with the rows that it held out and those that it trained on
 SELECTED = "selected on"
 MOST_BYTES = 1 << 30  # of a file that a training.json names
 
@@ -38,7 +38,7 @@ MOST_BYTES = 1 << 30  # of a file that a training.json names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSource:
     """One source of training rows as training.json states it, with the wording of their prompts. `folder`: the
-    candidate's, for relative paths; `selected`: nothing was learned from its rows, but weights were chosen by them.
+    candidate's, for relative paths; `selected`: its rows were not learned, but weights were selected by them.
     """
 
     source: Mapping[str, Any]
@@ -53,47 +53,47 @@ class TrainingSource:
 
     @property
     def digest(self) -> Any:
-        """The digest of the rows at the time; of a file to validate on, the file's own, which older records lack."""
+        """The digest of the rows at training; of a validation file, that of the file, which older records lack."""
         return self.source.get("file_digest" if self.selected and self.source.get("kind") == "file" else "digest")
 
 
 def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
-    """Add to the plan the `overlaps` of every candidate whose training rows are known, and a notice for what could not
-    be searched.
+    """Add to the plan the `overlaps` of every candidate whose training rows are known, and a notice for each source
+    that could not be searched.
 
-    Raises DataError naming file and line for rows that `--train-data` names and that cannot be read.
+    Raises DataError naming file and line for rows of `--train-data` that cannot be read.
     """
     names = [candidate.name for candidate in run_plan.candidates]
-    given = {
+    paths = {
         name: path
         for name in names
         if (path := job.models.train_data.get(name, job.models.train_data.get(""))) is not None
     }
     stated = {
-        candidate.name: stated_sources(candidate) for candidate in run_plan.candidates if candidate.name not in given
+        candidate.name: stated_sources(candidate) for candidate in run_plan.candidates if candidate.name not in paths
     }
-    if not given and not any(sources or notices for sources, notices in stated.values()):
+    if not paths and not any(sources or notices for sources, notices in stated.values()):
         return run_plan
     search = _Search(run_plan, job)
     overlaps = {
-        name: search.in_path(given[name]) if name in given else search.in_sources(*stated[name]) for name in names
+        name: search.in_path(paths[name]) if name in paths else search.in_sources(*stated[name]) for name in names
     }
     notices = [f"{name}: {notice}" for name, overlap in overlaps.items() for notice in overlap.notices]
-    known = {name: overlap for name, overlap in overlaps.items() if overlap.sources or overlap.notices}
-    return replace(run_plan, overlaps=known, notices=(*run_plan.notices, *notices))
+    overlaps = {name: overlap for name, overlap in overlaps.items() if overlap.sources or overlap.notices}
+    return replace(run_plan, overlaps=overlaps, notices=(*run_plan.notices, *notices))
 
 
 def stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
-    """List the sources that the training.json of a candidate states, and those of what it was trained after or merged
-    from; also say what they leave out.
+    """List the sources in the training.json of a candidate and of every checkpoint that it was trained after or merged
+    from, with a notice for each of these checkpoints that has no record.
     """
-    sources, notices, folders, seen = list[TrainingSource](), list[str](), list[Path](), set[Path]()
+    sources, notices, folders, visited = list[TrainingSource](), list[str](), list[Path](), set[Path]()
     folders += [] if candidate.endpoint else [candidate.path]
     while folders:
         folder = folders.pop(0)
-        if folder.resolve() in seen:
+        if folder.resolve() in visited:
             continue
-        seen.add(folder.resolve())
+        visited.add(folder.resolve())
         facts = _facts(folder)
         sources += _sources_of(folder, facts)
         for how, before in _made_of(facts):
@@ -112,14 +112,14 @@ def _sources_of(folder: Path, facts: Mapping[str, Any]) -> list[TrainingSource]:
         for source in (listed if isinstance(listed, list) else ())
         if isinstance(source, Mapping)
     ]
-    held = data.get("validation") if isinstance(data, Mapping) else None
-    if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
-        sources.append(TrainingSource(source=held, wording=wording, folder=folder, selected=True))
+    validation = data.get("validation") if isinstance(data, Mapping) else None
+    if isinstance(validation, Mapping) and validation.get("kind") in ("file", "task"):  # a fraction is of those above
+        sources.append(TrainingSource(source=validation, wording=wording, folder=folder, selected=True))
     return sources
 
 
 def _made_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The checkpoints that one was trained after or merged from: how, and their paths from it."""
+    """List the checkpoints that one was trained after or merged from: how it was made, and their relative paths."""
     after, parents = facts.get("after"), facts.get("parents")
     paths = [("trained after", after.get("path") if isinstance(after, Mapping) else after)]
     paths += [("merged from", each.get("path")) for each in parents or () if isinstance(each, Mapping)]
@@ -127,7 +127,7 @@ def _made_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts(folder: Path) -> Mapping[str, Any]:
-    """Read a training.json, or a merge.json, as far as that is possible: it is checked where candidates are
+    """Read a training.json or merge.json; {} where it cannot be read, which is an error where candidates are
     recognised.
     """
     for record in RECORDS:
@@ -140,14 +140,14 @@ def _facts(folder: Path) -> Mapping[str, Any]:
 
 
 class _Search:
-    """The questions of one plan, indexed once, and their hits in each source, which is searched once."""
+    """An index of one plan's questions, and their hits in each source; every source is searched once."""
 
     def __init__(self, run_plan: RunPlan, job: Job) -> None:
         self.run_plan, self.library = run_plan, Library(job.tasks.include)
         self.index = Index(
             [item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.statistics.seed)]
         )
-        self.known: dict[str, tuple[dict[int, Hit], int]] = {}
+        self.hits_by_source: dict[str, tuple[dict[int, Hit], int]] = {}
         self._pairs: dict[tuple[str, str, str | None], TrainingPairs] = {}
         here = [Path.cwd()] if Path.cwd() != Path(Path.cwd().anchor) else []  # below the root lies everything
         self.places = [*here, *filter(None, [job.data.folder]), *job.data.overrides.values()]
@@ -163,7 +163,7 @@ class _Search:
         """Find the questions in the sources of a training.json, with a notice for each source that is missing,
         unreadable, or has changed.
         """
-        by_source, said = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
+        by_source, messages = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
         for each in sources:
             try:
                 label, rows, digest = (
@@ -174,16 +174,16 @@ class _Search:
                 reason = f"{TRAINING} does not tell it apart ({type(error).__name__})"
                 reason = str(error) if isinstance(error, EvalHarnessError) else reason
                 what = f"what it was {_use_of_rows(each)} on is not at hand, so overlap with it is not known"
-                said.append(f"{what}: {each.name} ({reason})")
+                messages.append(f"{what}: {each.name} ({reason})")
                 continue
             if digest != each.digest:
                 what = f"{each.name} is not, or not surely, what it was {_use_of_rows(each)} on"
-                said.append(f"{what}: the rows have another digest than {TRAINING} says")
+                messages.append(f"{what}: the rows have another digest than {TRAINING} says")
             if each.selected:
                 label["use"] = SELECTED
-                said += _selected(each, set(hits) - {number for _, of in by_source for number in of})
+                messages += _selected(each, set(hits) - {number for _, of in by_source for number in of})
             by_source.append(({**label, "digest": digest, "rows": count}, hits))
-        return self._overlap(by_source, said)
+        return self._overlap(by_source, messages)
 
     def _task(self, stated: TrainingSource) -> tuple[dict[str, str], Any, str]:
         """Read the rows of a task's split: their columns, and the prompts and answers that training made of them.
@@ -205,9 +205,9 @@ class _Search:
         return label, lambda: _split(task, split, source, pairs), digest
 
     def _hits(self, key: str, rows: Any) -> tuple[dict[int, Hit], int]:
-        if key not in self.known:
-            self.known[key] = self.index.search(rows())
-        return self.known[key]
+        if key not in self.hits_by_source:
+            self.hits_by_source[key] = self.index.search(rows())
+        return self.hits_by_source[key]
 
     def _overlap(self, by_source: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> TrainingOverlap:
         hits: dict[str, dict[int, Hit]] = {}
@@ -228,7 +228,7 @@ def _use_of_rows(stated: TrainingSource) -> str:
 
 
 def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
-    """Say how many questions stand in rows that weights were chosen by, and not in rows that were learned."""
+    """Say how many questions are among the rows that weights were selected by, and not among those learned."""
     if not numbers:
         return []
     verb = "question stands" if len(numbers) == 1 else "questions stand"
@@ -237,8 +237,8 @@ def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
 
 
 def _file(stated: TrainingSource, places: Sequence[Path]) -> tuple[dict[str, str], Any, str]:
-    """Read a file that a training.json names. Whoever wrote that may name any path of this machine: a file that lies
-    neither with the candidate nor in one of the `places` is read only where it is the very one of the training.
+    """Read a file that a training.json names, which may be any path of this machine: a file outside the candidate's
+    folder and the `places` is read only where its digest is that of the training. Raises DataError.
     """
     path, fix = stated.folder / Path(str(stated.source["path"])), f"{OPTION} reads it where you name it"
     if path.is_dir():
@@ -264,7 +264,7 @@ def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> 
 
 
 def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
-    """List the questions of a task without shots, both with and without the text that stands before every question."""
+    """Yield the questions of a task without few-shot examples, each with and without the task's description."""
     settings = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=run_plan.split)
     rows = run_plan.rows_of(task)
     bare = prepare(replace(task, description=""), run_plan.source, settings).examples
@@ -282,5 +282,5 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
 
 
 def _questions(example: Example) -> tuple[str, ...]:
-    """List what is asked: the prompt, or the text itself where it is scored whole."""
+    """List the text of an example's question: the prompt, or the references where a text is scored whole."""
     return (example.prompt,) if example.prompt else example.references

@@ -1,4 +1,4 @@
-"""Say in which rules of decoding the candidates' generation configs differ from their base's, and whose are used."""
+"""Report where the candidates' generation configs differ from their base's, and whose decoding rules are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalharness.run.plan import RunPlan
 
 TOKEN = "_token_id"  # ends the names of special tokens
 FORCED = "forced_"
-DONE: Mapping[RulesFrom, str] = {
+EFFECT: Mapping[RulesFrom, str] = {
     "base": "all are decoded by the base's rules (--generation-config own: each by its own)",
     "own": "each is decoded by its own rules, and rows of written answers are flagged",
     "plain": "all are decoded without either's rules",
@@ -20,15 +20,15 @@ DONE: Mapping[RulesFrom, str] = {
 
 
 def with_decoding_rules(run_plan: RunPlan, factory: EngineFactory, rules_from: RulesFrom) -> RunPlan:
-    """Say in the plan's notices in what each model's generation config differs from its base's, and name the models
-    that are decoded by other rules than their base. Raises ModelError for a config that cannot be read.
+    """Add a notice for each model whose generation config differs from its base's, and name the models that are decoded
+    by other rules than their base. Raises ModelError for a config that cannot be read.
     """
     notices, decoded_otherwise = [], []
     for name, different in _differences(run_plan, factory).items():
-        listed = ", ".join(f"{key} {_shown(own)} (base: {_shown(base)})" for key, (base, own) in different.items())
+        listed = ", ".join(f"{key} {_text(own)} (base: {_text(base)})" for key, (base, own) in different.items())
         ruled = any(map(_is_rule, different))
-        done = DONE[rules_from] if ruled else "each model's end token ends its answers"
-        notices.append(f"{name}: its generation config has {listed}; {done}")
+        effect = EFFECT[rules_from] if ruled else "each model's end token ends its answers"
+        notices.append(f"{name}: its generation config has {listed}; {effect}")
         decoded_otherwise += [name] if ruled and rules_from == "own" else []
     return replace(run_plan, notices=(*run_plan.notices, *notices), decoded_otherwise=tuple(decoded_otherwise))
 
@@ -44,6 +44,6 @@ def _is_rule(key: str) -> bool:
     return key.startswith(FORCED) or not key.endswith(TOKEN)
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

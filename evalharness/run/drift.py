@@ -30,12 +30,12 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.session import Session
 
 Ask = Callable[[Sequence[Request]], Answers]
-MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
+MOST_OUTPUTS = 128  # texts that the base wrote itself, from the tasks in turn
 ANSWER_TOKENS = 16  # of the base's answer to an input of a target
 
 
 class DriftRecorder:
-    """Records what every model of a run predicts in the same texts. The base must be followed first."""
+    """Records every model's predictions on the same texts. The base must come first."""
 
     def __init__(self, job: Job, run_plan: RunPlan, sources: DriftSources) -> None:
         self.job, self.run_plan, self.sources = job, run_plan, sources
@@ -45,27 +45,27 @@ class DriftRecorder:
         self.drifts: list[Drift] = []
 
     def follow(self, session: Session) -> None:
-        """Measure a model whose tasks are answered, while its engine may still be open."""
+        """Measure a model after its tasks are answered, while its engine may still be open."""
         if not self.sources.neutral:
             return
         session.context.listener.phase(f"{session.checkpoint.name}: drift")
         if session.checkpoint.name == self.run_plan.base.name:
-            self.follow_base(partial(_answers, session), self._written(session))
+            self.follow_base(partial(_answers, session), self._generations(session))
             self.count = session.token_counter()
         else:
             self.follow_model(session.checkpoint, partial(_answers, session), session.token_counter())
 
-    def follow_base(self, ask: Ask, written: Answers) -> None:
-        """Have the base answer, of which the generative tasks' answers are there."""
+    def follow_base(self, ask: Ask, generations: Answers) -> None:
+        """Have the base predict all texts; `generations`: its answers to the generative tasks."""
         windows = [each.window - each.virtual_tokens for each in self.run_plan.checkpoints if each.window is not None]
-        own = [own_outputs(self._outputs(written))]
+        own = [own_outputs(self._outputs(generations))]
         own += [target_inputs(name, _continued(prompts, ask)) for name, prompts in self.sources.inputs.items()]
         self.texts = [neutral_texts(self.sources.neutral, min(windows, default=None)), *own]
         self.texts = [texts for texts in self.texts if texts.requests]
         self.base = ask([request for texts in self.texts for request in texts.requests])
 
     def follow_model(self, checkpoint: Checkpoint, ask: Ask, count: TokenCounter | None) -> None:
-        """Measure a model beside the base, which counts tokens by `count`."""
+        """Measure a model against the base; `count` counts the model's tokens."""
         of_model = self._texts_of(checkpoint)
         if not self._shares_tokens(count, of_model):
             self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in of_model]
@@ -78,9 +78,7 @@ class DriftRecorder:
             self.drifts.append(drift_of(texts, checkpoint.name, base, other, self._level))
 
     def drifted(self, run: MeasuredRun) -> MeasuredRun:
-        """Add the drifts, ranked, of every model but the base, and the forecasts that follow from them, to what was
-        measured.
-        """
+        """Add the ranked drifts of every model but the base, and the forecasts from them, to a measured run."""
         if not self.drifts:
             return run
         drifts = rank_drifts(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
@@ -93,35 +91,33 @@ class DriftRecorder:
         return 1 - 2 * self.job.statistics.alpha
 
     def _texts_of(self, checkpoint: Checkpoint) -> list[DriftTexts]:
-        """List the texts for a model: of the targets' inputs those of its own target, of a reference all."""
+        """List the texts for a model: of target inputs only those of its own target; all texts for a reference."""
         if checkpoint in self.run_plan.references:
             return self.texts
         return [texts for texts in self.texts if texts.target in ("", checkpoint.target_task)]
 
     def _shares_tokens(self, own: TokenCounter | None, of_model: Sequence[DriftTexts]) -> bool:
-        """Does the model cut these texts into as many tokens as the base? It counts as doing so where tokens cannot be
-        counted.
-        """
+        """Does the model split these texts into as many tokens as the base? True where tokens cannot be counted."""
         count = self.count
         if count is None or own is None or count == own:
             return True
         return all(count(request.text) == own(request.text) for texts in of_model for request in texts.requests)
 
-    def _written(self, session: Session) -> Answers:
-        """Return what the base wrote to the run's generative tasks; it is asked where drift is all that is measured."""
-        requests = self.sources.written
+    def _generations(self, session: Session) -> Answers:
+        """Return the base's answers to the run's generative tasks; it is asked where only drift is measured."""
+        requests = self.sources.generative
         if self.job.description.drift_only:
             return _answers(session, requests)
         context = session.context
         model, engine = session.checkpoint.fingerprint, context.info.fingerprint
         return context.store.read(model, engine, [request.id for request in requests])
 
-    def _outputs(self, written: Answers) -> list[tuple[str, str]]:
+    def _outputs(self, generations: Answers) -> list[tuple[str, str]]:
         """List (prompt, output) of the base on generative tasks, without empty outputs."""
         outputs = [
             (request.prompt, answer.text)
-            for request in self.sources.written
-            if isinstance(answer := written.get(request.id), Generation)
+            for request in self.sources.generative
+            if isinstance(answer := generations.get(request.id), Generation)
         ]
         return [pair for pair in dict.fromkeys(outputs) if pair[1].strip()][:MOST_OUTPUTS]
 

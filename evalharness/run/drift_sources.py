@@ -1,6 +1,4 @@
-"""Find the texts on which drift is measured: neutral ones, the tasks that the base writes answers to, and inputs of the
-candidates' targets.
-"""
+"""Gather the texts on which drift is measured: neutral texts, the base's own outputs, inputs of the target tasks."""
 
 from __future__ import annotations
 
@@ -28,19 +26,19 @@ CORPUS = "neutral.txt"
 MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
 MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
 MOST_INPUTS = 64  # of a target, drawn with the job's seed
-# where drift is all that is measured, and is to take a minute:
+# for --drift-only, which should take a minute:
 FEW_INPUTS = 24
 FEW_WRITTEN = 8  # examples of a generative task that the base answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftSources:
-    """Where the texts come from. `written`: requests of generative tasks, the first of every task, then the second …,
-    to which the base's answers are texts; `inputs`: target task -> prompts; `table`: candidates to forecast from.
+    """Where the texts come from. `generative`: requests of generative tasks, the first of every task, then the second
+    …, whose texts are the base's answers; `inputs`: target task -> prompts; `table`: candidates to forecast from.
     """
 
     neutral: tuple[str, ...] = ()
-    written: tuple[Generate, ...] = ()
+    generative: tuple[Generate, ...] = ()
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     table: tuple[TableCandidate, ...] = ()
 
@@ -66,14 +64,14 @@ def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
 def drift_sources(
     job: Job, run_plan: RunPlan, neutral: tuple[str, ...], prompts: Prompts, factory: EngineFactory | ModelTokenizers
 ) -> DriftSources:
-    """Gather the texts of every kind; none where `neutral` is empty, which is where nobody asks for drift."""
+    """Gather the texts of every kind; none where `neutral` is empty, because the job does not measure drift."""
     if not neutral:
         return DriftSources()
     base = run_plan.base.name
     own = [task for task in prompts.by_model[base] if not task.task.beside]
     if job.description.drift_only:
-        written = tuple(task.task for task in own if task.task.output_type == OutputType.GENERATE_UNTIL)
-        few = replace(run_plan, tasks=written, limit=FEW_WRITTEN, limits={})
+        generative = tuple(task.task for task in own if task.task.output_type == OutputType.GENERATE_UNTIL)
+        few = replace(run_plan, tasks=generative, limit=FEW_WRITTEN, limits={})
         own = list(make_prompts(job, few, factory).by_model[base])
     targets = {candidate.target_task for candidate in run_plan.candidates}
     learned = [task for task in run_plan.judged_tasks if task.origin in targets]
@@ -82,11 +80,11 @@ def drift_sources(
     in_turn = [request for turn in zip_longest(*by_task) for request in turn if request is not None]
     file = job.description.drift_table
     table = shipped_table() if file is None else read_table(file)
-    return DriftSources(neutral=neutral, written=tuple(in_turn), inputs=inputs, table=table)
+    return DriftSources(neutral=neutral, generative=tuple(in_turn), inputs=inputs, table=table)
 
 
 def own_ways(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
-    """Say in what a run is not as its suite says, so that a table of other candidates may not hold for it."""
+    """List where a run departs from its suite, so that a table of other candidates may not hold for it."""
     tasks, ways = job.tasks, []
     ways += ["other tasks"] * bool(tasks.names or _is_other(run_plan.suite))
     ways += ["other shots"] * (tasks.num_fewshot is not None)
@@ -99,7 +97,7 @@ def own_ways(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
 
 
 def _is_other(suite: Suite | None) -> bool:
-    """Does a suite have the name of a shipped one, and not its tasks?"""
+    """Does a suite have the name of a shipped one, but other tasks?"""
     library = Library()
     return suite is not None and suite.name in library.suites() and suite.tasks != library.suite(suite.name).tasks
 
@@ -115,14 +113,14 @@ def tasks_to_answer(job: Job, run_plan: RunPlan, prompts: Prompts) -> tuple[RunP
 
 
 def _inputs(job: Job, run_plan: RunPlan, task: Task, factory: EngineFactory | ModelTokenizers) -> tuple[str, ...]:
-    """Draw prompts of rows that the target is learned from; where these are not there, of those it is chosen or tested
-    on. Their labels are not looked at.
+    """Draw prompts from the target's training rows; where these are missing, from its validation or test rows. Labels
+    are not used.
     """
-    known = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
-    split = next((name for name in known if missing([task], run_plan.source, name) is None), run_plan.split)
+    splits = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
+    split = next((name for name in splits if missing([task], run_plan.source, name) is None), run_plan.split)
     most = FEW_INPUTS if job.description.drift_only else MOST_INPUTS
-    drawn = replace(run_plan, tasks=(task,), split=split, limit=most, num_fewshot=0, limits={}, fewshots={})
-    (prepared,) = make_prompts(job, drawn, factory).by_model[run_plan.base.name]
+    inputs_plan = replace(run_plan, tasks=(task,), split=split, limit=most, num_fewshot=0, limits={}, fewshots={})
+    (prepared,) = make_prompts(job, inputs_plan, factory).by_model[run_plan.base.name]
     return tuple(dict.fromkeys(filter(None, map(_prompt, prepared.requests))))
 
 

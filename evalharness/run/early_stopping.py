@@ -1,8 +1,7 @@
-"""Ask base and candidates side by side, one round of every task at a time, until each gate unit's verdict is certain or
-its units are at an end.
+"""Ask base and candidates one round of every task at a time, until each gate unit's verdict is certain or all is asked.
 
-Which tasks go on is decided candidate by candidate, after every round, by what `compare` would say of the answers so
-far (analysis/early_stopping.py, stats/early_stopping.py); the base is asked what any candidate is. Rounds are drawn by
+After every round, the verdicts on the answers so far decide for each candidate which tasks go on
+(analysis/early_stopping.py, stats/early_stopping.py); the base is asked what any candidate is. Rounds are drawn by
 uniform_hash from seed, task and unit, so that a run which is killed and resumed asks the same.
 """
 
@@ -40,7 +39,7 @@ Key = tuple[str, str]  # model, task
 
 
 def check(job: Job, run_plan: RunPlan) -> None:
-    """Check that the run can stop early. Raises UsageError for what it then cannot have."""
+    """Check that the run can stop early. Raises UsageError for groups and variants that cannot be stopped early."""
     if not job.statistics.until_decided:
         return
     memberships = Counter(name for group in run_plan.groups if group.unit for name in group.tasks)
@@ -61,8 +60,8 @@ def check(job: Job, run_plan: RunPlan) -> None:
 @dataclass(slots=True, kw_only=True)
 class RoundsOfRun:
     """The state of a run in rounds. `rounds_asked`: the rounds of each task that each model was asked; `places`: the
-    round of each example; `failed`: examples without a row; `stopped`: tasks that a candidate is asked no more;
-    `suites`: its suite's verdict, where a look has decided it.
+    round of each example; `failed`: examples without a row; `stopped`: tasks at an end for a candidate; `suites`: the
+    suite's verdict on a candidate, where a look has decided it.
     """
 
     context: RunContext
@@ -78,25 +77,25 @@ class RoundsOfRun:
     suites: dict[str, Verdict] = field(default_factory=dict)
     facts: list[TaskFacts] = field(default_factory=list)
 
-    def ask(self, order: Sequence[Checkpoint], known: Mapping[str, Sequence[TaskOutcome]]) -> None:
-        """Ask all rounds. `known`: the base's measurements where an earlier run has them. References are asked at the
-        end what the base was.
+    def ask(self, order: Sequence[Checkpoint], outcomes: Mapping[str, Sequence[TaskOutcome]]) -> None:
+        """Ask all rounds. `outcomes`: the base's measurements where an earlier run has them. At the end references are
+        asked what the base was.
         """
         self.facts = facts_before(self.prompts.by_model[self.plan.base])
         beside = {reference.name for reference in self.run_plan.references}
         turn = [checkpoint for checkpoint in order if checkpoint.name not in beside]
-        for name, measured in known.items():
+        for name, measured in outcomes.items():
             for of_task in measured:
                 self.rows |= {(m.task, m.metric, name): [m] for m in of_task.measurements}
             self.rounds_asked |= {(name, task.task.name): ROUNDS for task in self.prompts.by_model[name]}
         for number in range(1, ROUNDS + 1):
-            if not any(self._wanted(checkpoint.name) for checkpoint in turn):
+            if not any(self._next_tasks(checkpoint.name) for checkpoint in turn):
                 break
             self.context.listener.phase(f"round {number} of {ROUNDS}")
             answer_ahead(self.context, [(each, self._parts(each, number)) for each in turn])
             for checkpoint in turn:
                 self._ask_round(checkpoint, number)
-            turn.reverse()  # who answered last is still in memory
+            turn.reverse()  # the model that answered last is still in memory
             for candidate in self.run_plan.candidates:
                 self._look(candidate.name, number)
         references = [checkpoint for checkpoint in order if checkpoint.name in beside]
@@ -119,25 +118,25 @@ class RoundsOfRun:
 
     # ---- one round ---------------------------------------------------------------------------------------------------
 
-    def _wanted(self, model: str) -> list[PreparedTask]:
-        """List what a candidate, or the base for any of them, is asked next."""
+    def _next_tasks(self, model: str) -> list[PreparedTask]:
+        """List the tasks that a candidate is asked next, or the base for any candidate."""
         candidates = [candidate.name for candidate in self.run_plan.candidates]
         asking = [model] if model in candidates else candidates
         every = [
             frozenset(task.task.name for task in self.prompts.by_model[model]) - self.stopped.get(name, frozenset())
             for name in asking
         ]
-        wanted = frozenset().union(*every)
-        return [task for task in self.prompts.by_model[model] if task.task.name in wanted]
+        names = frozenset().union(*every)
+        return [task for task in self.prompts.by_model[model] if task.task.name in names]
 
     def _parts(self, checkpoint: Checkpoint, number: int) -> list[PreparedTask]:
-        """List what a model is asked in a round."""
+        """List the parts of tasks that a model is asked in a round."""
         name, base = checkpoint.name, self.run_plan.base.name
         if checkpoint in self.run_plan.references:
             every = self.prompts.by_model[name]
             tasks = [task for task in every if number <= self.rounds_asked.get((base, task.task.name), 0)]
         else:
-            tasks = self._wanted(name)
+            tasks = self._next_tasks(name)
         return [self._part(name, task, (number, number)) for task in tasks]
 
     def _ask_round(self, checkpoint: Checkpoint, number: int) -> None:
@@ -160,8 +159,8 @@ class RoundsOfRun:
             self.places[key] = round_of(
                 unit_order(self.plan.seed, task.task.name, tuple(example.unit for example in task.examples))
             )
-        kept = np.flatnonzero((self.places[key] >= rounds[0]) & (self.places[key] <= rounds[1])).tolist()
-        return part_of(task, kept)
+        indices = np.flatnonzero((self.places[key] >= rounds[0]) & (self.places[key] <= rounds[1])).tolist()
+        return part_of(task, indices)
 
     def _score(self, part: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> None:
         """Add the rows of the deciding metrics to those of the rounds before."""
@@ -178,7 +177,7 @@ class RoundsOfRun:
     # ---- after a round -----------------------------------------------------------------------------------------------
 
     def _look(self, candidate: str, number: int) -> None:
-        """Decide which of this candidate's tasks go on."""
+        """Stop those of this candidate's tasks that are decided."""
         if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
             return
         data = self._data(candidate)
@@ -199,17 +198,19 @@ class RoundsOfRun:
         models = (self.plan.base, candidate)
         measurements = {key: _joined(parts) for key, parts in self.rows.items() if key[2] in models}
         facts = [fact for fact in self.facts if (fact.name, fact.primary, candidate) in measurements]
-        rounds, failed = (
-            [{model: of.get((model, fact.name), 0) for model in models} for fact in facts]
-            for of in (self.rounds_asked, self.failed)
-        )
         facts = [
-            replace(fact, rounds=done, failed=lost) for fact, done, lost in zip(facts, rounds, failed, strict=True)
+            replace(
+                fact,
+                rounds={model: self.rounds_asked.get((model, fact.name), 0) for model in models},
+                failed={model: self.failed.get((model, fact.name), 0) for model in models},
+            )
+            for fact in facts
         ]
         return CandidateData(candidate=candidate, facts=facts, table=measurements, plan=self.plan)
 
 
 def _joined(parts: Sequence[Measurement]) -> Measurement:
     """Join the rows of several rounds into one measurement; a unit is in one round, so none is in two parts."""
-    units, sizes = (tuple(each for part in parts for each in getattr(part, of)) for of in ("units", "sizes"))
+    units = tuple(unit for part in parts for unit in part.units)
+    sizes = tuple(size for part in parts for size in part.sizes)
     return replace(parts[0], units=units, sizes=sizes, rows=np.concatenate([part.rows for part in parts]))

@@ -1,4 +1,4 @@
-"""Check that the engine that a job names can answer for its models: files, or models behind a server."""
+"""Check that the engine of a job suits its models: checkpoint files, or models behind a server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from evalharness.records.job import Job
 
 
 def check_engine_fits(job: Job) -> None:
-    """Raises UsageError for a path where the engine asks servers, and for an address where it reads files. What engines
-    of other packages can do, they say themselves.
+    """Raises UsageError for a path where the engine asks servers, and for an address where it reads files. Engines of
+    other packages check this themselves.
     """
     name = job.engine.name
     for text in filter(None, (job.models.base, *job.models.candidates)):

@@ -1,4 +1,4 @@
-"""Hold the one engine of a run that is open, and open another checkpoint's in its place."""
+"""Keep at most one engine of a run open, and replace it when another checkpoint has to answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ONCE_WRITTEN = "give the command again once its files, and its base's, are all w
 
 
 class EngineSlot:
-    """Holds the one engine that is open, each as `info` describes it. Use as a context manager: at the end none is."""
+    """Holds the one open engine; every engine must be as `info` describes. As a context manager it closes it."""
 
     def __init__(self, factory: EngineFactory, settings: EngineSettings, info: EngineInfo, run_log: RunLog) -> None:
         self.factory, self._settings, self._info, self._run_log = factory, settings, info, run_log
@@ -29,9 +29,8 @@ class EngineSlot:
         return self._engine is not None and self._checkpoint == checkpoint
 
     def engine_of(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError,
-        also for one that answers otherwise than was described, and, as `errors_of` does, NotComparableError; then none
-        is open.
+        """Return the engine of `checkpoint`; if another one is open, it is replaced. Raises ModelError, also for an
+        engine that differs from its description, and NotComparableError as `errors_of` does; then none is open.
         """
         if self._engine is not None and self.holds(checkpoint):
             return self._engine
@@ -57,13 +56,13 @@ class EngineSlot:
             previous.close()
 
     def _refuse_other(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Close an engine that is none of the run's, and raise ModelError: its answers would be kept as theirs."""
+        """Close an engine that differs from the run's, and raise ModelError: its answers would be stored as theirs."""
         if engine.info.fingerprint == self._info.fingerprint:
             return
         engine.close()
         own, run = engine.info.details, self._info.details
         other = ", ".join(sorted(key for key in {*own, *run} if own.get(key) != run.get(key))) or "name"
-        what = f"is opened to answer otherwise than its engine was described before ({other})"
+        what = f"its engine differs, once opened, from its description before the run ({other})"
         raise ModelError(checkpoint.place, what, ONCE_WRITTEN)
 
     def clear(self) -> None:

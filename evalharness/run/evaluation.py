@@ -1,7 +1,7 @@
-"""Run one evaluation, from a job to its results: the whole way on one page. Each stage has a file of its own.
+"""Run one evaluation, from a job to its results.
 
-job, plan (tasks, data, checkpoints), prompts within one window, then for each model: proof, answers, measurements;
-at the end the analysis, and the files.
+Stages: plan (tasks, data, checkpoints), prompts within one window, then for each model proof, answers and measurements;
+at the end the analysis and the files. Each stage has a file of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evalharness.checkpoints import memory
 from evalharness.checkpoints.verified import verified
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
-from evalharness.engines.spreading import held
+from evalharness.engines.spreading import keep_engines
 from evalharness.errors import ModelError, NotComparableError
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
@@ -50,12 +50,12 @@ from evalharness.store import Store
 def evaluate(
     job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None, *, overlaps: bool = True
 ) -> Results:
-    """Measure base and candidates on the same prompts, compare them, and leave everything but the page in the job's
-    output folder.
+    """Measure base and candidates on the same prompts, compare them, and write everything but the report page into the
+    job's output folder.
 
     Raises EvalHarnessError for what the user can mend, before any answer is computed; what fails later is in
-    `Results.errors`. `factory` stands in for the engine that `job.engine` names; without `overlaps` no questions are
-    searched for among training rows, which decides nothing.
+    `Results.errors`. `factory` replaces the engine that `job.engine` names. Without `overlaps` the training rows are
+    not searched for the run's questions; no verdict depends on that search.
     """
     listener, run_log = listener or SilentListener(), RunLog()
     with memory.kept_in(memory.beside(job.output.store)):
@@ -71,7 +71,7 @@ def settle(
 ) -> Results:
     """Carry out a plan: everything of a run after `make_run_plan`."""
     run_log, out = run_log or RunLog(), job.output.folder
-    with held(factory):
+    with keep_engines(factory):
         with run_log.timed("prepare"):
             state, info, drift = _prepared(job, run_plan, listener, factory, run_log)
         base = state.run_plan.base
@@ -98,7 +98,7 @@ def settle(
 def _prepared(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog
 ) -> tuple[RunState, EngineInfo, DriftRecorder]:
-    """Check what is left to check, make the prompts, and empty the folder: all before the first answer."""
+    """Make the last checks and the prompts, and empty the output folder, all before the first answer."""
     out = job.output.folder
     neutral = neutral_texts(job, run_plan)
     check_base(job, run_plan)
@@ -114,23 +114,23 @@ def _prepared(
     prepared = prompts.by_model[base.name]
     plan = compare_plan(job, run_plan, prepared)
     tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
-    known = _known(job, base, prepared, info)
+    outcomes = _baseline_outcomes(job, base, prepared, info)
     results.forget_samples(out)
     results.open_folder(out)
-    return RunState(run_plan, plan, prompts, known), info, DriftRecorder(job, run_plan, texts)
+    return RunState(run_plan, plan, prompts, outcomes), info, DriftRecorder(job, run_plan, texts)
 
 
-def _known(
+def _baseline_outcomes(
     job: Job, base: Checkpoint | Baseline, prepared: Sequence[PreparedTask], info: EngineInfo
 ) -> dict[str, list[TaskOutcome]]:
-    """What an earlier run's base answered, where it stands in for the base."""
+    """Return the outcomes of an earlier run's base where it replaces the base, else {}."""
     if not isinstance(base, Baseline):
         return {}
     return {base.name: answered_before(base, prepared, info, job.models.allow_mixed_engines)}
 
 
 def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
-    """Write what was measured, and return its analysis. The results themselves are written last, by the caller."""
+    """Write the measurements and return their analysis. The caller writes the results themselves, last."""
     base = state.run_plan.base
     results.write_measurements(job.output.folder, run)
     results.write_probes(job.output.folder, state.run_plan.probes)
@@ -142,8 +142,8 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
 
 
 def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]:
-    """Prove that adapters answer, and in a run in rounds, that all do; return what is known by then of the plan and the
-    engine.
+    """Prove that the adapters are applied, and in a run in rounds prove every model; return the state and the engine
+    info with what the proofs showed.
     """
     run_plan, by_model, in_rounds = state.run_plan, state.prompts.by_model, context.job.statistics.until_decided
     first = [checkpoint for checkpoint in turns(run_plan)[0] if checkpoint.adapter or in_rounds]
@@ -156,9 +156,7 @@ def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]
 
 @contextmanager
 def _late() -> Iterator[None]:
-    """Make what is wrong with a checkpoint an incomplete run's error: its files were verified before, and an adapter
-    proven.
-    """
+    """Turn a ModelError into the error of an incomplete run: the checkpoints' files are verified by now."""
     try:
         yield
     except ModelError as error:
@@ -166,13 +164,13 @@ def _late() -> Iterator[None]:
 
 
 def _unproven(run_plan: RunPlan, proofs: Mapping[str, Proof]) -> tuple[str, ...]:
-    """Name the models whose engine cannot show that their adapters answer."""
+    """Name the models whose engine cannot prove that their adapters are applied."""
     adapters = [checkpoint.name for checkpoint in run_plan.checkpoints if checkpoint.adapter]
     return tuple(name for name in adapters if name in proofs and not proofs[name].available)
 
 
 def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
-    """Measure every checkpoint, one after another, or all in rounds side by side; the base's texts are drafts."""
+    """Measure every checkpoint, one after another or all in rounds; the base's texts serve as drafts."""
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (

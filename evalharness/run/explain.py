@@ -1,8 +1,8 @@
-"""Explain what was lost: ask a candidate and its base in other ways about the choice tasks on which it lost.
+"""Explain losses: ask a candidate and its base in other ways about the multiple-choice tasks on which it lost.
 
-Asked are the twin that writes the answer, the same ranking once more for what else it tells (its answers are in the
-store), and every other wording of the task file: about the rows that were asked of both, and of nobody who did not
-lose there.
+The other ways are the twin that writes the answer, the same ranking scored by more metrics (its answers are in the
+store), and every other wording of the task file. Only rows that both were asked are asked, and only of candidates that
+lost there.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from evalharness.run.variants import TaskChoice, choose_to_explain
 from evalharness.tasks.variants import VariantProblem, written
 
 OPTION = "--explain"
-NOBODY = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of whoever was not asked
+NOT_ASKED = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of a model that was not asked
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:
-    """Check that the base can be asked once more. Raises UsageError where an earlier run answered for it that did not
-    have it write its answers.
+    """Check that the base can be asked again. Raises UsageError where an earlier run answered for it and did not have
+    it write its answers.
     """
     if not (job.description.explain and isinstance(run_plan.base, Baseline)):
         return
@@ -47,7 +47,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
         try:
             twin = written(task, run_plan.rows_of(task))
         except VariantProblem:
-            continue  # nobody can be asked
+            continue  # no model can be asked
         if not _covers(run_plan.base, twin):
             missing.append(task.name)
     if missing:
@@ -59,7 +59,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
 
 
 def with_explanation(first: RunState, context: RunContext) -> RunState:
-    """Ask again about what was lost, and join both rounds; the first alone where nothing lost can be asked again.
+    """Ask again about losses, and join both rounds; return the first round where no loss can be asked about again.
     Raises as `make_prompts` and `compare_plan` do.
     """
     losers = _losers(first)
@@ -72,7 +72,7 @@ def with_explanation(first: RunState, context: RunContext) -> RunState:
     prompts = make_prompts(context.job, run_plan, context.slot.factory)
     whom = {model: _tasks_about(run_plan, names) for model, names in losers.items()}
     cut = _on_rows_of(first, prompts, run_plan, whom)
-    if isinstance(run_plan.base, Baseline):  # which was asked about all rows
+    if isinstance(run_plan.base, Baseline):  # it was asked about all rows
         cut = replace(cut, by_model={**cut.by_model, run_plan.base.name: prompts.by_model[run_plan.base.name]})
     prompts, whom[first.run_plan.base.name] = cut, frozenset(task.name for task in choice.tasks)
     new = RunState(run_plan, first.plan, prompts, _outcomes(run_plan, prompts, whom, context))
@@ -84,12 +84,12 @@ def with_explanation(first: RunState, context: RunContext) -> RunState:
 
 def _losers(state: RunState) -> dict[str, frozenset[str]]:
     """Find the choice tasks on which each candidate lost, alone or as members of a group that is one gate unit. Only
-    what decides is compared.
+    the deciding metrics are compared.
     """
     run_plan, plan = state.run_plan, state.plan
-    named = {group.metric for group in run_plan.groups}
+    of_groups = {group.metric for group in run_plan.groups}
     facts = [
-        _deciding(fact, named)
+        _deciding(fact, of_groups)
         for fact, task in zip(all_facts(plan.base, state.prompts, state.outcomes, ()), run_plan.tasks, strict=True)
         if not task.beside
     ]
@@ -110,10 +110,10 @@ def _regressed(unit: Comparison) -> bool:
     return unit.unit and unit.primary and unit.level in (Level.TASK, Level.GROUP) and lost(unit)
 
 
-def _deciding(fact: TaskFacts, named: set[str]) -> TaskFacts:
-    """Keep of a task's metrics only those that decide it or a group of it."""
+def _deciding(fact: TaskFacts, of_groups: set[str]) -> TaskFacts:
+    """Keep only the metrics that decide a task or a group of it."""
     return replace(
-        fact, metrics=tuple(metric for metric in fact.metrics if metric.id == fact.primary or metric.id in named)
+        fact, metrics=tuple(metric for metric in fact.metrics if metric.id == fact.primary or metric.id in of_groups)
     )
 
 
@@ -122,19 +122,19 @@ def _choice_tasks(run_plan: RunPlan) -> list[Task]:
 
 
 def _choose(run_plan: RunPlan, names: set[str]) -> TaskChoice:
-    """Choose the variants of these tasks that the run has not asked yet, and that an earlier run's base was asked."""
-    base, known = run_plan.base, {each.name for each in run_plan.tasks_and_groups}
+    """Choose the variants of these tasks that the run has not asked yet, and that an earlier run's base answered."""
+    base, names_in_run = run_plan.base, {each.name for each in run_plan.tasks_and_groups}
     tasks = [task for task in run_plan.tasks if task.name in names]
     choice = choose_to_explain(tasks, run_plan.groups, run_plan.rows_of)
-    new = [task for task in choice.tasks if task.name not in known]
+    new = [task for task in choice.tasks if task.name not in names_in_run]
     new = [task for task in new if not isinstance(base, Baseline) or _covers(base, task)]
     new_names = {task.name for task in new}
-    groups = [group for group in choice.groups if group.name not in known and new_names >= set(group.tasks)]
+    groups = [group for group in choice.groups if group.name not in names_in_run and new_names >= set(group.tasks)]
     return replace(choice, tasks=tuple(new), groups=tuple(groups))
 
 
 def _covers(base: Baseline, task: Task) -> bool:
-    """Was an earlier run's base asked this, and scored by all of its metrics as they are now?"""
+    """Was an earlier run's base asked this task, and scored by all metrics as they are now?"""
     before = base.tasks.get(task.name)
     if before is None or not fingerprint.agree(before.definition, task.digest):
         return False
@@ -142,10 +142,8 @@ def _covers(base: Baseline, task: Task) -> bool:
 
 
 def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapping[str, frozenset[str]]) -> Prompts:
-    """Cut the prompts down to the rows that a candidate and its base were asked in the first round, which may have been
-    stopped before the end of a task.
-
-    The base is asked about the rows of all candidates; the others in the run do not matter to a candidate.
+    """Reduce the prompts to the rows that a candidate and its base were asked in the first round, which may have
+    stopped before the end of a task. The base is asked about the rows of all candidates.
     """
     place, base = {task.name: i for i, task in enumerate(first.run_plan.tasks)}, first.run_plan.base.name
     of = {task.name: task.variant.of for task in run_plan.tasks if task.variant}
@@ -169,8 +167,8 @@ def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapp
 
 
 def _only(task: PreparedTask, rows: set[int]) -> PreparedTask:
-    kept = [i for i, example in enumerate(task.examples) if row_of(example.id) in rows]
-    return part_of(task, kept, [each for each in task.failures if row_of(each[0]) in rows])
+    indices = [i for i, example in enumerate(task.examples) if row_of(example.id) in rows]
+    return part_of(task, indices, [each for each in task.failures if row_of(each[0]) in rows])
 
 
 def _tasks_about(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:
@@ -191,27 +189,27 @@ def _outcomes(
         outcomes[run_plan.base.name] = answered_before(
             run_plan.base, base, context.info, context.job.models.allow_mixed_engines
         )
-    wanted = {
+    tasks_of = {
         model: [task for task in prepared if task.task.name in whom.get(model, ())]
         for model, prepared in prompts.by_model.items()
     }
-    to_ask = [checkpoint for checkpoint in turns(run_plan)[1] if wanted[checkpoint.name]]
-    to_answer = [task for checkpoint in to_ask for task in wanted[checkpoint.name]]
+    to_ask = [checkpoint for checkpoint in turns(run_plan)[1] if tasks_of[checkpoint.name]]
+    to_answer = [task for checkpoint in to_ask for task in tasks_of[checkpoint.name]]
     tell(
         [_announcement(run_plan, [checkpoint.name for checkpoint in to_ask], to_answer)],
         context.listener,
         context.run_log,
     )
     context.listener.expect(sum(len(task.requests) for task in to_answer))
-    answer_ahead(context, [(checkpoint, wanted[checkpoint.name]) for checkpoint in to_ask])
+    answer_ahead(context, [(checkpoint, tasks_of[checkpoint.name]) for checkpoint in to_ask])
     for checkpoint in to_ask:
-        tasks = wanted[checkpoint.name]
+        tasks = tasks_of[checkpoint.name]
         by_task = dict(zip((t.task.name for t in tasks), Session(context, checkpoint).measure(tasks), strict=True))
         outcomes[checkpoint.name] = [
-            replace(by_task.get(own.task.name, NOBODY), partly=len(own.examples) < len(of_base.examples))
+            replace(by_task.get(own.task.name, NOT_ASKED), partly=len(own.examples) < len(of_base.examples))
             for own, of_base in zip(prompts.by_model[checkpoint.name], base, strict=True)
         ]
-    return {model: outcomes.get(model, [NOBODY] * len(run_plan.tasks)) for model in prompts.by_model}
+    return {model: outcomes.get(model, [NOT_ASKED] * len(run_plan.tasks)) for model in prompts.by_model}
 
 
 def _announcement(run_plan: RunPlan, models: Sequence[str], prepared: Sequence[PreparedTask]) -> str:

@@ -1,4 +1,4 @@
-"""State what a comparison must know of the tasks of a run, before and after they are answered."""
+"""Collect the facts about a run's tasks that a comparison needs, before and after the tasks are answered."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Outcomes = Mapping[str, Sequence[TaskOutcome]]  # by model, in the order of the 
 
 
 def facts_before(prepared: Sequence[PreparedTask]) -> list[TaskFacts]:
-    """State what is known of the tasks before any answer."""
+    """Return the facts that are known before any answer."""
     return [_task_facts(task, {}) for task in prepared]
 
 
 def all_facts(base: str, prompts: Prompts, outcomes: Outcomes, decoded: tuple[str, ...]) -> list[TaskFacts]:
-    """State every task's facts, with what differs from model to model. `base`: the base's name; `decoded`: the models
-    that write by other rules than it.
+    """Return every task's facts, with what differs from model to model. `base`: the base's name; `decoded`: the models
+    that write by other decoding rules than the base.
     """
     facts = []
     for i, others in enumerate(prompts.differing(base)):
@@ -35,7 +35,7 @@ def all_facts(base: str, prompts: Prompts, outcomes: Outcomes, decoded: tuple[st
 
 
 def _task_facts(prepared: PreparedTask, outcomes: Mapping[str, TaskOutcome]) -> TaskFacts:
-    """State a task's facts; a variant that only describes has no metric that decides."""
+    """Return a task's facts; a variant that only describes has no deciding metric."""
     task = prepared.task
     units = Counter(example.unit for example in prepared.examples)
     return TaskFacts(

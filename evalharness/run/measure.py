@@ -1,4 +1,4 @@
-"""Measure a model's answers to a prepared task: rows of every unit, samples to read, and what failed.
+"""Score a model's answers to one task: the rows of every unit, samples to read, and errors.
 
 A failed answer is never a score: its example has no row. An empty generation is a valid answer that scores 0.
 """
@@ -27,11 +27,11 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 def measure(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
 ) -> TaskOutcome:
-    """Score one model's answers, keyed by request id, as `collect` or `ask` gives them: checked; count pairs of best
-    choices within `near_tie` nats. Raises TaskError where a metric is unknown.
+    """Score one model's answers, by request id, as `collect` or `ask` return them. The two best choices of an example
+    are a near tie within `near_tie` nats. Raises TaskError where a metric is unknown.
 
-    Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
-    be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
+    Rows of a unit are added up; units stand in the order of their first answered examples. Rows that could not be asked
+    (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
     """
     metrics = {spec.id: build(spec) for spec in prepared.task.metrics}
     answered, broken = _sorted_out(prepared, answers)
@@ -52,24 +52,24 @@ def measure(
         measurements.append(measurement)
         errors += failed
     deciding = {spec.id: spec for spec in prepared.task.metrics}[prepared.task.primary]
-    shown = {prediction.example.id: prediction for prediction in read[deciding.filter]}
+    predictions = {prediction.example.id: prediction for prediction in read[deciding.filter]}
     samples = (
-        _sample(example, shown.get(example.id), metrics[deciding.id], rows[deciding.id], broken.get(example.id))
+        _sample(example, predictions.get(example.id), metrics[deciding.id], rows[deciding.id], broken.get(example.id))
         for example in prepared.examples
     )
     return TaskOutcome(
         measurements=tuple(measurements),
         samples=tuple(samples),
         errors=tuple(errors),
-        unparsed=sum(prediction.unparsed for prediction in shown.values()),
-        answers=count_answers([each for every in shown.values() if (each := _answer(every, near_tie)) is not None]),
+        unparsed=sum(prediction.unparsed for prediction in predictions.values()),
+        answers=count_answers([each for p in predictions.values() if (each := _answer(p, near_tie)) is not None]),
     )
 
 
 def _sorted_out(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure]
 ) -> tuple[list[tuple[Example, Response]], dict[str, str]]:
-    """Split a task's examples into those with a usable answer, and those without, by id with the reason."""
+    """Split a task's examples into those with a usable answer, and those without: example id -> reason."""
     answered: list[tuple[Example, Response]] = []
     broken: dict[str, str] = {}
     for example, request in zip(prepared.examples, prepared.requests, strict=True):
@@ -93,8 +93,8 @@ def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
 
 
 def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
-    """List the steps of each filter pipeline that a metric of the task reads through. `none` needs no definition and
-    does nothing.
+    """Map each filter pipeline that a metric of the task uses to its steps. `none` needs no definition and does
+    nothing. Raises TaskError.
     """
     defined = {"none": (), **dict(task.filters)}
     for spec in task.metrics:
@@ -108,8 +108,8 @@ def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
 def _read_all(
     answered: Sequence[tuple[Example, Response]], steps: Sequence[filters.Step], copies: int
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """Read all answers through one pipeline. Where it takes too long on one, that and the examples after it are not
-    read: by id with the reason.
+    """Read all answers through one pipeline. Where one answer takes too long, it and the examples after it are not
+    read: example id -> reason.
     """
     predictions: list[Prediction] = []
     try:
@@ -121,7 +121,7 @@ def _read_all(
 
 
 def _read(example: Example, answer: Response, steps: Sequence[filters.Step], copies: int) -> Prediction:
-    """Read the answer out of a response: the first of the most likely choices, or the filtered text (of `copies` greedy
+    """Read the answer from a response: the first of the most likely choices, or the filtered text (of `copies` greedy
     generations).
     """
     if isinstance(answer, Ranking):
@@ -134,7 +134,7 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
 
 
 def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
-    """The answer that a prediction gives, as it is counted; None where nothing was chosen or written."""
+    """Return the answer of a prediction for counting; None where no choice was ranked and no text written."""
     example, response = prediction.example, prediction.response
     if prediction.choice is not None:
         best = sorted(response.logprobs[: len(example.choices)])[-2:] if isinstance(response, Ranking) else []
@@ -155,8 +155,8 @@ def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
 def _scored(
     task: str, model: str, metric: Metric, predictions: Sequence[Prediction], own: Rows
 ) -> tuple[Measurement, list[ExampleError]]:
-    """The measurement by one metric, however it makes its rows, and what it could not score; `own` is given the rows of
-    single predictions, as far as such are made.
+    """Measure by one metric of any kind, with the errors of what it could not score. Rows of single predictions are
+    added to `own`.
     """
     if isinstance(metric, OfAll):
         return _of_all(task, model, metric, predictions)
@@ -166,8 +166,8 @@ def _scored(
 def _measurement(
     task: str, model: str, metric: Metric, predictions: Sequence[Prediction], own: Rows
 ) -> tuple[Measurement, list[ExampleError]]:
-    """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0; also return what the
-    metric could not score.
+    """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0, with the errors of
+    what it could not score.
     """
     rows: list[tuple[float, ...]] = []
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
@@ -207,7 +207,7 @@ def _measurement(
 def _of_all(
     task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
 ) -> tuple[Measurement, list[ExampleError]]:
-    """As `_measurement`, of a metric whose rows are computed of all predictions together: all of them, or none."""
+    """Do what `_measurement` does for a metric whose rows need all predictions together: all of them, or none."""
     assert isinstance(metric, OfAll)
     sizes = Counter(prediction.example.unit for prediction in predictions)
     try:
@@ -225,7 +225,7 @@ def _of_all(
 
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[list[Prediction]]:
-    """Group the predictions of one row: each alone, or all of a key where the metric's row of these is no sum."""
+    """Group the predictions of each row: one alone, or all of a key where a row is no sum over predictions."""
     if not isinstance(metric, ByUnit):
         return [[prediction] for prediction in predictions]
     by_key: dict[str, list[Prediction]] = {}
@@ -235,8 +235,8 @@ def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[li
 
 
 def _sample(example: Example, prediction: Prediction | None, metric: Metric, rows: Rows, error: str | None) -> Sample:
-    """Make a sample to read: what the model said (before filters) and what would have been right. `rows`: of the
-    predictions, as far as they are known.
+    """Make a sample to read: the model's output before filters, and the reference. `rows`: by example id, as far as
+    they are computed.
     """
     output, score = "", None
     if prediction is not None:

@@ -1,4 +1,4 @@
-"""Gather what a run measured into a MeasuredRun, and settle before any answer how it will be compared."""
+"""Fix before any answer how a run is compared, and gather its measurements into a MeasuredRun."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from evalharness.run.prompts import Prompts
 from evalharness.run.signature import signature_of
 from evalharness.tasks.metadata import only_describes
 
-WORDS = {"rouge": "evalharness.metrics.rouge:has_words"}  # imports libraries that runs without ROUGE do without
+WORDS = {"rouge": "evalharness.metrics.rouge:has_words"}  # it imports libraries that only runs with ROUGE need
 
 
 class RunState(NamedTuple):
-    """A run so far: its plan, how it will be compared, the prompts, and the outcomes of every model, the base first,
-    for every task in the order of the plan.
+    """A run so far: its plan, its comparison, its prompts, and the outcomes of every model, the base first, for every
+    task in the order of the plan.
     """
 
     run_plan: RunPlan
@@ -40,17 +40,17 @@ class RunState(NamedTuple):
 
 
 def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> ComparePlan:
-    """Settle how the answers will be compared, before there are any. Raises UsageError, TaskError."""
+    """Make the plan of the comparison, before there are answers. Raises UsageError, TaskError."""
     facts, suite, renamed = facts_before(prepared), run_plan.suite, run_plan.renamed
     judged = [fact for fact in facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run_plan.groups if not group.beside]
-    stated, named = (
-        {renamed.get(name, name): margin for name, margin in of.items()}
-        for of in (suite.margins if suite else {}, job.statistics.margins)
+    of_suite, of_job = (
+        {renamed.get(name, name): margin for name, margin in margins.items()}
+        for margins in (suite.margins if suite else {}, job.statistics.margins)
     )
-    known = names_of([*judged, *groups], suite.name if suite else None)
-    of_run = {name: margin for name, margin in named.items() if name in known}
-    margins = {**stated, **asked_margins(judged, groups, job.statistics.margin, of_run)}
+    names = names_of([*judged, *groups], suite.name if suite else None)
+    of_run = {name: margin for name, margin in of_job.items() if name in names}
+    margins = {**of_suite, **asked_margins(judged, groups, job.statistics.margin, of_run)}
     targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
     describing = (*(each.name for each in run_plan.tasks_and_groups if each.beside), *run_plan.computed)
     plan = ComparePlan(
@@ -70,13 +70,13 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
     check_margins(facts, plan, margins.keys())
     by_name = [UnitNames.of(unit) for unit in units]
-    unit_rules(policy_for_units(job.policy, by_name, known, lambda name: is_known(name, job.tasks.include)), by_name)
+    unit_rules(policy_for_units(job.policy, by_name, names, lambda name: is_known(name, job.tasks.include)), by_name)
     return plan
 
 
 def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
-    """Say what a user should know before the answers are computed: the variants, what cannot be asked, which average
-    will not be computed.
+    """List the notices that come before the answers: variants, unknown targets, averages that will not be computed,
+    references that ROUGE cannot read.
     """
     own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
     variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
@@ -93,13 +93,13 @@ def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[Prep
 
 def _target_unknown(candidate: str) -> str:
     return (
-        f"{candidate}: what it was trained for is not said, so that a gain on that will stand in the suite, and the "
-        f"gate will be at best undecided; --target TASK says it, or --target {NO_TARGET}: for none of these tasks"
+        f"{candidate}: the task it was trained for is not known, so that a gain on that task counts in the suite, and "
+        f"the gate is at best undecided; name it with --target TASK, or say --target {NO_TARGET}: none of these tasks"
     )
 
 
 def _without_words(prepared: PreparedTask) -> str:
-    """Say of a task with ROUGE that most of its references score 0 whatever is written; "" where they do not."""
+    """Return a notice for a task with ROUGE most of whose references score 0 for every answer, else ""."""
     examples = prepared.examples
     if not any(spec.name.startswith("rouge") for spec in prepared.task.metrics):
         return ""
@@ -112,7 +112,7 @@ def _without_words(prepared: PreparedTask) -> str:
 
 
 def gather(job: Job, state: RunState, info: EngineInfo) -> MeasuredRun:
-    """Gather what was measured of every model, with all that an analysis needs."""
+    """Gather the measurements of every model, with all that an analysis needs."""
     run_plan, plan, prompts, outcomes = state
     prepared = prompts.by_model[run_plan.base.name]
     facts = all_facts(run_plan.base.name, prompts, outcomes, run_plan.decoded_otherwise)

@@ -1,4 +1,4 @@
-"""Sum up what one model's answers cost: time, tokens, memory, and what it takes on disk."""
+"""Add up what one model's answers cost: time, tokens, memory, and its size on disk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from evalharness.records.models import Checkpoint
 
 @dataclass(slots=True, kw_only=True)
 class ModelCost:
-    """Amounts of one model. `seconds`: of its turns, loading and scoring included; `answering`: those in which answers
-    were computed; tokens are theirs alone, None where they cannot be counted. Peaks are bytes, of its turns, None where
-    none was measured.
+    """Costs of one model. `seconds`: of its turns, with loading and scoring; `answering`: seconds in which answers were
+    computed; tokens: of these answers, None where they cannot be counted. `process`, `device`: peak memory in its
+    turns, bytes, None where it was not measured.
     """
 
     stored: int = 0
@@ -25,7 +25,7 @@ class ModelCost:
     checkpoint: Checkpoint | None = None
 
     def answered(self, seconds: float, tokens: dict[str, int]) -> None:
-        """Add answers that were computed."""
+        """Add the seconds and tokens of computed answers."""
         self.answering += seconds
         if "prompt_tokens" in tokens:
             self.prompt_tokens = (self.prompt_tokens or 0) + tokens["prompt_tokens"]
@@ -37,7 +37,7 @@ class ModelCost:
         self.device = self.device if device is None else max(self.device or 0, device)
 
     def facts(self, with_peaks: bool) -> dict[str, float | None]:
-        """Return the amounts as run.json holds them. `with_peaks`: a model was in memory."""
+        """Return the costs as run.json holds them. `with_peaks`: a model was in memory."""
         row: dict[str, float | None] = {
             "stored": self.stored,
             "computed": self.computed,

@@ -1,4 +1,4 @@
-"""Hold the folder of a run's output for as long as it is written, so that no two runs mix what they leave there."""
+"""Lock the folder of a run's output while the run writes, so that no two runs mix their files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from evalharness.records.job import Job
 
 @contextmanager
 def held_output(job: Job) -> Iterator[Job]:
-    """Hold the job's folder, and give the job with the folder that it has: one that nobody named is made, and is no
-    other run's. Raises UsageError where another run writes there, StoreError where it cannot be written.
+    """Lock the job's output folder, and yield the job with that folder: a new one where the user named none. Raises
+    UsageError where another run writes there, StoreError where it cannot be written.
     """
     if not job.output.unnamed:
         with held(job.output.folder, "--out"):

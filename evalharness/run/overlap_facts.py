@@ -1,4 +1,4 @@
-"""Write down what each candidate saw in training of the questions of a run."""
+"""Record which questions of a run each candidate saw in training."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from evalharness.run.plan import RunPlan
 
 
 def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
-    """Collect the units of which a candidate has seen an example, by candidate and task."""
+    """Collect the units with an example that a candidate saw, by candidate and task."""
     return {
         name: {
-            task.task.name: frozenset(example.unit for example, _ in _hits(seen, task))
+            task.task.name: frozenset(example.unit for example, _ in _hits(overlap, task))
             for task in prepared
             if not task.task.beside
         }
-        for name, seen in run_plan.overlaps.items()
+        for name, overlap in run_plan.overlaps.items()
     }
 
 
 def overlap_signature(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
-    """State the overlap for the signature: how it was searched; for each candidate where, and how many examples of each
-    task overlap.
+    """Describe the overlap for the signature: the method, and for each candidate the searched sources and how many
+    examples of each task overlap.
     """
-    candidates = {name: _of_candidate(seen, prepared) for name, seen in run_plan.overlaps.items()}
+    candidates = {name: _of_candidate(overlap, prepared) for name, overlap in run_plan.overlaps.items()}
     return {"method": METHOD, "candidates": candidates}
 
 
 def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> None:
-    """Write overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where no
+    """Write overlap.jsonl: a line for every candidate and example that it saw, with the training row; no file where no
     candidate was searched.
     """
     if not run_plan.overlaps:
@@ -43,25 +43,25 @@ def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]
         return
     lines = [
         json.dumps({"candidate": name, "task": task.task.name, "id": example.id, **asdict(hit)}, ensure_ascii=True)
-        for name, seen in run_plan.overlaps.items()
+        for name, overlap in run_plan.overlaps.items()
         for task in prepared
         if not task.task.beside
-        for example, hit in _hits(seen, task)
+        for example, hit in _hits(overlap, task)
     ]
     results.write_text(out / results.OVERLAP, "".join(f"{line}\n" for line in lines))
 
 
-def _hits(seen: TrainingOverlap, task: PreparedTask) -> list[tuple[Example, Hit]]:
+def _hits(overlap: TrainingOverlap, task: PreparedTask) -> list[tuple[Example, Hit]]:
     """List the examples of a task that a candidate saw, with the hits."""
-    hits = seen.hits.get(task.task.name, {})
+    hits = overlap.hits.get(task.task.name, {})
     return [(example, hits[index]) for example in task.examples if (index := row_of(example.id)) in hits]
 
 
-def _of_candidate(seen: TrainingOverlap, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
+def _of_candidate(overlap: TrainingOverlap, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
     tasks = {}
-    for task in prepared if seen.sources else ():
+    for task in prepared if overlap.sources else ():
         if not task.task.beside:
-            hits = [hit for _, hit in _hits(seen, task)]
+            hits = [hit for _, hit in _hits(overlap, task)]
             counts = {"whole": sum(hit.whole for hit in hits), "with_answer": sum(hit.answer for hit in hits)}
             tasks[task.task.name] = {"examples": len(task.examples), "overlapping": len(hits), **counts}
-    return {"sources": [dict(source) for source in seen.sources], "notices": list(seen.notices), "tasks": tasks}
+    return {"sources": [dict(source) for source in overlap.sources], "notices": list(overlap.notices), "tasks": tasks}

@@ -37,7 +37,7 @@ from evalharness.tasks.library import Library
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """What one run measures of which models, after every check. Variants are among the tasks and groups; `computed`:
-    variants that are not asked but made of others' answers, by name.
+    variants that are computed from the answers to others, by name.
     """
 
     tasks: tuple[Task, ...]
@@ -47,7 +47,7 @@ class RunPlan:
     candidates: tuple[Checkpoint, ...]
     source: DataSource
     split: str | None  # evaluated instead of each task's own
-    limit: int | None  # examples a task, where the job says so, else what the suite says
+    limit: int | None  # examples a task, of the job, else of the suite
     num_fewshot: int | None  # instead of each task's own
     limits: Mapping[str, int] = field(default_factory=dict)  # of single tasks
     fewshots: Mapping[str, int] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class RunPlan:
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
     decoded_otherwise: tuple[str, ...] = ()  # candidates whose answers are decoded by other rules than the base's
     unchanged: Mapping[str, str] = field(default_factory=dict)  # candidates that are their base over again, and how
-    # by candidate, where it is known on what it was fine-tuned:
+    # by candidate, where its training rows are known:
     overlaps: Mapping[str, TrainingOverlap] = field(default_factory=dict)
 
     def limit_of(self, task: Task) -> int | None:
@@ -71,11 +71,11 @@ class RunPlan:
 
     @property
     def probes(self) -> dict[str, ProbeAnswers]:
-        """What models behind servers answered to the probes, by fingerprint; of the base also in an earlier run."""
-        known = {each.fingerprint: each.probes for each in self.checkpoints if each.probes is not None}
+        """The answers of served models to the probes, by fingerprint; a base's also from an earlier run."""
+        answers = {each.fingerprint: each.probes for each in self.checkpoints if each.probes is not None}
         if isinstance(self.base, Baseline) and self.base.probes is not None:
-            known[self.base.row.fingerprint] = self.base.probes
-        return known
+            answers[self.base.row.fingerprint] = self.base.probes
+        return answers
 
     @property
     def tasks_and_groups(self) -> tuple[Task | Group, ...]:
@@ -83,14 +83,12 @@ class RunPlan:
 
     @property
     def judged_tasks(self) -> tuple[Task, ...]:
-        """The tasks without the variants that stand beside them."""
+        """The tasks without the variants that only describe."""
         return tuple(task for task in self.tasks if not task.beside)
 
     @property
     def renamed(self) -> Mapping[str, str]:
-        """The names of tasks in this run by the names that a user, a suite or a checkpoint knows, where `--template`
-        changed them.
-        """
+        """Original name -> name in this run, of the tasks that `--template` renamed."""
         return {task.origin: task.name for task in self.judged_tasks if task.variant}
 
     @property
@@ -112,29 +110,29 @@ def make_run_plan(job: Job) -> RunPlan:
     ways_of(job)
     check_engine_fits(job)
     job = changed(job, models=expand_all(job.models.candidates))
-    named = _named_tasks(job)
+    selection = _named_tasks(job)
     if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     _check_candidates(job)
-    check_present(job, named.library)
+    check_present(job, selection.library)
     base, candidates = from_baseline(job, job.models.baseline) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
     unchanged, notices = copies_of(base, candidates, job.models.allow_noop)
-    run_plan = _plan(job, named, base, candidates)
+    run_plan = _plan(job, selection, base, candidates)
     if isinstance(base, Baseline) and base.packed:
         run_plan = only_deciding(run_plan, base)
     return replace(run_plan, references=references, unchanged=unchanged, notices=(*run_plan.notices, *notices))
 
 
 def only_deciding(run_plan: RunPlan, base: Baseline) -> RunPlan:
-    """The plan without the metrics of which a baseline file holds no scores: all but those that decide."""
+    """Drop the metrics whose scores a baseline file does not hold: all but the deciding ones."""
     tasks, left_out = list[Task](), list[str]()
     for task in run_plan.tasks:
         scored = base.tasks[task.name].measurements if task.name in base.tasks else {}
-        kept = tuple(spec for spec in task.metrics if spec.id in scored or spec.id == task.primary)
-        left_out += [f"{spec.id} of {task.name}" for spec in task.metrics if spec not in kept]
-        tasks.append(replace(task, metrics=kept))
+        metrics = tuple(spec for spec in task.metrics if spec.id in scored or spec.id == task.primary)
+        left_out += [f"{spec.id} of {task.name}" for spec in task.metrics if spec not in metrics]
+        tasks.append(replace(task, metrics=metrics))
     ids = {spec.id for task in tasks for spec in task.metrics}
     groups = (replace(group, also=tuple(each for each in group.also if each in ids)) for group in run_plan.groups)
     what = f"the baseline file holds the metrics that decide; left out: {some_of(left_out, 3)}"
@@ -149,7 +147,7 @@ def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NamedTasks:
-    """The tasks and groups that a job names, out of the library."""
+    """The tasks and groups of the library that a job names."""
 
     library: Library
     suite: Suite | None
@@ -169,12 +167,12 @@ def _named_tasks(job: Job) -> _NamedTasks:
     return _NamedTasks(library=library, suite=suite, groups=groups, names=names)
 
 
-def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
+def _plan(job: Job, selection: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
     """Find the tasks and their data for these models."""
-    library, suite = named.library, named.suite
+    library, suite = selection.library, selection.suite
     source = source_of(job, suite)
     split = job.tasks.split or (suite.split if suite else None)
-    tasks = [library.task(name) for name in named.names]
+    tasks = [library.task(name) for name in selection.names]
     tasks += [
         task
         for task in _targets(job, candidates, library)
@@ -185,9 +183,9 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
     check_overrides(tasks, source)
     if (error := missing(tasks, source, split)) is not None:
         raise error
-    if source.shipped and not source.data_dir:  # invented rows, which no people were asked about
+    if source.shipped and not source.data_dir:  # invented rows, on which no human score was measured
         tasks = [replace(task, human=None) for task in tasks]
-    choice = choose(job, tasks, named.groups, lambda task: _rows_of(task, source, split))
+    choice = choose(job, tasks, selection.groups, lambda task: _rows_of(task, source, split))
     units: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
     names = names_of((unit for unit in units if not unit.beside), suite.name if suite else None)
     check_names(job.policy.named("margins", OPTION), names, suite.name if suite else None)
@@ -279,9 +277,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> list[Task]:
-    """List the tasks that the candidates were trained on. A target that only training.json names may be unknown here,
-    and is then left out.
-    """
+    """List the tasks that the candidates were trained on, without unknown targets that only training.json names."""
     targets = [library.task(name) for name in job.models.stated_targets]
     of_files = dict.fromkeys(c.target_task for c in candidates if c.target_task)
     for name in of_files:

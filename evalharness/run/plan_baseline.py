@@ -1,4 +1,4 @@
-"""Recognise the candidates of a run whose base was measured before: by an earlier run, or in a baseline file."""
+"""Recognise the candidates of a run whose base scores come from an earlier run or a baseline file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from evalharness.run.reference_models import precision_of, quantised
 
 
 def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...]]:
-    """The base that was measured, and the candidates. The base's weights are needed only to load adapters; where they
-    are known, they must be those that were scored: of a baseline file, those of its original base, or of the candidate
-    that was accepted last.
+    """Return the measured base and the candidates. The base's weights are needed only to load adapters; where they are
+    known, they must be those that were scored: in a baseline file, those of the original base or of the candidate that
+    was accepted last. Raises UsageError, NotComparableError.
     """
     if job.output.folder.resolve() in (path.resolve(), path.resolve().parent) and not is_baseline_file(path):
         fix = "name another folder"
         raise UsageError("--out", f"{job.output.folder} holds the baseline, which would be written over", fix)
-    known = _bases(path)
+    baselines = _bases(path)
     limits, by_chat = limits_of_run(job.engine), job.engine.by_chat
     candidates = recognise_candidates(job.models, job.models.base, limits, by_chat)
     precision = precision_of(job.models, candidates)
@@ -32,16 +32,17 @@ def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...
         for candidate in candidates
         if candidate.base is not None
     }
-    fitting = [base for base in known if {*bases.values()} <= {base.row.fingerprint}]
+    fitting = [base for base in baselines if {*bases.values()} <= {base.row.fingerprint}]
     if fitting:
         return fitting[0], candidates
-    other = next(each for each in candidates if bases.get(each.name) not in (None, known[0].row.fingerprint))
-    what = f"its base {other.base} is not the model whose scores these are ({', '.join(base.name for base in known)})"
+    other = next(each for each in candidates if bases.get(each.name) not in (None, baselines[0].row.fingerprint))
+    names = ", ".join(base.name for base in baselines)
+    what = f"its base {other.base} is not the model whose scores these are ({names})"
     raise NotComparableError(other.name, what, "give the baseline of its own base, or --base instead of --baseline")
 
 
 def _bases(path: Path) -> list[Baseline]:
-    """Whose scores can stand in for a base's: of a baseline file the original base's first."""
+    """List the models whose scores can replace the base's; in a baseline file the original base comes first."""
     if not is_baseline_file(path):
         return [read_baseline(path)]
     file = read_file(path)

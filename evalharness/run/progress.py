@@ -1,4 +1,4 @@
-"""Tell whoever watches a run what it is doing."""
+"""Define the listener that receives a run's progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProgressListener(Protocol):
 
 
 class SilentListener:
-    """Says nothing."""
+    """Ignores all progress."""
 
     def phase(self, text: str) -> None: ...
     def expect(self, requests: int) -> None: ...

@@ -1,4 +1,4 @@
-"""Make the prompts of a plan: every task is prepared once for each chat template, and once for models without one."""
+"""Make the prompts of a plan: every task once for each chat template, and once for models without one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Renderers = Mapping[str, ChatRenderer | None]  # by model; None: asked plainly
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """Every task prepared, by model. `templates`: the fingerprint of the chat template by which a model is asked, None
-    where plainly.
+    """Every prepared task, by model. `templates`: the fingerprint of the chat template with which a model is asked,
+    None for plain prompts.
     """
 
     by_model: Mapping[str, tuple[PreparedTask, ...]]
@@ -37,20 +37,20 @@ class Prompts:
     notices: tuple[str, ...] = ()
 
     def differing(self, base: str) -> list[dict[str, str]]:
-        """Collect, task by task, the digests of the models whose prompts are not the base's."""
+        """List for each task the models whose prompts differ from the base's, with their digests."""
         digests = {model: [task.prompts_digest for task in prepared] for model, prepared in self.by_model.items()}
         own = digests[base]
         return [{model: theirs[i] for model, theirs in digests.items() if theirs[i] != own[i]} for i in range(len(own))]
 
 
 def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
-    """Make every task's prompts, once for all models that are asked alike, within the smallest of the windows; nothing
-    is cut where the factory has no tokenizers.
+    """Make every task's prompts, once for all models with the same template, within the smallest context window.
+    Nothing is cut where the factory has no tokenizers.
 
-    A row that one of the ways of asking leaves out because it does not fit is left out of all.
+    A row that does not fit with one of the templates is left out for all models.
 
-    Raises DataError, TaskError; UsageError and ModelError where a template that is asked for cannot be had;
-    NotComparableError where base and candidates would be asked by different ones and the job does not allow it.
+    Raises DataError, TaskError; UsageError and ModelError where a requested template is missing; NotComparableError
+    where base and candidates have different templates and the job does not allow it.
     """
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
@@ -85,7 +85,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
 
 
 def _settings(job: Job, run_plan: RunPlan, counters: Sequence[TokenCounter]) -> PromptSettings:
-    """Settle how to ask, as far as it is the same for every task and model."""
+    """Make the prompt settings that all tasks and models share."""
     models = run_plan.checkpoints
     return PromptSettings(
         seed=job.statistics.seed,
@@ -108,7 +108,7 @@ def _check_options(options: PromptOptions) -> None:
 
 
 def _renderers(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Renderers:
-    """Find the chat template of each model that has to answer. Raises UsageError, ModelError."""
+    """Find the chat template of each model that answers, None for plain prompts. Raises UsageError, ModelError."""
     who = WHO[job.prompts.apply_chat_template]
     with_template = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
     renderers: dict[str, ChatRenderer | None] = {checkpoint.name: None for checkpoint in run_plan.checkpoints}
@@ -123,7 +123,7 @@ def _renderers(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokeni
 
 
 def _check_alike(prompts: Prompts, run_plan: RunPlan) -> None:
-    """Check that base and candidates get the same prompts, whatever their templates. Raises NotComparableError."""
+    """Check that the candidates' prompts are the base's, also with other templates. Raises NotComparableError."""
     base = run_plan.base.name
     for task, others in zip(run_plan.tasks, prompts.differing(base), strict=True):
         for model in others:
@@ -152,8 +152,8 @@ def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, tokenizers: ModelTok
 
 
 def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, ...]:
-    """Say what is left out by templates that have no place for the system. Raises UsageError where that is an
-    instruction of the user's.
+    """Return a notice where a chat template without a system message drops the tasks' descriptions. Raises UsageError
+    where it would drop the user's system instruction.
     """
     without_system = [
         name for name, renderer in renderers.items() if renderer is not None and not renderer.takes_system
@@ -164,27 +164,27 @@ def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
         if task.description and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING
     ]
     if without_system and job.prompts.system_instruction:
-        what = f"the chat template of {without_system[0]} has no place for what the system says"
+        what = f"the chat template of {without_system[0]} has no system message"
         raise UsageError("--system-instruction", what, "leave it out, or mend the template")
     if not (without_system and described):
         return ()
-    what = f"{', '.join(without_system)}: the chat template has no place for what the system says"
+    what = f"{', '.join(without_system)}: the chat template has no system message"
     return (f"{what}; left out, as lm-eval does: the description of {some_of(described, 3)}",)
 
 
 def _left_out_of_any(by_way: Mapping[str | None, Sequence[PreparedTask]]) -> Iterator[frozenset[str]]:
-    """Name the rows of each task that do not fit in one of the ways of asking it."""
+    """Yield for each task the rows that do not fit with at least one of the templates."""
     for alike in zip(*by_way.values(), strict=True):
         yield frozenset(example for prepared in alike for example in prepared.left_out)
 
 
 def _without(again: Callable[..., PreparedTask], prepared: PreparedTask, without: frozenset[str]) -> PreparedTask:
-    """Prepare a task again where more rows are to be left out of it."""
+    """Prepare a task again where more of its rows must be left out."""
     return prepared if without == frozenset(prepared.left_out) else again(prepared.task, without=without)
 
 
 def _too_long(prepared: Sequence[PreparedTask], budget: int | None) -> Iterator[str]:
-    """Say of the tasks that leave out what does not fit how many rows these are. Raises DataError where no row fits."""
+    """Yield a notice for each task with rows that do not fit. Raises DataError where no row fits."""
     for task in prepared:
         rows = len(task.left_out) + len(task.examples) + len(task.failures)
         what = f"of its {rows} rows fit into {budget} tokens, the smallest window here"
@@ -192,14 +192,14 @@ def _too_long(prepared: Sequence[PreparedTask], budget: int | None) -> Iterator[
             fix = f"a model with a longer window, or tasks without {task.task.name}, would be right"
             raise DataError(task.task.name, f"none {what}", fix)
         if task.left_out:
-            yield f"{task.task.name}: {len(task.examples)} {what}; the others are asked of no model"
+            yield f"{task.task.name}: {len(task.examples)} {what}; no model is asked the others"
 
 
 def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]) -> tuple[PreparedTask, ...]:
     """Find the prompts that the base of an earlier run was asked: a candidate's own, or the same questions in another
     form.
 
-    Where it was asked neither, they are a candidate's prompts; that they differ shows when its scores are taken over.
+    Otherwise return a candidate's prompts; the difference is found when the base's scores are read.
     """
     prompts = []
     for alike in zip(*ways, strict=True):
@@ -214,7 +214,7 @@ def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]
 def _split_otherwise(
     base: str, by_model: Mapping[str, Sequence[PreparedTask]], counters: Mapping[str, TokenCounter]
 ) -> Iterator[str]:
-    """Say how many of the prompts that base and candidate are both asked each splits into other tokens."""
+    """Yield a notice for each candidate whose tokenizer splits common prompts into other tokens than the base's."""
     for name, counter in counters.items():
         reference = counters.get(base, counter)
         if counter == reference or not (isinstance(counter, TokenSplitter) and isinstance(reference, TokenSplitter)):
@@ -234,8 +234,6 @@ def _name(renderer: ChatRenderer | None) -> str | None:
 
 
 def _strictest(counters: Sequence[TokenCounter]) -> Callable[[str], int]:
-    """Make a count no smaller than any model's own; counters that are equal (one tokenizer for all, as usual) are asked
-    once.
-    """
+    """Make a counter that returns the largest count of all models; equal counters (usually all) are called once."""
     distinct = list(dict.fromkeys(counters))
     return lambda text: max(count(text) for count in distinct)

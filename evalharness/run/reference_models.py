@@ -1,4 +1,4 @@
-"""Settle the precision at which a base and its candidates answer, and the references that are measured beside them."""
+"""Choose the precision at which base and candidates answer, and the reference models measured beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.records.job import ModelSelection
 from evalharness.records.models import Architecture, Checkpoint
 
-NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
+NONE = "none"  # --precision none: quantise only where a checkpoint's own files do
 WORDS: dict[Architecture, str] = {
     Architecture.CAUSAL: "a decoder-only model",
     Architecture.SEQ2SEQ: "an encoder-decoder model",
@@ -19,7 +19,7 @@ WORDS: dict[Architecture, str] = {
 
 
 def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> None:
-    """Check the architectures. Raises ModelError for a candidate that cannot have come from its base."""
+    """Check that candidates have the base's architecture. Raises ModelError."""
     for candidate in candidates:
         if candidate.architecture != base.architecture:
             what = (
@@ -29,30 +29,30 @@ def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> N
 
 
 def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) -> str:
-    """Settle the one precision ("": not quantised) at which base and candidates answer: --precision, else what the
-    candidates were made for.
+    """Choose the one precision ("": not quantised) at which base and candidates answer: --precision, else the
+    candidates' own.
 
-    Raises UsageError where candidates differ, so that there is no one base for them, and for one on a server.
+    Raises UsageError where the candidates' own differ, and for --precision with a candidate on a server.
     """
     if selection.precision and (served := [each.name for each in candidates if each.endpoint]):
         what = f"{served[0]} is loaded by its server, which quantises it or not"
         raise UsageError("--precision", what, "leave it out")
-    if (wanted := selection.precision) == NONE:
+    if (precision := selection.precision) == NONE:
         return ""
-    if wanted:
-        if wanted not in ON_LOADING:
-            what = f"{wanted!r} is nothing that weights can be quantised to"
-            raise UsageError("--precision", what, did_you_mean(wanted, (*ON_LOADING, NONE)))
-        if others := [c.name for c in candidates if _settled(c) and c.precision != wanted]:
-            what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {wanted}"
+    if precision:
+        if precision not in ON_LOADING:
+            what = f"weights cannot be quantised to {precision!r}"
+            raise UsageError("--precision", what, did_you_mean(precision, (*ON_LOADING, NONE)))
+        if others := [c.name for c in candidates if _has_own_precision(c) and c.precision != precision]:
+            what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {precision}"
             raise UsageError("--precision", what, "leave it out, or give them a run of their own")
-        return wanted
+        return precision
     by_precision: dict[str, list[str]] = {}
     for candidate in candidates:
         by_precision.setdefault(candidate.precision, []).append(candidate.name)
     if len(by_precision) > 1:
         listed = "; ".join(
-            f"{precision or 'not quantised'}: {', '.join(names)}" for precision, names in sorted(by_precision.items())
+            f"{own or 'not quantised'}: {', '.join(names)}" for own, names in sorted(by_precision.items())
         )
         what = f"candidates of different precisions ({listed}), which no one base answers for"
         raise UsageError("run", what, "give one run for each, or --precision P to ask all of them at one")
@@ -62,8 +62,8 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
 def at_one_precision(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    """Bring base and candidates to one precision. Raises UsageError where that is impossible and the job does not want
-    them as they are.
+    """Bring base and candidates to one precision. Raises UsageError where that is impossible, unless `--precision none`
+    accepts it.
     """
     precision = precision_of(selection, candidates)
     base = quantised(base, precision)
@@ -76,8 +76,8 @@ def at_one_precision(
 
 
 def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """Return the checkpoint at `precision`; itself where it is, or where its own files say how it is quantised."""
-    if checkpoint.precision == precision or _settled(checkpoint):
+    """Return the checkpoint at `precision`, or unchanged where its own files say how it is quantised."""
+    if checkpoint.precision == precision or _has_own_precision(checkpoint):
         return checkpoint
     if precision not in ("", *ON_LOADING):
         what = f"cannot be quantised as its candidates' files are ({precision})"
@@ -87,7 +87,7 @@ def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     return at_precision(checkpoint, precision)
 
 
-def _settled(checkpoint: Checkpoint) -> bool:
+def _has_own_precision(checkpoint: Checkpoint) -> bool:
     """Do the checkpoint's own files say how it is quantised?"""
     return bool(checkpoint.precision) and QUANTISED in read_json(checkpoint.weights / CONFIG)
 
@@ -96,16 +96,16 @@ def references_of(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, ...]:
     """List the references of a run: the base without quantisation where it is quantised, and the base through an
-    adapter that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one,
-    and for a placebo on a server.
+    adapter that changes nothing for `--placebo`. Raises UsageError where a candidate has the name of a reference, and
+    for a placebo on a server.
     """
     if selection.placebo and base.endpoint:
-        raise UsageError("--placebo", f"no adapter can be put on {base.name}, which a server holds", "leave it out")
-    references = [unquantised_of(base)] if base.precision and not _settled(base) else []
+        raise UsageError("--placebo", f"no adapter can be put on {base.name}, which is on a server", "leave it out")
+    references = [unquantised_of(base)] if base.precision and not _has_own_precision(base) else []
     references += [placebo_of(base)] if selection.placebo else []
-    taken = {base.name, *(candidate.name for candidate in candidates)}
+    names = {base.name, *(candidate.name for candidate in candidates)}
     for reference in references:
-        if reference.name in taken:
+        if reference.name in names:
             what = "is the name of what this run measures beside its candidates"
             raise UsageError(reference.name, what, "give the checkpoint another with --model NAME=PATH")
     return tuple(references)

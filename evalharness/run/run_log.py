@@ -20,10 +20,10 @@ UP_TO = "the process up to the end of each model's last turn"
 
 @dataclass(slots=True, kw_only=True)
 class RunLog:
-    """Counts and times of one run. Nothing here may influence a result."""
+    """Counts and times of one run; none of them may influence a result."""
 
     started: float = field(default_factory=time.time)
-    begun: float = field(default_factory=time.monotonic)  # which no step of the clock moves
+    begun: float = field(default_factory=time.monotonic)  # unaffected by changes of the system clock
     phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
     models: dict[str, ModelCost] = field(default_factory=dict)
     # task -> model -> amounts, where efficiency is described
@@ -31,7 +31,7 @@ class RunLog:
     nodes: dict[str, dict[str, float]] = field(default_factory=dict)  # node -> amounts, where several engines answer
     notices: list[str] = field(default_factory=list)
     loads: dict[str, int] = field(default_factory=dict)  # weights -> how often they were read from disk
-    highest: int = 0  # bytes of this process at most, before peaks were last measured anew
+    highest: int = 0  # peak bytes of this process before the peak was last reset
     peaks_of: str = OF_TURNS
 
     @contextmanager
@@ -41,25 +41,25 @@ class RunLog:
         self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - begun
 
     def count(self, model: str, **amounts: float) -> None:
-        """Add to a model's requests `stored` and `computed`, and `seconds`."""
+        """Add to a model's `stored` and `computed` requests, and to its `seconds`."""
         cost = self.models.setdefault(model, ModelCost())
         for key, amount in amounts.items():
             setattr(cost, key, getattr(cost, key) + amount)
 
     def answered(self, model: str, seconds: float, tokens: dict[str, int]) -> None:
-        """Add what computing answers took."""
+        """Add the seconds and tokens of a model's computed answers."""
         self.models.setdefault(model, ModelCost()).answered(seconds, tokens)
 
     def spend(self, task: str, model: str, **amounts: float) -> None:
-        """Add what one model's answers to one task took: seconds, requests computed and stored, tokens read and
-        answered.
+        """Add the costs of one model's answers to one task: seconds, requests computed and stored, tokens read and
+        written.
         """
         row = self.tasks.setdefault(task, {}).setdefault(model, {})
         for key, amount in amounts.items():
             row[key] = row.get(key, 0) + amount
 
     def answered_on(self, block: AnsweredBlock) -> None:
-        """Add a block to what its node did, and the workers lost over it to those of their nodes."""
+        """Add a block's costs to its node, and each worker that was lost over the block to its node."""
         for node in block.losses:
             self._of_node(node)["workers_lost"] += 1
         if (cost := block.cost) is not None:
@@ -79,9 +79,7 @@ class RunLog:
 
     @contextmanager
     def turn(self, checkpoint: Checkpoint) -> Iterator[None]:
-        """Measure the seconds and the peak memory of a model's turn; where peaks cannot be measured anew, those up to
-        its end.
-        """
+        """Measure the seconds and the peak memory of a model's turn; of the whole run where peaks cannot be reset."""
         begun, cost = time.perf_counter(), self.models.setdefault(checkpoint.name, ModelCost())
         cost.checkpoint = checkpoint
         self.highest = max(self.highest, peak_memory.process_peak())
@@ -92,8 +90,8 @@ class RunLog:
         cost.peaked(peak_memory.process_peak(), peak_memory.device_peak())
 
     def facts(self) -> dict[str, Any]:
-        """Sum up for run.json: seconds, requests stored and computed by model (and by task, where that is described),
-        loads, what each node did, peak memory of this process and of each model's turns.
+        """Return the facts for run.json: seconds, stored and computed requests by model (and by task for `--describe
+        efficiency`), loads, costs of each node, peak memory of this process and of each model's turns.
         """
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {
@@ -111,7 +109,7 @@ class RunLog:
 
 
 def tell(notices: Sequence[str], listener: ProgressListener, run_log: RunLog) -> None:
-    """Pass notices to the listener and to run.json."""
+    """Send notices to the listener and record them for run.json."""
     for notice in notices:
         run_log.notices.append(notice)
         listener.notice(notice)

@@ -1,4 +1,4 @@
-"""Prove and measure one checkpoint after another by an engine that is opened when its first answer is missing."""
+"""Prove and measure one checkpoint; its engine is opened when the first answer is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.adapter_check import Proof, prove, remark
 from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers
-from evalharness.engines.spreading import BlockCost, held, weights_of
+from evalharness.engines.spreading import BlockCost, keep_engines, weights_of
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo
@@ -29,14 +29,14 @@ from evalharness.run.run_log import RunLog, tell
 from evalharness.store import Store
 
 PROOF_PROMPTS = 16
-MOST_OF_A_TEXT = 100  # characters, where a text is scored whole and there is no prompt
+MOST_OF_A_TEXT = 100  # characters of a text that is scored whole and has no prompt
 EFFICIENCY = "efficiency"  # of --describe
 Turns = tuple[list[Checkpoint], list[Checkpoint]]
 
 
 def turns(run_plan: RunPlan) -> Turns:
-    """Order the checkpoints for proof, and for measurement: those on other full weights than the
-    base's first and last, so that the base's weights stay in memory in between.
+    """Order the checkpoints for proof and for measurement: those on other full weights than the base's come first in
+    the proof and last in the measurement, so that the base's weights stay in memory in between.
     """
     every: Sequence[Checkpoint] = run_plan.checkpoints
     adapter = next((checkpoint for checkpoint in every if checkpoint.adapter), every[0])
@@ -48,10 +48,9 @@ def turns(run_plan: RunPlan) -> Turns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: whose
-    turn comes first, unless an earlier run answered for it; `ahead`: what was answered before its turn.
-    `prompt_tokens`: of requests by id, as far as a counter has counted them: equal counters, which most models of a run
-    have, count a prompt once.
+    """What the turns of all checkpoints share. `info`: the engine's, the same for all; `base`: its turn comes first,
+    unless an earlier run answered for it; `ahead`: what was answered before the turns. `prompt_tokens`: counter ->
+    request id -> count, so that models with equal counters count a prompt once.
     """
 
     job: Job
@@ -66,7 +65,7 @@ class RunContext:
 
 
 class Session:
-    """One checkpoint's proof, answers and measurements. Its engine stays open until another checkpoint's is."""
+    """One checkpoint's proof, answers and measurements. Its engine stays open until another checkpoint's opens."""
 
     def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
         self.context, self.checkpoint = context, checkpoint
@@ -74,7 +73,7 @@ class Session:
         self.counter: TokenCounter | None = None
 
     def open(self) -> Engine:
-        """The engine, loaded at the first call. Raises ModelError."""
+        """Return the engine, loaded at the first call. Raises ModelError."""
         begun, slot = time.perf_counter(), self.context.slot
         if not slot.holds(self.checkpoint):
             self.context.listener.phase(f"loading {self.checkpoint.name}")
@@ -83,13 +82,13 @@ class Session:
         return slot.engine_of(self.checkpoint)
 
     def token_counter(self) -> TokenCounter | None:
-        """Counts tokens as this model reads them; None where its engine's factory has no tokenizers."""
+        """Return the counter of this model's tokens; None where the engine's factory has no tokenizers."""
         factory = self.context.slot.factory
         return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
 
     def prove(self, prepared: Sequence[PreparedTask]) -> Proof | None:
-        """Prove, once for this model and engine, that the adapter answers; None where no example could be asked: each
-        is an error of this run. Raises ModelError.
+        """Prove, once for this model and engine, that the adapter is applied; None where no example could be asked,
+        each of which is an error of this run. Raises ModelError.
         """
         prompts = _prompts(prepared)
         if not prompts:
@@ -114,7 +113,7 @@ class Session:
         return "" if base == self.checkpoint.fingerprint else base
 
     def _base_answers(self) -> AnswerSource | None:
-        """Where the base's answers come from, outside its turn; None where the base of this run does not answer."""
+        """Return the source of the base's answers outside its turn; None where the base does not answer in this run."""
         context = self.context
         if not isinstance(base := context.base, Checkpoint):
             return None
@@ -124,7 +123,7 @@ class Session:
         )
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
-        """All tasks answered and measured; samples/ written. Raises NotComparableError where other weights answer."""
+        """Answer and measure all tasks, and write samples/. Raises NotComparableError where the weights changed."""
         name, context = self.checkpoint.name, self.context
         keeper, outcomes = AnswerKeeper(context.store, self.checkpoint.fingerprint, context.info.fingerprint), []
         with context.run_log.turn(self.checkpoint):
@@ -136,15 +135,13 @@ class Session:
         return outcomes
 
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
-        """One task measured; its samples written."""
+        """Measure one task and write its samples."""
         outcome = measure(task, answers, self.checkpoint.name, self.context.info.near_tie)
         results.write_samples(self.context.job.output.folder, task.task.name, self.checkpoint.name, outcome.samples)
         return outcome
 
     def source(self, task: str) -> AnswerSource:
-        """Where this model's answers to a task come from. What they take, without loading the model, is written down;
-        by task where that is asked for.
-        """
+        """Return the source of this model's answers to a task; it records their costs, without loading the model."""
         name, context = self.checkpoint.name, self.context
         begun = time.perf_counter() - self.loading
         context.store.note_use(self.checkpoint.fingerprint, context.info.fingerprint, name, task)
@@ -161,31 +158,31 @@ class Session:
             store=context.store,
             open_engine=self.open,
             drafted_by=self._drafted_by(),
-            failures=context.ahead.of(self.checkpoint.fingerprint),
+            failures=context.ahead.failures_of(self.checkpoint.fingerprint),
             progress=advance,
         )
 
     def count(self, task: str, requests: Sequence[Request], answers: Answers, stored: int, seconds: float) -> None:
-        """Write down a block of a task, and tell of it. `seconds`: that its answers took, without loading the model."""
+        """Record a block of a task, and report it. `seconds`: of its answers, without loading the model."""
         name, log = self.checkpoint.name, self.context.run_log
         described = EFFICIENCY in self.context.job.description.ways
         counts = {"stored": stored, "computed": len(requests) - stored}
         log.count(name, **counts)
         self.context.listener.advance(**counts)
-        is_computed = stored < len(requests)  # then all of a block is
+        is_computed = stored < len(requests)  # a block is computed whole
         if described or is_computed:
             self.counter = self.counter or self.token_counter()
             tokens = _tokens(answers)
             if self.counter is not None:
-                known = self.context.prompt_tokens.setdefault(self.counter, {})
-                tokens["prompt_tokens"] = _prompt_tokens(requests, self.counter, known)
+                counts_by_id = self.context.prompt_tokens.setdefault(self.counter, {})
+                tokens["prompt_tokens"] = _prompt_tokens(requests, self.counter, counts_by_id)
         if is_computed:
             log.answered(name, seconds, tokens)
         if described:
             log.spend(task, name, seconds=seconds, **counts, **tokens)
 
     def spend(self, cost: BlockCost) -> None:
-        """Write down a block that another process answered."""
+        """Record the costs of a block that another process answered."""
         log = self.context.run_log
         for weights in cost.loads:
             log.loaded(weights)
@@ -195,8 +192,8 @@ class Session:
 
 @contextmanager
 def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> Iterator[AnswerSource]:
-    """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
-    with held(factory), Store(job.output.store) as store:
+    """Open a source of one model's answers outside a run: the job's store, and an engine once an answer is missing."""
+    with keep_engines(factory), Store(job.output.store) as store:
         info = factory.describe(checkpoint, job.engine)
         with EngineSlot(factory, job.engine, info, RunLog()) as slot:
             yield AnswerSource(
@@ -208,9 +205,7 @@ def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> I
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:
-    """Keep only the examples at these places. The prompts are those of the whole task, of which this is a part: the
-    digest stays.
-    """
+    """Keep only the examples at these places. The digest of the prompts stays that of the whole task."""
     return replace(
         task,
         examples=tuple(task.examples[i] for i in places),
@@ -220,14 +215,14 @@ def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[
 
 
 def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
-    """Choose what a model is asked for its proof: the first example of every task, then the second …"""
+    """Choose the prompts of a model's proof: the first example of every task, then the second …"""
     examples = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)]
     texts = (example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in examples)
     return list(itertools.islice(texts, PROOF_PROMPTS))
 
 
 def _tokens(answers: Answers) -> dict[str, int]:
-    """Count the tokens of what was answered (written, or of the choices that were scored), computed now or stored."""
+    """Count the tokens of the answers (written, or of the scored choices), computed now or stored."""
     tokens = 0
     for answer in answers.values():
         if isinstance(answer, Ranking):
@@ -237,13 +232,13 @@ def _tokens(answers: Answers) -> dict[str, int]:
     return {"answer_tokens": tokens}
 
 
-def _prompt_tokens(requests: Sequence[Request], count: TokenCounter, known: dict[str, int]) -> int:
-    """Count the tokens of the requests' prompts, each distinct one of a request once; what was counted becomes
-    `known`.
+def _prompt_tokens(requests: Sequence[Request], count: TokenCounter, counts: dict[str, int]) -> int:
+    """Count the tokens of the requests' prompts, each distinct prompt of a request once. `counts`, by request id, are
+    reused and extended.
     """
     for request in requests:
-        if request.id not in known:
+        if request.id not in counts:
             texts = {text for text, _ in request.pairs} if isinstance(request, Rank) else set[str]()
             texts |= {request.prompt} if isinstance(request, Generate) else set()
-            known[request.id] = sum(map(count, texts))
-    return sum(known[request.id] for request in requests)
+            counts[request.id] = sum(map(count, texts))
+    return sum(counts[request.id] for request in requests)

@@ -1,4 +1,4 @@
-"""State in a run's signature what exactly was measured: tasks, data, prompts, settings, engine and versions."""
+"""Make a run's signature: the exact tasks, data, prompts, settings, engine and package versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACKAGES = (
 def signature_of(
     job: Job, run_plan: RunPlan, prompts: Prompts, facts: Sequence[TaskFacts], info: EngineInfo
 ) -> dict[str, Any]:
-    """State what was measured. `facts`: of the tasks that were asked, then of those that were computed."""
+    """Make the signature. `facts`: of the tasks that were asked, then of those that were computed."""
     prepared = prompts.by_model[run_plan.base.name]
     tasks = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
     base = run_plan.base.row if isinstance(run_plan.base, Baseline) else run_plan.base
@@ -62,7 +62,7 @@ def signature_of(
 
 
 def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
-    """State what answered for the base, where that was another engine than the candidates'."""
+    """Return the base's engine where it is another than the candidates'."""
     base = run_plan.base
     if isinstance(base, Baseline) and base.engine["fingerprint"] != info.fingerprint:
         return {MIXED: {base.name: dict(base.engine)}}
@@ -70,7 +70,7 @@ def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
 
 
 def _judged_by(job: Job) -> dict[str, Any]:
-    """State by what it is judged: the error rate, margins as they were given, and the policy of the gate."""
+    """Return what judges the run: the error rate, the margins as the user set them, and the gate's policy."""
     statistics = job.statistics
     stated = {"alpha": statistics.alpha, "margin": statistics.margin, "margins": dict(statistics.margins)}
     return {**stated, "policy": job.policy.facts(stated)}
@@ -93,7 +93,7 @@ def _task(prepared: PreparedTask, fact: TaskFacts) -> dict[str, Any]:
 
 
 def _computed_task(fact: TaskFacts) -> dict[str, Any]:
-    """State a task that was computed from others' answers."""
+    """Describe a task that was computed from the answers to others."""
     return {
         "version": fact.version,
         "definition": fingerprint.of_value([fact.name, "worst", 1]),
@@ -106,7 +106,7 @@ def _computed_task(fact: TaskFacts) -> dict[str, Any]:
 
 
 def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
-    """State by which chat template each model was asked; None where all were asked plainly."""
+    """Return the chat template of each model; None where all prompts were plain."""
     if not any(prompts.templates.values()):
         return None
     return {"fewshot_as_multiturn": job.prompts.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}

@@ -1,5 +1,4 @@
-"""Have a factory that spreads blocks answer all that is missing, of all tasks and models at once, before the run's
-ordinary loop reads the store.
+"""Send every block that the store lacks to an engine with several workers, before the ordinary loop reads the store.
 
 The blocks are those that `collect` would ask for, so that the same requests share a batch. A model's block with texts
 to write waits for its drafts: until the base has answered these requests.
@@ -24,8 +23,8 @@ Work = Sequence[tuple[Checkpoint, Sequence[PreparedTask]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBlock:
-    """A block with requests that are missing. `own`: those that it answers; the others are in the store, or in a block
-    of the same model before it; `texts`: those whose answers are written.
+    """A block with missing answers. `own`: the requests that it answers; the others are in the store, or in an earlier
+    block of the same model; `texts`: the requests whose answers are written.
     """
 
     session: Session
@@ -37,8 +36,8 @@ class PlannedBlock:
 
 
 def answer_ahead(context: RunContext, work: Work) -> None:
-    """Have the tasks answered, checkpoint by checkpoint, where the factory spreads blocks. Raises EvalHarnessError
-    where a model cannot be opened, or no engine is left.
+    """Answer the tasks of all checkpoints at once where the factory spreads blocks; otherwise do nothing. Raises
+    EvalHarnessError where a model cannot be opened, or no engine is left.
     """
     factory = context.slot.factory
     if not isinstance(factory, SpreadsBlocks):
@@ -52,38 +51,38 @@ def answer_ahead(context: RunContext, work: Work) -> None:
 
 
 class Spread:
-    """The blocks that are with the engines, and those that wait for drafts."""
+    """Sends blocks to the engines, and holds those that wait for drafts."""
 
     def __init__(self, context: RunContext, planned: Sequence[PlannedBlock], spreader: BlockSpreader) -> None:
         self._context, self._spreader = context, spreader
         self._unwritten = {key for block in planned if self._is_base(block) for key in block.texts & block.own}
-        self._waiting, self._given = list(planned), dict[int, PlannedBlock]()
+        self._waiting, self._sent = list(planned), dict[int, PlannedBlock]()
         self._numbers = itertools.count()
 
     def collect(self) -> None:
-        """Keep every block's answers at once."""
-        self._give()
+        """Send all blocks, and store each block's answers when they come."""
+        self._send_ready()
         for answered in self._spreader.finished():
             stop_if_interrupted()
-            block = self._given.pop(answered.job.number)
+            block = self._sent.pop(answered.job.number)
             self._keep(block, answered)
             if self._is_base(block):
                 self._unwritten -= block.own
-                self._give()
+                self._send_ready()
 
     def _is_base(self, block: PlannedBlock) -> bool:
         base = self._context.base
         return isinstance(base, Checkpoint) and block.session.checkpoint.fingerprint == base.fingerprint
 
-    def _give(self) -> None:
-        """Give the blocks whose drafts are there, those first that others wait for."""
+    def _send_ready(self) -> None:
+        """Send the blocks whose drafts exist, first those that others wait for."""
         ready, waiting = list[PlannedBlock](), list[PlannedBlock]()
         for block in self._waiting:
             (ready if self._is_base(block) or not block.texts & self._unwritten else waiting).append(block)
         self._waiting = waiting
         for block in sorted(ready, key=lambda each: not (self._is_base(each) and each.texts)):
             number = next(self._numbers)
-            self._given[number] = block
+            self._sent[number] = block
             job = BlockJob(
                 number=number,
                 checkpoint=block.session.checkpoint,
@@ -94,8 +93,8 @@ class Spread:
 
     def _keep(self, block: PlannedBlock, answered: AnsweredBlock) -> None:
         context, model = self._context, block.session.checkpoint.fingerprint
-        given = {answer.request_id: answer for answer in answered.answers}
-        answers = {key: checked(request, given.get(key)) for key, request in block.requests.items()}
+        by_id = {answer.request_id: answer for answer in answered.answers}
+        answers = {key: checked(request, by_id.get(key)) for key, request in block.requests.items()}
         own = [answers[key] for key in block.requests if key in block.own]
         context.store.add(model, context.info.fingerprint, [each for each in own if not isinstance(each, Failure)])
         failures = context.ahead.failures.setdefault(model, {})
@@ -110,12 +109,12 @@ class Spread:
 
 
 def _planned(context: RunContext, work: Work) -> list[PlannedBlock]:
-    """List the blocks with a missing answer, in the order in which the ordinary loop would ask for them."""
+    """List the blocks with a missing answer, in the order of the ordinary loop."""
     planned = []
-    known: dict[str, set[str]] = {}
+    answered: dict[str, set[str]] = {}
     for checkpoint, prepared in work:
         session, model = Session(context, checkpoint), checkpoint.fingerprint
-        before = known.setdefault(model, set(context.ahead.of(model)))
+        before = answered.setdefault(model, set(context.ahead.failures_of(model)))
         for task in prepared:
             source = session.source(task.task.name)
             for block in blocks(task.requests):

@@ -1,4 +1,4 @@
-"""Refuse candidates that are their base over again, and say so of those that a job accepts."""
+"""Refuse candidates that equal their base, or report them where the job accepts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalharness.openai_api.probes import PROMPTS
 from evalharness.records.models import Checkpoint
 
 COPY = "its base's very weights"
-REFUSED = "is the very weights of its base {}, and nothing beside them that could change an answer is another"
+REFUSED = "has the very weights of its base {}, and no other file that could change an answer differs"
 ALIKE = "it answers as its base does"
 SAME_ANSWERS = (
     "gives the answers of its base {} to all {} probes, within the server's noise: its adapter is not applied"
@@ -34,17 +34,17 @@ FIX = "give the trained checkpoint, or pass --allow-noop to compare a model with
 def copies_of(
     base: Checkpoint | Baseline, candidates: Sequence[Checkpoint], allow_noop: bool
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Say which candidates are their base over again, by name, and notices: of these, and of those whose weights alone
-    are the base's, which may answer otherwise.
+    """Return the candidates that equal their base, by name, and notices on these and on candidates that have the base's
+    weights but other files.
 
-    Raises ModelError for the first that is its base, unless `allow_noop`.
+    Raises ModelError for the first that equals its base, unless `allow_noop`.
     """
     copies = {each.name: ALIKE if each.endpoint else COPY for each in candidates if _is_copy(each, base)}
     if not allow_noop:
         _refuse([each for each in candidates if each.name in copies], base.name)
     notices = [f"{name}: {what}" if what == ALIKE else f"{name} is {what}" for name, what in copies.items()]
     others = [each for each in candidates if each.name not in copies]
-    return copies, (*notices, *_not_known(base, others), *_retold(base, others), *_twins(others))
+    return copies, (*notices, *_not_known(base, others), *_other_files(base, others), *_twins(others))
 
 
 def _refuse(copies: Sequence[Checkpoint], base: str) -> None:
@@ -56,13 +56,13 @@ def _refuse(copies: Sequence[Checkpoint], base: str) -> None:
 
 
 def without_effect(candidates: Sequence[Checkpoint], proofs: Mapping[str, Proof]) -> dict[str, str]:
-    """Say of which candidates the adapter changes no logit, by name."""
+    """Return the candidates whose adapter changes no logit, by name."""
     adapters = [each.name for each in candidates if each.adapter]
     return {name: NO_LOGIT for name in adapters if name in proofs and proofs[name].still}
 
 
 def _is_copy(candidate: Checkpoint, base: Checkpoint | Baseline) -> bool:
-    """Is everything that can change an answer the base's? Files may have other names, and shards other sizes."""
+    """Is everything that can change an answer the base's? Names of files and sizes of shards may differ."""
     if isinstance(base, Baseline):
         return candidate.fingerprint == base.row.fingerprint or answer_alike(candidate.probes, base.probes)
     if candidate.endpoint or base.endpoint:
@@ -79,7 +79,7 @@ def _has_weights_of(candidate: Checkpoint, base: Checkpoint) -> bool:
 
 
 def _twins(candidates: Sequence[Checkpoint]) -> list[str]:
-    """Say which candidates are one model under two names."""
+    """Return a notice for each pair of candidates that are one model."""
     return [
         f"{one.name} and {other.name} are one model under two names"
         for one, other in combinations(candidates, 2)
@@ -88,14 +88,14 @@ def _twins(candidates: Sequence[Checkpoint]) -> list[str]:
 
 
 def _not_known(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:
-    """Say which models behind servers might be the base, whose answers to the probes are not there."""
+    """Return a notice for each served model whose base has no stored answers to the probes."""
     if not isinstance(base, Baseline) or base.probes is not None:
         return []
     return [f"{each.name}: {NOT_KNOWN.format(base.path)}" for each in candidates if each.endpoint]
 
 
-def _retold(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:
-    """Say of candidates with the base's weights what else differs from it."""
+def _other_files(base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> list[str]:
+    """Return a notice for each candidate with the base's weights: the files that differ."""
     if isinstance(base, Baseline):
         return []
     return [

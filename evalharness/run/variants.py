@@ -1,14 +1,14 @@
-"""Choose what a run asks: the tasks in which wording, by which more metrics, and which variants beside them.
+"""Choose what a run asks: the wording of its tasks, their added metrics, and the variants beside them.
 
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
     fairness     every choice task with words of its texts in another dialect, and with other first names in them
     generation   the written twin of every choice task, and how evenly it picks choices that are the same for all rows
-    toxicity     how toxic a classifier of the user's finds what is written, on every task that asks for a text
+    toxicity     the toxicity of written texts by the user's classifier, on every task that asks for a text
     bias         bbq_bias where a task says which answers are biased
     efficiency   seconds and tokens of every task and model, in run.json
 
-Variants (tasks/variants.py) that stand beside a task get rows and no verdict; the task's own numbers do not change.
+Variants (tasks/variants.py) beside a task get rows and no verdict; the task's own scores do not change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from evalharness.tasks.variants import CALIBRATION
 from evalharness.tasks.word_lists import LISTS, Substitutes, read_list
 
 WAYS = ("calibration", "robustness", "fairness", "generation", "toxicity", "bias", "efficiency")
-WITH = {"dialect": "fairness", "names": "fairness", "toxicity": "toxicity"}  # what --describe-with gives: to which way
+WITH = {"dialect": "fairness", "names": "fairness", "toxicity": "toxicity"}  # file of --describe-with -> its way
 EVERY = "all"  # --template all: every wording beside the task's own
 BIAS = "bbq_bias"
 BIAS_LABELS = ("condition", "biased", "unknown")
@@ -46,7 +46,7 @@ RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are eval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChoice:
-    """The tasks and groups of a run with their variants. `computed`: variants made of others' answers, by name."""
+    """The tasks and groups of a run with their variants. `computed`: variants made from other answers, by name."""
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
@@ -55,29 +55,29 @@ class TaskChoice:
 
 
 def ways_of(job: Job) -> frozenset[str]:
-    """Read what `job` wants described. Raises UsageError for a word that is none of WAYS, and for files that nothing
-    reads.
+    """Return the ways of `--describe`. Raises UsageError for a word that is none of WAYS, and for files of
+    `--describe-with` that none of the ways reads.
     """
     for way in job.description.ways:
         if way not in WAYS:
-            raise UsageError("--describe", f"{way!r} is nothing that can be described", did_you_mean(way, WAYS))
+            raise UsageError("--describe", f"{way!r} cannot be described", did_you_mean(way, WAYS))
     for name in job.description.files:
         if name not in WITH:
-            raise UsageError("--describe-with", f"{name!r} is nothing that is read", did_you_mean(name, WITH))
+            raise UsageError("--describe-with", f"no way of --describe reads {name!r}", did_you_mean(name, WITH))
         if WITH[name] not in job.description.ways:
             what = f"{name} is read by --describe {WITH[name]}, which is not asked for"
-            raise UsageError("--describe-with", what, "add it, or leave this out")
+            raise UsageError("--describe-with", what, f"add --describe {WITH[name]}, or leave {name} out")
     return frozenset(job.description.ways)
 
 
 def word_lists(job: Job) -> dict[str, Substitutes]:
-    """The lists by which words are replaced: ours, or those of the user's files. Raises DataError."""
+    """Return the lists by which words are replaced: the package's, or those of the user's files. Raises DataError."""
     files = job.description.files
     return {way: read_list(Path(files[way])) if way in files else LISTS[way] for way in perturb.REPLACING}
 
 
 def classifier_of(job: Job) -> tuple[str, str | None] | None:
-    """The folder of the classifier that says what is toxic, and its class, where one is named; None: no classifier."""
+    """Return the folder of the toxicity classifier, and its toxic class if the job names one; None: no classifier."""
     text = job.description.files.get("toxicity")
     if text is None or Path(text).exists():
         return None if text is None else (text, None)
@@ -86,7 +86,7 @@ def classifier_of(job: Job) -> tuple[str, str | None] | None:
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Choose everything that a run asks; rows are read only where a variant depends on them.
+    """Choose the tasks, groups and variants of a run; rows are read only where a variant depends on them.
 
     Raises UsageError for a wording or a way that no task of the run has, TaskError for a wrong `metadata.twin`,
     DataError for unreadable rows.
@@ -122,8 +122,8 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
 
 
 def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Choose what is asked about lost choice tasks beside the tasks themselves: the answer written, the ranking by more
-    metrics, every other wording. Raises TaskError, DataError as `choose` does.
+    """Choose the variants that explain losses on choice tasks: the written answer, the ranking by more metrics, every
+    other wording. Raises TaskError, DataError as `choose` does.
     """
     added = _Variants()
     for task in tasks:
@@ -137,35 +137,35 @@ def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: R
 
 
 def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> list[Task]:
-    """Put the tasks that have it into the wording `name`."""
+    """Change the tasks that have the wording `name` to it. Raises UsageError where none has it."""
     if name is None:
         return list(tasks)
-    known = dict.fromkeys(wording for task in tasks for wording in task.templates)
-    if not known:
+    wordings = dict.fromkeys(wording for task in tasks for wording in task.templates)
+    if not wordings:
         fix = "leave it out, or add `metadata.templates` to a task file"
         raise UsageError("--template", "no task of this run has another wording", fix)
     if name == EVERY:
         return list(tasks)
-    if name not in known:
+    if name not in wordings:
         what = f"no task of this run has a wording {name!r}"
-        raise UsageError("--template", what, did_you_mean(name, (*known, EVERY)))
+        raise UsageError("--template", what, did_you_mean(name, (*wordings, EVERY)))
     if without := [task.name for task in tasks if name not in task.templates]:
         notices.append(f"asked in their own wording, because they have none called {name!r}: {', '.join(without)}")
     return [variants.worded(task, name, beside=False) if name in task.templates else task for task in tasks]
 
 
 def _with(task: Task, more: Sequence[MetricSpec], output_type: OutputType = OutputType.MULTIPLE_CHOICE) -> Task:
-    """Give a task of that type, a choice task, the metrics of `more` that it lacks."""
+    """Add to a task of that type the metrics of `more` that it lacks."""
     if task.output_type != output_type:
         return task
-    known = {spec.name for spec in task.metrics}
-    return replace(task, metrics=(*task.metrics, *(spec for spec in more if spec.name not in known)))
+    names = {spec.name for spec in task.metrics}
+    return replace(task, metrics=(*task.metrics, *(spec for spec in more if spec.name not in names)))
 
 
 def _groups_with(
     groups: Sequence[Group], tasks: Sequence[Task], output_type: OutputType, names: Sequence[str]
 ) -> list[Group]:
-    """Pool those groups by more metrics, too, whose members are all of one type."""
+    """Pool the groups whose members all have this type by the metrics `names`, too."""
     others = {task.name for task in tasks if task.output_type != output_type}
     return [
         group if others.intersection(group.tasks) else replace(group, also=tuple(dict.fromkeys([*group.also, *names])))
@@ -176,7 +176,7 @@ def _groups_with(
 def _with_toxicity(
     job: Job, tasks: Sequence[Task], groups: Sequence[Group], notices: list[str]
 ) -> tuple[Sequence[Task], Sequence[Group]]:
-    """Have what is written scored by the user's classifier; where there is none, or nothing is written, say so."""
+    """Add the toxicity metrics to tasks that write; add a notice where there is no classifier or no such task."""
     classifier = classifier_of(job)
     if classifier is None or not any(task.output_type == OutputType.GENERATE_UNTIL for task in tasks):
         notices.append(NO_CLASSIFIER if classifier is None else NOTHING_WRITTEN)
@@ -204,7 +204,7 @@ def _with_bias(tasks: Sequence[Task]) -> list[Task]:
 
 
 class _Variants:
-    """Collects the variants of a run; those left out for one reason are named in one notice."""
+    """Collects the variants of a run; one notice names all that are left out for the same reason."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -227,15 +227,15 @@ class _Variants:
         return True
 
     def add_changing(self, tasks: Iterable[Task], rows: Sequence[Mapping[str, Any]], seed: int) -> bool:
-        """Add those of the tasks whose disturbance changes any row; False where there is none."""
-        kept = []
+        """Add the tasks whose disturbance changes any row; False where there is none."""
+        changing = []
         for derived in tasks:
             if reason := perturb.why_not(derived, rows, seed):
                 self._leave_out(derived.name, reason)
             else:
-                kept.append(derived)
-        self.add(kept)
-        return bool(kept)
+                changing.append(derived)
+        self.add(changing)
+        return bool(changing)
 
     def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Add the disturbances that change any row, and the worst of them and the task itself."""
@@ -245,7 +245,7 @@ class _Variants:
             self.variants[variants.name_of(task.name, variants.WORST)] = worst
 
     def choice(self, tasks: Sequence[Task], groups: Sequence[Group]) -> TaskChoice:
-        """Choose the tasks and groups, and their variants."""
+        """Return the tasks and groups with the variants collected here."""
         notices = (*self.notices, *(f"not asked: {', '.join(of)}: {why}" for why, of in self._left_out.items()))
         every = (*groups, *(variant for group in groups for variant in self._of_group(group)))
         computed = {name: variant for name, variant in self.variants.items() if name not in self.tasks}
@@ -256,13 +256,13 @@ class _Variants:
 
     def _of_group(self, group: Group) -> Iterator[Group]:
         """Pool the variants of the group's members, way by way, by one metric."""
-        known = self.variants
-        for way in dict.fromkeys(variant.way for variant in known.values() if variant.of in group.tasks):
-            members = [name for task in group.tasks if (name := variants.name_of(task, way)) in known]
-            kind, metric = known[members[0]].kind, group.metric
+        by_name = self.variants
+        for way in dict.fromkeys(variant.way for variant in by_name.values() if variant.of in group.tasks):
+            members = [name for task in group.tasks if (name := variants.name_of(task, way)) in by_name]
+            kind, metric = by_name[members[0]].kind, group.metric
             if kind in (VariantKind.WRITTEN, VariantKind.WORST):
-                metric = known[members[0]].metric
-            members = [name for name in members if metric == known[name].metric or metric in self._metrics(name)]
+                metric = by_name[members[0]].metric
+            members = [name for name in members if metric == by_name[name].metric or metric in self._metrics(name)]
             if len(members) > 1:
                 described = kind in (VariantKind.WRITTEN, VariantKind.CHOSEN)
                 also = _shared([self.tasks[name] for name in members], metric) if described else ()
@@ -277,8 +277,8 @@ class _Variants:
 
 
 def _by_rows(task: Task) -> str:
-    """Name the metric whose worst value is taken row by row: the primary one where it is a mean over rows, else the
-    first that is; empty for none.
+    """Name the metric of the worst case by row: the primary one where it is a mean over rows, else the first that is;
+    "" for none.
     """
     specs = sorted(task.metrics, key=lambda spec: spec.id != task.primary)
     means = (

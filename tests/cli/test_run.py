@@ -132,7 +132,7 @@ def test_candidates_alone(base: str, run: Run, tmp_path: Path) -> None:
 
 def test_an_instruction(run: Run, tmp_path: Path) -> None:
     code, _, said = run("same", TEMPLATE, "--system-instruction", "Be brief.")
-    assert code == 2 and "no place for what the system says" in said
+    assert code == 2 and "has no system message" in said
     assert run("same", "--system-instruction", "Be brief.")[0] == 0
     assert prompts(tmp_path, "base")[0].startswith("Be brief.")
 

@@ -65,7 +65,7 @@ MISTAKES = {
     (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
 }
 PLANNED = {  # said once the plan of the run is made, which needs no model in memory either
-    COPY: "tuned: is the very weights of its base tiny-base",
+    COPY: "tuned: has the very weights of its base tiny-base",
     (*TUNED, "--template", "polite"): "no task of this run has a wording 'polite'",
     (*TUNED, "--model", f"tuned={BASE}"): "tuned: 2 checkpoints of this run have this name",
     (*TUNED, "--train-data", "tund={tmp}"): "no candidate 'tund' in this run; did you mean tuned?",

@@ -150,7 +150,7 @@ def test_templates_that_make_the_same_prompts_are_as_good_as_one(job: MakeJob) -
             {"system_instruction": "Be brief."},
             {"base": PLAIN, "llama_lora": ScriptedChat(takes_system=False)},
             UsageError,
-            "--system-instruction: the chat template of llama-lora has no place",
+            "--system-instruction: the chat template of llama-lora has no system message",
         ),
         (
             {"apply_chat_template": False, "fewshot_as_multiturn": True},

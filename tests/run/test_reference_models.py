@@ -239,7 +239,7 @@ def test_precision_can_be_forced(
 
 @pytest.mark.parametrize("precision", ["nf", "gptq", "float8"])
 def test_what_is_no_precision_is_refused(job: MakeJob, precision: str) -> None:
-    with pytest.raises(UsageError, match="nothing that weights can be quantised to"):
+    with pytest.raises(UsageError, match="weights cannot be quantised to"):
         make_run_plan(job(precision=precision))
 
 

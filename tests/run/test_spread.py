@@ -111,7 +111,7 @@ class SideBySide(OneByOne):
         return self
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_engines(self) -> Iterator[None]:
         self.holders += 1
         yield
         self.holders -= 1

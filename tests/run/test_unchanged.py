@@ -63,7 +63,7 @@ def test_a_copy_of_the_base_is_refused_before_anything_is_asked(
     job: MakeJob, copy: Path, change: Callable[[Path], Path]
 ) -> None:
     factory = ScriptedFactory(answer)
-    with pytest.raises(ModelError, match=r"^tuned: is the very weights of its base plain,.*--allow-noop") as refused:
+    with pytest.raises(ModelError, match=r"^tuned: has the very weights of its base plain,.*--allow-noop") as refused:
         evaluate(job(change(copy)), factory=factory)
     assert refused.value.exit_code == 2 and factory.requests == []
 

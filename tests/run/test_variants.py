@@ -320,7 +320,7 @@ def test_a_suites_margins_hold_for_its_tasks_in_another_wording(
     [
         ({"templates": "clam"}, UsageError, "no task of this run has a wording 'clam'; did you mean claim"),
         ({"templates": "claim", "tasks": ("echo",)}, UsageError, "no task of this run has another wording"),
-        ({"describe": ("robust",)}, UsageError, "'robust' is nothing that can be described"),
+        ({"describe": ("robust",)}, UsageError, "'robust' cannot be described"),
         ({"margins": {"rates@typos": 0.1}, "describe": ("robustness",)}, UsageError, "rates@typos"),
     ],
 )
@@ -395,7 +395,7 @@ def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job])
 def test_the_command_takes_words_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes"])
-    assert "'robustnes' is nothing that can be described; did you mean robustness?" in capsys.readouterr().err
+    assert "'robustnes' cannot be described; did you mean robustness?" in capsys.readouterr().err
 
 
 # ---- HELM's fairness and toxicity ------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def test_without_a_classifier_or_a_text_it_is_said_why(job: Callable[..., Job], 
     ("options", "message"),
     [
         ({"describe_with": {"dialect": "x"}}, "read by --describe fairness, which is not asked for"),
-        ({"describe_with": {"accent": "x"}}, "'accent' is nothing that is read"),
+        ({"describe_with": {"accent": "x"}}, "no way of --describe reads 'accent'"),
         ({"describe": "fairness", "describe_with": {"names": "nowhere.json"}}, "nowhere.json does not exist"),
         ({"describe": "toxicity", "describe_with": {"toxicity": "nowhere#toxic"}}, "nowhere does not exist"),
     ],

@@ -1,4 +1,4 @@
-"""Choose how a loaded model is asked by its architecture."""
+"""Choose the model adapter and the pair scorer for a loaded model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ADAPTERS: dict[Architecture, type[ModelAdapter]] = {Architecture.CAUSAL: Causal,
 
 
 def model_adapter(loaded: LoadedModel, window: int | None) -> ModelAdapter:
-    """Raises ModelError for a decoder that has nothing to begin with."""
+    """Make the adapter for a model's architecture. Raises ModelError for a decoder without a start token."""
     tokenizer = TokenizerAdapter(loaded.tokenizer, loaded.architecture, loaded.around)
     return ADAPTERS[loaded.architecture](loaded, tokenizer, window)
 
 
 def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
-    """Choose how pairs are scored by what the model can do; `plain_because` of the scorer says why it is the plain
-    way.
+    """Choose the fastest pair scorer that the model supports; `plain_because` of the scorer says why it is the plain
+    one.
     """
-    if limits.rows == 1:  # every row alone: nothing is shared
+    if limits.rows == 1:  # no row shares a pass with another
         return PlainPairScorer(model, limits)
     scorer: PairScorer
     if isinstance(model, Seq2Seq):

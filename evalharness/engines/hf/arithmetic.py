@@ -1,4 +1,4 @@
-"""Set torch's arithmetic so that the same rows give the same bits, and put it back."""
+"""Make torch's arithmetic deterministic for --strict, and restore it afterwards."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
-    """What torch computed with before: threads of the CPU, and whether only deterministic algorithms."""
+    """Torch's settings before: CPU threads, and whether only deterministic algorithms are used."""
 
     threads: int
     deterministic: bool
 
     @classmethod
     def set(cls, strict: bool) -> Arithmetic:
-        """Under `strict` compute on one thread and by deterministic algorithms; else change nothing."""
+        """Under `strict` use one thread and deterministic algorithms; return the settings before."""
         before = cls(threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled())
         if strict:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used

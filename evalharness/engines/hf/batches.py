@@ -1,6 +1,4 @@
-"""Plan batches by length, longest first, bounded in rows and in rows × length; and halve one for which memory does not
-suffice.
-"""
+"""Plan batches by length, longest first, within limits of rows and tokens; halve a batch that runs out of memory."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ TOO_LARGE = "out of memory with a single row"
 
 
 class BatchLimits(NamedTuple):
-    """Most rows of a batch and, above one row, most tokens with padding."""
+    """The most rows of a batch, and the most tokens with padding of a batch of several rows."""
 
     rows: int
     tokens: int
@@ -36,9 +34,9 @@ class Refusal:
 
 
 def plan(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
-    """Indices into `lengths`, each once, in batches within the limits.
+    """Return indices into `lengths`, each once, in batches within the limits.
 
-    Longest first and equals in their given order, so that equal lengths give equal batches whoever asks.
+    The order is longest first, equal lengths in their order, so that equal lengths always give equal batches.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -59,7 +57,7 @@ def in_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> list[Result | Refusal]:
-    """What `in_given_batches` finds for every item, in their order, in batches that are planned by length."""
+    """Do what `in_given_batches` does in batches planned by length; the results are in the order of the items."""
     results = in_given_batches(items, plan(lengths, limits), forward, read)
     return [results[i] for i in range(len(items))]
 
@@ -70,9 +68,9 @@ def in_given_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> dict[int, Result | Refusal]:
-    """What `read` finds in the output of a batch's `forward` for every item, by its index in `items`. When memory does
-    not suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered costs no
-    other its answer.
+    """Return what `read` makes of the output of each batch's `forward`: index of the item -> result. When memory does
+    not suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered takes no
+    other with it.
     """
     results: dict[int, Result | Refusal] = {}
     waiting = [list(batch) for batch in batches][::-1]
@@ -81,12 +79,12 @@ def in_given_batches(
         try:
             rows = [items[i] for i in batch]
             answers = read(rows, forward(rows))
-        except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
+        except (MemoryError, RuntimeError, IndexError) as error:  # the exceptions of torch
             refusal = refusal_of(error)
         else:
             results.update(zip(batch, answers, strict=True))
             continue
-        free_memory()  # the error's frames, and the tensors that they held, are gone by now
+        free_memory()  # only here: the error's frames no longer hold tensors
         if len(batch) == 1:
             results[batch[0]] = refusal
         else:
@@ -95,7 +93,7 @@ def in_given_batches(
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """Say why a row could not be answered whose pass raised this."""
+    """Make the refusal of a row whose forward pass raised this error."""
     first_line = str(error).partition("\n")[0][:200]
     failed = f"the model failed: {type(error).__name__}: {first_line}"
     return Refusal(reason=TOO_LARGE if out_of_memory(error) else failed)
@@ -104,8 +102,8 @@ def refusal_of(error: Exception) -> Refusal:
 def rows_in_batches(
     lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], torch.Tensor]
 ) -> NDArray[np.float64]:
-    """The rows (n, …) that `ask` gives for batches of indices into `lengths`, in the order of these. When memory does
-    not suffice, halves of the batch are asked. Raises MemoryError for a single row, and what `ask` raises else.
+    """Return the rows (n, …) that `ask` computes for batches of indices into `lengths`, in the order of `lengths`. A
+    batch that runs out of memory is halved. Raises MemoryError for a single row, and any other error of `ask`.
     """
     order: list[int] = []
     rows: list[NDArray[np.float64]] = []
@@ -128,13 +126,13 @@ def rows_in_batches(
 
 
 def _halves(batch: list[int]) -> list[list[int]]:
-    """Both halves of a batch, the first one last: it is taken from the end."""
+    """Return both halves of a batch, the first one last, because batches are popped from the end."""
     middle = (len(batch) + 1) // 2
     return [batch[middle:], batch[:middle]]
 
 
 def free_memory() -> None:
-    """Give back what nobody holds."""
+    """Free memory that no object refers to any more, on the device, too."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

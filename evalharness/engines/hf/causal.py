@@ -1,5 +1,6 @@
-"""Ask a decoder-only model: context and continuation in one row, what leads before the text, scoring padded right,
-decoding left.
+"""Make the inputs of a decoder-only model: context and continuation in one row after the virtual tokens.
+
+Rows are padded on the right for scoring, on the left for decoding.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 
 
 class Causal(ModelAdapter):
-    """The window bounds the virtual tokens, the context and the continuation together."""
+    """Adapts a decoder-only model. Its window holds the virtual tokens, the context and the continuation together."""
 
     padded_rules = ("no_repeat_ngram_size", "min_length", "repetition_penalty", "exponential_decay_length_penalty")
 
@@ -30,7 +31,7 @@ class Causal(ModelAdapter):
         return (), pair.fed
 
     def row(self, prompt: Tokens) -> BatchRow:
-        return BatchRow((), prompt, ((self.tokenizer.pad,),))  # the run's token does not matter here
+        return BatchRow((), prompt, ((self.tokenizer.pad,),))  # any token will do as the run
 
     def size(self, row: BatchRow) -> int:
         return len(row.fed)
@@ -62,16 +63,16 @@ class Causal(ModelAdapter):
             inputs |= {"past_key_values": cached(lead, len(rows), model.config), "use_cache": True}
         inputs["attention_mask"] = mask
         if self.positioned:
-            first = lead.tokens - before  # what is cached has its positions already
+            first = lead.tokens - before  # cached tokens have their positions already
             inputs["position_ids"] = torch.arange(first, mask.shape[1], device=device).expand(len(rows), -1)
         return inputs, before
 
     def begin(
         self, prompts: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix
     ) -> tuple[dict[str, Any], int]:
-        """Left-padded ids and mask. With embeddings before the text these are [pads][virtual][text], and the ids are
-        there for penalties to read; a cached prefix comes before the pads, which `generate` leaves out of the positions
-        that it counts from the mask.
+        """Return left-padded ids and mask, and the width. With embeddings before the text the inputs are
+        [pads][virtual][text], and penalties read the ids; a cached prefix comes before the pads, which `generate` does
+        not count in the positions that it derives from the mask.
         """
         device, width = self.loaded.device, max(map(len, prompts))
         pads = [width - len(prompt) for prompt in prompts]

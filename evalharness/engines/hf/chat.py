@@ -1,4 +1,4 @@
-"""Render messages by a tokenizer's chat template as lm-eval's HFLM does, the same on every day."""
+"""Render messages with a tokenizer's chat template as lm-eval's HFLM does, with a fixed date."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from evalharness.sandbox import FAILURES, BoundedTemplate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# The day that templates are given: prompts that change overnight could be neither resumed nor compared. It is the one
-# that Llama 3's templates name where there is no clock.
+# The date in templates: prompts that change overnight could be neither resumed nor compared. Llama 3's templates use
+# this one where there is no clock.
 DAY = {
     "a": "Fri",
     "A": "Friday",
@@ -34,24 +34,24 @@ DAY = {
 HOUR = {"H": "00", "I": "12", "M": "00", "S": "00", "p": "AM"}
 CLOCK = "strftime_now"
 _REPLACED = "".join(f" | replace('%{directive}', '{value}')" for directive, value in {**DAY, **HOUR}.items())
-# the line's end is no part of the output
+# the end of this line does not appear in the output
 STOPPED_CLOCK = f"{{% macro {CLOCK}(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
 USER = {"role": "user", "content": "What is asked?"}
-CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # behind a turn that is to be continued, as transformers puts it
+CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # transformers' mark at the end of a turn that is to be continued
 
 
 class ChatTemplate:
-    """One tokenizer's default template.
+    """One tokenizer's default chat template.
 
-    Where it refuses system turns they are left out, as lm-eval leaves them out; `takes_system` says so.
+    Where it refuses system turns they are left out, as lm-eval does; `takes_system` says whether it shows them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-        """Raises Unrenderable where it does not parse, or puts not even a single question."""
+        """Raises Unrenderable where the template does not parse or cannot render a single question."""
         source = STOPPED_CLOCK + source if CLOCK in source else source
         self._tokens = tokenizer.special_tokens_map
         self._shows_content = "content" in source
-        # other special tokens cannot show
+        # special tokens whose names are not in the source cannot appear
         words = {name: text for name, text in self._tokens.items() if name in source}
         self.fingerprint = fingerprint.of_value(["chat", source, words])
         try:
@@ -60,40 +60,40 @@ class ChatTemplate:
             raise Unrenderable(_first_line(error)) from None
         self._tools: tuple[Mapping[str, Any], ...] | None = None
         system = {"role": "system", "content": "What the system says."}
-        self._put([USER], continued=False)
+        self._render([USER], continued=False)
         try:
-            shown = self._put([system, USER], continued=False)
+            text = self._render([system, USER], continued=False)
             self._refuses_system = False
         except Unrenderable:
-            shown, self._refuses_system = "", True
-        self.takes_system = system["content"] in shown
+            text, self._refuses_system = "", True
+        self.takes_system = system["content"] in text
 
     def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> ChatTemplate:
-        """The template with tools to call in every prompt. Raises Unrenderable where it does not show them."""
+        """Return the template with tools to call in every prompt. Raises Unrenderable where it does not show them."""
         other = copy(self)
         other._tools = tuple(tools)
-        shown = other._put([USER], continued=False)
+        text = other._render([USER], continued=False)
         names = [each.get("name") for tool in tools if isinstance(each := tool.get("function", tool), Mapping)]
-        if any(str(name) not in shown for name in names):
+        if any(str(name) not in text for name in names):
             raise Unrenderable("it does not show tools")
         return other
 
     def render(self, messages: Sequence[Mapping[str, Any]], continued: bool) -> str:
-        """Raises Unrenderable with what the template or transformers says."""
-        return self._put(self._said(messages), continued)
+        """Render messages, with an open turn of the model where not `continued`. Raises Unrenderable with the message
+        of the template or of transformers.
+        """
+        return self._render(self._turns(messages), continued)
 
     def ended(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """A conversation whose last turn is over, with nothing that asks for another. Raises Unrenderable as `render`
-        does.
-        """
-        return self._put(self._said(messages), None)
+        """Render a conversation whose last turn is over, without an open turn. Raises Unrenderable as `render` does."""
+        return self._render(self._turns(messages), None)
 
-    def _said(self, messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return [each for each in messages if not (self._refuses_system and each["role"] == "system")]
 
-    def _put(self, messages: Sequence[Mapping[str, Any]], continued: bool | None) -> str:
-        """As `apply_chat_template` of transformers: with `add_generation_prompt` where `continued` is False, with
-        `continue_final_message` where it is True.
+    def _render(self, messages: Sequence[Mapping[str, Any]], continued: bool | None) -> str:
+        """Render as transformers' `apply_chat_template` does: with `add_generation_prompt` where `continued` is False,
+        with `continue_final_message` where it is True.
         """
         turns = [dict(message) for message in messages]
         if continued:
@@ -110,8 +110,8 @@ class ChatTemplate:
 
 
 def _until_mark(text: str, last: str) -> str:
-    """The text up to where the last turn is to be continued; without the white space before that where the template
-    strips texts. Raises Unrenderable where the turn is not shown.
+    """Cut the text where the last turn is to be continued, without the white space before where the template strips
+    texts. Raises Unrenderable where the turn does not appear.
     """
     start, mark, end = text.rpartition(CONTINUED.strip())
     if not mark or last.strip() not in text:
@@ -124,14 +124,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def template_of(directory: Path, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate | None:
-    """The template of the tokenizer whose files lie in `directory`; None where it has none. Raises ModelError for one
-    that cannot be used.
+    """Return the chat template of a tokenizer, whose files are in `directory`; None where it has none. Raises
+    ModelError for one that cannot be used.
     """
     if not tokenizer.chat_template:
         return None
     try:
         return ChatTemplate(tokenizer, tokenizer.get_chat_template())
-    except ValueError as error:  # several without a default, or one that puts not even a single question
+    except ValueError as error:  # several templates without a default, or one that cannot render a question
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             directory,

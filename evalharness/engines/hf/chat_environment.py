@@ -1,4 +1,4 @@
-"""Set up the environment in which transformers renders chat templates, within a budget of work, size and time."""
+"""Make the Jinja environment of chat templates as transformers does, with limits of work, size and time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from evalharness.sandbox import BoundedEnvironment
 
 
 class GenerationBlock(Extension):
-    """`{% generation %}`, which marks the model's own turns for training and puts out what stands inside."""
+    """Implements `{% generation %}`, which marks the model's own turns for training and outputs its content."""
 
     tags = {"generation"}  # noqa: RUF012 (Jinja declares it for instances)
 
     def parse(self, parser: Parser) -> nodes.CallBlock:
-        """The block as a call that hands on its body."""
+        """Parse the block as a call that returns its body."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_body", lineno=line), [], [], body, lineno=line)
@@ -35,7 +35,7 @@ class GenerationBlock(Extension):
 class ChatNamespace(Namespace):
     """A namespace without attributes that begin with an underscore."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # as Jinja's, so that any name can be an attribute
+    def __init__(*args: Any, **kwargs: Any) -> None:  # Jinja's signature, so that any name can be an attribute
         attributes = dict(*args[1:], **kwargs)
         for name in attributes:
             _refuse_underscore(name)

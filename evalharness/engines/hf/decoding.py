@@ -1,5 +1,5 @@
-"""Answer Generate requests with greedy texts: by our own loop where it serves the model and the rules of decoding, else
-by transformers' `generate`.
+"""Answer Generate requests greedily, by the package's own loop where the model allows it, else by transformers'
+`generate`.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from evalharness.records.requests import Failure, Generate, Generation
 
 ENCODERS = ("decoder_start_token_id", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
 DECODER_ONLY = [key for key in (*SPECIAL, *RULES) if key not in ENCODERS]  # an encoder-decoder adds the others
-IN_LOOP = ("min_length", "min_new_tokens", "stop_strings")  # rules that our own loop honours
+IN_LOOP = ("min_length", "min_new_tokens", "stop_strings")  # decoding rules that the greedy loop follows
 
 
 class Decoder:
-    """Decodes with one loaded model, by the greedy part of its generation config. `plain_because`: why a decoder-only
-    model is decoded by `generate`, as far as that has shown; "" where it is not.
+    """Decodes with one loaded model by the greedy part of its generation config. `plain_because`: why a decoder-only
+    model is decoded by `generate`; "" where it is not, or before the first request.
     """
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
         self.model, self.limits, tokenizer = model, limits, model.tokenizer
-        given = model.loaded.model.generation_config or GenerationConfig()
-        rules = {**{name: getattr(given, name, None) for name in DECODER_ONLY}, **model.own_rules}
+        stated = model.loaded.model.generation_config or GenerationConfig()
+        rules = {**{name: getattr(stated, name, None) for name in DECODER_ONLY}, **model.own_rules}
         ends, own = rules["eos_token_id"], tokenizer.tokenizer.eos_token_id
         self.ends = frozenset([*(ends if isinstance(ends, list | tuple) else [ends]), own]) - {None}
         self.ruled = [key for key in RULES if rules.get(key) not in (None, NO_RULE.get(key))]
-        # rules that would read padding: prompts of equal length only
+        # these rules would read the padding, so that only prompts of equal length share a batch
         level = any(rules[name] not in (None, 0, 1.0) for name in model.padded_rules)
         least = (rules.pop("min_length"), rules.pop("min_new_tokens"))
-        strings = rules.pop("stop_strings")  # ours to stop at, so that the text is cut there
+        strings = rules.pop("stop_strings")  # `Endings` stops there, so that the text is cut at them
         end_text = "" if own is None else tokenizer.decode([own])
         stops = (*((strings,) if isinstance(strings, str) else strings or ()), *([end_text] if end_text else ()))
         pad = rules["pad_token_id"]
@@ -63,9 +63,9 @@ class Decoder:
     def generate(
         self, requests: Sequence[Generate], drafts: Mapping[str, str] | None = None
     ) -> Iterator[Generation | Failure]:
-        """An answer per request; those to which the model need not be asked first. `drafts`: by request id, texts that
-        may be the answers: they save time where they are, and change none. Rows that are asked alone take none: their
-        bits hang on nothing else.
+        """Yield an answer per request, first those that do not need the model. `drafts`: request id -> a text that may
+        be the answer; it saves time where it is, and never changes the answer. Rows that are read alone (one row a
+        batch) take no draft, so that their bits depend on nothing else.
         """
         drafts = {} if drafts is None or self.limits.rows == 1 else drafts
         in_loop: list[TokenPrompt] = []
@@ -86,7 +86,7 @@ class Decoder:
             yield from self._answers(plain, rows)
 
     def next_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the passes that decode."""
+        """Return the logits after each prompt, (n, vocabulary), by the passes that decode."""
         requests = [Generate(prompt=prompt, stop=(), max_tokens=1) for prompt in prompts]
         rows = [
             TokenPrompt(request=request, tokens=self.model.tokenizer.prompt(request.prompt)) for request in requests
@@ -97,7 +97,7 @@ class Decoder:
             return self.plain.next_logits(rows, adapter)
 
     def _serves(self) -> bool:
-        """Whether our own loop serves this model and its rules; compared once with plain forward passes."""
+        """Return whether the greedy loop suits this model and its rules; compared once with plain forward passes."""
         if self.model.loaded.architecture != Architecture.CAUSAL:
             return False
         if rules := [key for key in self.ruled if key not in IN_LOOP]:
@@ -110,13 +110,13 @@ class Decoder:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                return True  # the loop says what cannot be answered
+                return True  # the loop reports the rows that cannot be answered
             self._compared = True
         return not self.plain_because
 
     def _within(self, tokens: int) -> bool:
-        """Whether a row of so many tokens stays where every token sees all that stand before it; a sliding cache keeps
-        one less than its window.
+        """Return whether in a row of so many tokens every token sees all earlier ones; a sliding cache keeps one less
+        than its window.
         """
         return self.reach is None or self.model.loaded.lead.tokens + tokens < self.reach
 
@@ -131,7 +131,7 @@ class Decoder:
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Raise ModelError where transformers refuses rules that the generation config states."""
+        """Raise ModelError where transformers refuses decoding rules of the generation config."""
         try:
             yield
         except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -1,6 +1,4 @@
-"""Open a checkpoint as an engine that answers with transformers on this machine, by one plain loop for every kind of
-checkpoint.
-"""
+"""Open any kind of checkpoint as an engine that answers with transformers on this machine."""
 
 from __future__ import annotations
 
@@ -35,10 +33,10 @@ from evalharness.records.requests import Failure, Generate, Profile, Rank, Reque
 
 
 class HFEngine:
-    """One opened model. Batches are planned inside the block that `answer` is given, the same for a base and its
+    """One opened model. Batches are planned within the block of requests, so that they are the same for a base and its
     candidates.
 
-    While it is open the model is in eval mode; closed, nothing about it is other than it was.
+    While the engine is open the model is in eval mode; closing restores the model's modes.
     """
 
     def __init__(self, loaded: LoadedModel, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
@@ -58,15 +56,15 @@ class HFEngine:
             module.training = False
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request: rankings first, then texts scored whole, generations, profiles. Equal
-        requests are answered each.
+        """Yield one response or failure per request: rankings, then scores of whole texts, generations, profiles. Equal
+        requests are all answered.
         """
         return self.answer_with_drafts(requests, {})
 
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """As `answer`; `drafts`: by request id, what another model answered."""
+        """Do what `answer` does with drafts: request id -> another model's text."""
         return itertools.chain(
             self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
             self._scorer.score([request for request in requests if isinstance(request, Score)]),
@@ -76,8 +74,8 @@ class HFEngine:
 
     @property
     def plain_because(self) -> str:
-        """Which requests are answered by plain batches of whole rows, and why, as far as it is known by what was asked;
-        "" where none are, or only because that is what was asked for.
+        """Which requests so far were answered by plain batches of whole rows, and why; "" where none were, or where the
+        settings ask for it.
         """
         reasons = {"scoring": self._scorer.pair_scorer.plain_because, "writing": self._decoder.plain_because}
         return "; ".join(f"{what} ({reason})" for what, reason in reasons.items() if reason)
@@ -85,15 +83,15 @@ class HFEngine:
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
+        """Return the logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
         if path == "decode":
             return self._decoder.next_logits(prompts, adapter)
         tokens = [self._model.tokenizer.prompt(prompt) for prompt in prompts]
         return self._scorer.pair_scorer.last_logits(tokens, adapter)
 
     def merge_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Logits where the last three quarters of each text's tokens, and what comes after them, are predicted. Raises
-        Unmergeable.
+        """Return the logits that predict the last three quarters of each text's tokens and the token after them,
+        (positions, vocabulary), unmerged and merged. Raises Unmergeable.
         """
         assert self._loaded is not None
         with self._loaded.merged() as model:
@@ -105,11 +103,11 @@ class HFEngine:
         return _logits_within(texts, self._model, self._limits), merged
 
     def close(self) -> None:
-        """Free the model's memory; the engine answers no more."""
+        """Free the model's memory; the engine cannot answer afterwards."""
         self.hand_over()
 
     def hand_over(self) -> ResidentWeights | None:
-        """Close, but keep the base's weights for the engine opened next; None where they cannot be kept."""
+        """Close, but return the base's weights for the engine that opens next; None where they cannot be reused."""
         if self._loaded is None:
             return None
         for module in self._training:
@@ -123,12 +121,12 @@ class HFEngine:
 
 
 def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimits) -> NDArray[np.float64]:
-    """(positions, vocabulary), text after text, the longest first."""
+    """Return logits (positions, vocabulary), text after text, the longest first."""
     rows = []
     for text in texts:
         tokens = model.tokenizer.prompt(text)
         cut = max(1, len(tokens) // 4)
-        pair = TokenPair(tokens[:cut], (*tokens[cut:], model.tokenizer.pad))  # the last token does not matter here
+        pair = TokenPair(tokens[:cut], (*tokens[cut:], model.tokenizer.pad))  # any token will do as the last
         rows.append(BatchRow(*model.read(pair), (pair.continuation,)))
     batches = plan([model.size(row) for row in rows], limits)
     logits = [model.logits([rows[i] for i in batch]) for batch in batches]
@@ -138,9 +136,9 @@ def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimit
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> HFEngine:
-    """The model in memory, on the weights that `previous` had where these are the same, else in their place; `info` is
-    what was described. Raises ModelError where it cannot be loaded completely, and where its files are not those any
-    more that were recognised.
+    """Load the model, on the weights of `previous` where these are the same, else in their place; `info` is the
+    engine's description. Raises ModelError where it cannot be loaded whole, and where its files changed since they were
+    recognised.
     """
     resident = previous.hand_over() if isinstance(previous, HFEngine) else None
     if device_of(settings.device).type == "cuda":
@@ -153,9 +151,9 @@ def open_engine(
     return HFEngine(loaded, info, settings, checkpoint.window)
 
 
-def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-    """An engine on a model that is in memory already, whatever device, dtype and mode it is in; only batch sizes are
-    the settings'.
+def engine_on(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+    """Make an engine on a model that is in memory already, with its device, dtype and mode; the settings only give the
+    batch sizes.
     """
     dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
     attention = loaded.model.config._attn_implementation
@@ -165,16 +163,16 @@ def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings
 
 
 def processor(name: str) -> tuple[str, int | None]:
-    """What computes on the device of this name, and torch's threads, None beside a CPU. Raises UsageError."""
+    """Return the name of a device's processor, and torch's threads, None for an accelerator. Raises UsageError."""
     return processor_of(device_of(name))
 
 
 def processor_of(device: torch.device) -> tuple[str, int | None]:
-    """As `processor`."""
+    """Do what `processor` does for a torch device."""
     if device.type == "cpu":
         return device.type, torch.get_num_threads()
     return torch.cuda.get_device_name(device), None
 
 
-if gc.get_freeze_count():  # the command line's own process: no collection need look at the libraries' objects again
+if gc.get_freeze_count():  # in the command line's process: collections then skip the libraries' objects
     gc.freeze()

@@ -1,5 +1,6 @@
-"""Describe engines that answer with transformers, count tokens and render chats as their models do, and open them:
-torch is imported when one is opened, and what is remembered needs no transformers.
+"""Describe and open engines that answer with transformers, count their tokens and render their chats.
+
+torch is imported when an engine is opened; facts that were remembered need no transformers.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ CONFIGURED = ("attention", "generation_config", "rules")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerCounter:
-    """Counts tokens, and says which they are. Counters of equal tokenizers are equal, so that a text need not be
-    counted once for every candidate.
+    """Counts and returns tokens. Counters of equal tokenizers are equal, so that a text is counted once for all
+    candidates.
     """
 
     tokenizer: str  # fingerprint
@@ -47,7 +48,7 @@ class TokenizerCounter:
         return len(self.adapter.encode(text))
 
     def token_ids(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text without the special tokens around it."""
+        """Return the tokens of a text without the special tokens around it."""
         return self.adapter.encode(text, special=False)
 
 
@@ -55,8 +56,8 @@ class HFFactory:
     """Opens HFEngines."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
-        ModelError for a config.
+        """Return all settings that can change a score, without loading weights. Raises UsageError for settings that are
+        impossible here, ModelError for a config that cannot be used.
         """
         check_options(settings, OPTIONS["hf"])
         device, threads = processor(settings.device, settings.strict)
@@ -74,14 +75,14 @@ class HFFactory:
         return replace(info, details={**info.details, **decoding})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
-        those any more that were recognised.
+        """Load the model. Raises ModelError where it cannot be loaded whole, and where its files changed since it was
+        recognised.
         """
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """The model in memory, on the weights that `previous` had where these are the same, else in their place. Raises
-        ModelError as `open` does.
+        """Load the model, on the weights of `previous` where these are the same, else in their place. Raises ModelError
+        as `open` does.
         """
         return self._open(checkpoint, settings, previous)
 
@@ -90,7 +91,7 @@ class HFFactory:
         return open_engine(checkpoint, settings, self.describe(checkpoint, settings), previous)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        """Tokens of a text as this model would read it alone, special tokens around it included."""
+        """Return a counter of a text's tokens as this model reads it alone, with the special tokens around it."""
         directory = tokenizer_directory(checkpoint)
         around = prompt_tokens_in(prompt_directory(checkpoint), checkpoint.architecture)
         tokenizer = splitting_tokenizer(directory, around.prefix)
@@ -98,49 +99,47 @@ class HFFactory:
         return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
 
     def generation_differences(self, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-        """Rules of decoding and special tokens in which its generation config differs from its base's: by key, the
-        base's value and its own. Raises ModelError for a config that cannot be read.
+        """Return the decoding rules and special tokens in which its generation config differs from its base's: key ->
+        (the base's value, its own). Raises ModelError for a config that cannot be read.
         """
         if checkpoint.base is None or checkpoint.weights == checkpoint.base:
             return {}
-        known = concluded(
+        values = concluded(
             "generation",
             _configs(checkpoint),
             _places(checkpoint),
             lambda: registry.find(checkpoints.REGISTRY, "generation_differences", STEP)(checkpoint),
         )
-        return {key: (base, own) for key, (base, own) in known.items()}
+        return {key: (base, own) for key, (base, own) in values.items()}
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
-        used.
-        """
+        """Return the chat template of the checkpoint's tokenizer. Raises ModelError for one that cannot be used."""
         directory = tokenizer_directory(checkpoint)
         return template_of(directory, splitting_tokenizer(directory, None))
 
 
 def _configured(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[str, dict[str, Any]]:
-    """The attention that its architecture is opened with, and the rules of decoding that all share. Raises ModelError
-    for a config that transformers does not know, and for one that cannot be followed.
+    """Return the attention implementation of the checkpoint, and the decoding rules that all models share. Raises
+    ModelError for a config that transformers does not know, and for decoding rules that cannot be followed.
     """
 
     def conclude() -> list[Any]:
         attention, check, rules = (registry.find(checkpoints.REGISTRY, name, STEP) for name in CONFIGURED)
         implementation = attention(checkpoint.weights, checkpoint.architecture)
-        check(checkpoint, settings.generation_config)  # raises for one that cannot be followed
+        check(checkpoint, settings.generation_config)  # raises for rules that cannot be followed
         return [implementation, rules(checkpoint, "base") if settings.generation_config == "base" else {}]
 
-    given = [checkpoint.architecture, settings.generation_config, *_places(checkpoint)]
-    attention, rules = concluded("configuration", _configs(checkpoint), given, conclude)
+    arguments = [checkpoint.architecture, settings.generation_config, *_places(checkpoint)]
+    attention, rules = concluded("configuration", _configs(checkpoint), arguments, conclude)
     return attention, rules
 
 
 def _configs(checkpoint: Checkpoint) -> list[Path]:
-    """The files that say how the checkpoint, and its base, are built and decode."""
+    """List the config files of the checkpoint and its base, and GGUF files with their metadata."""
     places = {checkpoint.weights, checkpoint.base or checkpoint.weights}
     inside = [path for place in places if (path := files.gguf_file(place)) is not None]
-    named = [place / name for place in places for name in (files.CONFIG, files.GENERATION_CONFIG)]
-    return [*(path for path in named if path.is_file()), *inside]
+    configs = [place / name for place in places for name in (files.CONFIG, files.GENERATION_CONFIG)]
+    return [*(path for path in configs if path.is_file()), *inside]
 
 
 def _places(checkpoint: Checkpoint) -> list[str]:

@@ -1,9 +1,9 @@
-"""Decode greedily row by row of a ragged cache: rows that end leave, and rows that wait take their places.
+"""Decode greedily over a ragged cache: rows that end leave, and waiting rows take their places.
 
-Prompts are read by passes of their own, few at a time, longest first; what all of them begin with is read once. Then
-every pass feeds each running row its last token, and the likeliest next one is appended. A row that ends gives its
-place up, the rows behind it move up, and as soon as enough places are free the next prompts are read. Which rows share
-a pass hangs on the prompts that are given together, and on nothing else.
+Prompts are read by passes of their own, few at a time, longest first; their common beginning is read once. Then every
+pass feeds each running row its last token and appends the likeliest next one. When a row ends, the last rows move to
+the free places, and as soon as enough places are free the next prompts are read. Which rows share a pass depends only
+on the prompts of the call.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.trie import common
 
 PREFILL = 1024  # tokens of a pass that reads prompts: larger ones are no faster on a CPU
-HEADER = 16  # tokens that all prompts begin with, from which on it pays to read them apart
-ROOM = 64  # new tokens for which the cache has room at once
+HEADER = 16  # least length of a common beginning of all prompts that is worth a pass of its own
+RESERVED = 64  # new tokens for which the cache has space at once
 
 
 class GreedyLoop:
-    """Decodes with one decoder-only model. `position_bytes`: what a position of a row takes in the cache."""
+    """Decodes with one decoder-only model. `position_bytes`: bytes of one position of a row in the cache."""
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits, endings: Endings, positioned: bool) -> None:
         self.model, self.limits, self.endings, self.positioned = model, limits, endings, positioned
         self.position_bytes = 0
 
     def rows(self, prompts: Sequence[TokenPrompt]) -> list[DecodedRow | Refusal]:
-        """New tokens for every prompt, or why there are none. Where memory does not suffice or the model fails, what is
-        unfinished is begun again in half as many places, so that a row that cannot be answered costs no other its
-        answer.
+        """Return new tokens for every prompt, or why there are none. Where memory does not suffice or the model fails,
+        unfinished rows start again with half as many at a time, so that a row that cannot be answered takes no other
+        with it.
         """
         header = self._header(prompts)
         results: dict[int, DecodedRow | Refusal] = {}
@@ -50,23 +50,23 @@ class GreedyLoop:
             try:
                 for row in self._decode(waiting, prompts[0].tokens[:header], places):
                     results[row.index] = DecodedRow(new=row.new, finite=row.finite)
-            except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
+            except (MemoryError, RuntimeError, IndexError) as error:  # the exceptions of torch
                 refusal = refusal_of(error)
             else:
                 break
-            free_memory()  # the error's frames, and the tensors that they held, are gone by now
+            free_memory()  # only here: the error's frames no longer hold tensors
             if places > 1:
                 places = (places + 1) // 2
             else:
-                first = next(row for row in waiting if row.index not in results)  # the only one that was running
+                first = next(row for row in waiting if row.index not in results)  # the only row that was running
                 results[first.index] = refusal
                 places = 1 if refusal.reason == TOO_LARGE else most
         return [results[index] for index in range(len(prompts))]
 
     @torch.no_grad()
     def next_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary): all but its last token are read as prompts are, the last as a new
-        token is.
+        """Return the logits after each prompt, (n, vocabulary): the last token is read like a new one, the others like
+        a prompt.
         """
 
         def ask(batch: list[int]) -> torch.Tensor:
@@ -77,7 +77,7 @@ class GreedyLoop:
         return rows_in_batches([len(prompt) for prompt in prompts], self.limits, ask)
 
     def _header(self, prompts: Sequence[TokenPrompt]) -> int:
-        """How many tokens all prompts begin with; 0 where each is to be read alone, or where it would not pay."""
+        """Return the length of the prompts' common beginning; 0 where rows are read alone, or where it is too short."""
         if self.limits.rows == 1 or len(prompts) < 2:
             return 0
         first, last = min(prompt.tokens for prompt in prompts), max(prompt.tokens for prompt in prompts)
@@ -85,7 +85,7 @@ class GreedyLoop:
         return length if length >= HEADER else 0
 
     def _places(self, prompts: Sequence[TokenPrompt]) -> int:
-        """How many rows are decoded together: the cache must fit a part of the memory."""
+        """Return how many rows are decoded together, so that the cache fits a part of the memory."""
         device, lead = self.model.loaded.device, self.model.loaded.lead.tokens
         longest = max(len(prompt.tokens) + prompt.request.max_tokens for prompt in prompts)
         row = self.position_bytes * (lead + longest)
@@ -94,7 +94,7 @@ class GreedyLoop:
     def _waiting(
         self, prompts: Sequence[TokenPrompt], header: int, results: dict[int, DecodedRow | Refusal]
     ) -> list[LoopRow]:
-        """The rows that have no result, longest prompt first."""
+        """Return the rows that have no result, longest prompt first."""
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].tokens), i))
         return [
             LoopRow(
@@ -109,7 +109,7 @@ class GreedyLoop:
 
     @torch.no_grad()
     def _decode(self, rows: Sequence[LoopRow], header: Tokens, places: int) -> Iterator[LoopRow]:
-        """Yield the rows as they end."""
+        """Decode the rows and yield each when it ends."""
         waiting, running, cache = list(rows[::-1]), list[LoopRow](), RaggedCache(places)
         drafting = Drafting(self.model.tokenizer)
         with self.model.loaded.answering(True) as (model, lead):
@@ -122,20 +122,20 @@ class GreedyLoop:
                     running += coming
                 else:
                     self._write(running, [()] * len(running), _go_on(passes, cache, running))
-                yield from (row for row in running if row.done)
+                yield from (row for row in running if row.is_done)
                 running = _move_up(cache, running)
 
     def _read(
         self, passes: Passes, cache: RaggedCache, rows: Sequence[LoopRow], first: int, drafting: Drafting
     ) -> None:
-        """Read the prompts of rows, which get the places from `first` on, and go on with their drafts as far as that
-        pays.
+        """Read the prompts of rows into the places from `first` on, and go on with their drafts while these are long
+        enough.
         """
         for row in rows:
             drafting.begin(row)
         proposals = [drafting.proposed(row) for row in rows]
-        room = max(len(row.tokens) + min(ROOM, row.prompt.request.max_tokens) for row in rows)
-        cache.reserve(passes.prefix.tokens + room)
+        positions = max(len(row.tokens) + min(RESERVED, row.prompt.request.max_tokens) for row in rows)
+        cache.reserve(passes.prefix.tokens + positions)
         fed = [row.tokens + proposed for row, proposed in zip(rows, proposals, strict=True)]
         logits, filled = passes.prefill(fed, [1 + len(proposed) for proposed in proposals])
         cache.fill(first, filled)
@@ -152,9 +152,9 @@ class GreedyLoop:
     def _write(
         self, rows: Sequence[LoopRow], proposals: Sequence[Tokens], logits: torch.Tensor, read: bool = False
     ) -> list[list[int]]:
-        """Append to each row the likeliest token after its last one and after each of its drafted tokens, as long as
-        these agree; return what was appended. Where rounding might decide otherwise than a pass without a draft, a row
-        waits for that. `logits`: (tokens fed, vocabulary); `read`: the first of each row are of a prompt.
+        """Append to each row the likeliest token after its last one and after each of its drafted tokens that agrees;
+        return the appended tokens. Where rounding might make a draft decide, the row waits for a pass without one.
+        `logits`: (tokens fed, vocabulary); `read`: the first token of each row belongs to a prompt.
         """
         best, tokens = logits.max(-1)  # NaN where any is
         finite = best.isfinite().tolist()
@@ -164,7 +164,7 @@ class GreedyLoop:
         if early and self.endings.ends:
             logits[torch.tensor(early)[:, None], torch.tensor(sorted(self.endings.ends))] = -torch.inf
             tokens = logits.argmax(-1)
-        written = []
+        outputs = []
         for at, row, proposed in zip(starts, rows, proposals, strict=False):
             before = len(row.new)
             for k, token in enumerate(tokens[at : at + 1 + len(proposed)].tolist()):
@@ -172,23 +172,23 @@ class GreedyLoop:
                     break
                 row.new.append(token)
                 row.finite = finite[at + k]
-                row.done = not row.finite or self.endings.ended(row.prompt.request, row.new)
-                if row.done or token != (*proposed, None)[k]:
+                row.is_done = not row.finite or self.endings.ended(row.prompt.request, row.new)
+                if row.is_done or token != (*proposed, None)[k]:
                     break
-            written.append(row.new[before:])
-        return written
+            outputs.append(row.new[before:])
+        return outputs
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes that a cache may take: a quarter of what the device has, whoever uses it, so that plans stay the same."""
+    """Return the bytes that a cache may take: a quarter of all the device's memory, so that plans stay the same."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1] // 4
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 
 
 def _next_rows(waiting: Sequence[LoopRow], places: int, running: int) -> list[LoopRow]:
-    """The rows to read next, from the end of those that wait; none as long as running rows had better go on, because
-    only few places are free.
+    """Return the rows to read next, from the end of `waiting`; none while only few places are free, because the running
+    rows then go on faster.
     """
     if not waiting:
         return []
@@ -206,7 +206,7 @@ def _go_on(
     proposals: Sequence[Tokens] = (),
     places: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Logits after the last token of every row, and after each token of its draft that is proposed."""
+    """Return the logits after the last token of every row, and after each of its proposed tokens."""
     lengths = [passes.prefix.tokens + len(row.tokens) + len(row.new) - 1 for row in rows]
     drafted = proposals or [()] * len(rows)
     fed = [[row.new[-1], *proposed] for row, proposed in zip(rows, drafted, strict=True)]
@@ -214,11 +214,11 @@ def _go_on(
 
 
 def _move_up(cache: RaggedCache, rows: Sequence[LoopRow]) -> list[LoopRow]:
-    """The rows that go on, the last ones in the places of those that ended."""
+    """Return the rows that go on; the last ones move to the places of those that ended."""
     for place, row in enumerate(rows):
         if not row.finite:
             cache.clear(place)
-    going = [place for place, row in enumerate(rows) if not row.done]
+    going = [place for place, row in enumerate(rows) if not row.is_done]
     moved = [place for place in going if place >= len(going)]
     free = sorted(set(range(len(going))) - set(going))
     cache.move(moved, free)

@@ -1,4 +1,4 @@
-"""Say what can move a number that transformers computes here, where it can be without importing that or torch."""
+"""Describe all that can change a score computed with transformers here, without importing torch where possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalharness.checkpoints.special_tokens import SpecialTokens
 from evalharness.engines.hf import REGISTRY
 from evalharness.records.models import EngineInfo, EngineSettings
 
-ALGORITHM = 5  # raise it with any change that can move a number
+ALGORITHM = 5  # raise it with any change that can change a score
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 THREADS = ("OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "BLIS_", "VECLIB_", "ATEN_", "TORCH_", "GOTO_")
 CORES = ("processor", "physical id", "core id", "model name", "Features")
@@ -27,7 +27,7 @@ PROCESSORS = Path("/proc/cpuinfo")
 def info_of(
     settings: EngineSettings, device: str, threads: int | None, *, dtype: str, attention: str, around: SpecialTokens
 ) -> EngineInfo:
-    """The info of an engine. `device`: "cpu" or an accelerator's name; `threads`: torch's, of a CPU."""
+    """Make the info of an engine. `device`: "cpu" or an accelerator's name; `threads`: torch's on a CPU."""
     details: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "device": device,
@@ -47,18 +47,16 @@ def info_of(
 
 
 def _quantiser() -> dict[str, str]:
-    """The library of quantised weights, where it is installed: which of the models need it is not the engine's to
-    say.
-    """
+    """Return the version of bitsandbytes where it is installed, also for models that do not need it."""
     installed = importlib.util.find_spec("bitsandbytes") is not None
     return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
 
 
 def processor(name: str, strict: bool) -> tuple[str, int | None]:
-    """What computes on the device of this name, and its threads, None beside a CPU. Raises UsageError for a device that
-    is not there.
+    """Return the processor of the device of this name, and its threads, None for an accelerator. Raises UsageError for
+    a device that is not there.
 
-    A CPU's threads are remembered for as long as all is the same by which torch chooses them when it is imported.
+    A CPU's threads are remembered while all facts stay the same from which torch derives them at its import.
     """
     if strict and is_cpu(name):
         return "cpu", 1
@@ -74,7 +72,7 @@ def _processor(name: str) -> tuple[str, int | None]:
 
 
 def _chosen_by() -> list[Any]:
-    """Environment variables of the libraries of threads, the cores of this process, and those of the machine."""
+    """Return what decides torch's threads: environment variables, this process's cores, and those of the machine."""
     variables = sorted((name, value) for name, value in os.environ.items() if name.startswith(THREADS))
     usable = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
     try:

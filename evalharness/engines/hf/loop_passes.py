@@ -1,5 +1,6 @@
-"""Run the forward passes of the greedy loop on a decoder-only model: prompts, padded right, and then new tokens, each
-row written at its own length.
+"""Run the forward passes of the greedy loop on a decoder-only model: right-padded prompts, then new tokens.
+
+Every row writes to the cache at its own length.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from evalharness.engines.hf.rows import Tokens, cached
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """Passes of one model, in which `prefix`, which holds no embeddings, stands before every row. `positioned`: the
-    model is told positions.
+    """Forward passes of one model with the cached `prefix` (no embeddings) before every row. `positioned`: the model
+    takes position ids.
     """
 
     model: PreTrainedModel
@@ -28,9 +29,9 @@ class Passes:
     positioned: bool
 
     def prefill(self, rows: Sequence[Tokens], scored: Sequence[int]) -> tuple[torch.Tensor, DynamicCache]:
-        """Logits after so many of each row's last tokens, (all of them, vocabulary), row after row; and keys and values
-        of the prefix and the rows, what stands behind the shorter ones included. What is padded behind a row is its own
-        last token: no other can spoil its values.
+        """Return the logits after the last `scored` tokens of each row, (all of them, vocabulary), row after row, and
+        the keys and values of the prefix and the rows with their padding. A row is padded with its own last token,
+        which cannot make its values NaN.
         """
         before, device = self.prefix.tokens, self.model.device
         ids = _padded(rows, device)
@@ -47,9 +48,9 @@ class Passes:
         lengths: Sequence[int],
         places: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """Logits after every token fed, (all of them, vocabulary), row after row, to the rows of the cache in `places`
-        (None: the first ones), which hold so many positions each. What is padded behind a row's tokens is written where
-        its next ones go.
+        """Return the logits after every token fed, (all of them, vocabulary), row after row. The rows of the cache in
+        `places` (None: the first ones) hold `lengths` positions each. Padding is written where the row's next tokens
+        go.
         """
         device = self.model.device
         ids = _padded(fed, device)
@@ -71,8 +72,8 @@ class Passes:
         return logits_at(self.model, inputs, _last_places(fed, [len(tokens) for tokens in fed], device))
 
     def last_logits(self, prompts: Sequence[Tokens]) -> torch.Tensor:
-        """Logits after each prompt, (n, vocabulary): all but its last token are read as prompts are, the last as a new
-        token is. Longest first.
+        """Return the logits after each prompt, (n, vocabulary): the last token is read like a new one, the others like
+        a prompt. Prompts come longest first.
         """
         cache, read = RaggedCache(len(prompts)), [prompt[:-1] for prompt in prompts if len(prompt) > 1]
         if read:
@@ -84,7 +85,7 @@ class Passes:
 
 
 def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, positioned: bool) -> Passes:
-    """Passes in which `lead` and then `header` stand before every row: both are computed here, once."""
+    """Make passes with `lead` and then `header` before every row; both are computed here, once."""
     if lead.embeddings is None and not header:
         return Passes(model=model, prefix=lead, positioned=positioned)
     cache = _filled(lead if lead.cache else VirtualPrefix(), 1, model)
@@ -100,8 +101,8 @@ def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, posit
         inputs["position_ids"] = torch.arange(total - fed, total, device=model.device)[None]
     last = torch.tensor([fed - 1], device=model.device)
     logits_at(model, inputs, (torch.zeros_like(last), last))
-    held = tuple((keys[0], values[0]) for keys, values in keys_and_values(cache))
-    return Passes(model=model, prefix=VirtualPrefix(cache=held), positioned=positioned)
+    states = tuple((keys[0], values[0]) for keys, values in keys_and_values(cache))
+    return Passes(model=model, prefix=VirtualPrefix(cache=states), positioned=positioned)
 
 
 def _filled(prefix: VirtualPrefix, rows: int, model: PreTrainedModel) -> DynamicCache:
@@ -109,7 +110,7 @@ def _filled(prefix: VirtualPrefix, rows: int, model: PreTrainedModel) -> Dynamic
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
-    """Token ids (rows, longest), each row's last token repeated behind it."""
+    """Return token ids (rows, longest); each row is padded with its last token."""
     width = max(map(len, rows))
     return torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
 
@@ -117,7 +118,7 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor
 def _last_places(
     rows: Sequence[Sequence[int]], scored: Sequence[int], device: torch.device
 ) -> tuple[torch.Tensor, ...]:
-    """(rows, positions) of so many last tokens of each row, row after row."""
+    """Return the indices (rows, positions) of each row's last `scored` tokens, row after row."""
     places = [
         (i, len(row) - count + k) for i, (row, count) in enumerate(zip(rows, scored, strict=True)) for k in range(count)
     ]

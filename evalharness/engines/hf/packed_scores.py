@@ -1,5 +1,6 @@
-"""Score pairs with a decoder-only model that reads every shared prefix once: headers as cached keys and values, what
-branches off them packed into rows.
+"""Score pairs with a decoder-only model that reads every shared prefix once.
+
+Long common prefixes (headers) are cached as keys and values; the branches after them are packed into rows.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
 from evalharness.engines.hf.trie import Branch, HeaderGroup, groups
 
-ROW_TOKENS = 512  # of a row on a CPU: longer ones are slower there
-KEPT_TOKENS = 4096  # of headers whose keys and values are kept from one block to the next
+ROW_TOKENS = 512  # tokens of a row on a CPU, where longer ones are slower
+KEPT_TOKENS = 4096  # tokens of headers whose keys and values stay in memory between blocks
 Result = TypeVar("Result")
 
 
 class ReadHeader(NamedTuple):
-    """A header of which the keys and values are in memory, those of the virtual tokens before it among them. `parts`:
-    the lengths at which it was continued; `planned`: its group's, longer where memory did not suffice.
+    """A header with its keys and values, which include those of the virtual tokens before it. `parts`: the lengths at
+    which it was continued; `planned`: the length of its group's header, longer where memory did not suffice.
     """
 
     planned: int
@@ -42,31 +43,31 @@ class ReadHeader(NamedTuple):
 
 
 class BranchLogits(NamedTuple):
-    """What one pass gave: logits (n, vocabulary) at n places of its row."""
+    """The output of one pass: logits (n, vocabulary) at n places of its row."""
 
     row: PackedRow
     places: NDArray[np.int64]
     logits: torch.Tensor
 
     def at(self, branch: int, last: int) -> NDArray[np.int64]:
-        """The rows of the logits at a branch's last places."""
+        """Return the rows of the logits at a branch's `last` last places."""
         return np.searchsorted(self.places, self.row.paths[branch][-last:])
 
 
 class PackedPairScorer:
-    """Scores by rows of branches. Sequences that are longer than `reach` (None: there is no limit), within which all of
-    the model's layers see everything, are scored plainly.
+    """Scores by packed rows of branches. Sequences longer than `reach` (None: no limit), within which all layers of the
+    model see everything, are scored as plain rows.
     """
 
     def __init__(self, model: Causal, limits: BatchLimits, reach: int | None = None) -> None:
         self.model, self.plain, self.reach = model, PlainPairScorer(model, limits), reach
         self.budget = min(limits.tokens, ROW_TOKENS) if model.loaded.device.type == "cpu" else limits.tokens
         self.plain_because = ""
-        self.trims = True  # the last layer's feed-forward part is computed only where something is scored
-        self._kept: dict[tuple[Tokens, tuple[int, ...]], States] = {}
+        self.trims = True  # the last layer's feed-forward part is computed only at scored places
+        self._headers: dict[tuple[Tokens, tuple[int, ...]], States] = {}
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """A score for every pair, or why there is none."""
+        """Return a score for every pair, or why there is none."""
         far = [pair for pair in pairs if not self.in_reach(pair.fed)]
         scores: dict[TokenPair, RunScore | Refusal] = {**self.plain.scores(far)} if far else {}
         by_fed: dict[Tokens, list[TokenPair]] = {}
@@ -76,10 +77,10 @@ class PackedPairScorer:
         scored = {fed: max(len(pair.continuation) for pair in some) for fed, some in by_fed.items()}
         branches = [Branch(fed, len(fed) - scored[fed]) for fed in sorted(by_fed)]
 
-        def read(some: Sequence[Branch], given: BranchLogits) -> list[list[RunScore]]:
+        def read(some: Sequence[Branch], output: BranchLogits) -> list[list[RunScore]]:
             runs = [(i, pair.continuation) for i, branch in enumerate(some) for pair in by_fed[branch.fed]]
-            places = [given.at(i, len(run)) for i, run in runs]
-            scored = scores_at(given.logits, places, [run for _, run in runs])
+            places = [output.at(i, len(run)) for i, run in runs]
+            scored = scores_at(output.logits, places, [run for _, run in runs])
             _refuse_spoiled(some, any(score.logprob is None for score in scored))
             results = iter(scored)
             return [[next(results) for _ in by_fed[branch.fed]] for branch in some]
@@ -90,14 +91,14 @@ class PackedPairScorer:
         return scores
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary)."""
+        """Return the logits after each prompt, (n, vocabulary)."""
         if not all(map(self.in_reach, prompts)):
             return self.plain.last_logits(prompts, adapter)
         branches = [Branch(prompt, len(prompt) - 1) for prompt in sorted(set(prompts))]
 
-        def read(some: Sequence[Branch], given: BranchLogits) -> list[NDArray[np.float64]]:
-            _refuse_spoiled(some, bool((given.logits.isnan() | given.logits.isposinf()).any()))
-            return [given.logits[given.at(i, 1)[0]].double().cpu().numpy() for i in range(len(some))]
+        def read(some: Sequence[Branch], output: BranchLogits) -> list[NDArray[np.float64]]:
+            _refuse_spoiled(some, bool((output.logits.isnan() | output.logits.isposinf()).any()))
+            return [output.logits[output.at(i, 1)[0]].double().cpu().numpy() for i in range(len(some))]
 
         logits: dict[Tokens, NDArray[np.float64]] = {}
         for branch, result in zip(branches, self._results(branches, adapter, read), strict=True):
@@ -107,7 +108,7 @@ class PackedPairScorer:
         return np.stack([logits[prompt] for prompt in prompts])
 
     def in_reach(self, tokens: Tokens) -> bool:
-        """Whether every layer sees the whole sequence, virtual tokens included."""
+        """Return whether every layer sees the whole sequence with the virtual tokens."""
         return self.reach is None or self.model.loaded.lead.tokens + len(tokens) <= self.reach
 
     @torch.no_grad()
@@ -117,7 +118,7 @@ class PackedPairScorer:
         adapter: bool,
         read: Callable[[Sequence[Branch], BranchLogits], Sequence[Result]],
     ) -> list[Result | Refusal]:
-        """What `read` finds for every branch in the logits of its pass; branches are sorted."""
+        """Return what `read` makes of the logits of every branch; branches are sorted."""
         results: dict[int, Result | Refusal] = {}
         with self.model.loaded.answering(adapter) as (model, lead):
             headers = [ReadHeader(0, (), (), self._lead_states(model, lead))]
@@ -133,15 +134,15 @@ class PackedPairScorer:
     def _forward(
         self, branches: Sequence[Branch], header: ReadHeader, model: PreTrainedModel, lead: VirtualPrefix
     ) -> BranchLogits:
-        """One pass over the row of these branches."""
+        """Run one pass over the row of these branches."""
         alone = None if header.states else even_rows(branches)
         row = alone or packed_row(branches, len(header.tokens))
         scored = [path[branch.first - len(branch.fed) :] for branch, path in zip(branches, row.paths, strict=True)]
         places = np.unique(np.concatenate(scored))
         inputs = self._inputs(row.tokens, row.positions, header.states, lead)
-        if row.seen is not None:
+        if row.visible is not None:
             before = lead.tokens + len(header.tokens)
-            inputs["attention_mask"] = attention_mask(row.seen, before, model)
+            inputs["attention_mask"] = attention_mask(row.visible, before, model)
         width, at = len(row.tokens[0]), torch.from_numpy(places).to(self.model.loaded.device)
         last = last_feed_forward(model) if self.trims and 2 * len(places) <= width * len(row.tokens) else None
         return BranchLogits(row, places, logits_at(model, inputs, (at // width, at % width), last))
@@ -149,9 +150,9 @@ class PackedPairScorer:
     def _continued(
         self, parent: ReadHeader, group: HeaderGroup, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
     ) -> ReadHeader:
-        """The group's header, read in one pass after its parent's; the parent's own where memory does not suffice."""
+        """Read the group's header in one pass after its parent's; return the parent's where memory does not suffice."""
         parts = (*parent.parts, len(group.header))
-        states = self._kept.get((group.header, parts)) if keep else None
+        states = self._headers.get((group.header, parts)) if keep else None
         if states is None:
             begin = len(parent.tokens)
             inputs = self._inputs([group.header[begin:]], [range(begin, len(group.header))], parent.states, lead)
@@ -164,14 +165,14 @@ class PackedPairScorer:
         return ReadHeader(len(group.header), group.header, parts, states)
 
     def _keep(self, key: tuple[Tokens, tuple[int, ...]], states: States) -> None:
-        self._kept[key] = states
-        while len(self._kept) > 1 and sum(len(tokens) for tokens, _ in self._kept) > KEPT_TOKENS:
-            del self._kept[next(iter(self._kept))]
+        self._headers[key] = states
+        while len(self._headers) > 1 and sum(len(tokens) for tokens, _ in self._headers) > KEPT_TOKENS:
+            del self._headers[next(iter(self._headers))]
 
     def _lead_states(self, model: PreTrainedModel, lead: VirtualPrefix) -> States:
-        """The states of the virtual tokens; () where there are none."""
-        held = passes_of(model, lead, (), self.model.positioned).prefix.cache or ()
-        return tuple((keys[None], values[None]) for keys, values in held)
+        """Return the states of the virtual tokens; () where there are none."""
+        cache = passes_of(model, lead, (), self.model.positioned).prefix.cache or ()
+        return tuple((keys[None], values[None]) for keys, values in cache)
 
     def _inputs(
         self, tokens: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], states: States, lead: VirtualPrefix
@@ -185,7 +186,7 @@ class PackedPairScorer:
         return {**inputs, "past_key_values": cache_of(states)} if states else inputs
 
     def _states(self, model: PreTrainedModel, inputs: dict[str, Any]) -> States:
-        """The keys and values that one pass leaves, those it began with among them; the head sees one place."""
+        """Run one pass and return all keys and values in its cache; the head computes only one place."""
         inputs = {"past_key_values": DynamicCache(), **inputs, "use_cache": True}
         none = torch.zeros(1, dtype=torch.long, device=self.model.loaded.device)
         logits_at(model, inputs, (none, none), last_feed_forward(model) if self.trims else None)
@@ -193,8 +194,8 @@ class PackedPairScorer:
 
 
 def _refuse_spoiled(branches: Sequence[Branch], spoiled: bool) -> None:
-    """Raise RuntimeError, so that they are read apart, where one of several branches may have spoiled the others: a
-    token that may not be seen has weight 0 in a row, and 0 times NaN is NaN.
+    """Raise RuntimeError, so that the branches are read one by one, where one of several may have spoiled the others: a
+    hidden token has weight 0 in a row, and 0 times NaN is NaN.
     """
     if spoiled and len(branches) > 1:
         raise RuntimeError(NONFINITE)

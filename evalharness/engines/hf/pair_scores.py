@@ -1,4 +1,4 @@
-"""Score pairs of context and continuation: rows in batches, the head computed only where something is scored."""
+"""Score pairs of context and continuation in batches; the model's head is computed only at scored places."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.rows import BatchRow, Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
 
-CHUNK = 1 << 22  # float32 values of the softmax held at a time
+CHUNK = 1 << 22  # float32 values of the softmax in memory at a time
 NONFINITE = "non-finite logits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScore:
-    """Of one continuation: summed log-probability (nats) and whether every token is the most likely one. None: the
-    logits were not finite.
+    """The score of one continuation: summed log-probability in nats, None where the logits were not finite, and whether
+    every token is the most likely one.
     """
 
     logprob: float | None
@@ -33,29 +33,31 @@ Scores = Mapping[TokenPair, RunScore | Refusal]
 
 
 class PairScorer(Protocol):
-    """Runs the forward passes by which pairs are scored, with one loaded model. `plain_because`: why they are those of
-    whole rows, where something could be shared; "" else.
+    """Scores pairs by forward passes of one loaded model. `plain_because`: why these share no prefixes although they
+    could; "" otherwise.
     """
 
     plain_because: str
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """A score for every pair, or why there is none. Which rows share a pass depends on `pairs` alone."""
+        """Return a score for every pair, or why there is none. Which rows share a pass depends on `pairs` alone."""
         ...
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the passes that score. Raises MemoryError for one alone."""
+        """Return the logits after each prompt, (n, vocabulary), by the passes that score. Raises MemoryError where
+        memory does not suffice for a single prompt.
+        """
         ...
 
 
 class PlainPairScorer:
-    """Scores by whole rows, padded to the longest of a batch: what every architecture can do."""
+    """Scores by whole rows, padded to the longest of a batch, which every architecture supports."""
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits, plain_because: str = "") -> None:
         self.model, self.limits, self.plain_because = model, limits, plain_because
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """A score for every pair; pairs that read the same tokens share a row."""
+        """Return a score for every pair; pairs that read the same tokens share a row."""
         runs: dict[tuple[Tokens, Tokens], dict[Tokens, TokenPair]] = {}
         for pair in pairs:
             runs.setdefault(self.model.read(pair), {})[pair.continuation] = pair
@@ -69,14 +71,14 @@ class PlainPairScorer:
         return scores
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary)."""
+        """Return the logits after each prompt, (n, vocabulary)."""
         rows = [self.model.row(prompt) for prompt in prompts]
         lengths = [self.model.size(row) for row in rows]
         return rows_in_batches(lengths, self.limits, lambda batch: self.model.logits([rows[i] for i in batch], adapter))
 
 
 def run_scores(rows: Sequence[BatchRow], logits: torch.Tensor) -> list[list[RunScore]]:
-    """A score for every run of every row. `logits`: (scored positions of all rows, vocabulary)."""
+    """Return a score for every run of every row. `logits`: (scored positions of all rows, vocabulary)."""
     ends = np.cumsum([row.scored for row in rows])
     runs = [(end, run) for end, row in zip(ends, rows, strict=True) for run in row.runs]
     scores = iter(scores_at(logits, [np.arange(end - len(run), end) for end, run in runs], [run for _, run in runs]))
@@ -85,7 +87,7 @@ def run_scores(rows: Sequence[BatchRow], logits: torch.Tensor) -> list[list[RunS
 
 @torch.no_grad()
 def scores_at(logits: torch.Tensor, places: Sequence[NDArray[np.int64]], runs: Sequence[Tokens]) -> list[RunScore]:
-    """A score for every run of tokens; its token k is predicted by row places[…][k] of `logits`, (rows, vocabulary)."""
+    """Return a score for every run; its token k is predicted by row places[…][k] of `logits`, (rows, vocabulary)."""
     at = torch.from_numpy(np.concatenate(places)).to(logits.device)
     tokens = torch.tensor([token for run in runs for token in run], device=logits.device)
     logprobs, greedy = _log_softmax(logits, at, tokens)
@@ -100,8 +102,8 @@ def scores_at(logits: torch.Tensor, places: Sequence[NDArray[np.int64]], runs: S
 def _log_softmax(
     logits: torch.Tensor, at: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Log-probability of tokens[i] in row at[i] of the logits, and whether it is that row's most likely token. Not
-    finite for rows with NaN or +inf.
+    """Return the log-probability of tokens[i] in row at[i] of the logits, not finite for rows with NaN or +inf, and
+    whether it is that row's most likely token.
     """
     norms, best = [], []
     for part in torch.split(logits, max(1, CHUNK // logits.shape[1])):

@@ -1,5 +1,6 @@
-"""Decode by transformers' own `generate`, in batches that stay until their last row ends: for the rules of decoding
-and the models that the greedy loop does not serve.
+"""Decode with transformers' `generate`, for the models and the decoding rules that the greedy loop does not support.
+
+A batch stays together until its last row ends.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from evalharness.engines.hf.model_adapter import ModelAdapter
 
 
 class _EndOfRows(StoppingCriteria):
-    """Per row: how many new tokens it has when it ends; rows that ended stay ended."""
+    """Stops at the end of every row and records how many new tokens each row has at its end."""
 
     def __init__(self, endings: Endings, prompts: Sequence[TokenPrompt]) -> None:
         self.endings, self.prompts = endings, prompts
@@ -43,7 +44,7 @@ class _EndOfRows(StoppingCriteria):
 
 
 class _FiniteWatch(LogitsProcessor):
-    """Notes the first step at which a row's logits have NaN or +inf, or nothing finite; changes nothing."""
+    """Records the first step at which a row's logits have NaN or +inf, or none finite; changes nothing."""
 
     def __init__(self, rows: int) -> None:
         self.step = 0
@@ -60,8 +61,8 @@ class _FiniteWatch(LogitsProcessor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedBatch:
-    """What `generate` gave for a batch (token ids, or its output object), where new tokens begin in it, and what was
-    seen on the way.
+    """The output of `generate` for a batch (token ids, or its output object), where new tokens begin in it, and what
+    its watchers recorded.
     """
 
     output: Any
@@ -72,9 +73,7 @@ class DecodedBatch:
 
 @contextlib.contextmanager
 def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
-    """With this generation config for the time of one call: what `generate` is not told it takes from the model's
-    own.
-    """
+    """Set a model's generation config for one call, because `generate` takes missing options from the model's own."""
     own, model.generation_config = model.generation_config, config
     try:
         yield
@@ -83,7 +82,7 @@ def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[No
 
 
 class PlainDecoder:
-    """Decodes with one loaded model by `generate`. `level`: only prompts of equal length share a batch."""
+    """Decodes with `generate` of one loaded model. `level`: only prompts of equal length share a batch."""
 
     def __init__(
         self, model: ModelAdapter, limits: BatchLimits, endings: Endings, config: GenerationConfig, level: bool
@@ -91,7 +90,7 @@ class PlainDecoder:
         self.model, self.limits, self.endings, self.config, self.level = model, limits, endings, config, level
 
     def rows(self, prompts: Sequence[TokenPrompt]) -> list[DecodedRow | Refusal]:
-        """New tokens for every prompt, or why there are none; prompts that share a batch ask for equally many."""
+        """Return new tokens for every prompt, or why there are none; prompts of one batch have the same token limit."""
         groups: dict[tuple[int, int], list[int]] = {}
         for index, prompt in enumerate(prompts):
             key = prompt.request.max_tokens, len(prompt.tokens) if self.level else 0
@@ -104,7 +103,7 @@ class PlainDecoder:
         return [results[index] for index in range(len(prompts))]
 
     def next_logits(self, prompts: Sequence[TokenPrompt], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary)."""
+        """Return the logits after each prompt, (n, vocabulary)."""
         options = {"output_logits": True, "return_dict_in_generate": True}
 
         def ask(batch: list[int]) -> torch.Tensor:
@@ -115,7 +114,7 @@ class PlainDecoder:
 
     @torch.no_grad()
     def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> DecodedBatch:
-        """Decode prompts that ask for equally many new tokens."""
+        """Decode prompts that have the same token limit."""
         ends, watch = _EndOfRows(self.endings, prompts), _FiniteWatch(len(prompts))
         with self.model.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
             inputs, start = self.model.begin([prompt.tokens for prompt in prompts], model, lead)

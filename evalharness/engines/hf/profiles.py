@@ -1,6 +1,4 @@
-"""Answer Profile requests with what a model expects at every token of a text: log-probabilities of the likeliest
-tokens, or of those asked for.
-"""
+"""Answer Profile requests: log-probabilities of the likeliest or the requested tokens at every token of a text."""
 
 from __future__ import annotations
 
@@ -18,14 +16,14 @@ from evalharness.engines.hf.scoring import PairReader
 from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.records.requests import Failure, Profile, Profiling
 
-PLACES = 9  # decimals kept of a log-probability
-LEAST = -1e4  # the log-probability that stands for that of a token which cannot come: JSON has no infinity
+PLACES = 9  # decimals of a stored log-probability
+LEAST = -1e4  # the log-probability of an impossible token, because JSON has no infinity
 BEYOND = "a token is asked for that is beyond this model's vocabulary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPiece:
-    """Part of a text: what is read, and which tokens are asked for at each place, or else how many of the likeliest."""
+    """Part of a text: the row that is read, and the tokens requested at each place, or how many of the likeliest."""
 
     row: BatchRow
     top_k: int
@@ -34,7 +32,7 @@ class TextPiece:
 
 @dataclass(slots=True, kw_only=True)
 class PieceProfile:
-    """What a model expects at the places of one piece, each a list over them."""
+    """A model's predictions at the places of one piece, each a list over them."""
 
     logprobs: list[float] = field(default_factory=list)
     argmax: list[int] = field(default_factory=list)
@@ -44,15 +42,15 @@ class PieceProfile:
 
 
 class RowReader(PairReader, Protocol):
-    """What profiles need to know of a model beside: which row reads a pair."""
+    """What profiles need of a model besides: which row reads a pair."""
 
     def read(self, pair: TokenPair) -> tuple[Tokens, Tokens]:
-        """What encoder and decoder read to predict the continuation."""
+        """Return the tokens that encoder and decoder read to predict the continuation."""
         ...
 
 
 class Profiler:
-    """Profiles texts as one model reads them; `of_pieces` computes what it expects in their pieces, in order."""
+    """Profiles texts as one model reads them; `of_pieces` computes its predictions in their pieces, in order."""
 
     def __init__(
         self, model: RowReader, of_pieces: Callable[[Sequence[TextPiece]], Iterable[PieceProfile | Refusal]]
@@ -71,22 +69,22 @@ class Profiler:
                 yield _profiling(request, of_request, [next(profiles) for _ in of_request])
 
     def _pieces(self, request: Profile) -> list[TextPiece] | str:
-        """The text in pieces, or why it cannot be asked. Special tokens are no part of it."""
+        """Split the text into pieces without special tokens, or return why it cannot be asked."""
         try:
             pairs = self._pairs(request)
         except Untokenizable as error:
             return str(error)
         total = sum(len(pair.continuation) for pair in pairs)
         if request.at and len(request.at) != total:
-            return f"the text is {total} tokens here, and {len(request.at)} where it was asked for"
-        pieces, done = [], 0
+            return f"the text has {total} tokens here, and the request asks at {len(request.at)} tokens"
+        pieces, start = [], 0
         for pair in pairs:
             if long := self.model.too_long(pair):
                 return long
-            end = done + len(pair.continuation)
+            end = start + len(pair.continuation)
             row = BatchRow(*self.model.read(pair), (pair.continuation,))
-            pieces.append(TextPiece(row=row, top_k=request.top_k, at=request.at[done:end]))
-            done = end
+            pieces.append(TextPiece(row=row, top_k=request.top_k, at=request.at[start:end]))
+            start = end
         return pieces
 
     def _pairs(self, request: Profile) -> tuple[TokenPair, ...]:
@@ -98,7 +96,7 @@ class Profiler:
 def in_forward_passes(
     model: ModelAdapter, limits: BatchLimits, pieces: Sequence[TextPiece]
 ) -> Sequence[PieceProfile | Refusal]:
-    """What a model in memory expects in pieces of text, by passes of batches."""
+    """Compute the predictions of a model in memory in pieces of text, by batches."""
 
     def forward(some: Sequence[TextPiece]) -> torch.Tensor:
         return model.logits([piece.row for piece in some])
@@ -108,41 +106,41 @@ def in_forward_passes(
 
 @torch.no_grad()
 def _profiles(pieces: Sequence[TextPiece], logits: torch.Tensor) -> list[PieceProfile | Refusal]:
-    """`logits`: (places of all pieces, vocabulary)."""
+    """Split `logits`, (places of all pieces, vocabulary), and profile each piece."""
     parts = torch.split(logits, [piece.row.scored for piece in pieces])
     return [_profile(piece, part) for piece, part in zip(pieces, parts, strict=True)]
 
 
 def _profile(piece: TextPiece, logits: torch.Tensor) -> PieceProfile | Refusal:
-    """`logits`: (places, vocabulary). The softmax is taken in float64, a few places at a time."""
-    profile, done = PieceProfile(), 0
+    """Profile one piece from its `logits`, (places, vocabulary). The softmax is in float64, a few places at a time."""
+    profile, start = PieceProfile(), 0
     if any(token >= logits.shape[1] for tokens in piece.at for token in tokens):
         return Refusal(reason=BEYOND)
     for part in torch.split(logits, max(1, CHUNK // logits.shape[1])):
         if bool((part.isnan() | part.isposinf()).any()):
             return Refusal(reason=NONFINITE)
-        end = done + len(part)
+        end = start + len(part)
         logprobs = torch.log_softmax(part.double(), dim=-1)  # (some places, vocabulary)
-        own = torch.tensor(piece.row.runs[0][done:end], device=part.device)
+        own = torch.tensor(piece.row.runs[0][start:end], device=part.device)
         if piece.at:
-            ids = torch.tensor(piece.at[done:end], device=part.device)
+            ids = torch.tensor(piece.at[start:end], device=part.device)
         else:
             ids = logprobs.topk(min(piece.top_k, logprobs.shape[1]), dim=-1).indices
             profile.ids.extend(ids.tolist())
-        profile.logprobs.extend(kept(value) for value in logprobs.gather(1, own.unsqueeze(1))[:, 0].tolist())
+        profile.logprobs.extend(stored_logprob(value) for value in logprobs.gather(1, own.unsqueeze(1))[:, 0].tolist())
         profile.argmax.extend(part.argmax(-1).tolist())
-        profile.top.extend([kept(value) for value in row] for row in logprobs.gather(1, ids).tolist())
+        profile.top.extend([stored_logprob(value) for value in row] for row in logprobs.gather(1, ids).tolist())
         if ids.shape[1] < logprobs.shape[1]:
             others = logprobs.scatter(1, ids, -torch.inf).logsumexp(-1)
-            profile.rest.extend(kept(value) for value in others.tolist())
+            profile.rest.extend(stored_logprob(value) for value in others.tolist())
         else:
             profile.rest.extend([None] * len(part))
-        done = end
+        start = end
     return profile
 
 
-def kept(value: float) -> float:
-    """A log-probability as it is kept."""
+def stored_logprob(value: float) -> float:
+    """Round a log-probability as it is stored."""
     return max(round(value, PLACES), LEAST)
 
 

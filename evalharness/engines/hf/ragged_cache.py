@@ -1,5 +1,6 @@
-"""Cache the keys and values of rows of any length: every row writes at its own length, so that nothing is padded left,
-and a row that ends gives its place to another.
+"""Cache the keys and values of rows of different lengths; every row writes at its own length.
+
+So nothing is padded on the left, and a row that ends gives its place to another.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ GROWTH = 64  # positions by which the cache grows at least
 
 
 class _Writing:
-    """What the layers of a cache share: how much they hold, and where the pass in progress writes and reads.
+    """The state that the layers of a cache share: its size, and where the current pass writes and reads.
 
-    `at`: (rows, fed) positions at which the rows in `places` write, None: in the first ones; `width`: positions that
-    they read.
+    `at`: (rows, fed) positions at which the rows in `places` (None: the first ones) write; `width`: positions that they
+    read.
     """
 
     def __init__(self, rows: int) -> None:
@@ -37,7 +38,7 @@ class RaggedLayer(CacheLayerMixin):
         self.writing = writing
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Make room for as many rows and positions as the cache holds, in the type of these states."""
+        """Allocate the cache's rows and positions in the type of these states."""
         rows, positions = self.writing.rows, self.writing.capacity
         self.keys, self.values = (
             states.new_zeros((rows, states.shape[1], positions, states.shape[3]))
@@ -48,22 +49,20 @@ class RaggedLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write what the rows of the pass were fed, (rows, heads, fed, head size), and return all that they may
-        read.
-        """
+        """Write the new states of the pass's rows, (rows, heads, fed, head size), and return all that they may read."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         writing, places = self.writing, self.writing.places
         count = len(writing.at)
         index = torch.arange(count, device=writing.at.device) if places is None else places
-        for held, states in self._both(key_states, value_states):
-            held[index[:, None], :, writing.at] = states.transpose(1, 2)
+        for stored, states in self._both(key_states, value_states):
+            stored[index[:, None], :, writing.at] = states.transpose(1, 2)
         rows = slice(count) if places is None else places  # the first ones need not be copied
         (keys, _), (values, _) = self._both(key_states, value_states)
         return keys[rows, :, : writing.width], values[rows, :, : writing.width]
 
     def _both(self, keys: torch.Tensor, values: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-        """What is held, each with what belongs to it."""
+        """Pair the stored keys and values with the new ones."""
         assert self.keys is not None and self.values is not None
         return (self.keys, keys), (self.values, values)
 
@@ -71,17 +70,17 @@ class RaggedLayer(CacheLayerMixin):
         """Write whole rows from their beginning, (rows, heads, positions, head size), at `first` and after."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
-        for held, states in self._both(keys, values):
-            held[first : first + len(states), :, : states.shape[2]] = states
+        for stored, states in self._both(keys, values):
+            stored[first : first + len(states), :, : states.shape[2]] = states
 
     def grow(self) -> None:
-        """Hold as many positions as the cache does."""
+        """Grow to the cache's number of positions."""
         if self.keys is None or self.values is None:
             return
         more = self.writing.capacity - self.keys.shape[2]
         self.keys, self.values = (
-            torch.cat([held, held.new_zeros((*held.shape[:2], more, held.shape[3]))], dim=2)
-            for held in (self.keys, self.values)
+            torch.cat([stored, stored.new_zeros((*stored.shape[:2], more, stored.shape[3]))], dim=2)
+            for stored in (self.keys, self.values)
         )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -102,7 +101,7 @@ class RaggedCache(Cache):
         super().__init__(layer_class_to_replicate=partial(RaggedLayer, self.writing))  # type: ignore[arg-type]
 
     def reserve(self, positions: int) -> None:
-        """Make room for so many positions."""
+        """Grow the cache to at least so many positions."""
         writing = self.writing
         if positions > writing.capacity:
             writing.capacity = max(positions, min(2 * writing.capacity, writing.capacity + GROWTH))
@@ -110,8 +109,8 @@ class RaggedCache(Cache):
                 layer.grow()
 
     def begin(self, at: torch.Tensor, width: int, places: Sequence[int] | None = None) -> None:
-        """Say where the next forward pass writes: `at`, (rows, fed), of the rows in `places` (None: in the first ones),
-        which read `width` positions.
+        """Set where the next forward pass writes: at positions `at`, (rows, fed), of the rows in `places` (None: the
+        first ones), which read `width` positions.
         """
         self.reserve(width)
         self.writing.at, self.writing.width = at, width
@@ -119,9 +118,9 @@ class RaggedCache(Cache):
 
     def fill(self, first: int, filled: DynamicCache) -> None:
         """Write the rows of another cache at `first` and after. Raises ValueError as `keys_and_values` does."""
-        held = keys_and_values(filled)
-        self.reserve(held[0][0].shape[2])
-        for place, (keys, values) in enumerate(held):
+        layers = keys_and_values(filled)
+        self.reserve(layers[0][0].shape[2])
+        for place, (keys, values) in enumerate(layers):
             if place == len(self.layers):
                 self.layers.append(RaggedLayer(self.writing))
             self._layers()[place].write(first, keys, values)
@@ -130,12 +129,12 @@ class RaggedCache(Cache):
         """Copy rows to the places of others."""
         if sources:
             for layer in self._layers():
-                for held in (layer.keys, layer.values):
-                    assert held is not None
-                    held[list(targets)] = held[list(sources)]
+                for stored in (layer.keys, layer.values):
+                    assert stored is not None
+                    stored[list(targets)] = stored[list(sources)]
 
     def clear(self, row: int) -> None:
-        """Put zeros in a row's place: what is not finite would spoil even rows that are not to read it."""
+        """Zero a row's place: values that are not finite would spoil even rows that do not attend to them."""
         for layer in self._layers():
             assert layer.keys is not None and layer.values is not None
             layer.keys[row].zero_()
@@ -146,11 +145,11 @@ class RaggedCache(Cache):
 
 
 def keys_and_values(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Keys and values of every layer, each (rows, heads, positions, head size). Raises ValueError where a cache holds
-    anything else, or not every position in every layer.
+    """Return the keys and values of every layer, each (rows, heads, positions, head size). Raises ValueError where a
+    cache holds anything else, or not every position in every layer.
     """
     layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
-    held = [(layer.keys, layer.values) for layer in layers if layer.keys is not None and layer.values is not None]
-    if len(held) != len(cache.layers) or len({keys.shape[2] for keys, _ in held}) != 1:
+    states = [(layer.keys, layer.values) for layer in layers if layer.keys is not None and layer.values is not None]
+    if len(states) != len(cache.layers) or len({keys.shape[2] for keys, _ in states}) != 1:
         raise ValueError("its cache is not one of keys and values alone")
-    return held
+    return states

@@ -1,4 +1,4 @@
-"""Hold the token rows of a batch, pad them, and put a cached prefix before each."""
+"""Define the token rows of a batch, pad them, and put a cached prefix before each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """What one row of a batch reads, and the token runs scored at its end: run j's last token is predicted at the row's
-    last position.
+    """The tokens of one row of a batch, and the runs scored at its end; the last position predicts each run's last
+    token.
 
-    `source` is what an encoder reads, () where there is none; `fed` what the decoder reads.
+    `source`: the encoder's tokens, () without an encoder; `fed`: the decoder's tokens.
     """
 
     source: Tokens
@@ -27,12 +27,12 @@ class BatchRow:
 
     @property
     def scored(self) -> int:
-        """Positions at the row's end whose logits are needed."""
+        """The number of positions at the row's end whose logits are needed."""
         return max(map(len, self.runs))
 
 
 def right_padded(rows: Sequence[Tokens], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both (rows, longest)."""
+    """Return token ids and attention mask, both (rows, longest)."""
     width = max(map(len, rows))
     ids = torch.tensor([row + (pad,) * (width - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
@@ -40,12 +40,12 @@ def right_padded(rows: Sequence[Tokens], pad: int, device: torch.device) -> tupl
 
 
 def after_lead(mask: torch.Tensor, virtual: int) -> torch.Tensor:
-    """The mask of a batch with virtual tokens before every row."""
+    """Return the mask of a batch with virtual tokens before every row."""
     return torch.cat([mask.new_ones(len(mask), virtual), mask], dim=1)
 
 
 def cached(lead: VirtualPrefix, rows: int, config: PreTrainedConfig | None = None) -> DynamicCache:
-    """The lead's keys and values in a new cache, the same for every row; `config` says which layers have a sliding
+    """Copy the lead's keys and values into a new cache for every row; `config` says which layers have a sliding
     window.
     """
     assert lead.cache is not None
@@ -56,6 +56,6 @@ def cached(lead: VirtualPrefix, rows: int, config: PreTrainedConfig | None = Non
 
 
 def scored_places(rows: Sequence[BatchRow], before: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """(rows, positions) of all scored positions, where `before` positions stand before what each row is fed."""
+    """Return the indices (rows, positions) of all scored positions; `before` positions come before each row."""
     places = [(b, before + len(row.fed) - row.scored + k) for b, row in enumerate(rows) for k in range(row.scored)]
     return torch.tensor(places, device=device).unbind(1)

@@ -1,4 +1,4 @@
-"""Answer Rank and Score requests with log-probabilities: texts as pairs of tokens, and answers of the pairs' scores."""
+"""Answer Rank and Score requests from the scores of pairs of tokens."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ Answer = TypeVar("Answer", Ranking, Scoring)
 
 
 class PairReader(Protocol):
-    """What scoring needs to know of a model: its tokens, and what fits its window."""
+    """What scoring needs of a model: its tokenizer and its window."""
 
     @property
     def tokenizer(self) -> TokenizerAdapter: ...
     def too_long(self, pair: TokenPair) -> str:
-        """Why the pair does not fit the window; "" where it does."""
+        """Return why the pair does not fit the window; "" where it does."""
         ...
 
     def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:
-        """A whole text in pieces that the window holds. Raises Untokenizable."""
+        """Split a whole text into pieces that fit the window. Raises Untokenizable."""
         ...
 
 
 class Scorer:
-    """Scores with one loaded model, by forward passes that `choose` chooses when the first one is needed."""
+    """Scores with one loaded model, by the pair scorer that `choose` returns when the first one is needed."""
 
     def __init__(self, model: PairReader, choose: Callable[[], PairScorer]) -> None:
         self.model, self._choose = model, choose
 
     @cached_property
     def pair_scorer(self) -> PairScorer:
-        """Runs the forward passes."""
+        """The scorer that runs the forward passes."""
         return self._choose()
 
     def rank(self, requests: Sequence[Rank]) -> Iterator[Ranking | Failure]:
-        """An answer per request, in order."""
+        """Yield an answer per request, in order."""
         return self._answers(requests, self._pairs, _ranking)
 
     def score(self, requests: Sequence[Score]) -> Iterator[Scoring | Failure]:
-        """An answer per request, in order: the sum over the text's pieces, as lm-eval's `loglikelihood_rolling` cuts
-        them.
+        """Yield an answer per request, in order: the sum over the text's pieces, split as in lm-eval's
+        `loglikelihood_rolling`.
         """
         return self._answers(requests, self._pieces, _scoring)
 
@@ -57,7 +57,7 @@ class Scorer:
         tokenise: Callable[[RankOrScore], Sequence[TokenPair] | str],
         answer: Callable[[RankOrScore, Sequence[TokenPair], Scores], Answer | Failure],
     ) -> Iterator[Answer | Failure]:
-        """Answers made of the scores of every request's pairs; equal pairs are scored once."""
+        """Yield answers from the scores of every request's pairs; equal pairs are scored once."""
         pairs = [tokenise(request) for request in requests]
         distinct = dict.fromkeys(pair for of_request in pairs if not isinstance(of_request, str) for pair in of_request)
         scores = self.pair_scorer.scores(list(distinct))
@@ -68,7 +68,7 @@ class Scorer:
                 yield answer(request, of_request, scores)
 
     def _pairs(self, request: Rank) -> Sequence[TokenPair] | str:
-        """The request's pairs as tokens, or why it cannot be asked."""
+        """Return the request's pairs as tokens, or why it cannot be asked."""
         try:
             pairs = [self.model.tokenizer.pair(context, continuation) for context, continuation in request.pairs]
         except Untokenizable as error:
@@ -76,7 +76,7 @@ class Scorer:
         return max((self.model.too_long(pair) for pair in pairs), key=len, default="") or pairs
 
     def _pieces(self, request: Score) -> Sequence[TokenPair] | str:
-        """The text in pieces that the window holds beside the virtual tokens, or why it cannot be scored."""
+        """Split the text into pieces that fit the window with the virtual tokens, or return why it cannot be scored."""
         try:
             return self.model.pieces(request.text)
         except Untokenizable as error:
@@ -84,7 +84,7 @@ class Scorer:
 
 
 def _all_scored(pairs: Sequence[TokenPair], scores: Scores) -> list[tuple[float, bool]] | str:
-    """Log-probability and greediness in order, or why there is none of one of them."""
+    """Return log-probability and greediness of every pair, or why one of them has none."""
     of_pairs = [scores[pair] for pair in pairs]
     if refusal := next((score for score in of_pairs if isinstance(score, Refusal)), None):
         return refusal.reason

@@ -1,5 +1,6 @@
-"""Ask an encoder-decoder model: the context to the encoder, once for all rows that share it, the continuation to the
-decoder.
+"""Make the inputs of an encoder-decoder model: the encoder reads the context, the decoder the continuation.
+
+A context is encoded once for all rows that share it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from evalharness.errors import ModelError
 
 
 class Seq2Seq(ModelAdapter):
-    """The window bounds what the encoder reads and what the decoder reads, each for itself.
+    """Adapts an encoder-decoder model. The window holds for the encoder and for the decoder, each by itself.
 
-    The decoder begins with the token that the generation config names, else the model's config (as where a model is
-    given labels), else BOS.
+    The decoder's start token is that of the generation config, else of the model's config, else BOS.
     """
 
     padded_rules = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
@@ -30,17 +30,17 @@ class Seq2Seq(ModelAdapter):
     def __init__(self, loaded: LoadedModel, tokenizer: TokenizerAdapter, window: int | None) -> None:
         super().__init__(loaded, tokenizer, window)
         self.start = _start(loaded.model)
-        given = loaded.model.generation_config
+        config = loaded.model.generation_config
         self.own_rules = {
             "decoder_start_token_id": self.start,
-            **{name: getattr(given, name, None) for name in self.padded_rules},
+            **{name: getattr(config, name, None) for name in self.padded_rules},
         }
 
     def read(self, pair: TokenPair) -> tuple[Tokens, Tokens]:
         return pair.context, (self.start, *pair.continuation[:-1])
 
     def row(self, prompt: Tokens) -> BatchRow:
-        return BatchRow(prompt, (self.start,), ((self.tokenizer.pad,),))  # the run's token does not matter here
+        return BatchRow(prompt, (self.start,), ((self.tokenizer.pad,),))  # any token will do as the run
 
     def size(self, row: BatchRow) -> int:
         return max(len(row.source), len(row.fed))
@@ -52,7 +52,7 @@ class Seq2Seq(ModelAdapter):
         return self._over(len(prompt), "encoder") or self._over(new, "decoder")
 
     def _over(self, tokens: int, half: str) -> str:
-        """Why one half cannot read so many tokens beside what leads there; "" where it can."""
+        """Return why the encoder or decoder cannot read so many tokens after its virtual ones; "" where it can."""
         there = self.loaded.lead.embeddings is not None if half == "encoder" else self.loaded.lead.cache is not None
         total = tokens + (self.loaded.lead.tokens if there else 0)
         fits = self.window is None or total <= self.window
@@ -61,7 +61,7 @@ class Seq2Seq(ModelAdapter):
     def inputs(
         self, rows: Sequence[BatchRow], model: PreTrainedModel, lead: VirtualPrefix
     ) -> tuple[dict[str, Any], int]:
-        # no place of a row sees what is padded after it
+        # no token of a row sees the padding after it
         ids, _ = right_padded([row.fed for row in rows], self.tokenizer.pad, self.loaded.device)
         inputs = {**self.encoded([row.source for row in rows], model, lead), "decoder_input_ids": ids}
         inputs["use_cache"] = "past_key_values" in inputs
@@ -70,12 +70,12 @@ class Seq2Seq(ModelAdapter):
     def begin(
         self, prompts: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix
     ) -> tuple[dict[str, Any], int]:
-        """What the encoder made of the prompts; their ids are there for penalties to read."""
+        """Return the encoder's states of the prompts, and their ids, which penalties read."""
         ids, _ = right_padded(prompts, self.tokenizer.pad, self.loaded.device)
         return {"input_ids": ids, **self.encoded(prompts, model, lead)}, 1
 
     def encoded(self, sources: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix) -> dict[str, Any]:
-        """The encoder's states and mask for every row, and what the decoder finds in its cache."""
+        """Return the encoder's states and mask for every row, and the decoder's cached virtual tokens."""
         distinct = {source: i for i, source in enumerate(dict.fromkeys(sources))}
         ids, mask = right_padded(list(distinct), self.tokenizer.pad, self.loaded.device)
         read: dict[str, Any] = {"input_ids": ids}

@@ -1,5 +1,7 @@
-"""Score pairs with an encoder-decoder model: every source is encoded once and read with the longest of its
-continuations, and the others branch off from what the decoder has cached of that one.
+"""Score pairs with an encoder-decoder model that encodes every source once.
+
+A source is read with the longest of its continuations (the trunk); the others branch off from the decoder's cache of
+that one.
 """
 
 from __future__ import annotations
@@ -26,15 +28,15 @@ from evalharness.engines.hf.tokenizer_adapter import TokenPair
 from evalharness.engines.hf.trie import common
 from evalharness.errors import first_line
 
-EXACT = (1e-3, 1e-5)  # float32: what rounding may move in a log-likelihood, nats or relatively
+EXACT = (1e-3, 1e-5)  # float32: effect of rounding on a log-likelihood, in nats and relative
 COARSE = (0.1, 0.01)  # the same for types of fewer bits
-PASS_TOKENS = 1024  # of sources in a pass on a CPU: more are not faster, and the decoder keeps what it attends to
+PASS_TOKENS = 1024  # tokens of sources in a pass on a CPU: more are not faster, and the decoder caches all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
-    """A source with the longest that the decoder reads after it. `predicted`: of every pair, how many tokens the trunk
-    predicts, at least one; `branches` predict the others, and are of the same length where they share a row.
+    """A source with its longest continuation. `predicted`: for every pair how many tokens the trunk predicts, at least
+    one; `branches` predict the others, and are of the same length where they share a row.
     """
 
     source: Tokens
@@ -45,9 +47,9 @@ class Trunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkPass:
-    """What a pass over trunks leaves: logits (all positions of all trunks, vocabulary), the encoder's states and mask,
-    and the decoder's cache, None where nothing branches off. Of virtual tokens `before_source` stand before the source
-    and `before_start` before the decoder's first token.
+    """The output of a pass over trunks: logits (all positions of all trunks, vocabulary), the encoder's states and
+    mask, and the decoder's cache, None where nothing branches off. `before_source` virtual tokens come before the
+    source, `before_start` before the decoder's first token.
     """
 
     logits: torch.Tensor
@@ -59,7 +61,7 @@ class TrunkPass:
 
 
 class SharedSourceScorer:
-    """Scores by trunks and branches, which `why_plain` holds against whole rows."""
+    """Scores by trunks and branches; `why_plain` compares this with whole rows."""
 
     plain_because = ""
 
@@ -69,13 +71,13 @@ class SharedSourceScorer:
         self.plain = PlainPairScorer(model, limits)
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """A score for every pair. What cannot be answered by trunks and branches is asked as a whole row."""
+        """Return a score for every pair. A pair that fails by trunks and branches is scored as a whole row."""
         scores = self._by_trunks(self._trunks(pairs))
         refused = [pair for pair, score in scores.items() if isinstance(score, Refusal)]
         return {**scores, **self.plain.scores(refused)} if refused else scores
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the pass over trunks."""
+        """Return the logits after each prompt, (n, vocabulary), by the pass over trunks."""
         fed = self.model.row(prompts[0]).fed
         trunks = [Trunk(source=prompt, fed=fed, predicted={}, branches={}) for prompt in prompts]
         lengths = [len(prompt) for prompt in prompts]
@@ -84,8 +86,8 @@ class SharedSourceScorer:
         )
 
     def why_plain(self) -> str:
-        """Why the model does not score by trunks and branches as it scores whole rows; "" where it does. Asks it for a
-        few arbitrary tokens.
+        """Return why trunks and branches do not give the scores of whole rows; "" where they do. The model scores a few
+        arbitrary tokens both ways.
         """
         loaded = self.model.loaded
         vocabulary = embedding_shape(loaded.bare)[0]
@@ -94,12 +96,12 @@ class SharedSourceScorer:
         pairs = [TokenPair(source, tokens) for source in (some, some[2:7]) for tokens in continuations]
         try:
             branching = self._by_trunks(self._trunks(pairs))
-        except Exception as error:  # whatever a model's own code raises of inputs that it does not expect
+        except Exception as error:  # a model's own code may raise anything for inputs that it does not support
             return f"it does not go on from a cache ({type(error).__name__}: {first_line(error)})"
         absolute, relative = EXACT if loaded.model.dtype == torch.float32 else COARSE
         for pair, whole in self.plain.scores(pairs).items():
             score = branching[pair]
-            if isinstance(whole, Refusal) or whole.logprob is None:  # whole rows would tell no more
+            if isinstance(whole, Refusal) or whole.logprob is None:  # there is nothing to compare with
                 continue
             if isinstance(score, Refusal):
                 return score.reason
@@ -141,7 +143,7 @@ class SharedSourceScorer:
             )
 
     def _trunk_scores(self, trunks: Sequence[Trunk], read: TrunkPass) -> list[dict[TokenPair, RunScore | Refusal]]:
-        """Of every trunk the scores of its pairs; `read` is the pass over these trunks."""
+        """Return for every trunk the scores of its pairs; `read` is the pass over these trunks."""
         starts = np.cumsum([0, *(len(trunk.fed) for trunk in trunks[:-1])]).tolist()
         runs = [
             (start, pair.continuation[:count])
@@ -162,7 +164,7 @@ class SharedSourceScorer:
     def _branch_scores(
         self, branches: Sequence[tuple[int, BatchRow]], read: TrunkPass
     ) -> Sequence[list[RunScore] | Refusal]:
-        """Scores of the runs of every (index of its trunk, branch), in batches whose cache fits the limits."""
+        """Score the runs of every (index of its trunk, branch), in batches whose cache fits the limits."""
         rows = max(1, min(self.limits.rows, self.limits.tokens // read.mask.shape[1]))
         return in_batches(
             branches,
@@ -174,15 +176,15 @@ class SharedSourceScorer:
 
     @torch.no_grad()
     def _read_branches(self, branches: Sequence[tuple[int, BatchRow]], read: TrunkPass) -> torch.Tensor:
-        """Logits at the scored positions of the branches, row after row."""
+        """Return the logits at the scored positions of the branches, row after row."""
         assert read.cache is not None
         device = self.model.loaded.device
-        known = min(len(row.fed) - row.scored for _, row in branches)  # tokens that all share with their trunks
-        rows = [replace(row, fed=row.fed[known:]) for _, row in branches]
+        shared = min(len(row.fed) - row.scored for _, row in branches)  # with their trunks
+        rows = [replace(row, fed=row.fed[shared:]) for _, row in branches]
         index = torch.tensor([i for i, _ in branches], device=device)
         width = read.before_source + max(len(row.source) for row in rows)
         cache = EncoderDecoderCache(
-            _selected(read.cache.self_attention_cache, index, read.before_start + known),
+            _selected(read.cache.self_attention_cache, index, read.before_start + shared),
             _selected(read.cache.cross_attention_cache, index, width),
         )
         ids, _ = right_padded([row.fed for row in rows], self.model.tokenizer.pad, device)
@@ -198,7 +200,7 @@ class SharedSourceScorer:
 
 
 def _trunk(source: Tokens, readers: dict[Tokens, list[TokenPair]]) -> Trunk:
-    """Plan one source; `readers` are the pairs by what the decoder reads for them."""
+    """Plan one source; `readers`: tokens that the decoder reads -> their pairs."""
     longest = max(readers, key=len)
     predicted: dict[TokenPair, int] = {}
     branches: dict[BatchRow, tuple[TokenPair, ...]] = {}
@@ -211,7 +213,7 @@ def _trunk(source: Tokens, readers: dict[Tokens, list[TokenPair]]) -> Trunk:
 
 
 def _selected(cache: DynamicCache, index: torch.Tensor, length: int) -> DynamicCache:
-    """A cache of the rows at `index`, of their first `length` positions."""
+    """Return a cache of the rows at `index` with their first `length` positions."""
     part, layers = copy.copy(cache), [cast(DynamicLayer, copy.copy(layer)) for layer in cache.layers]
     for layer in layers:
         assert layer.keys is not None and layer.values is not None
@@ -222,7 +224,7 @@ def _selected(cache: DynamicCache, index: torch.Tensor, length: int) -> DynamicC
 
 
 def _joined(begun: RunScore | Refusal, rest: RunScore) -> RunScore | Refusal:
-    """The score of a run of which one row predicts the beginning and another one the rest."""
+    """Add the scores of a run's beginning and of its rest, which two rows predict."""
     if isinstance(begun, Refusal):
         return begun
     logprob = None if begun.logprob is None or rest.logprob is None else begun.logprob + rest.logprob

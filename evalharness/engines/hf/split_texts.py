@@ -1,5 +1,6 @@
-"""Turn texts into token ids by the `tokenizers` library, and what several texts begin with alike only once, where a
-tokenizer is known to split every text between two words.
+"""Encode texts with the `tokenizers` library, and encode the common beginning of several texts only once.
+
+The latter needs a tokenizer that is known to split every text between two words.
 """
 
 from __future__ import annotations
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 
 CUT = re.compile("[A-Za-z](?= [A-Za-z])")  # a text is cut after such a letter
 SPANS_A_CUT = re.compile("[A-Za-z] ")  # in an added token
-NEAR = 256  # characters before the end of what two texts share, in which a cut is looked for
-WORTH = 64  # characters that a beginning must spare
-
-# Steps of a pipeline that look no further than the neighbouring character, and so give the same on both sides of a cut
-# wherever the text is cut there
+NEAR = 256  # characters before the end of a common beginning in which a cut is searched
+WORTH = 64  # characters that a beginning must save
+# Steps of a pipeline that look no further than the neighbouring character, so that a cut changes nothing on either side
 LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer"}
 LOCAL_SPLITTERS = {"ByteLevel", "Digits", "Whitespace", "WhitespaceSplit", "BertPreTokenizer", "Punctuation"}
 SPLITS_WORDS = {"Whitespace", "WhitespaceSplit", "BertPreTokenizer"}
@@ -33,46 +32,46 @@ PATTERNS = {rf"{_WORDS}|\p{{N}}{{1,3}}{_REST}", rf"{_WORDS}|\p{{N}}{_REST}"}  # 
 
 
 class Beginning(NamedTuple):
-    """How texts begin, and the ids of that."""
+    """A common beginning of texts, and its token ids."""
 
     text: str
     ids: tuple[int, ...]
 
 
 class SharedBeginnings:
-    """Encodes texts by `encode`; what a text begins with as those before it did is not encoded again.
+    """Encodes texts with `encode`, without encoding again the beginning that a text shares with those before it.
 
-    The ids are those of `encode` for the whole text wherever it splits at every cut (`splits_between_words`).
+    The ids equal those of `encode` for the whole text if it splits at every cut (`splits_between_words`).
     """
 
     def __init__(self, encode: Callable[[str], tuple[int, ...]]) -> None:
         self._encode, self._last = encode, ""
-        self._known: list[Beginning] = [Beginning("", ())]  # each begins with the one before it
+        self._beginnings: list[Beginning] = [Beginning("", ())]  # each begins with the one before it
 
     def __call__(self, text: str) -> tuple[int, ...]:
-        while not text.startswith(self._known[-1].text):
-            self._known.pop()
+        while not text.startswith(self._beginnings[-1].text):
+            self._beginnings.pop()
         shared, self._last = common(text, self._last), text
-        known = self._known[-1]
-        at = max(len(known.text), shared - NEAR)
+        start = self._beginnings[-1]
+        at = max(len(start.text), shared - NEAR)
         cuts = [cut.end() for cut in CUT.finditer(text, at, shared)]
-        if cuts and cuts[-1] - len(known.text) >= WORTH:
+        if cuts and cuts[-1] - len(start.text) >= WORTH:
             begins = text[: cuts[-1]]
-            known = Beginning(begins, known.ids + self._encode(begins[len(known.text) :]))
-            self._known.append(known)
-        return known.ids + self._encode(text[len(known.text) :])
+            start = Beginning(begins, start.ids + self._encode(begins[len(start.text) :]))
+            self._beginnings.append(start)
+        return start.ids + self._encode(text[len(start.text) :])
 
 
 def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], tuple[int, ...]]:
-    """What gives the ids of a text as the tokenizer does, without special tokens around them. It raises what the
-    tokenizer raises for what is no Unicode text.
+    """Return the fastest function that gives the tokenizer's ids of a text, without special tokens around them. It
+    raises the tokenizer's exception for an invalid Unicode text.
     """
     if not has_shared_steps(type(tokenizer)) or getattr(tokenizer, "split_special_tokens", False):
         return lambda text: tuple(tokenizer.encode(text, add_special_tokens=False, verbose=False))
     pipeline: Tokenizer = tokenizer.backend_tokenizer
 
     def encode(text: str) -> tuple[int, ...]:
-        if pipeline.truncation is not None:  # whoever else has the tokenizer in hand may have set these
+        if pipeline.truncation is not None:  # other users of the tokenizer object may have set these
             pipeline.no_truncation()
         if pipeline.padding is not None:
             pipeline.no_padding()
@@ -83,9 +82,8 @@ def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], tuple[int, ..
 
 
 def splits_between_words(pipeline: Tokenizer) -> bool:
-    """Whether both sides of every cut have the ids that they have in the whole text, as far as the kinds of the
-    pipeline's steps are known: no added token spans a cut, no step looks over it, and the model is asked for the pieces
-    one by one.
+    """Return whether both sides of every cut have the same ids as in the whole text, judged by the kinds of the
+    pipeline's steps: no added token spans a cut, no step looks across it, and the model encodes the pieces one by one.
     """
     if getattr(pipeline.model, "dropout", None) or any(map(_spans_a_cut, pipeline.get_added_tokens_decoder().values())):
         return False
@@ -98,7 +96,7 @@ def splits_between_words(pipeline: Tokenizer) -> bool:
 
 
 def _steps(step: Any) -> list[Mapping[str, Any]]:
-    """The steps of a normaliser or pre-tokeniser, each as its values."""
+    """Return the settings of each step of a normaliser or pre-tokeniser."""
     if step is None:
         return []
     value = json.loads(step.__getstate__())
@@ -107,17 +105,17 @@ def _steps(step: Any) -> list[Mapping[str, Any]]:
 
 
 def _splits_words(step: Mapping[str, Any]) -> bool:
-    """Whether a step of pre-tokenising splits at every cut."""
+    """Return whether a step of pre-tokenising splits at every cut."""
     if step["type"] == "ByteLevel":
         return bool(step["use_regex"])
     if step["type"] == "Split":
-        known = step["pattern"].get("Regex") in PATTERNS
-        return known and not step["invert"] and step["behavior"] == "Isolated"
+        is_listed = step["pattern"].get("Regex") in PATTERNS
+        return is_listed and not step["invert"] and step["behavior"] == "Isolated"
     return step["type"] in SPLITS_WORDS
 
 
 def _spans_a_cut(token: Any) -> bool:
-    """Whether an added token may reach over a cut: by its letters and spaces, or by the spaces that it takes around."""
+    """Return whether an added token may span a cut: by its letters and spaces, or by the spaces that it strips."""
     content = str(token.content)
     strips = (token.rstrip and content[-1:].isalpha()) or (token.lstrip and content[:1].isalpha())
     return bool(strips or SPANS_A_CUT.search(content))

@@ -1,5 +1,6 @@
-"""Turn texts into token ids as lm-eval's HFLM and TemplateLM do it by default, and back; but no end token that a
-tokenizer appends stands before what a decoder-only model goes on with.
+"""Encode texts as lm-eval's HFLM and TemplateLM do by default, and decode them.
+
+Unlike there, an end token that a tokenizer appends never comes before the continuation of a decoder-only model.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
 
 
 class Untokenizable(ValueError):
-    """A text that cannot be asked; the message is the reason to report."""
+    """Raised for a text that cannot be asked; the message is the reason to report."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """A context and its continuation as tokens; neither is empty."""
+    """The tokens of a context and its continuation; neither is empty."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
 
     @property
     def fed(self) -> tuple[int, ...]:
-        """What a decoder-only model reads: all but the last token, which it need only predict."""
+        """The tokens that a decoder-only model reads: all but the last, which it only predicts."""
         return (self.context + self.continuation)[:-1]
 
 
 class TokenizerAdapter:
-    """Turns prompts and continuations into the tokens that one model reads.
+    """Encodes prompts and continuations for one model.
 
-    `around`: the special tokens around a text, None: those of the tokenizer itself (`prompt_tokens`); their `prefix`
-    stands for an empty context. Context and continuation of an encoder-decoder model are read by its two halves, and
-    tokenised `apart`.
+    `around`: the special tokens around a text, None for those of the tokenizer itself (`prompt_tokens`); their `prefix`
+    replaces an empty context. `apart`: context and continuation are encoded separately, as an encoder-decoder model
+    reads them.
     """
 
     def __init__(
@@ -51,15 +52,15 @@ class TokenizerAdapter:
         self.around = prompt_tokens(tokenizer, architecture) if around is None else around
         self.prefix = self.around.prefix
         self._prefix_text = "" if self.prefix is None else str(tokenizer.decode([self.prefix]))
-        # pads are masked; the id only has to exist
+        # padding is masked, so any id that exists will do
         pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
         self.pad = next(token for token in pads if token is not None)
         self._ids = encoder(tokenizer)
         self._context: tuple[str | None, tuple[int, ...]] = (None, ())  # the last one, and its tokens
 
     def encode(self, text: str, special: bool = True) -> tuple[int, ...]:
-        """Token ids with the special tokens around them, unless `special` is False or the text, as from a chat
-        template, begins with them (or, as lm-eval has it, with the prefix).
+        """Return token ids with the special tokens around them, unless `special` is False or the text begins with them
+        (as from a chat template) or with the prefix (as in lm-eval). Raises Untokenizable.
         """
         try:
             ids = self._ids(text)
@@ -74,16 +75,16 @@ class TokenizerAdapter:
         return bool(self._prefix_text) and text.startswith(self._prefix_text)
 
     def prompt(self, text: str) -> tuple[int, ...]:
-        """Token ids of a prompt that is continued; an empty one is the prefix token."""
+        """Return the token ids of a prompt; an empty one becomes the prefix token."""
         return self.encode(text) or self._need_prefix()
 
     def pair(self, context: str, continuation: str) -> TokenPair:
-        """Context and continuation, split where the tokens of the context alone end; tokenised apart, the continuation
-        has no special tokens.
+        """Encode context and continuation, split where the tokens of the context alone end; encoded apart, the
+        continuation has no special tokens.
 
-        Spaces that end the context go with the continuation. Where a token spans the seam and leaves no continuation,
-        its last token is scored (lm-eval stops with an assertion there). Raises Untokenizable for an empty
-        continuation.
+        Trailing spaces of the context move to the continuation. Where a token spans the boundary and leaves no
+        continuation, the last token is scored (lm-eval stops with an assertion there). Raises Untokenizable for an
+        empty continuation.
         """
         empty = context == ""
         if context.rstrip() != context:
@@ -105,12 +106,12 @@ class TokenizerAdapter:
         return TokenPair(before or self._need_prefix(), after)
 
     def pieces(self, text: str, limit: int, special: bool = True) -> tuple[TokenPair, ...]:
-        """A whole text cut so that every token is scored once and none reads more than `limit` tokens; () for a text of
-        no tokens.
+        """Split a whole text so that every token is scored once and no piece reads more than `limit` tokens; () for a
+        text of no tokens.
 
-        As lm-eval's get_rolling_token_windows with one token of context: the prefix token stands before the first
-        piece, one token of the text before every later one, and before the last as many as there is room for. A BOS
-        that the tokenizer adds is scored too, unless `special` is False.
+        As in lm-eval's get_rolling_token_windows with one token of context: the prefix token comes before the first
+        piece, one token of the text before every later one, and as many as fit before the last. A BOS that the
+        tokenizer adds is scored too, unless `special` is False.
         """
         tokens = self.encode(text, special)
         if not tokens:
@@ -138,5 +139,5 @@ class TokenizerAdapter:
         return (self.prefix,)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of generated tokens, special ones left out."""
+        """Return the text of generated tokens, without special ones."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))

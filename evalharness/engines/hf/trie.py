@@ -1,6 +1,4 @@
-"""Plan how token sequences that share prefixes are read: common headers once, what branches off them in rows of a
-bounded number of tokens.
-"""
+"""Plan how token sequences that share prefixes are read: common headers once, their branches in bounded rows."""
 
 from __future__ import annotations
 
@@ -12,14 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from evalharness.engines.hf.rows import Tokens
 
-LEAST_HEADER = 16  # tokens that a header must spare each of its rows to be worth a pass of its own
+LEAST_HEADER = 16  # tokens that a header must save each of its rows to be worth a pass of its own
 Text = TypeVar("Text", tuple[int, ...], str)
-STEP = 8  # header lengths are multiples, so that a first word that questions happen to share makes no other header
+STEP = 8  # header lengths are multiples of it, so that a chance common first word makes no other header
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One token sequence that is read; its positions from `first` on are scored."""
+    """One token sequence; its positions from `first` on are scored."""
 
     fed: Tokens
     first: int
@@ -27,8 +25,8 @@ class Branch:
 
 @dataclass(slots=True)
 class HeaderGroup:
-    """Branches that begin with the same `header`, whose keys and values are computed once: its first `above` tokens in
-    the group before that they continue, the others in a pass of their own. `rows`: the branches of each pass.
+    """Branches with the same `header`, whose keys and values are computed once: its first `above` tokens in the parent
+    group, the others in a pass of their own. `rows`: the branches of each pass.
     """
 
     header: Tokens
@@ -38,7 +36,7 @@ class HeaderGroup:
 
 
 def common(one: Text, other: Text) -> int:
-    """The length of the longest common prefix of two token sequences, or of two texts."""
+    """Return the length of the longest common prefix of two token sequences, or of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:  # `one` and `other` agree up to `low`; slices are compared in C
         middle = (low + high + 1) // 2
@@ -47,12 +45,12 @@ def common(one: Text, other: Text) -> int:
 
 
 def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
-    """Groups of `branches`, which are sorted by `fed`, each branch in one row of one group. A row reads at most
-    `budget` tokens after its header, or one branch. A group's parent is the nearest before it whose header is its first
-    `above` tokens.
+    """Group `branches`, which are sorted by `fed`, each branch in one row of one group. A row reads at most `budget`
+    tokens after its header, or one branch. A group's parent is the nearest before it whose header is its first `above`
+    tokens.
 
-    The trie is walked from its root: a subtree of at most `budget` tokens is left whole, a larger one is cut at its
-    first fork, behind a header where its branches share enough. No scored position is part of a header.
+    The trie is walked from its root: a subtree of at most `budget` tokens stays whole, a larger one is cut at its first
+    fork, after a header where its branches share enough. No scored position is part of a header.
     """
     shared = [0, *(common(one.fed, other.fed) for one, other in pairwise(branches))]
     plan = [HeaderGroup(header=(), above=0)]
@@ -75,32 +73,32 @@ def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
 
 
 def _size(branches: Sequence[Branch], shared: Sequence[int], some: range, depth: int) -> int:
-    """Distinct tokens of some branches that are neighbours, from `depth` on."""
+    """Count the distinct tokens of neighbouring branches from `depth` on."""
     first = len(branches[some[0]].fed) - depth
     return first + sum(len(branches[i].fed) - max(shared[i], depth) for i in some[1:])
 
 
 def _rows(branches: Sequence[Branch], shared: Sequence[int], group: HeaderGroup, budget: int) -> list[list[int]]:
-    """The group's own branches, subtree after subtree while they fit; where nothing stands before them, single branches
-    first, the longest first, so that those of a row are of about the same length.
+    """Fill rows with the group's own branches, subtree after subtree while they fit; without a header, single branches
+    come first, longest first, so that those of a row are of about the same length.
     """
     rows: list[list[int]] = []
-    room = 0
+    free = 0
     ranges = group.ranges if group.header else [part for some in group.ranges for part in _parts(some, shared)]
     sizes = {some: _size(branches, shared, some, len(group.header)) for some in ranges}
     if not group.header:
         ranges.sort(key=lambda some: (len(some) > 1, -sizes[some] if len(some) == 1 else 0))
     for some in ranges:
         size = sizes[some]
-        if size > room or not rows:
+        if size > free or not rows:
             rows.append([])
-            room = budget
+            free = budget
         rows[-1] += some
-        room -= size
+        free -= size
     return rows
 
 
 def _parts(some: range, shared: Sequence[int]) -> list[range]:
-    """A range cut where neighbours share too little to care."""
+    """Cut a range where neighbours share fewer than LEAST_HEADER tokens."""
     cuts = [some.start, *(i for i in some[1:] if shared[i] < LEAST_HEADER), some.stop]
     return [range(start, stop) for start, stop in pairwise(cuts)]

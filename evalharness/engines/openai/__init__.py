@@ -1,1 +1,1 @@
-"""Answer by a server that speaks OpenAI's HTTP dialect: vLLM, SGLang, llama.cpp, `transformers serve` and others."""
+"""Answer with a server of OpenAI's HTTP API: vLLM, SGLang, llama.cpp, `transformers serve` and others."""

@@ -1,4 +1,4 @@
-"""Refuse a tokenizer that is not the server's, and a server whose answers are not new text alone."""
+"""Refuse a local tokenizer that is not the server's, and a server whose answers repeat the prompt."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.replies import ApiFailure
 from evalharness.openai_api.served_model import CHAT, COMPLETIONS
 
-FEW = 4  # new tokens, in which none of TEXTS can be written
+FEW = 4  # new tokens, too few for any of TEXTS
 MOST_AROUND = 4  # special tokens that a server may put around a text
-TEXTS = (  # of many kinds, since two tokenizers may split a simple sentence into as many tokens
+TEXTS = (  # of many kinds, because two tokenizers may split a simple sentence into equally many tokens
     "Is water wet? Answer yes or no: yes, it is. Is the moon made of green cheese? Answer: no",
     "def fibonacci(n):\n    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)",
     "Der schnelle Hund läuft 1234567 Meter durch den Wald; 東京は日本の首都です。",
@@ -24,22 +24,22 @@ TEXTS = (  # of many kinds, since two tokenizers may split a simple sentence int
 
 
 def check_tokenizer(api: ApiClient, model: str, splitter: PromptSplitter, directory: Path) -> None:
-    """Compare a tokenizer on this machine with what the server says of the tokens of a few texts. Raises ModelError
-    where they contradict each other.
+    """Compare a tokenizer on this machine with the server's tokens of a few texts. Raises ModelError where they
+    differ.
     """
     plain = [splitter.token_ids(text) for text in TEXTS]
-    given = server_tokens(api, model, TEXTS)
-    differs = any(theirs is not None and theirs != ours for theirs, ours in zip(given, plain, strict=True))
-    counts = [*_counts(api, model)] if all(theirs is None for theirs in given) else []
+    served = server_tokens(api, model, TEXTS)
+    differs = any(theirs is not None and theirs != ours for theirs, ours in zip(served, plain, strict=True))
+    counts = [*_counts(api, model)] if all(theirs is None for theirs in served) else []
     around = {count - len(ours) for count, ours in zip(counts, plain, strict=False) if count is not None}
     if differs or len(around) > 1 or any(not 0 <= more <= MOST_AROUND for more in around):
-        said = f"by {PATH}" if differs else "by the prompt_tokens of its answers"
-        what = f"{directory} holds another tokenizer than this model's: {said}, the server splits texts otherwise"
+        source = f"by {PATH}" if differs else "by the prompt_tokens of its answers"
+        what = f"{directory} holds another tokenizer than this model's: {source}, the server splits texts otherwise"
         raise ModelError(f"{api.url}#{model}", what, "name the directory of the served model (tokenizer=DIR)")
 
 
 def _counts(api: ApiClient, model: str) -> Iterator[int | None]:
-    """How many tokens each of TEXTS has as a prompt; None where the server does not say."""
+    """Yield how many tokens each of TEXTS has as a prompt; None where the server does not say."""
     for text in TEXTS:
         answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": 1, "temperature": 0})
         count = None if isinstance(answer, ApiFailure) else count_in(answer, "prompt_tokens")
@@ -47,9 +47,7 @@ def _counts(api: ApiClient, model: str) -> Iterator[int | None]:
 
 
 def check_new_text(api: ApiClient, model: str, prompts: Sequence[Prompt], *, chat: bool) -> None:
-    """Raise ModelError where answers begin with the prompt, the first of TEXTS, which is too long to be written in so
-    few tokens.
-    """
+    """Raise ModelError where answers begin with the prompt, the first of TEXTS, which FEW new tokens cannot hold."""
     for prompt in prompts:
         body = {"model": model, **prompt_content(prompt, chat), "max_tokens": FEW, "temperature": 0}
         answer = api.try_post(CHAT if chat else COMPLETIONS, body)

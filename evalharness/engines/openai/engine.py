@@ -1,4 +1,4 @@
-"""Answer with a model behind a server, and notice when another one answers there."""
+"""Answer with a model behind a server, and detect when other weights answer there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evalharness.records.requests import Failure, Generate, Rank, Request, Respo
 
 
 class ServedEngine:
-    """One served model. `unanswered`: why some kinds of requests get no answer; `watch` notices where the
-    server answers with other weights than before; None: nothing is known of it to compare with.
+    """One served model. `unanswered`: why some kinds of requests get no answer; `watch`: detects when the server
+    answers with other weights than before, None where there is nothing to compare with.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class ServedEngine:
         self._unanswered, self._watch = unanswered, watch
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request. None is given before the server has shown, after the last one, that it
-        still answers with the same weights. Raises NotComparableError where it does not, or is dead.
+        """Return one response or failure per request, after a check that the server still answers with the same
+        weights. Raises NotComparableError where it does not, or no longer answers.
         """
         refused = [
             Failure(request_id=request.id, reason=self._unanswered[type(request)])
             for request in requests
             if type(request) in self._unanswered
         ]
-        asked = [request for request in requests if type(request) not in self._unanswered]
-        answers = [*refused, *self._answers(asked)]
-        if asked and self._watch is not None:
+        answerable = [request for request in requests if type(request) not in self._unanswered]
+        answers = [*refused, *self._answers(answerable)]
+        if answerable and self._watch is not None:
             self._watch.after_block()
         return iter(answers)
 
@@ -56,10 +56,10 @@ class ServedEngine:
         )
 
     def check_weights(self) -> None:
-        """Raise NotComparableError where the model does not answer as it did when it was recognised."""
+        """Raise NotComparableError where the model no longer answers as it did when it was recognised."""
         if self._watch is not None:
             self._watch.check_all()
 
     def close(self) -> None:
-        """Close the connections; the server goes on."""
+        """Close the connections; the server keeps running."""
         self._api.close()

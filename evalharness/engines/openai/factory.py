@@ -1,4 +1,4 @@
-"""Describe and open models behind servers: what a server can answer is found out once for each of its models."""
+"""Describe and open models behind servers; what a server can answer is tested once for each model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalharness.engines.openai.options import ServerOptions, options_of
 from evalharness.engines.openai.prompt_scores import count_in
 from evalharness.engines.openai.scoring import ServedScorer
 from evalharness.engines.openai.tokens import PromptSplitter, local_splitter, server_splitter
-from evalharness.engines.openai.ways import TEXTS, Way, find_way, own_texts, own_tokens, written_after
+from evalharness.engines.openai.ways import TEXTS, Way, continue_texts, find_way, own_texts, own_tokens
 from evalharness.engines.openai.writing import ServedWriter
 from evalharness.errors import ModelError
 from evalharness.openai_api.client import ApiClient
@@ -26,7 +26,7 @@ from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Profile, Rank, Request, Score
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
-ALGORITHM = 1  # raise it with any change that can move a number
+ALGORITHM = 1  # raise it with any change that can change a score
 NO_PROFILE = (
     "a server gives log-probabilities of its own likeliest tokens, not of those that another model finds likely"
 )
@@ -38,7 +38,7 @@ IN_CHAT = "endpoint=chat is for written tasks only"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAbilities:
     """What one served model can do. `way`: how it scores prompts, or why it cannot; `ids`: it takes token ids;
-    `software`: what the server says that it is; `window`: tokens of prompt and answer, None: not known.
+    `software`: the server's name for itself; `window`: tokens of prompt and answer, None where it is not known.
     """
 
     way: Way | str
@@ -49,7 +49,7 @@ class ServedAbilities:
 
     @property
     def unanswered(self) -> dict[type[Request], str]:
-        """Why requests of some kinds get no answer."""
+        """The kinds of requests that get no answer, with the reasons."""
         if isinstance(self.way, str):
             return dict.fromkeys((Rank, Score, Profile), self.way)
         reasons: dict[type[Request], str] = {Profile: NO_PROFILE}
@@ -62,18 +62,18 @@ class ServedAbilities:
 
 @dataclass(slots=True, kw_only=True)
 class ServedFactory:
-    """Opens ServedEngines. `options`: of the run, where `configured` made it."""
+    """Opens ServedEngines. `options`: those of the run where `configured` made this factory."""
 
     options: ServerOptions = field(default_factory=ServerOptions)
     _abilities: dict[str, ServedAbilities] = field(default_factory=dict)
 
     def configured(self, settings: EngineSettings) -> ServedFactory:
-        """A factory of its own for a run with these settings. Raises UsageError for an option that is wrong."""
+        """Return a new factory for a run with these settings. Raises UsageError for a wrong option."""
         return ServedFactory(options=options_of(settings))
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What can move a number, as far as the server says it. Raises UsageError for an option, ModelError where the
-        server does not answer or has no such model.
+        """Return all that can change a score, as far as the server reports it. Raises UsageError for an option,
+        ModelError where the server does not answer or has no such model.
         """
         options = options_of(settings)
         abilities, splitter = self._abilities_of(checkpoint), self._abilities_of(checkpoint).splitter
@@ -89,7 +89,7 @@ class ServedFactory:
         return EngineInfo(name="openai", details=details)
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ServedEngine:
-        """The model, asked by connections of its own. Raises as `describe`."""
+        """Open the model with connections of its own. Raises as `describe` does."""
         info, abilities = self.describe(checkpoint, settings), self._abilities_of(checkpoint)
         model, api = parse_served(checkpoint.endpoint).model, self._client(checkpoint)
         splitter, window, chat = abilities.splitter, abilities.window, self.options.chat
@@ -102,31 +102,32 @@ class ServedFactory:
         return ServedEngine(info, api, writer, scorer, abilities.unanswered, watch)
 
     def unanswered(self, checkpoint: Checkpoint) -> Mapping[type[Request], str]:
-        """Kinds of requests to which this model gives no answer, and why."""
+        """Return the kinds of requests that this model cannot answer, with the reasons."""
         return self._abilities_of(checkpoint).unanswered
 
     def window(self, checkpoint: Checkpoint) -> int | None:
-        """Tokens of a prompt with its answer that the server takes; None: not known."""
+        """Return the most tokens of a prompt and its answer; None where the server does not say."""
         abilities = self._abilities_of(checkpoint)
         spare = abilities.way.new_tokens if isinstance(abilities.way, Way) else 0
         return None if abilities.window is None else abilities.window - spare
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
-        """How many tokens a text has, by the tokenizer's files or the server; None where neither says."""
+        """Return the counter of tokens, by the tokenizer's files or by the server; None where there is neither."""
         return self._abilities_of(checkpoint).splitter
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """The chat template in the directory that the option names. Raises ModelError where none is named."""
+        """Return the chat template in the directory of the option `tokenizer`. Raises ModelError without one."""
         directory = self.options.tokenizer
         if self.options.chat:
-            raise ModelError(checkpoint.endpoint, "its server applies the template where endpoint=chat", "choose one")
+            fix = "leave out --apply-chat-template or endpoint=chat"
+            raise ModelError(checkpoint.endpoint, "its server applies the template where endpoint=chat", fix)
         if directory is None:
             fix = "name a directory with its tokenizer (--engine-option tokenizer=DIR), or let the server apply it"
             raise ModelError(checkpoint.endpoint, "its chat template is not here", f"{fix} (endpoint=chat)")
         return template_of(directory, splitting_tokenizer(directory, None))
 
     def _client(self, checkpoint: Checkpoint) -> ApiClient:
-        """A client that shares the run's budget with the others."""
+        """Make a client that shares the run's budget with the others."""
         return ApiClient(parse_served(checkpoint.endpoint).url, limits=self.options.limits)
 
     def _abilities_of(self, checkpoint: Checkpoint) -> ServedAbilities:
@@ -135,10 +136,10 @@ class ServedFactory:
             raise ModelError(checkpoint.path, "is a checkpoint on this machine, not behind a server", fix)
         if checkpoint.endpoint not in self._abilities:
             with self._client(checkpoint) as api:
-                self._abilities[checkpoint.endpoint] = self._found_out(api, checkpoint)
+                self._abilities[checkpoint.endpoint] = self._tested(api, checkpoint)
         return self._abilities[checkpoint.endpoint]
 
-    def _found_out(self, api: ApiClient, checkpoint: Checkpoint) -> ServedAbilities:
+    def _tested(self, api: ApiClient, checkpoint: Checkpoint) -> ServedAbilities:
         model, options = parse_served(checkpoint.endpoint).model, self.options
         entry = models_of(api, model).get(model, {})
         splitter = local_splitter(options.tokenizer) if options.tokenizer else server_splitter(api, model)
@@ -146,12 +147,12 @@ class ServedFactory:
             check_tokenizer(api, model, splitter, options.tokenizer)
         way: Way | str = IN_CHAT
         if not options.chat:
-            way, written = "", written_after(api, model)
+            way, texts = "", continue_texts(api, model)
             if splitter is not None:
                 encode = splitter.adapter.encode
-                way = find_way(api, model, list(map(encode, TEXTS)), own_tokens(written, encode))
+                way = find_way(api, model, list(map(encode, TEXTS)), own_tokens(texts, encode))
             if isinstance(way, str):
-                way = find_way(api, model, list(TEXTS), own_texts(written))
+                way = find_way(api, model, list(TEXTS), own_texts(texts))
         ids = way.ids if isinstance(way, Way) else not options.chat and _takes_ids(api, model, splitter)
         as_ids = [splitter.adapter.encode(CHECKED[0])] if ids and splitter is not None else []
         check_new_text(api, model, [CHECKED[0], *as_ids], chat=options.chat)
@@ -165,7 +166,7 @@ class ServedFactory:
 
 
 def _takes_ids(api: ApiClient, model: str, splitter: PromptSplitter | None) -> bool:
-    """Whether a prompt of token ids is read as such."""
+    """Return whether the server reads a prompt of token ids as such."""
     if splitter is None:
         return False
     ids = list(splitter.adapter.encode(TEXTS[0]))
@@ -174,13 +175,13 @@ def _takes_ids(api: ApiClient, model: str, splitter: PromptSplitter | None) -> b
 
 
 def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:
-    """The server's software, as far as it says so."""
+    """Return the name and version of the server's software, as far as it reports them."""
     try:
         version = api.get(f"{api.root}/version").get("version", "")
     except ModelError:
         version = ""
-    named = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
-    return shown(" ".join(named)) or "not stated"
+    words = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
+    return shown(" ".join(words)) or "not stated"
 
 
 FACTORY = ServedFactory()

@@ -21,8 +21,8 @@ _begun: list[tuple[Mapping[str, str], RequestBudget]] = []  # the options of the
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """How a server is asked. `tokenizer`: a directory with its models' tokenizer; `chat`: every prompt of a written
-    task is one user message; `window`: tokens of prompt and answer, where the server does not say; `dtype`: what the
-    server computes in, "" where that is not stated.
+    task is one user message; `window`: tokens of prompt and answer, where the server does not say; `dtype`: the
+    server's type of numbers, "" where it is not stated.
     """
 
     tokenizer: Path | None = None
@@ -33,8 +33,8 @@ class ServerOptions:
 
 
 def limits_of_run(settings: EngineSettings) -> RequestLimits | None:
-    """The limits of a run's requests, from the recognition of its models on; None for another engine. What is sent by
-    them counts for the engine that the same options open next. Raises UsageError as `options_of`.
+    """Return the limits of a run's requests, from the recognition of its models on; None for another engine. Requests
+    under them count for the engine that the same options open next. Raises UsageError as `options_of` does.
     """
     _begun.clear()
     if settings.name != "openai":
@@ -49,15 +49,15 @@ def _budget_of(settings: EngineSettings) -> RequestBudget:
 
 
 def options_of(settings: EngineSettings) -> ServerOptions:
-    """The options as they are given. Raises UsageError for one that is unknown or of another form."""
+    """Read the options. Raises UsageError for one that is unknown or malformed."""
     check_options(settings, OPTIONS["openai"])
-    given, usual = settings.options, RequestLimits()
-    endpoint, dtype = given.get("endpoint", COMPLETIONS), given.get("dtype", "")
+    texts, usual = settings.options, RequestLimits()
+    endpoint, dtype = texts.get("endpoint", COMPLETIONS), texts.get("dtype", "")
     if endpoint not in (COMPLETIONS, CHAT):
         raise UsageError(OPTION, f"endpoint={endpoint}", f"{COMPLETIONS} or {CHAT} would be right")
     if dtype and dtype not in NEAR_TIES:
         raise UsageError(OPTION, f"dtype={dtype}", f"{', '.join(NEAR_TIES)} would be right")
-    tokenizer = Path(given["tokenizer"]).expanduser() if "tokenizer" in given else None
+    tokenizer = Path(texts["tokenizer"]).expanduser() if "tokenizer" in texts else None
     if tokenizer is not None and not tokenizer.is_dir():
         what = f"tokenizer={tokenizer} is no directory"
         raise UsageError(OPTION, what, "a directory with the tokenizer of the served model would be right")

@@ -1,4 +1,4 @@
-"""Read the log-probabilities of a prompt's tokens out of a server's answer, and refuse what cannot be trusted."""
+"""Read the log-probabilities of a prompt's tokens from a server's answer, and refuse unsound ones."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, cast
 
 Tokens = tuple[int, ...]
 Prompt = Tokens | str
-TOKEN_ID = "token_id:"  # how vLLM writes a token where ids are asked for
-ROUNDED = 1e-3  # nats above 0 that rounding may give a log-probability
+TOKEN_ID = "token_id:"  # vLLM's prefix of a token's id
+ROUNDED = 1e-3  # nats by which rounding may put a log-probability above 0
 
 
 class Unsound(ValueError):
-    """An answer that cannot be used; the message is the reason."""
+    """Raised for an answer that cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenScore:
-    """A token of a prompt: its log-probability in nats, None for the first; whether none is likelier; its text, or ""
-    where it is known by its id.
+    """A token of a prompt. `logprob`: in nats, None for the first token; `is_best`: no token is likelier; `text`: ""
+    where the token is known by its id.
     """
 
     logprob: float | None
@@ -29,7 +29,7 @@ class TokenScore:
 
 
 def choices_in(answer: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
-    """The choices of an answer in the order of the prompts. Raises Unsound unless there is one for each."""
+    """Return the choices of an answer in the order of the prompts. Raises Unsound unless there is one for each."""
     choices = answer.get("choices")
     if not (isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)):
         raise Unsound("the server's answer has no choices")
@@ -42,7 +42,7 @@ def choices_in(answer: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]
 
 
 def text_in(answer: Mapping[str, Any]) -> str:
-    """The text of an answer to one prompt. Raises Unsound."""
+    """Return the text of an answer to one prompt. Raises Unsound."""
     choice = choices_in(answer, 1)[0]
     message = choice.get("message")
     text = message.get("content") if isinstance(message, dict) else choice.get("text")
@@ -52,23 +52,23 @@ def text_in(answer: Mapping[str, Any]) -> str:
 
 
 def count_in(answer: Mapping[str, Any], name: str) -> int | None:
-    """What the server says in `usage` of the tokens that it read or wrote; None where it does not say."""
+    """Return a count of tokens in the answer's `usage`; None where there is none."""
     usage = answer.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
     return count if type(count) is int else None
 
 
-def of_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenScore]:
-    """One score a token out of vLLM's `prompt_logprobs`. Raises Unsound."""
-    given = choice.get("prompt_logprobs")
-    if not isinstance(given, list):
+def read_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenScore]:
+    """Read one score a token from vLLM's `prompt_logprobs`. Raises Unsound."""
+    places = choice.get("prompt_logprobs")
+    if not isinstance(places, list):
         raise Unsound("the server's answer has no prompt_logprobs")
-    if len(given) != len(prompt):
-        raise Unsound(f"the server gives log-probabilities of {len(given)} tokens for a prompt of {len(prompt)}")
-    if given and given[0] is not None:
+    if len(places) != len(prompt):
+        raise Unsound(f"the server gives log-probabilities of {len(places)} tokens for a prompt of {len(prompt)}")
+    if places and places[0] is not None:
         raise Unsound("the server gives a log-probability of a prompt's first token, which has none")
     scores = [TokenScore(logprob=None)]
-    for token, place in zip(prompt[1:], given[1:], strict=True):
+    for token, place in zip(prompt[1:], places[1:], strict=True):
         top = _by_id(place)
         if token not in top:
             raise Unsound("the server gives log-probabilities of other tokens than it was sent")
@@ -79,14 +79,14 @@ def of_prompt_logprobs(choice: Mapping[str, Any], prompt: Tokens) -> list[TokenS
     return scores
 
 
-def of_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[TokenScore]:
-    """One score a token of the prompt out of `logprobs` of an answer that echoes it; at most `new_tokens` that were
-    written after it are left out. Raises Unsound.
+def read_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[TokenScore]:
+    """Read one score a token of the prompt from the `logprobs` of an answer that echoes it; at most `new_tokens` after
+    it are left out. Raises Unsound.
     """
-    given = choice.get("logprobs")
-    if not isinstance(given, dict):
+    entry = choice.get("logprobs")
+    if not isinstance(entry, dict):
         raise Unsound("the server's answer has no logprobs")
-    texts, values, tops = (given.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    texts, values, tops = (entry.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
     if not (isinstance(texts, list) and isinstance(values, list) and isinstance(tops, list)):
         raise Unsound("the server's logprobs have no tokens, token_logprobs or top_logprobs")
     if not len(texts) == len(values) == len(tops) or not all(isinstance(text, str) for text in texts):
@@ -109,14 +109,14 @@ def of_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> list[
 
 
 def check_usage(answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> None:
-    """Raises Unsound where the server says that it read more or fewer tokens than it was sent."""
+    """Raise Unsound where the server reports that it read more or fewer tokens than it was sent."""
     read, sent = count_in(answer, "prompt_tokens"), sum(map(len, prompts))
     if read is not None and read != sent and not any(isinstance(prompt, str) for prompt in prompts):
         raise Unsound(f"the server read {read} tokens and was sent {sent}")
 
 
 def sum_from(scores: Sequence[TokenScore], start: int) -> tuple[float, bool]:
-    """The log-probability of all tokens from a place on, and whether each of them is the likeliest. Raises Unsound."""
+    """Sum the log-probabilities from a place on; also return whether each token is the likeliest. Raises Unsound."""
     scored = [score.logprob for score in scores[start:]]
     finite = [logprob for logprob in scored if logprob is not None]
     if not finite or len(finite) != len(scored):
@@ -125,8 +125,8 @@ def sum_from(scores: Sequence[TokenScore], start: int) -> tuple[float, bool]:
 
 
 def token_at(scores: Sequence[TokenScore], text: str, character: int) -> int:
-    """The place of the token of a prompt that begins at this character of its text. Raises Unsound where none does."""
-    at = len(text) - sum(len(score.text) for score in scores)  # below 0: what the server put before the text
+    """Return the place of the prompt's token that begins at this character. Raises Unsound where none does."""
+    at = len(text) - sum(len(score.text) for score in scores)  # below 0 where the server put tokens before the text
     for place, score in enumerate(scores):
         if at == character:
             return place
@@ -137,7 +137,7 @@ def token_at(scores: Sequence[TokenScore], text: str, character: int) -> int:
 
 
 def _sent_tokens(texts: Sequence[str], prompt: Prompt) -> int:
-    """How many of an answer's tokens are the prompt's. Raises Unsound where they are not what was sent."""
+    """Count the tokens of an answer that are the prompt's. Raises Unsound where they are not those that were sent."""
     if not texts:
         raise Unsound("the server echoes no token")
     if isinstance(prompt, str):
@@ -150,7 +150,7 @@ def _sent_tokens(texts: Sequence[str], prompt: Prompt) -> int:
 
 
 def _tokens_of(texts: Sequence[str], prompt: str) -> int:
-    """How many tokens add up to the prompt, one that the server puts before it not counted as text."""
+    """Count the tokens that add up to the prompt; the text of a first token that the server adds does not count."""
     for lead in (0, len(texts[0])):
         length = -lead
         for count, text in enumerate(texts, 1):
@@ -163,7 +163,7 @@ def _tokens_of(texts: Sequence[str], prompt: str) -> int:
 
 
 def _by_id(place: object) -> dict[int, float]:
-    """Log-probabilities by token id at one place of a prompt. Raises Unsound."""
+    """Return token id -> log-probability at one place of a prompt. Raises Unsound."""
     if not (isinstance(place, dict) and place):
         raise Unsound("the server leaves a token of the prompt without log-probabilities")
     try:
@@ -175,7 +175,7 @@ def _by_id(place: object) -> dict[int, float]:
 
 
 def _is_ranked_below(place: Mapping[str, Any], token: int) -> bool:
-    """Whether the server says that other tokens are likelier, which it has to name."""
+    """Return whether the server ranks other tokens above this one, which it then has to name."""
     rank = next((value.get("rank") for key, value in place.items() if int(key) == token), None)
     return isinstance(rank, int) and rank > 1
 
@@ -183,7 +183,7 @@ def _is_ranked_below(place: Mapping[str, Any], token: int) -> bool:
 def _finite(value: object) -> float:
     try:
         is_number = type(value) in (int, float) and math.isfinite(cast(float, value))
-    except OverflowError:  # of a whole number that no float holds
+    except OverflowError:  # a whole number too large for a float
         is_number = False
     if not is_number:
         raise Unsound("a log-probability is not a finite number")

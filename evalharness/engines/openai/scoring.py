@@ -1,4 +1,4 @@
-"""Answer Rank and Score requests: have the server score the tokens of prompts, and add up those that are asked for."""
+"""Answer Rank and Score requests: the server scores the tokens of prompts, and the requested ones are summed here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from evalharness.openai_api.served_model import COMPLETIONS
 from evalharness.records.requests import Failure, Rank, Ranking, Score, Scoring
 
 AT_ONCE = 32  # prompts of one request
-UNLIMITED = 2048  # tokens of a piece of text where no window is known; lm-eval's default
+UNLIMITED = 2048  # tokens of a piece of text where the window is not known; lm-eval's default
 UNANSWERED = "the server did not answer: {}"
 RankOrScore = TypeVar("RankOrScore", Rank, Score)
-Scored = list[TokenScore] | str  # one score a token, or why there is none
+PromptScores = list[TokenScore] | str  # one score a token, or why there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPart:
-    """A prompt, and where in it begins what is scored: a token, or a character of a text whose tokens are unknown.
-    `tokens`: how many are scored, where that is known beforehand; `shared`: what several prompts begin with, which are
-    sent together.
+    """A prompt, and where its scored part starts: at a token, or at a character of a text whose tokens are unknown.
+    `tokens`: how many are scored, where that is known before; `shared`: the beginning of all prompts that are sent
+    together.
     """
 
     prompt: Prompt
@@ -40,7 +40,7 @@ class ScoredPart:
 
 
 class ServedScorer:
-    """Scores with one served model. `splitter`: None where only the server knows the tokens."""
+    """Scores with one served model. `splitter`: None where texts cannot be split into tokens here."""
 
     def __init__(
         self, api: ApiClient, model: str, way: Way, splitter: PromptSplitter | None, window: int | None
@@ -48,7 +48,7 @@ class ServedScorer:
         self._api, self._model, self._way, self._splitter, self._window = api, model, way, splitter, window
 
     def rank(self, requests: Sequence[Rank]) -> Iterator[Ranking | Failure]:
-        """An answer per request, in order."""
+        """Yield an answer per request, in order."""
         if self._splitter is not None:
             pairs = [pair for request in requests for pair in request.pairs]
             self._splitter.learn(text for context, more in pairs for text in (context.rstrip(), context + more, more))
@@ -64,7 +64,7 @@ class ServedScorer:
             )
 
     def score(self, requests: Sequence[Score]) -> Iterator[Scoring | Failure]:
-        """An answer per request, in order: the sum over the text's pieces."""
+        """Yield an answer per request, in order: the sum over the text's pieces."""
         if self._splitter is not None:
             self._splitter.learn(request.text for request in requests)
         for request, scored in self._scored([(request, self._pieces_of(request)) for request in requests]):
@@ -74,8 +74,8 @@ class ServedScorer:
             total = math.fsum(logprob for logprob, _, _ in scored)
             yield Scoring(request_id=request.id, logprob=total, tokens=sum(tokens for _, tokens, _ in scored))
 
-    def _groups_scored(self, groups: Sequence[Sequence[Prompt]]) -> dict[Prompt, Scored]:
-        scored: dict[Prompt, Scored] = {}
+    def _groups_scored(self, groups: Sequence[Sequence[Prompt]]) -> dict[Prompt, PromptScores]:
+        scored: dict[Prompt, PromptScores] = {}
         bodies = [self._way.body(self._model, group) for group in groups]
         for place, answer in self._api.post_all(COMPLETIONS, bodies):
             group = groups[place]
@@ -89,10 +89,10 @@ class ServedScorer:
         return scored
 
     def _scored(
-        self, asked: Sequence[tuple[RankOrScore, Sequence[ScoredPart] | str]]
+        self, pairs: Sequence[tuple[RankOrScore, Sequence[ScoredPart] | str]]
     ) -> Iterator[tuple[RankOrScore, list[tuple[float, int, bool]] | str]]:
-        """Log-probability, number of tokens and greediness of every request's parts, or why it has none."""
-        parts = dict.fromkeys(part for _, of_request in asked if not isinstance(of_request, str) for part in of_request)
+        """Yield log-probability, number of tokens and greediness of every request's parts, or why there are none."""
+        parts = dict.fromkeys(part for _, of_request in pairs if not isinstance(of_request, str) for part in of_request)
         by_context: dict[Prompt, dict[Prompt, None]] = {}
         for part in parts:
             by_context.setdefault(part.shared, {})[part.prompt] = None
@@ -103,11 +103,11 @@ class ServedScorer:
             for start in range(0, len(of_context), size)
         ]
         scores = self._groups_scored(groups)
-        for request, of_request in asked:
+        for request, of_request in pairs:
             yield request, of_request if isinstance(of_request, str) else _sums(of_request, scores)
 
     def _parts_of(self, request: Rank) -> Sequence[ScoredPart] | str:
-        """The request's pairs, or why it cannot be asked."""
+        """Return the request's pairs, or why it cannot be asked."""
         try:
             return [self._part_of(context, continuation) for context, continuation in request.pairs]
         except Untokenizable as error:
@@ -137,7 +137,9 @@ class ServedScorer:
         return ScoredPart(prompt=prompt, start=len(pair.context))
 
     def _pieces_of(self, request: Score) -> Sequence[ScoredPart] | str:
-        """The text in pieces that the window holds with the token before each, or why it cannot be scored."""
+        """Split the text into pieces that fit the window with the token before each, or return why it cannot be
+        scored.
+        """
         if self._splitter is None:
             return "a text cannot be cut into pieces without its tokenizer (give tokenizer=DIR)"
         most = UNLIMITED if self._window is None else self._window - 1 - self._way.new_tokens
@@ -147,7 +149,7 @@ class ServedScorer:
             return str(error)
 
 
-def _sums(parts: Sequence[ScoredPart], scores: dict[Prompt, Scored]) -> list[tuple[float, int, bool]] | str:
+def _sums(parts: Sequence[ScoredPart], scores: dict[Prompt, PromptScores]) -> list[tuple[float, int, bool]] | str:
     sums = []
     for part in parts:
         scored = scores[part.prompt]

@@ -1,4 +1,4 @@
-"""Split texts into tokens as a served model does: by its tokenizer's files, else by asking its server."""
+"""Split texts into tokens as a served model does: with its tokenizer's files, else through its server."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ if TYPE_CHECKING:
 
 PATH = "/tokenize"
 NO_TEXT = "it is no Unicode text"
-MOST_KNOWN = 20_000  # texts whose tokens are remembered
+MOST_TEXTS = 20_000  # texts whose tokens are remembered
 
 
 class ServerTokenizer:
-    """Splits texts by the server's /tokenize, as vLLM, SGLang and llama.cpp have it; what was split is remembered."""
+    """Splits texts by the server's /tokenize, which vLLM, SGLang and llama.cpp have, and remembers the tokens."""
 
     bos_token_id = eos_token_id = pad_token_id = unk_token_id = None
 
     def __init__(self, api: ApiClient, model: str) -> None:
-        # of its own, since texts are counted when whoever asked what the server can do has gone
+        # a client of its own, because texts are counted after the one that tested the server is closed
         self._api, self._model = ApiClient(api.url, limits=api.limits), model
         weakref.finalize(self, self._api.close)
-        self._known: dict[tuple[str, bool], list[int] | str] = {}
+        self._tokens: dict[tuple[str, bool], list[int] | str] = {}
 
     def encode(self, text: str, add_special_tokens: bool = False, verbose: bool = False) -> list[int]:
-        """The ids of a text. Raises TypeError, as a tokenizer does, for what the server does not split."""
+        """Return the ids of a text. Raises TypeError, as a tokenizer does, for one that the server does not split."""
         self.learn([text], add_special_tokens)
-        known = self._known.get((text, add_special_tokens), NO_TEXT)
-        if isinstance(known, str):
-            raise TypeError(known)
-        return known
+        tokens = self._tokens.get((text, add_special_tokens), NO_TEXT)
+        if isinstance(tokens, str):
+            raise TypeError(tokens)
+        return tokens
 
     def learn(self, texts: Iterable[str], special: bool = False) -> None:
-        """Have all texts split whose tokens are not known, several at once."""
-        if len(self._known) > MOST_KNOWN:
-            self._known.clear()
-        unknown = [text for text in dict.fromkeys(texts) if (text, special) not in self._known and is_text(text)]
+        """Have the server split all texts whose tokens are not remembered, several at once."""
+        if len(self._tokens) > MOST_TEXTS:
+            self._tokens.clear()
+        unknown = [text for text in dict.fromkeys(texts) if (text, special) not in self._tokens and is_text(text)]
         bodies = [self._body(text, special) for text in unknown]
         for place, answer in self._api.post_all(self._api.root + PATH, bodies):
-            self._known[unknown[place], special] = _tokens_in(answer)
+            self._tokens[unknown[place], special] = _tokens_in(answer)
 
     def _body(self, text: str, special: bool) -> dict[str, Any]:
-        """Both names that servers have for each field."""
-        named = {"prompt": text, "content": text, "add_special_tokens": special, "add_special": special}
-        return {"model": self._model, **named}
+        """Make a request with both names that servers have for each field."""
+        fields = {"prompt": text, "content": text, "add_special_tokens": special, "add_special": special}
+        return {"model": self._model, **fields}
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """Nothing: no text is known to stand for an empty one."""
+        """Return "": the server does not turn tokens into text."""
         return ""
 
 
 def is_text(text: str) -> bool:
-    """Whether a text can be sent."""
+    """Return whether a text is valid Unicode that can be sent."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -73,13 +73,13 @@ def is_text(text: str) -> bool:
 
 
 def check_text(text: str) -> None:
-    """Raises Untokenizable for what cannot be sent."""
+    """Raise Untokenizable for a text that cannot be sent."""
     if not is_text(text):
         raise Untokenizable(f"the text cannot be tokenised ({NO_TEXT})")
 
 
 def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:
-    """The tokens in an answer, or why there are none."""
+    """Return the tokens in an answer, or why there are none."""
     if isinstance(answer, ApiFailure):
         return f"the server does not split it: {answer.reason}"
     tokens = answer.get("tokens")
@@ -89,44 +89,44 @@ def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:
 
 
 def server_tokens(api: ApiClient, model: str, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
-    """The server's tokens of each text without special tokens; None where it does not split it."""
-    tokenizer, given = ServerTokenizer(api, model), list[tuple[int, ...] | None]()
+    """Return the server's tokens of each text without special tokens; None for all where it does not split texts."""
+    tokenizer, tokens = ServerTokenizer(api, model), list[tuple[int, ...] | None]()
     tokenizer.learn(texts[:1])
     for text in texts:
         try:
-            given.append(tuple(tokenizer.encode(text)))
+            tokens.append(tuple(tokenizer.encode(text)))
         except TypeError:
             return [None] * len(texts)
-    return given
+    return tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSplitter:
-    """Splits a served model's texts. `fingerprint`: of the tokenizer, as far as it is known; equal ones split alike."""
+    """Splits a served model's texts. Splitters with equal `fingerprint` split alike."""
 
     fingerprint: str
     adapter: TokenizerAdapter = field(compare=False)
     server: ServerTokenizer | None = field(default=None, compare=False)
 
     def __call__(self, text: str) -> int:
-        """How many tokens a text has, special tokens around it included; 0 where it cannot be split."""
+        """Count the tokens of a text with the special tokens around it; 0 where it cannot be split."""
         try:
             return len(self.adapter.encode(text))
         except Untokenizable:
             return 0
 
     def token_ids(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text without the special tokens around it."""
+        """Return the tokens of a text without the special tokens around it."""
         return self.adapter.encode(text, special=False)
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Prepare for these texts, where the server splits them."""
+        """Have the server split these texts at once, where it is the splitter."""
         if self.server is not None:
             self.server.learn(texts)
 
 
 def local_splitter(directory: Path) -> PromptSplitter:
-    """A splitter by the tokenizer's files. Raises ModelError where they cannot be read."""
+    """Make a splitter from the tokenizer's files. Raises ModelError where they cannot be read."""
     around = prompt_tokens_in(directory, Architecture.CAUSAL)
     tokenizer = splitting_tokenizer(directory, around.prefix)
     adapter = TokenizerAdapter(tokenizer, Architecture.CAUSAL, around)
@@ -134,7 +134,7 @@ def local_splitter(directory: Path) -> PromptSplitter:
 
 
 def server_splitter(api: ApiClient, model: str) -> PromptSplitter | None:
-    """A splitter by the server; None where it does not split texts so that they can be put together again."""
+    """Make a splitter that asks the server; None where a text's tokens are not part of those with special tokens."""
     tokenizer = ServerTokenizer(api, model)
     try:
         plain, whole = (tokenizer.encode(PROBE, add_special_tokens=special) for special in (False, True))

@@ -1,4 +1,4 @@
-"""Find out how a server gives the log-probabilities of a prompt's tokens, and whether what it gives is sound."""
+"""Find how a server returns the log-probabilities of a prompt's tokens, and check that they are sound."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evalharness.engines.openai.prompt_scores import (
     Unsound,
     check_usage,
     choices_in,
-    of_echo,
-    of_prompt_logprobs,
+    read_echo,
+    read_prompt_logprobs,
     text_in,
     token_at,
 )
@@ -23,19 +23,19 @@ from evalharness.openai_api.replies import ApiFailure
 from evalharness.openai_api.served_model import COMPLETIONS
 
 PROMPT_LOGPROBS, ECHO = "prompt_logprobs", "echo"
-STEADY = 0.05  # nats by which a token's log-probability may move where a prompt is asked again; bfloat16 moves so much
+STEADY = 0.05  # nats by which a log-probability may differ when a prompt is sent again, as with bfloat16
 FEW = 4  # tokens that may all have the same log-probability
 CONSTANT = "the server gives every token the same log-probability"
 ALL_BEST = "the server names no likelier token beside any: it does not say which token is the likeliest"
 WRITES = 8  # tokens that the server writes after each of TEXTS, and then scores
-OWN = 0.4  # of these, how many must be the likeliest by what it says of them; read again, a text may have other tokens
+OWN = 0.4  # share of these that must be the likeliest by its scores; a text that is read again may have other tokens
 TEXTS = ("The quick brown fox jumps over the lazy dog.", "Is water wet? Answer yes or no: yes, it is")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How log-probabilities are asked for. `ids`: prompts are sent as token ids; `new_tokens`: how many the server has
-    to write after a prompt; `lists`: it takes several prompts at once; `marked`: it says the ids of echoed tokens.
+    """A form of request for log-probabilities. `ids`: prompts are sent as token ids; `new_tokens`: how many the server
+    must write after a prompt; `lists`: it takes several prompts at once; `marked`: it returns the ids of echoed tokens.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Way:
     marked: bool = False
 
     def body(self, model: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """The request for the scores of prompts; one alone is sent as such."""
+        """Make the request for the scores of prompts; a single prompt is sent without a list."""
         sent = [prompt if isinstance(prompt, str) else list(prompt) for prompt in prompts]
         body: dict[str, Any] = {"model": model, "prompt": sent if len(sent) > 1 else sent[0], "temperature": 0}
         body["max_tokens"] = self.new_tokens
@@ -54,7 +54,7 @@ class Way:
         return {**body, "echo": True, "logprobs": 1} | ({"return_tokens_as_token_ids": True} if self.marked else {})
 
     def scores(self, answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> list[list[TokenScore] | str]:
-        """Of each prompt one score a token, or why there are none. Raises Unsound where that is so of all."""
+        """Return for each prompt one score a token, or why it has none. Raises Unsound where no prompt has scores."""
         check_usage(answer, prompts)
         return [
             self._scores(choice, prompt)
@@ -64,21 +64,21 @@ class Way:
     def _scores(self, choice: Mapping[str, Any], prompt: Prompt) -> list[TokenScore] | str:
         try:
             if self.name == PROMPT_LOGPROBS and not isinstance(prompt, str):
-                scores = of_prompt_logprobs(choice, prompt)
+                scores = read_prompt_logprobs(choice, prompt)
             else:
-                scores = of_echo(choice, prompt, self.new_tokens)
+                scores = read_echo(choice, prompt, self.new_tokens)
         except Unsound as error:
             return str(error)
         return CONSTANT if len(scores) > FEW and len({score.logprob for score in scores[1:]}) == 1 else scores
 
     @property
     def details(self) -> dict[str, Any]:
-        """As the engine's info has it: what can move a number."""
+        """The fields for the engine's info, which can change a score."""
         return asdict(self)
 
 
 def ways(with_ids: bool) -> list[Way]:
-    """Every way, the surest first."""
+    """List every way, the most reliable first."""
     if not with_ids:
         return [Way(name=ECHO, ids=False, new_tokens=new) for new in (0, 1)]
     by_echo = [Way(name=ECHO, ids=True, new_tokens=new, marked=True) for new in (0, 1)]
@@ -87,17 +87,17 @@ def ways(with_ids: bool) -> list[Way]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnText:
-    """A prompt with what the server itself wrote after it, most likely token by token. `begin`: the place of the first
-    of these, of a token where the prompt is token ids, else of a character.
+    """A prompt with the server's own greedy text after it. `begin`: where that text begins, counted in tokens where the
+    prompt is token ids, else in characters.
     """
 
     whole: Prompt
     begin: int
 
 
-def written_after(api: ApiClient, model: str) -> dict[str, str]:
-    """What the server writes after each of TEXTS after which it writes something."""
-    written = {}
+def continue_texts(api: ApiClient, model: str) -> dict[str, str]:
+    """Return what the server writes after each of TEXTS, without empty texts."""
+    continuations = {}
     for text in TEXTS:
         answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": WRITES, "temperature": 0})
         try:
@@ -105,28 +105,28 @@ def written_after(api: ApiClient, model: str) -> dict[str, str]:
         except Unsound:
             continue
         if own:
-            written[text] = own
-    return written
+            continuations[text] = own
+    return continuations
 
 
-def own_texts(written: Mapping[str, str]) -> list[OwnText]:
-    """The same as texts."""
-    return [OwnText(whole=text + own, begin=len(text)) for text, own in written.items()]
+def own_texts(continuations: Mapping[str, str]) -> list[OwnText]:
+    """Join each text and its continuation as texts."""
+    return [OwnText(whole=text + own, begin=len(text)) for text, own in continuations.items()]
 
 
-def own_tokens(written: Mapping[str, str], encode: Callable[[str], Tokens]) -> list[OwnText]:
-    """The same as tokens, but for texts of which a token runs over the place where the server began."""
-    pairs = [(encode(text), encode(text + own)) for text, own in written.items()]
+def own_tokens(continuations: Mapping[str, str], encode: Callable[[str], Tokens]) -> list[OwnText]:
+    """Join each text and its continuation as tokens, without those of which a token spans the boundary."""
+    pairs = [(encode(text), encode(text + own)) for text, own in continuations.items()]
     return [OwnText(whole=whole, begin=len(prompt)) for prompt, whole in pairs if whole[: len(prompt)] == prompt]
 
 
-def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], written: Sequence[OwnText]) -> Way | str:
-    """The first way by which the scores of these prompts, two at least, are sound, and by which what the server wrote
-    is what it finds likeliest; else why none is.
+def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], own: Sequence[OwnText]) -> Way | str:
+    """Return the first way that gives sound scores of these prompts, at least two, and by which the server's own texts
+    are the likeliest; else why no way does.
     """
     reasons: dict[str, None] = {}
     for way in ways(not isinstance(prompts[0], str)):
-        problem = _problem(api, model, way, prompts) or _misplaced(api, model, way, written)
+        problem = _problem(api, model, way, prompts) or _misplaced(api, model, way, own)
         if not problem:
             return replace(way, lists=not _problem(api, model, way, prompts, at_once=True))
         reasons[problem] = None
@@ -134,9 +134,9 @@ def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], written: Seq
 
 
 def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool = False) -> str:
-    """Why this way cannot be trusted; "" where it can. Every prompt is asked twice."""
+    """Return why the scores of this way are unsound; "" where they are sound. Every prompt is sent twice."""
     try:
-        first, again = (_asked(api, model, way, prompts, at_once) for _ in range(2))
+        first, again = (_scores_of(api, model, way, prompts, at_once) for _ in range(2))
     except Unsound as error:
         return str(error)
     if all(score.is_best for scores in first for score in scores[1:]):
@@ -149,14 +149,14 @@ def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at
     return "asked twice, the server gives other log-probabilities" if max(moved) > STEADY else ""
 
 
-def _misplaced(api: ApiClient, model: str, way: Way, written: Sequence[OwnText]) -> str:
-    """Why the log-probabilities are not those of the tokens beside which they stand: some servers give those of the
-    next place. "" where what the server wrote is likeliest, and where it wrote nothing.
+def _misplaced(api: ApiClient, model: str, way: Way, own: Sequence[OwnText]) -> str:
+    """Return why the log-probabilities belong to other tokens (some servers return those of the next place); "" where
+    the server's own texts are the likeliest, and where it wrote none.
     """
     best = list[bool]()
-    for text in written:
+    for text in own:
         try:
-            scores, whole = _asked(api, model, way, [text.whole], at_once=False), text.whole
+            scores, whole = _scores_of(api, model, way, [text.whole], at_once=False), text.whole
             begin = token_at(scores[0], whole, text.begin) if isinstance(whole, str) else text.begin
         except Unsound:
             continue
@@ -169,8 +169,10 @@ def _misplaced(api: ApiClient, model: str, way: Way, written: Sequence[OwnText])
     )
 
 
-def _asked(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool) -> list[list[TokenScore]]:
-    """Raises Unsound where any score is missing."""
+def _scores_of(
+    api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool
+) -> list[list[TokenScore]]:
+    """Request the scores of prompts. Raises Unsound where any score is missing."""
     every = []
     for group in [list(prompts)] if at_once else [[prompt] for prompt in prompts]:
         answer = api.try_post(COMPLETIONS, way.body(model, group))

@@ -1,9 +1,9 @@
-"""Answer Generate requests: prompts as the server takes them, and answers cut by our own rule of stop strings."""
+"""Answer Generate requests with a server, and cut its texts by evalharness's own rule of stop strings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from evalharness.engines.hf.tokenizer_adapter import Untokenizable
@@ -15,13 +15,13 @@ from evalharness.openai_api.replies import ApiFailure, shown
 from evalharness.openai_api.served_model import CHAT, COMPLETIONS
 from evalharness.records.requests import Failure, Generate, Generation
 
-MOST_STOPS = 4  # strings that every server takes
-Written = Generation | Failure
+MOST_STOPS = 4  # stop strings of a request that every server accepts
+Answer = Generation | Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentPrompt:
-    """A request as it is sent: the prompt's tokens, or its text; and the stop strings that go with it."""
+    """A request as it is sent: the prompt as tokens or as text, and its stop strings."""
 
     request: Generate
     prompt: tuple[int, ...] | str
@@ -29,8 +29,8 @@ class SentPrompt:
 
 
 class ServedWriter:
-    """Writes with one served model, by its chat template where `chat`, else by completions. `ids`: prompts are sent as
-    token ids.
+    """Writes with one served model, through the chat endpoint where `chat`, else through completions. `ids`: prompts
+    are sent as token ids.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class ServedWriter:
         self._api, self._model, self._splitter = api, model, splitter
         self._ids, self._path, self._window = ids, CHAT if chat else COMPLETIONS, window
 
-    def generate(self, requests: Sequence[Generate]) -> Iterator[Written]:
-        """An answer per request, in any order.
+    def generate(self, requests: Sequence[Generate]) -> Iterator[Answer]:
+        """Yield an answer per request, in any order.
 
-        White space before the first word ends nothing by our rule, but ends a server's answer: where nothing else came,
-        the same is asked again without such stop strings.
+        White space before the first word ends a server's text where it is a stop string, but not by evalharness's rule:
+        where the server wrote nothing else, the request is sent again without such stop strings.
         """
         if self._splitter is not None and self._ids:
             self._splitter.learn(request.prompt for request in requests)
@@ -56,12 +56,12 @@ class ServedWriter:
             else:
                 sent.append(SentPrompt(request=request, prompt=prompt, stops=sent_stops(request)))
         again = []
-        for asked, answer in self._answered(sent):
-            if isinstance(answer, Failure) or not _may_go_on(asked, answer):
+        for prompt_sent, answer in self._answered(sent):
+            if isinstance(answer, Failure) or not _may_go_on(prompt_sent, answer):
                 yield answer
             else:
-                words = tuple(stop for stop in asked.stops if not stop.isspace())
-                again.append(SentPrompt(request=asked.request, prompt=asked.prompt, stops=words))
+                words = tuple(stop for stop in prompt_sent.stops if not stop.isspace())
+                again.append(replace(prompt_sent, stops=words))
         yield from (answer for _, answer in self._answered(again))
 
     def _prompt(self, request: Generate) -> tuple[int, ...] | str | Failure:
@@ -80,16 +80,16 @@ class ServedWriter:
     def _refuse_empty(self) -> str:
         raise Untokenizable("an empty prompt, and the server's tokens are not known (give tokenizer=DIR)")
 
-    def _answered(self, sent: Sequence[SentPrompt]) -> Iterator[tuple[SentPrompt, Written]]:
+    def _answered(self, sent: Sequence[SentPrompt]) -> Iterator[tuple[SentPrompt, Answer]]:
         for place, answer in self._api.post_all(self._path, [self._body(each) for each in sent]):
-            asked = sent[place]
+            prompt = sent[place]
             if isinstance(answer, ApiFailure):
-                yield asked, Failure(request_id=asked.request.id, reason=UNANSWERED.format(answer.reason))
+                yield prompt, Failure(request_id=prompt.request.id, reason=UNANSWERED.format(answer.reason))
                 continue
             try:
-                yield asked, _generation(asked, answer)
+                yield prompt, _generation(prompt, answer)
             except Unsound as error:
-                yield asked, Failure(request_id=asked.request.id, reason=str(error))
+                yield prompt, Failure(request_id=prompt.request.id, reason=str(error))
 
     def _body(self, sent: SentPrompt) -> dict[str, Any]:
         content = prompt_content(sent.prompt, self._path == CHAT)
@@ -98,33 +98,33 @@ class ServedWriter:
 
 
 def prompt_content(prompt: Prompt, chat: bool) -> dict[str, Any]:
-    """The part of a request that holds the prompt."""
+    """Make the part of a request that holds the prompt."""
     sent = prompt if isinstance(prompt, str) else list(prompt)
     return {"messages": [{"role": "user", "content": sent}]} if chat else {"prompt": sent}
 
 
 def sent_stops(request: Generate) -> tuple[str, ...]:
-    """The stop strings that the server is given: a few that hide none of the others. It may end a text at any of those
-    that a token completes, not at that which begins first.
+    """Return the stop strings to send: at most MOST_STOPS, none of which hides another. A server may end a text at any
+    string that a token completes, not at the one that begins first.
     """
     stops = tuple(dict.fromkeys(stop for stop in request.stop if stop))
     return tuple(stop for stop in stops if not any(_hides(stop, other) for other in stops))[:MOST_STOPS]
 
 
 def _hides(stop: str, other: str) -> bool:
-    """Whether a text that is cut before `stop` may have lost the end of `other`, which begins before it."""
+    """Return whether a text that is cut before `stop` may lose the end of `other`, which begins before it."""
     rests = (other[start:] for start in range(1, len(other)))
     return stop != other and any(stop.startswith(rest) or rest.startswith(stop) for rest in rests)
 
 
 def _may_go_on(sent: SentPrompt, answer: Generation) -> bool:
-    """Whether a stop string of white space may have ended an answer before its first word."""
+    """Return whether a stop string of white space may have ended an answer before its first word."""
     spaces = any(stop.isspace() for stop in sent.stops)
     return spaces and not sent.request.stop_at_once and answer.finish_reason != "length" and not answer.text.strip()
 
 
 def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
-    """The answer that came. Raises Unsound."""
+    """Read the server's answer. Raises Unsound."""
     text, choice, request = text_in(answer), choices_in(answer, 1)[0], sent.request
     if not isinstance(sent.prompt, str):
         check_usage(answer, [sent.prompt])
@@ -141,13 +141,13 @@ def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
 
 
 def _reason(choice: Mapping[str, Any], stops: Sequence[str]) -> Literal["stop", "eos", "length"]:
-    """Why a text ended that has no stop string in it. Raises Unsound where the server does not say, or broke off."""
-    given = choice.get("finish_reason")
-    if given == "length":
+    """Return why a text without a stop string ended. Raises Unsound where the server does not say, or broke off."""
+    reason = choice.get("finish_reason")
+    if reason == "length":
         return "length"
-    if given not in ("stop", "eos", "stop_sequence", "eos_token"):
-        words = shown(given) if isinstance(given, str) else "none" if given is None else "no text"
+    if reason not in ("stop", "eos", "stop_sequence", "eos_token"):
+        words = shown(reason) if isinstance(reason, str) else "none" if reason is None else "no text"
         raise Unsound(f"the server ended the answer for another reason than its end: {words}")
-    if "stop_reason" in choice:  # vLLM: the string, or None or a token's id where an end token came
+    if "stop_reason" in choice:  # vLLM: the stop string, or None or a token's id for an end token
         return "stop" if isinstance(choice["stop_reason"], str) else "eos"
-    return "stop" if stops and given != "eos" else "eos"
+    return "stop" if stops and reason != "eos" else "eos"

@@ -1,4 +1,4 @@
-"""Start Ray on this machine, or connect to a running cluster, and leave nothing of it behind."""
+"""Start Ray on this machine or connect to a running cluster, and clean up afterwards."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from evalharness.engines.ray.options import CPU, RayOptions
 from evalharness.errors import UsageError, first_line
 
 WHERE = "--ray-address"
-ANSWERS_KEPT = 256 << 20  # bytes of shared memory for blocks on their way
-LONGEST = 40  # characters of a folder in which Ray's sockets have room for their names
-SECONDS = 5  # in which a cluster's address has to take a connection
+ANSWERS_KEPT = 256 << 20  # bytes of shared memory for blocks in transit
+LONGEST = 40  # characters of a folder's path that leave space for the names of Ray's sockets
+SECONDS = 5  # time for a connection to a cluster's address
 RIGHT = (
     "auto, for the one of this machine, or HOST:PORT as `ray start` prints it would be right; where Ray wants a token, "
     "the same one (~/.ray/auth_token, or RAY_AUTH_MODE=disabled) everywhere"
@@ -32,13 +32,13 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Cluster:
-    """A connection to Ray, its own or one that the caller's process had. Raises UsageError where there is none."""
+    """A connection to Ray, opened here unless the process has one. Raises UsageError where that is impossible."""
 
     def __init__(self, options: RayOptions) -> None:
         self._folder, self._own = "", not ray.is_initialized()
         if self._own:
-            self._said = driver.print_to_stdstream
-            driver.print_to_stdstream = _say_nothing  # of lost workers it speaks on stdout, which may hold a document
+            self._print = driver.print_to_stdstream
+            driver.print_to_stdstream = _print_nothing  # it reports lost workers on stdout, which may hold a document
             try:
                 with _signals_kept(), _environment(QUIET):
                     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -73,23 +73,23 @@ class Cluster:
         )
 
     def workers_of(self, options: RayOptions) -> tuple[int, float]:
-        """How many workers are wanted, and GPUs for each; where nobody says, as many as there are resources for."""
+        """Return the number of workers and the GPUs for each; by default as many workers as the resources allow."""
         there = self.resources.get("GPU", 0.0)
         gpus = (1.0 if there and options.inner.device != CPU else 0.0) if options.gpus is None else options.gpus
         share = there / gpus if gpus else self.resources.get("CPU", 0.0) / options.cpus
         return options.workers or max(1, math.floor(share)), gpus
 
     def close(self) -> None:
-        """Disconnect, and stop what was started here."""
+        """Disconnect, and stop Ray if it was started here."""
         if self._own:
             ray.shutdown()
-            driver.print_to_stdstream = self._said
+            driver.print_to_stdstream = self._print
             if self._folder:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _check_listens(address: str) -> None:
-    """Raises UsageError where nothing listens at HOST:PORT: Ray would try for minutes, and take no Ctrl-C."""
+    """Raise UsageError where nothing listens at HOST:PORT, because Ray would try for minutes and ignore Ctrl-C."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isascii() and port.isdigit()) or "/" in host:
         return  # auto, or ray://HOST:PORT
@@ -99,13 +99,13 @@ def _check_listens(address: str) -> None:
         raise UsageError(WHERE, f"nothing listens at {address} ({first_line(error)})", RIGHT) from error
 
 
-def _say_nothing(*_: Any, **__: Any) -> None:
-    """Stand in for what prints the messages of Ray's processes."""
+def _print_nothing(*_: Any, **__: Any) -> None:
+    """Replace Ray's function that prints the messages of its processes."""
 
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Put back the handlers that Ray replaces: it would end the process where we keep what was answered."""
+    """Restore the signal handlers that Ray replaces, because Ray's would end the process without storing answers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

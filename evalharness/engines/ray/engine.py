@@ -1,4 +1,4 @@
-"""Answer for one model by whichever worker is free, as an engine of this machine does."""
+"""Answer for one model with any free Ray worker, like an engine of this machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from evalharness.engines.ray.pool import WorkerPool
     from evalharness.engines.ray.worker import OpenedEngine
 
-ALONE = itertools.count(1 << 40)  # numbers of jobs that no run has given
+ALONE = itertools.count(1 << 40)  # numbers of jobs outside a run, which no run uses
 
 
 class RayEngine:
-    """One model of the workers'. It has those of the optional probes that the engine inside has; a worker's engine
-    stays open when this is closed, until the worker takes another model.
+    """One model that Ray workers answer for, with the optional probes of the engine inside. A worker's engine stays
+    open when this one is closed, until the worker opens another model.
     """
 
     def __init__(self, pool: WorkerPool, checkpoint: Checkpoint, opened: OpenedEngine) -> None:
@@ -29,13 +29,13 @@ class RayEngine:
             setattr(self, name, partial(self._probe, name))
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request; failures of all where workers are lost over them again and again."""
+        """Yield one response or failure per request; failures for all where workers are lost over them repeatedly."""
         return self.answer_with_drafts(requests, {})
 
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """As `answer`, and the engine inside may use the drafts."""
+        """Do what `answer` does; the engine inside may use the drafts."""
         job = BlockJob(number=next(ALONE), checkpoint=self._checkpoint, requests=tuple(requests), drafts=dict(drafts))
         self._pool.add(job)
         for block in self._pool.finished():
@@ -43,11 +43,11 @@ class RayEngine:
 
     @property
     def plain_because(self) -> str:
-        """As of AnswersPlainly, as far as the worker that says it has answered."""
+        """The reason for the slower path, from one of the workers."""
         return str(self._pool.call(self._checkpoint, "plain_because"))
 
     def close(self) -> None:
-        """Leave the workers to the next model."""
+        """Free the workers for the next model."""
 
-    def _probe(self, method: str, *arguments: Any, **named: Any) -> Any:
-        return self._pool.call(self._checkpoint, "call", method, (arguments, named))
+    def _probe(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        return self._pool.call(self._checkpoint, "call", method, (arguments, keywords))

@@ -1,4 +1,4 @@
-"""Describe engines as Ray's workers would open them, and have workers answer. Ray is started when it is needed."""
+"""Describe engines as Ray workers would open them, and have workers answer; Ray starts at the first need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RayFactory:
-    """Opens RayEngines. The workers are there from the first use to the end of `held`, and of the process at last."""
+    """Opens RayEngines. The workers run from the first use to the end of `keep_engines`, else of the process."""
 
     def __init__(self) -> None:
         self._settings, self._inner = EngineSettings(), EngineSettings()
@@ -29,23 +29,23 @@ class RayFactory:
         self._holders = 0
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """The info of the engine inside a worker, so that answers are kept under the key that it would have without
-        Ray. Raises UsageError for settings that cannot be had, and ModelError where a node lacks the checkpoint.
+        """Return the info of the engine inside a worker, so that answers are stored under the same key as without Ray.
+        Raises UsageError for impossible settings, and ModelError where a node lacks the checkpoint.
         """
         return self._pool_of(settings).describe(checkpoint)
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> RayEngine:
-        """The model in memory of a worker. Raises ModelError where it cannot be loaded completely."""
+        """Open the model in a worker. Raises ModelError where it cannot be loaded whole."""
         pool = self._pool_of(settings)
         return RayEngine(pool, checkpoint, pool.call(checkpoint, "open"))
 
     def spread(self, settings: EngineSettings) -> BlockSpreader:
-        """The workers, which answer blocks side by side."""
+        """Return the pool of workers, which answer blocks at the same time."""
         return self._pool_of(settings)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the workers, once there are any, to the end of the outermost of such blocks."""
+    def keep_engines(self) -> Iterator[None]:
+        """Keep the workers until the outermost such `with` block ends."""
         self._holders += 1
         try:
             yield
@@ -55,15 +55,15 @@ class RayFactory:
                 self._close()
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
-        """As the engine inside counts."""
+        """Return the token counter of the engine inside."""
         return self._inner_factory().token_counter(checkpoint)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """As the engine inside renders."""
+        """Return the chat template of the engine inside."""
         return self._inner_factory().chat_renderer(checkpoint)
 
     def generation_differences(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Any, Any]]:
-        """As the engine inside says."""
+        """Return the differences that the engine inside finds."""
         inner = self._inner_factory()
         return inner.generation_differences(checkpoint) if isinstance(inner, GenerationConfigs) else {}
 
@@ -77,10 +77,10 @@ class RayFactory:
         return self._pool
 
     def _inner_factory(self) -> ModelTokenizers:
-        """The factory of the engine inside, which counts tokens and renders chats here. Raises UsageError."""
+        """Return the factory of the engine inside, which counts tokens and renders chats here. Raises UsageError."""
         inner = factory_of(self._inner)
         if not isinstance(inner, ModelTokenizers):
-            what = f"the engine {self._inner.name} has no tokenizers, by which prompts are made where the run is begun"
+            what = f"the engine {self._inner.name} has no tokenizers, which make the prompts where the run starts"
             raise UsageError("--engine-option engine", what, "hf would be right")
         return inner
 

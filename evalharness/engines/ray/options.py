@@ -1,4 +1,4 @@
-"""Read the options of the engine: how many workers, of what resources, of which cluster, and what answers in them."""
+"""Read the options of the engine ray: number of workers, their resources, the cluster, and the engine inside."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayOptions:
-    """Where workers are and what each has. `address`: of a running cluster, "auto": the one of this machine, "": Ray is
-    started here; `workers`, `gpus`: None, as many as there are; `threads`: torch's in each; `wait`: seconds for a
+    """Where workers run and what each has. `address`: of a running cluster, "auto" for the one of this machine, "" to
+    start Ray here; `workers`, `gpus`: None for as many as there are; `threads`: torch's in each; `wait`: seconds for a
     worker to start; `inner`: the settings of the engine in each.
     """
 
@@ -34,21 +34,21 @@ class RayOptions:
 
 
 def ray_options(settings: EngineSettings) -> RayOptions:
-    """Raises UsageError for an option that is unknown, or is no number where one is wanted."""
+    """Read the options. Raises UsageError for one that is unknown, or is no number where it must be one."""
     check_options(settings, known_options(settings))
-    given = settings.options
-    name = given.get("engine", "hf")
+    options = settings.options
+    name = options.get("engine", "hf")
     if name == NAME:
         raise UsageError("--engine-option engine", "workers of Ray in workers of Ray", "hf would be right")
     registry.check(REGISTRY, name, "engine")
-    inner = {key: value for key, value in given.items() if key not in OPTIONS[NAME]}
+    inner = {key: value for key, value in options.items() if key not in OPTIONS[NAME]}
     cpus = number_option(settings, "cpus", 1.0)
     gpus = number_option(settings, "gpus", -1.0, least=0.0)
     if settings.device.startswith(CPU):
         gpus = max(gpus, 0.0)
     workers = whole_option(settings, "workers")
     return RayOptions(
-        address=given.get("address", ""),
+        address=options.get("address", ""),
         workers=workers,
         cpus=cpus,
         gpus=None if gpus < 0 else gpus,

@@ -1,4 +1,4 @@
-"""Keep workers at work: hand out blocks, take answers in, replace what is lost, and give up on a block that kills."""
+"""Run the workers: send blocks, collect answers, replace lost workers, and give up on a block that kills them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from evalharness.interruption import stop_if_interrupted
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure
 
-RETRIES = 3  # of a block after its first try
-POLL = 0.5  # seconds after which an interrupt is noticed
+RETRIES = 3  # tries of a block after the first
+POLL = 0.5  # seconds between checks for an interrupt
 KEPT = "give the command again: what was answered is kept"
 ANSWER = "answer"
 
 
 @dataclass(slots=True)
 class _Place:
-    """A worker, or one that is being started. `ref`: what it is at: starting, or its task."""
+    """A worker, or one that is starting. `ref`: Ray's reference to its start or its task."""
 
     actor: Any = None
     ref: Any = None
@@ -45,14 +45,14 @@ class _Place:
 
 
 class WorkerPool:
-    """Workers that answer for engines of the same settings. Raises UsageError where none can be started in time."""
+    """Workers with engines of the same settings. Raises UsageError where none can be started in time."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.options: RayOptions = ray_options(settings)
         self._cluster = Cluster(self.options)
         self._infos: dict[ModelKey, EngineInfo] = {}
         self._queue, self._jobs = CallQueue(), dict[int, BlockJob]()
-        self._idle_since = time.monotonic()  # when there was a worker last
+        self._idle_since = time.monotonic()  # when a worker was last there
         try:
             count, self._gpus = self._cluster.workers_of(self.options)
             self._places = [self._started(_Place()) for _ in range(count)]
@@ -62,7 +62,7 @@ class WorkerPool:
             raise
 
     def close(self) -> None:
-        """End all workers, and Ray where it was started here."""
+        """End all workers, and Ray if it was started here."""
         try:
             for place in self._places:
                 ray.kill(place.actor)
@@ -70,8 +70,8 @@ class WorkerPool:
             self._cluster.close()
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
-        """What every node says of an engine of this checkpoint. Raises ModelError where one has not its files, and
-        NotComparableError where one would answer in another way.
+        """Return the engine info on which all nodes agree for this checkpoint. Raises ModelError where a node lacks its
+        files, and NotComparableError where one would answer differently.
         """
         key = key_of(checkpoint)
         if key not in self._infos:
@@ -89,21 +89,21 @@ class WorkerPool:
         return self._infos[key]
 
     def add(self, job: BlockJob) -> None:
-        """Have a block answered."""
+        """Queue a block for an answer."""
         self._jobs[job.number] = job
         arguments = (job.requests, job.drafts)
         self._queue.add(WorkerCall(job.checkpoint, ANSWER, arguments, job.number))
 
     def finished(self) -> Iterator[AnsweredBlock]:
-        """Yield each block that was added once it is answered, or given up. Raises EvalHarnessError where a model
-        cannot be opened, and where no worker is left.
+        """Yield each added block when it is answered or given up. Raises EvalHarnessError where a model cannot be
+        opened, and where no worker is left.
         """
         for task, value in self._results():
             if task.number in self._jobs:
                 yield self._answered(self._jobs.pop(task.number), task, value)
 
     def call(self, checkpoint: Checkpoint, method: str, *arguments: Any) -> Any:
-        """What a worker's method returns for this checkpoint. Raises what it raises."""
+        """Call a worker's method for this checkpoint. Raises what it raises."""
         own = WorkerCall(checkpoint, method, arguments)
         self._queue.add(own)
         for task, value in self._results():
@@ -116,7 +116,7 @@ class WorkerPool:
     # ---- tasks -------------------------------------------------------------------------------------------------------
 
     def _results(self) -> Iterator[tuple[WorkerCall, Any]]:
-        """Yield each task with what came of it: a value, or the exception that it ended with."""
+        """Yield each task with its value, or with the exception that ended it."""
         while len(self._queue) or any(place.task for place in self._places):
             stop_if_interrupted()
             self._hand_out()
@@ -132,7 +132,7 @@ class WorkerPool:
                 place.ref = getattr(place.actor, task.method).remote(task.checkpoint, engine, *task.arguments)
 
     def _look(self, most: float = POLL) -> list[tuple[WorkerCall, Any]]:
-        """What has ended, or been given up, since the last look; waits a moment for it, at `most` so many seconds."""
+        """Return the tasks that ended or were given up since the last look; wait for one, at most `most` seconds."""
         at = {place.ref: place for place in self._places if place.ref is not None}
         ready, _ = ray.wait(list(at), num_returns=1, timeout=max(0.0, min(most, POLL)))
         ends = [self._ended(at[ref]) for ref in ready]
@@ -143,7 +143,7 @@ class WorkerPool:
         return [end for end in ends if end is not None]
 
     def _ended(self, place: _Place) -> tuple[WorkerCall, Any] | None:
-        """What came of a task; None where it is tried again, and where a worker has started."""
+        """Return a task's result; None where it is tried again, and where a worker has started."""
         task, ref, place.task, place.ref = place.task, place.ref, None, None
         try:
             value = ray.get(ref)
@@ -163,7 +163,7 @@ class WorkerPool:
         return task, value
 
     def _lost(self, place: _Place, task: WorkerCall | None, error: RayError) -> tuple[WorkerCall, Any] | None:
-        if task is None:  # it was lost before it had started
+        if task is None:  # the worker was lost before it had started
             place.failed_starts += 1
             if place.failed_starts > RETRIES or getattr(error, "actor_init_failed", True):
                 raise _no_start(error) from error
@@ -195,7 +195,7 @@ class WorkerPool:
     # ---- workers -----------------------------------------------------------------------------------------------------
 
     def _started(self, place: _Place) -> _Place:
-        """Start a worker, in the place of one that is lost."""
+        """Start a worker, also in the place of a lost one."""
         if place.actor is not None:
             ray.kill(place.actor)
         threads = str(self.options.threads)
@@ -220,7 +220,7 @@ class WorkerPool:
         place.facts, place.failed_starts = facts, 0
 
     def _wait_for_workers(self, enough: int) -> None:
-        """Wait for so many workers, at most as long as the options say; then one will do. Raises UsageError."""
+        """Wait for so many workers for the time in the options; after that one is enough. Raises UsageError."""
         end = time.monotonic() + self.options.wait
         while (count := sum(place.facts is not None for place in self._places)) < enough and time.monotonic() < end:
             stop_if_interrupted()
@@ -239,7 +239,7 @@ def _agree(one: EngineInfo, other: EngineInfo, name: str) -> bool:
 
 
 def _value(ref: Any, where: str) -> Any:
-    """What a call gives, however long it takes; an interrupt is noticed. Raises EvalHarnessError."""
+    """Wait for the value of a call, and stop at an interrupt. Raises EvalHarnessError."""
     while not ray.wait([ref], timeout=POLL)[0]:
         stop_if_interrupted()
     try:
@@ -253,7 +253,7 @@ def _value(ref: Any, where: str) -> Any:
 
 
 def _no_start(error: RayError) -> UsageError:
-    """Say why a worker could not be started: the last line of its traceback."""
+    """Make the error for a worker that could not be started, with the last line of its traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     fix = "install evalharness, with the extras [ray] and of the engine inside, on every node"
     return UsageError("engine ray", f"a worker cannot be started ({lines[-1] if lines else type(error).__name__})", fix)

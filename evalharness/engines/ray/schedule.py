@@ -1,4 +1,4 @@
-"""Choose which model's block a free worker takes: one that it has open, else where most is left for each worker."""
+"""Choose the next block for a free worker: of its open model, else of the model with most blocks a worker."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ ModelKey = tuple[str, str]  # name, fingerprint
 
 
 def key_of(checkpoint: Checkpoint) -> ModelKey:
-    """Tell models apart, also those of equal files."""
+    """Identify a model, also among models with equal files."""
     return checkpoint.name, checkpoint.fingerprint
 
 
 @dataclass(slots=True)
 class WorkerCall:
-    """One call of a worker. `losses`: the nodes of the workers that were lost over it; `problem`: what went wrong the
-    last time.
-    """
+    """One call of a worker. `losses`: the nodes of the workers that were lost over it; `problem`: of the last try."""
 
     checkpoint: Checkpoint
     method: str
@@ -33,7 +31,7 @@ class WorkerCall:
 
 
 class CallQueue:
-    """Tasks that wait for a worker, by model, each model's in the order given."""
+    """Tasks that wait for a worker, by model, each model's in their order."""
 
     def __init__(self) -> None:
         self._tasks: dict[ModelKey, deque[WorkerCall]] = {}
@@ -45,9 +43,9 @@ class CallQueue:
         self._tasks.setdefault(key_of(task.checkpoint), deque()).append(task)
 
     def take(self, has_open: Checkpoint | None, at_work: Counter[ModelKey]) -> WorkerCall | None:
-        """Take a task for a worker that has this model open: one of that model, else of one on the same weights, else
-        of any; among these of the one of which most are left for each worker that is `at_work` on it. None where none
-        waits.
+        """Take a task for a worker that has this model open: of that model, else of a model on the same weights, else
+        of any. Among several models take the one with most tasks for each worker that is `at_work` on it. None where no
+        task waits.
         """
         waiting = {key: tasks for key, tasks in self._tasks.items() if tasks}
         if not waiting:

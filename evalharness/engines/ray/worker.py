@@ -1,4 +1,4 @@
-"""Hold one engine in a process of its own, on whichever node that is, and have it answer whole blocks."""
+"""Run one engine in a process of its own on some node, which answers whole blocks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 
-PROBES = ("next_token_logits", "merge_logits")  # methods of optional capabilities that are handed on
+PROBES = ("next_token_logits", "merge_logits")  # methods of optional capabilities that a RayEngine forwards
 EVERYWHERE = "have the same files at the same path of every node: a folder that they share, or copies"
 HF = "hf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFacts:
-    """Where a worker is, and which evalharness it has."""
+    """A worker's node, and its version of evalharness."""
 
     node: str
     version: str
@@ -35,14 +35,14 @@ class WorkerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedEngine:
-    """What the engine of a worker says of itself, and which of the `PROBES` it has."""
+    """The info of a worker's engine, and which of the `PROBES` it has."""
 
     info: EngineInfo
     probes: tuple[str, ...]
 
 
 class Worker:
-    """One engine at a time, opened in the place of the one before: weights that both share stay in memory."""
+    """Opens one engine at a time; weights that it shares with the one before stay in memory."""
 
     def __init__(self, settings: EngineSettings, threads: int) -> None:
         self._settings, self._node = settings, f"{socket.gethostname()} {get_runtime_context().get_node_id()[:8]}"
@@ -57,21 +57,21 @@ class Worker:
         return WorkerFacts(node=self._node, version=__version__)
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
-        """What an engine opened here would say of itself. Raises ModelError where the checkpoint's files are not here,
-        or are others than where the run was begun.
+        """Return the info of an engine opened here. Raises ModelError where the checkpoint's files are missing, or
+        differ from those where the run started.
         """
         self._refuse_absent(checkpoint)
         try:
             refuse_changed(checkpoint)
         except ModelError as error:
-            what = "its files are not those of this path where the run was begun"
-            raise ModelError(self._named(checkpoint.path), what, EVERYWHERE) from error
+            what = "its files are not those of this path where the run started"
+            raise ModelError(self._at_node(checkpoint.path), what, EVERYWHERE) from error
         with errors_of(self._settings.name, "describe"):
             return self._factory.describe(checkpoint, self._settings)
 
     def open(self, checkpoint: Checkpoint, engine: str) -> OpenedEngine:
-        """Open the checkpoint, unless it is. `engine`: the fingerprint that its answers are kept under. Raises
-        EvalHarnessError where that cannot be.
+        """Open the checkpoint unless it is open. `engine`: the fingerprint under which its answers are stored. Raises
+        EvalHarnessError.
         """
         opened = self._opened(checkpoint, engine)
         return OpenedEngine(info=opened.info, probes=tuple(name for name in PROBES if hasattr(opened, name)))
@@ -79,7 +79,7 @@ class Worker:
     def answer(
         self, checkpoint: Checkpoint, engine: str, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> tuple[tuple[Response | Failure, ...], BlockCost]:
-        """Answer a block, and say what that took. Raises as `open` does, and what the engine raises."""
+        """Answer a block, and return its costs. Raises as `open` does, and what the engine raises."""
         peak_memory.reset()
         opened, begun = self._opened(checkpoint, engine), time.perf_counter()
         answering = opened.answer_with_drafts if drafts and isinstance(opened, AnswersWithDrafts) else None
@@ -94,15 +94,15 @@ class Worker:
         )
 
     def call(
-        self, checkpoint: Checkpoint, engine: str, method: str, given: tuple[Sequence[Any], Mapping[str, Any]]
+        self, checkpoint: Checkpoint, engine: str, method: str, arguments: tuple[Sequence[Any], Mapping[str, Any]]
     ) -> Any:
-        """What a method of the engine returns, with positional and named arguments. Raises as `open` does, and what the
-        engine raises.
+        """Call a method of the engine with positional and keyword arguments. Raises as `open` does, and what the engine
+        raises.
         """
-        return getattr(self._opened(checkpoint, engine), method)(*given[0], **given[1])
+        return getattr(self._opened(checkpoint, engine), method)(*arguments[0], **arguments[1])
 
     def plain_because(self, checkpoint: Checkpoint, engine: str) -> str:
-        """As of AnswersPlainly; "" where the engine is none."""
+        """Return why the engine uses its slower path; "" where it cannot say."""
         opened = self._opened(checkpoint, engine)
         return opened.plain_because if isinstance(opened, AnswersPlainly) else ""
 
@@ -115,7 +115,7 @@ class Worker:
             engine = self._replaced(previous, checkpoint)
             if engine.info.fingerprint != fingerprint:
                 engine.close()
-                what = "is opened there to answer otherwise than its engine was described before"
+                what = "its engine differs, once opened there, from its description before"
                 raise ModelError(checkpoint.path, what, EVERYWHERE)
         if last is None or weights_of(last) != weights_of(checkpoint):
             self._loads.append(weights_name(checkpoint))
@@ -125,7 +125,7 @@ class Worker:
     def _refuse_absent(self, checkpoint: Checkpoint) -> None:
         for place in (checkpoint.path, checkpoint.weights):
             if not place.is_dir():
-                raise ModelError(self._named(place), "is not there", EVERYWHERE)
+                raise ModelError(self._at_node(place), "is not there", EVERYWHERE)
 
     def _replaced(self, previous: Engine | None, checkpoint: Checkpoint) -> Engine:
         if previous is None:
@@ -137,14 +137,14 @@ class Worker:
             previous.close()
         return self._factory.open(checkpoint, self._settings)
 
-    def _named(self, path: object) -> str:
+    def _at_node(self, path: object) -> str:
         return f"{path} on node {self._node}"
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Name the node in whatever opening a checkpoint raises."""
+        """Name the node in the errors of opening a checkpoint."""
         try:
             with errors_of(self._settings.name, "open"):
                 yield
         except EvalHarnessError as error:
-            raise type(error)(self._named(error.where), error.what, error.fix) from None
+            raise type(error)(self._at_node(error.where), error.what, error.fix) from None

@@ -1,5 +1,6 @@
-"""Answer with vLLM in this process, for decoder-only models and LoRA adapters on them. `REGISTRY` are the pieces that
-need vllm.
+"""Answer with vLLM in this process: decoder-only models, with or without LoRA adapters.
+
+`REGISTRY` names the functions that need vllm.
 """
 
 REGISTRY = {"open": "evalharness.engines.vllm.engine:open_engine"}

@@ -1,4 +1,4 @@
-"""Tell from an adapter's files whether vLLM computes with it as peft does, and which rank it has."""
+"""Check by an adapter's files whether vLLM computes with it as peft does, and read its rank."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evalharness.checkpoints.kinds import PLACEBO, TYPES
 from evalharness.errors import UsageError
 from evalharness.records.models import Checkpoint
 
-# vLLM drops what else an adapter_config.json states, so that nothing is passed over here that is not known to be
-# without effect on what a trained LoRA computes, or to be computed by vLLM, too
+# vLLM ignores all other keys of an adapter_config.json, so a key is accepted here only if it is known to have no effect
+# on a trained LoRA, or to be followed by vLLM, too
 WITHOUT_EFFECT = (
     *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
     *("inference_mode", "lora_dropout", "init_lora_weights", "exclude_modules", "layers_to_transform"),
@@ -20,9 +20,9 @@ WITHOUT_EFFECT = (
 )
 COMPUTED = ("r", "lora_alpha", "target_modules", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
 PLAIN = {"bias": "none"}  # the value of a key that changes nothing
-PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica")  # others take their start out of the base's weights
+PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica")  # other initialisations change the base's weights
 PART = re.compile(r"(.+)\.lora_([AB])\.weight")
-# prompt log-probabilities are computed with the adapters of other rows there
+# vLLM computes prompt log-probabilities with the adapters of other rows there
 HEADS = ("lm_head", "embed_out", "embed_tokens", "wte")
 LINEAR = frozenset(  # matrices of dense decoders, as their files name them
     "q_proj k_proj v_proj o_proj qkv_proj gate_proj up_proj down_proj gate_up_proj fc1 fc2 out_proj "
@@ -32,7 +32,7 @@ FIX = "use --engine hf, which answers with it"
 
 
 def check_adapter(checkpoint: Checkpoint) -> None:
-    """Raise UsageError for an adapter that vLLM does not serve, or would serve otherwise than peft computes it."""
+    """Raise UsageError for an adapter that vLLM does not serve, or that it computes differently from peft."""
     if checkpoint.adapter in ("", PLACEBO):
         return
     if checkpoint.adapter != "LORA":
@@ -43,7 +43,7 @@ def check_adapter(checkpoint: Checkpoint) -> None:
 
 
 def _unlike_peft(config: Mapping[str, Any]) -> str:
-    """What an adapter_config.json states that vLLM does not follow; "" where there is nothing."""
+    """Return a setting of an adapter_config.json that vLLM does not follow; "" where there is none."""
     for key, value in config.items():
         if value and key not in (*WITHOUT_EFFECT, *COMPUTED) and value != PLAIN.get(key):
             return f"{key} {value!r}"
@@ -54,7 +54,7 @@ def _unlike_peft(config: Mapping[str, Any]) -> str:
 
 
 def _odd_tensors(checkpoint: Checkpoint) -> str:
-    """What an adapter's file holds beside the matrices of LoRA on linear layers; "" where there is nothing."""
+    """Return a tensor of an adapter's file that is no LoRA matrix on a linear layer; "" where there is none."""
     for name in _stored(checkpoint):
         part = PART.fullmatch(name)
         if part is None:
@@ -65,7 +65,7 @@ def _odd_tensors(checkpoint: Checkpoint) -> str:
 
 
 def rank_of(checkpoint: Checkpoint) -> int:
-    """The largest rank that any matrix of its LoRA has; 0 without one."""
+    """Return the largest rank of its LoRA's matrices; 0 without a LoRA."""
     if checkpoint.adapter != "LORA":
         return 0
     ranks = (facts.shape[0] for name, facts in _stored(checkpoint).items() if name.endswith(".lora_A.weight"))
@@ -73,14 +73,14 @@ def rank_of(checkpoint: Checkpoint) -> int:
 
 
 def _stored(checkpoint: Checkpoint) -> Mapping[str, files.TensorFacts]:
-    """What the header of an adapter's file says; nothing where there is none, which opening it tells."""
+    """Read the header of an adapter's file; {} where there is none, which is an error when it is opened."""
     path = checkpoint.path / files.ADAPTER
     return files.tensors(path) if path.is_file() else {}
 
 
 def linear_layers(checkpoint: Checkpoint) -> list[str]:
-    """The names of the matrices in the base's layers that a LoRA may be on, the head left out; [] where there are
-    others than those of a dense decoder.
+    """List the names of the base's matrices that a LoRA may be on, without the head; [] where there are others than
+    those of a dense decoder.
     """
     stored = files.all_tensors(files.weight_files(checkpoint.weights))
     names = {name.split(".")[-2] for name, facts in stored.items() if name.endswith(".weight") and len(facts.shape) > 1}

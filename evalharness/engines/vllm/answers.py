@@ -1,4 +1,4 @@
-"""Answer requests of every kind through whatever asks vLLM."""
+"""Answer requests of every kind through a function that calls vLLM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.engines.vllm.calls import AskWithAdapter
 from evalharness.engines.vllm.decoding import VllmDecoder
-from evalharness.engines.vllm.next_logits import written_logits
+from evalharness.engines.vllm.next_logits import decoding_logits
 from evalharness.engines.vllm.profiles import VllmProfiler
 from evalharness.engines.vllm.reader import VllmReader
 from evalharness.engines.vllm.scores import VllmPairScorer
@@ -26,8 +26,8 @@ from evalharness.records.requests import Failure, Generate, Profile, Rank, Reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
-    """`window`: tokens that are read at most; `vocabulary`: number of tokens; `certain`: whether this vLLM has
-    log-probabilities of named tokens of a prompt.
+    """Limits of an opened model. `window`: the most tokens that it reads; `vocabulary`: number of tokens; `certain`:
+    whether this vLLM returns log-probabilities of requested tokens of a prompt.
     """
 
     window: int
@@ -36,22 +36,22 @@ class ModelLimits:
 
 
 class VllmAnswers:
-    """Answers as one model reads and decodes."""
+    """Answers requests with one model's tokenizer and decoding rules."""
 
     def __init__(
         self, ask: AskWithAdapter, tokenizer: TokenizerAdapter, config: GenerationConfig, limits: ModelLimits
     ) -> None:
         self._ask, self._limits = ask, limits
         self._reader = VllmReader(tokenizer=tokenizer, window=limits.window)
-        known = limits.vocabulary, limits.certain
-        self._pairs, profiles = VllmPairScorer(ask, *known), VllmProfiler(ask, *known)
+        facts = limits.vocabulary, limits.certain
+        self._pairs, profiles = VllmPairScorer(ask, *facts), VllmProfiler(ask, *facts)
         self._scorer = Scorer(self._reader, lambda: self._pairs)
         self._decoder = VllmDecoder(ask, self._reader, config)
         # the last token of a profile is read, too
         self._profiler = Profiler(replace(self._reader, window=limits.window - 1), profiles.of_pieces)
 
     def to(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One per request: rankings first, then texts scored whole, generations, profiles."""
+        """Yield one answer per request: rankings, then scores of whole texts, generations, profiles."""
         return itertools.chain(
             self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
             self._scorer.score([request for request in requests if isinstance(request, Score)]),
@@ -62,8 +62,8 @@ class VllmAnswers:
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
+        """Return log-probabilities after each prompt, (n, vocabulary), which are logits up to a constant."""
         tokens = [self._reader.tokenizer.prompt(prompt)[-(self._limits.window - 1) :] for prompt in prompts]
         if path == "score":
             return self._pairs.last_logits(tokens, adapter)
-        return written_logits(partial(self._ask, adapter=adapter), tokens, self._limits.vocabulary)
+        return decoding_logits(partial(self._ask, adapter=adapter), tokens, self._limits.vocabulary)

@@ -1,4 +1,4 @@
-"""State what vLLM is given and what of its answers is read, without vllm."""
+"""Define vLLM's calls and the parts of its answers that are used, without importing vllm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from evalharness.engines.hf.rows import Tokens
 
-PLAIN: Mapping[str, Any] = {  # greedy; end tokens are ours to name
+PLAIN: Mapping[str, Any] = {  # greedy; each call names its end tokens
     "temperature": 0.0,
     "ignore_eos": True,
     "detokenize": False,
@@ -25,7 +25,7 @@ class Call:
 
 
 class TokenLogprob(Protocol):
-    """Of vllm.logprobs.Logprob: nats, and the token's place among all, 1 the likeliest."""
+    """The used part of vllm.logprobs.Logprob: nats, and the token's rank, 1 for the likeliest."""
 
     @property
     def logprob(self) -> float: ...
@@ -37,7 +37,7 @@ Position = Mapping[int, TokenLogprob]  # by token
 
 
 class WrittenTokens(Protocol):
-    """Of vllm.CompletionOutput: new tokens, and per token what was asked about its place."""
+    """The used part of vllm.CompletionOutput: new tokens, and the requested log-probabilities at each."""
 
     @property
     def token_ids(self) -> Sequence[int]: ...
@@ -46,8 +46,8 @@ class WrittenTokens(Protocol):
 
 
 class AnsweredCall(Protocol):
-    """Of vllm.RequestOutput. `prompt_logprobs`: per token of the prompt, nothing at the first;
-    `prompt_token_id_logprobs`: of the tokens that were named, (places, tokens).
+    """The used part of vllm.RequestOutput. `prompt_logprobs`: per token of the prompt, None at the first;
+    `prompt_token_id_logprobs`: of the requested tokens, (places, tokens).
     """
 
     @property
@@ -62,6 +62,6 @@ Ask = Callable[[Sequence[Call]], Sequence[AnsweredCall]]  # answers in the order
 
 
 class AskWithAdapter(Protocol):
-    """Asks with the adapter on or off."""
+    """Calls vLLM with the adapter on or off."""
 
     def __call__(self, calls: Sequence[Call], adapter: bool = True) -> Sequence[AnsweredCall]: ...

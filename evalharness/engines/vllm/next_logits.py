@@ -1,5 +1,6 @@
-"""Ask vLLM for log-probabilities of the whole vocabulary after a prompt: logits up to a constant, which is all that
-shows whether an adapter moves them.
+"""Request log-probabilities of the whole vocabulary after a prompt from vLLM, which show whether an adapter acts.
+
+They are logits up to a constant.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ from numpy.typing import NDArray
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.vllm.calls import PLAIN, AnsweredCall, Ask, Call, Position
 
-MOST = 1 << 24  # log-probabilities that are held as Python's objects at a time
-AFTER = 0  # a token after the prompt, so that what comes there is part of a longer prompt; which one does not matter
+MOST = 1 << 24  # log-probabilities in memory as Python objects at a time
+AFTER = 0  # any token after the prompt, so that its place is scored as part of a longer prompt
 
 
-def written_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int) -> NDArray[np.float64]:
-    """After each prompt, (n, vocabulary), as those of the token that is written."""
+def decoding_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int) -> NDArray[np.float64]:
+    """Return log-probabilities after each prompt, (n, vocabulary), by the pass that writes a token."""
     calls = [Call(tokens=prompt, sampling={**PLAIN, "max_tokens": 1, "logprobs": -1}) for prompt in prompts]
-    return np.stack([_filled(_written(answer), vocabulary) for answer in ask(calls)])
+    return np.stack([_filled(_new_place(answer), vocabulary) for answer in ask(calls)])
 
 
-def scored_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int, certain: bool) -> NDArray[np.float64]:
-    """The same as those of the tokens of a prompt. `certain`: vLLM has those of named tokens, else it gives all of
-    every place. Raises MemoryError where they are too many.
+def scoring_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int, certain: bool) -> NDArray[np.float64]:
+    """Return log-probabilities after each prompt, (n, vocabulary), by the pass that scores a prompt's tokens.
+    `certain`: vLLM returns those of requested tokens, else those of every place. Raises MemoryError where these are too
+    many.
     """
     if not certain and (total := sum(map(len, prompts)) * vocabulary) > MOST:
-        raise MemoryError(f"{total} log-probabilities of prompts, of which {MOST} are held")
+        raise MemoryError(f"{total} log-probabilities of prompts, of which {MOST} fit")
     answers = ask([_call(prompt, vocabulary, certain) for prompt in prompts])
     return np.stack([_scored(prompt, answer, vocabulary) for prompt, answer in zip(prompts, answers, strict=True)])
 
@@ -48,13 +50,13 @@ def _scored(prompt: Tokens, answer: AnsweredCall, vocabulary: int) -> NDArray[np
     return np.array(list(answer.prompt_token_id_logprobs[0]), dtype=np.float64)
 
 
-def _written(answer: AnsweredCall) -> Position | None:
+def _new_place(answer: AnsweredCall) -> Position | None:
     places = answer.outputs[0].logprobs
     return places[0] if places else None
 
 
 def _filled(place: Position | None, vocabulary: int) -> NDArray[np.float64]:
-    """By token; -inf for one that is not there."""
+    """Return the log-probabilities by token; -inf for a missing one."""
     values = np.full(vocabulary, -np.inf)
     for token, entry in (place or {}).items():
         values[token] = entry.logprob

@@ -1,4 +1,4 @@
-"""Read the options of the engine vllm from their texts."""
+"""Read the options of the engine vllm."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from evalharness.errors import UsageError
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
-FIRST_RANK = 64  # so that a base need not be opened again for the adapters that most people train
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # allowed values of vLLM's max_lora_rank
+FIRST_RANK = 64  # enough for most adapters, for which a base then need not be opened again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmOptions:
-    """How vLLM is started. `max_model_len`: None: as the model states it; `max_lora_rank`: the least rank to make room
+    """How vLLM is started. `max_model_len`: None for the model's own; `max_lora_rank`: the least rank to reserve space
     for.
     """
 
@@ -53,7 +53,7 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
 
 
 def vllm_options(options: Mapping[str, str]) -> VllmOptions:
-    """Raises UsageError for a text that is no value of its option."""
+    """Read the options. Raises UsageError for a text that is no value of its option."""
     values = {}
     for name, text in options.items():
         read, words = READERS[name]
@@ -64,9 +64,9 @@ def vllm_options(options: Mapping[str, str]) -> VllmOptions:
     return VllmOptions(**values)
 
 
-def room_for(rank: int) -> int:
-    """The least of vLLM's ranks that holds this one. Raises UsageError where none does."""
-    fitting = [known for known in RANKS if known >= rank]
+def served_rank(rank: int) -> int:
+    """Return the least of vLLM's ranks that is not below this one. Raises UsageError where all are."""
+    fitting = [each for each in RANKS if each >= rank]
     if not fitting:
         raise UsageError(
             "--engine vllm", f"a LoRA of rank {rank}, and vLLM serves up to {RANKS[-1]}", "use --engine hf"

@@ -1,4 +1,4 @@
-"""Write a LoRA that adds zero, so that a base can answer through the code that adapters answer through."""
+"""Write a LoRA that adds zero, so that a base can answer through vLLM's code for adapters."""
 
 from __future__ import annotations
 

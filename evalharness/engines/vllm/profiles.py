@@ -1,4 +1,4 @@
-"""Ask vLLM what is expected at every token of pieces of text: the likeliest tokens, or certain ones."""
+"""Request the likeliest tokens, or given ones, at every token of pieces of text from vLLM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from evalharness.engines.hf.batches import Refusal
 from evalharness.engines.hf.pair_scores import NONFINITE
-from evalharness.engines.hf.profiles import BEYOND, LEAST, PieceProfile, TextPiece, kept
+from evalharness.engines.hf.profiles import BEYOND, LEAST, PieceProfile, TextPiece, stored_logprob
 from evalharness.engines.vllm.calls import PLAIN, AnsweredCall, Ask, Call, TokenLogprob
 from evalharness.engines.vllm.scores import MISSING
 
@@ -15,22 +15,22 @@ FIRST_RUNNER = (
     "vLLM's first model runner has no log-probabilities of certain tokens of a prompt; its second one, which needs "
     "Triton, has (VLLM_USE_V2_MODEL_RUNNER=1)"
 )
-LEAST_REST = 2.0**-24  # probability: what is left beside log-probabilities in float32 is not known to more
+LEAST_REST = 2.0**-24  # least probability of all other tokens that float32 log-probabilities can tell from 0
 
 
 class VllmProfiler:
-    """`certain`: whether this vLLM has log-probabilities of certain tokens of a prompt; `vocabulary`: number of
-    tokens.
+    """Profiles pieces of text with vLLM. `certain`: whether it returns log-probabilities of requested tokens of a
+    prompt; `vocabulary`: number of tokens.
     """
 
     def __init__(self, ask: Ask, vocabulary: int, certain: bool) -> None:
         self._ask, self._certain, self._vocabulary = ask, certain, vocabulary
 
     def of_pieces(self, pieces: Sequence[TextPiece]) -> list[PieceProfile | Refusal]:
-        """What the model expects in pieces of text, in order, by one call."""
+        """Return the model's predictions in pieces of text, in order, by one call."""
         refused = [self._refusal(piece) for piece in pieces]
-        asked = [piece for piece, refusal in zip(pieces, refused, strict=True) if refusal is None]
-        answers = iter(self._ask([_call(piece) for piece in asked]) if asked else ())
+        answerable = [piece for piece, refusal in zip(pieces, refused, strict=True) if refusal is None]
+        answers = iter(self._ask([_call(piece) for piece in answerable]) if answerable else ())
         return [
             refusal or _profile(piece, next(answers), self._vocabulary)
             for piece, refusal in zip(pieces, refused, strict=True)
@@ -69,11 +69,11 @@ def _profile(piece: TextPiece, answer: AnsweredCall, vocabulary: int) -> PiecePr
         values = certain[i][: len(piece.at[i])] if piece.at else tuple(place[each].logprob for each in likeliest)
         if any(math.isnan(value) or value == math.inf for value in (place[token].logprob, *values)):
             return Refusal(reason=NONFINITE)
-        profile.logprobs.append(kept(place[token].logprob))
+        profile.logprobs.append(stored_logprob(place[token].logprob))
         profile.argmax.append(likeliest[0])
         if not piece.at:
             profile.ids.append(likeliest)
-        profile.top.append([kept(value) for value in values])
+        profile.top.append([stored_logprob(value) for value in values])
         profile.rest.append(_rest(values) if len(values) < vocabulary else None)
     return profile
 
@@ -87,6 +87,6 @@ def _rank(entry: TokenLogprob) -> float:
 
 
 def _rest(values: Sequence[float]) -> float:
-    """Nats of all other tokens together."""
+    """Return the log-probability of all other tokens together."""
     others = 1.0 - math.fsum(math.exp(value) for value in values)
-    return kept(max(math.log(max(others, LEAST_REST)), LEAST))
+    return stored_logprob(max(math.log(max(others, LEAST_REST)), LEAST))

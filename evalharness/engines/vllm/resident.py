@@ -1,4 +1,4 @@
-"""Keep one base open in vLLM, put LoRA adapters on it one after the other, and ask it."""
+"""Keep one base open in vLLM, and switch between LoRA adapters on it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,27 @@ from evalharness.engines.hf.batches import free_memory
 from evalharness.engines.vllm.adapters import linear_layers, rank_of
 from evalharness.engines.vllm.answers import ModelLimits
 from evalharness.engines.vllm.calls import AnsweredCall, Call
-from evalharness.engines.vllm.options import VllmOptions, room_for
+from evalharness.engines.vllm.options import VllmOptions, served_rank
 from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 
-NO_LORA = "LoRA is not supported"  # what vLLM says of an architecture
+NO_LORA = "LoRA is not supported"  # vLLM's message about an architecture
 Key = tuple[str, ...]
 
 
 class ResidentBase:
-    """A base in vLLM's memory. Adapters are known by their fingerprints, so that none is taken for another that was
-    there before, nor are the prefixes that it cached.
+    """A base in vLLM's memory, with adapters up to a rank. Adapters are identified by their fingerprints, so that none
+    is mistaken for an earlier one, nor are cached prefixes.
     """
 
-    def __init__(self, llm: LLM, key: Key, room: int) -> None:
-        self.llm, self.key, self.room = llm, key, room
+    def __init__(self, llm: LLM, key: Key, largest_rank: int) -> None:
+        self.llm, self.key, self.largest_rank = llm, key, largest_rank
         self._numbers: dict[str, int] = {}
         self._adapter: LoRARequest | None = None
 
     @property
     def limits(self) -> ModelLimits:
-        """What the opened model holds. vLLM has room for one token beside the window, which it writes and never
-        reads.
-        """
+        """The opened model's limits. vLLM has space for one token after the window, which it writes and never reads."""
         config = self.llm.model_config
         return ModelLimits(
             window=int(config.max_model_len) - 1,
@@ -48,11 +46,11 @@ class ResidentBase:
         )
 
     def holds(self, rank: int) -> bool:
-        """Whether an adapter of this rank can be put on."""
-        return rank <= self.room
+        """Return whether an adapter of this rank can be loaded."""
+        return rank <= self.largest_rank
 
     def ask(self, calls: Sequence[Call], adapter: bool = True) -> Sequence[AnsweredCall]:
-        """The answers to all calls, in their order."""
+        """Answer all calls, in their order."""
         if not calls:
             return []
         prompts = [TokensPrompt(prompt_token_ids=list(call.tokens)) for call in calls]
@@ -69,14 +67,14 @@ class ResidentBase:
         try:
             if not self.llm.llm_engine.add_lora(request):
                 raise ValueError("it says that it has not")
-        except Exception as error:  # whatever vLLM's workers raise
+        except Exception as error:  # vLLM's workers may raise anything
             pass_on_memory_error(error)
             what = f"vLLM does not load its adapter ({first_line(error)})"
             raise ModelError(checkpoint.path, what, "use --engine hf, which answers with it") from error
         self._adapter = request
 
     def take_off(self) -> None:
-        """Answer as the base again, and forget the adapter's matrices."""
+        """Remove the adapter, so that the base answers again."""
         if self._adapter is not None:
             self.llm.llm_engine.remove_lora(self._adapter.lora_int_id)
             self._adapter = None
@@ -90,26 +88,26 @@ class ResidentBase:
 
 
 def key_of(private: Checkpoint, info: EngineInfo) -> Key:
-    """What is the same of all checkpoints that answer from one resident base."""
+    """Identify the base in memory: equal for all checkpoints that can share it."""
     return fingerprint.of_weights(private.weights), private.precision, info.fingerprint
 
 
 def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, options: VllmOptions) -> ResidentBase:
-    """Open the full weights that answer, with room for adapters where their architecture and type of numbers have it.
-    Raises ModelError where vLLM cannot open them.
+    """Open full weights, with space for adapters where vLLM supports these for the architecture and the dtype. Raises
+    ModelError where vLLM cannot open them.
     """
     arguments, key = _arguments(private, settings, options), key_of(private, info)
-    room = room_for(max(options.max_lora_rank, rank_of(private)))  # a larger one later opens the base again
+    rank = served_rank(max(options.max_lora_rank, rank_of(private)))  # for a larger one the base is opened again
     try:
         if settings.dtype == "float32" and info.details["device"] != "cpu":
             return ResidentBase(LLM(**arguments), key, 0)
         try:
-            return ResidentBase(LLM(**arguments, **_room(private, room)), key, room)
+            return ResidentBase(LLM(**arguments, **_lora_arguments(private, rank)), key, rank)
         except ValueError as error:
             if NO_LORA not in str(error) or private.adapter:
                 raise
             return ResidentBase(LLM(**arguments), key, 0)
-    except Exception as error:  # whatever vLLM and its workers raise
+    except Exception as error:  # vLLM and its workers may raise anything
         pass_on_memory_error(error)
         what = f"vLLM cannot open it ({first_line(error)})"
         raise ModelError(private.weights, what, "see vLLM's log above, or use --engine hf") from error
@@ -117,27 +115,27 @@ def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, o
 
 def _arguments(private: Checkpoint, settings: EngineSettings, options: VllmOptions) -> dict[str, Any]:
     other = ("max_lora_rank", "max_model_len")
-    given = {name: value for name, value in asdict(options).items() if name not in other}
+    plain = {name: value for name, value in asdict(options).items() if name not in other}
     lengths = [length for length in (private.window, options.max_model_len) if length is not None]
-    room = {"max_model_len": min(lengths) + 1} if lengths else {}  # vLLM always writes a token
+    length = {"max_model_len": min(lengths) + 1} if lengths else {}  # vLLM always writes a token
     alone = {"distributed_executor_backend": "uni"} if options.tensor_parallel_size == 1 else {}
     return {
         "model": str(private.weights),
         "tokenizer": str(tokenizer_directory(private)),
         "dtype": settings.dtype,
-        "generation_config": "vllm",  # none but the rules that each call states
+        "generation_config": "vllm",  # only the rules of each call
         "enable_prefix_caching": True,
         "max_logprobs": -1,
         "seed": 0,
-        **room,
+        **length,
         **alone,
-        **given,
+        **plain,
     }
 
 
-def _room(private: Checkpoint, rank: int) -> dict[str, Any]:
-    """For one adapter at a time. Where the layers are known the head is left out: its LoRA is computed with the rows
-    that write, and not with those of a prompt.
+def _lora_arguments(private: Checkpoint, rank: int) -> dict[str, Any]:
+    """Return vLLM's arguments for one adapter at a time. Where the layers are known the head is left out, because vLLM
+    applies its LoRA to the rows that write, and not to those of a prompt.
     """
     layers = linear_layers(private)
     targets = {"lora_target_modules": layers} if layers else {}

@@ -1,5 +1,7 @@
-"""Score pairs of context and continuation through vLLM: all but the last token of a pair as a prompt, the last one as
-what may come next, so that pairs which read the same share a prompt.
+"""Score pairs of context and continuation with vLLM.
+
+All but the last token of a pair are a prompt, the last one is a possible next token, so that pairs which read the same
+share a prompt.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ from evalharness.engines.hf.pair_scores import NONFINITE, RunScore, Scores
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
 from evalharness.engines.vllm.calls import PLAIN, AnsweredCall, AskWithAdapter, Call, Position
-from evalharness.engines.vllm.next_logits import scored_logits
+from evalharness.engines.vllm.next_logits import scoring_logits
 
-NAMED = 128  # tokens whose log-probability one call may ask for: vLLM's MAX_LOGPROB_TOKEN_IDS
+MOST_TOKENS = 128  # tokens whose log-probability one call may request: vLLM's MAX_LOGPROB_TOKEN_IDS
 MISSING = "vLLM gave no log-probability of a token of it"
 
 
 class VllmPairScorer:
-    """Scores by log-probabilities of prompts' tokens and of what comes next. `vocabulary`: number of tokens; `certain`:
-    whether this vLLM has log-probabilities of named tokens of a prompt.
+    """Scores by log-probabilities of prompts' tokens and of the next token. `vocabulary`: number of tokens; `certain`:
+    whether this vLLM returns log-probabilities of requested tokens of a prompt.
     """
 
     plain_because = ""
@@ -33,7 +35,7 @@ class VllmPairScorer:
         self._ask, self._vocabulary, self._certain = ask, vocabulary, certain
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """A score for every pair, or why there is none; all pairs are asked in one call."""
+        """Return a score for every pair, or why there is none; all pairs are in one call."""
         if not pairs:
             return {}
         shared: dict[Tokens, list[TokenPair]] = {}
@@ -48,24 +50,24 @@ class VllmPairScorer:
         }
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Log-probabilities after each prompt, (n, vocabulary), as those of a prompt's tokens are had."""
-        return scored_logits(partial(self._ask, adapter=adapter), prompts, self._vocabulary, self._certain)
+        """Return log-probabilities after each prompt, (n, vocabulary), by the pass that scores prompts."""
+        return scoring_logits(partial(self._ask, adapter=adapter), prompts, self._vocabulary, self._certain)
 
 
 def _parts(pairs: Sequence[TokenPair]) -> list[Sequence[TokenPair]]:
-    return [pairs[start : start + NAMED] for start in range(0, len(pairs), NAMED)]
+    return [pairs[start : start + MOST_TOKENS] for start in range(0, len(pairs), MOST_TOKENS)]
 
 
 def _call(fed: Tokens, pairs: Sequence[TokenPair]) -> Call:
     last = list(dict.fromkeys(pair.continuation[-1] for pair in pairs))
     inside = any(len(pair.continuation) > 1 for pair in pairs)
-    # beside each token of the prompt the likeliest one, so that of two that tie it is known which greedy decoding takes
+    # the likeliest token beside each of the prompt, which shows what greedy decoding takes at a tie
     prompt = {"prompt_logprobs": 1} if inside else {}
     return Call(tokens=fed, sampling={**PLAIN, "max_tokens": 1, "logprob_token_ids": last, **prompt})
 
 
 def _score(fed: Tokens, continuation: Tokens, answer: AnsweredCall) -> RunScore | Refusal:
-    (written,) = answer.outputs
+    (output,) = answer.outputs
     inside = len(continuation) - 1
     places: list[tuple[int, Position | None]] = []
     if inside:
@@ -73,7 +75,7 @@ def _score(fed: Tokens, continuation: Tokens, answer: AnsweredCall) -> RunScore 
         if of_prompt is None or len(of_prompt) != len(fed):
             return Refusal(reason=MISSING)
         places = [(fed[i], of_prompt[i]) for i in range(len(fed) - inside, len(fed))]
-    next_place = written.logprobs[0] if written.logprobs else None
+    next_place = output.logprobs[0] if output.logprobs else None
     values = [logprob_of(token, place) for token, place in [*places, (continuation[-1], next_place)]]
     finite = [value for value in values if value is not None]
     if len(finite) != len(values):
@@ -81,10 +83,10 @@ def _score(fed: Tokens, continuation: Tokens, answer: AnsweredCall) -> RunScore 
     if not all(math.isfinite(value) for value in finite):
         return Refusal(reason=NONFINITE)
     greedy = all(place is not None and place[token].rank == 1 for token, place in places)
-    return RunScore(logprob=math.fsum(finite), greedy=greedy and written.token_ids[0] == continuation[-1])
+    return RunScore(logprob=math.fsum(finite), greedy=greedy and output.token_ids[0] == continuation[-1])
 
 
 def logprob_of(token: int, place: Mapping[int, object] | None) -> float | None:
-    """Nats of a token at a place; None where vLLM gave none."""
+    """Return the log-probability of a token at a place; None where vLLM returned none."""
     value = None if place is None else getattr(place.get(token), "logprob", None)
     return None if value is None else float(value)

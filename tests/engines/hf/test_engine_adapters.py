@@ -22,7 +22,7 @@ from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.architectures import model_adapter
-from evalharness.engines.hf.engine import opened
+from evalharness.engines.hf.engine import engine_on
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Generate, Rank
 
@@ -175,7 +175,7 @@ def generated(subject: Subject, prompt: Sequence[int]) -> list[int]:
 
 def answers(subject: Subject, requests: Sequence[Rank | Generate], batch_size: int, seed: int = 0) -> Iterator[object]:
     """In the order of the requests, asked in another."""
-    engine = opened(subject.loaded, subject.checkpoint, EngineSettings(batch_size=batch_size))
+    engine = engine_on(subject.loaded, subject.checkpoint, EngineSettings(batch_size=batch_size))
     shuffled = random.Random(seed).sample(list(requests), len(requests))
     by_name = {answer.request_id: answer for answer in engine.answer(shuffled)}
     return (by_name[request.id] for request in requests)
@@ -209,7 +209,7 @@ def test_scores_and_texts_are_pefts_whatever_the_batch(subject, questions, promp
                 (texts.decode(tokens), len(tokens))
             ] * len(batches)
     assert ties <= 1
-    engine = opened(subject.loaded, subject.checkpoint, EngineSettings())
+    engine = engine_on(subject.loaded, subject.checkpoint, EngineSettings())
     on, off = (engine.next_token_logits(["F P Z"], adapter=adapter, path="score") for adapter in (True, False))
     assert np.abs(on - off).max() > 0.01  # it is the adapter that was compared
     alone = generated(subject, texts.prompt(prompts[0].prompt))

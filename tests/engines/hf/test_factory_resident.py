@@ -19,7 +19,7 @@ from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.base import Unmergeable
-from evalharness.engines.hf.engine import opened
+from evalharness.engines.hf.engine import engine_on
 from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 
@@ -146,7 +146,7 @@ def test_a_model_of_someone_elses_is_left_as_it_was(zoo, engine, ask, rankings, 
         [p.requires_grad for p in wrapped.parameters()],
         [len(m._forward_pre_hooks) for m in wrapped.modules()],
     )
-    ours = opened(loaded, point("llama-lora", zoo), CPU)
+    ours = engine_on(loaded, point("llama-lora", zoo), CPU)
     found = ask(ours, [*rankings, *generations])
     expected = ask(engine("llama-lora"), [*rankings, *generations])
     assert [a.text for a in found[len(rankings) :]] == [a.text for a in expected[len(rankings) :]]

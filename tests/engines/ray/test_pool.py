@@ -32,7 +32,7 @@ def base() -> Checkpoint:
 @pytest.fixture(scope="module")
 def factory(machine: None) -> Iterator[RayFactory]:
     factory = RayFactory()
-    with factory.held():
+    with factory.keep_engines():
         yield factory
 
 

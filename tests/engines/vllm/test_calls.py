@@ -15,7 +15,7 @@ from evalharness.engines import OPTIONS
 from evalharness.engines.vllm import environment
 from evalharness.engines.vllm.adapters import COMPUTED
 from evalharness.engines.vllm.options import RANKS
-from evalharness.engines.vllm.scores import NAMED
+from evalharness.engines.vllm.scores import MOST_TOKENS
 
 HERE = Path(__file__).parent
 WHEELS: dict[str, Any] = json.loads((HERE / "api.json").read_text())
@@ -47,10 +47,10 @@ def strings_in(function: str) -> set[str]:
 
 def test_a_model_is_opened_with_arguments_that_vllm_has(wheel: dict[str, Any]) -> None:
     known = {*wheel["parameters"]["LLM.__init__"], *wheel["parameters"]["EngineArgs"]}
-    assert strings_in("_arguments") | strings_in("_room") | set(OPTIONS["vllm"]) <= known
+    assert strings_in("_arguments") | strings_in("_lora_arguments") | set(OPTIONS["vllm"]) <= known
     assert {"model", "generation_config", "enable_lora", "lora_target_modules"} <= strings_in(
         "_arguments"
-    ) | strings_in("_room")
+    ) | strings_in("_lora_arguments")
 
 
 def test_calls_have_the_parameters_that_vllm_has(wheel: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def test_answers_have_the_fields_that_are_read(wheel: dict[str, Any]) -> None:
 
 
 def test_limits_and_variables_are_vllms(wheel: dict[str, Any]) -> None:
-    assert wheel["constants"]["MAX_LOGPROB_TOKEN_IDS"] == NAMED
+    assert wheel["constants"]["MAX_LOGPROB_TOKEN_IDS"] == MOST_TOKENS
     assert tuple(wheel["constants"]["MaxLoRARanks"]) == RANKS
     ours = {*environment.DEFAULTS, *environment.CHOICES.values(), *environment.CPU_CHOICES.values()}
     assert {name for name in ours if name.startswith("VLLM_")} <= set(wheel["variables"])
