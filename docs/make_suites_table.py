@@ -17,7 +17,7 @@ from evalharness.data.sources import DataSource
 from evalharness.experiments.forecast import Forecast
 from evalharness.experiments.forecast_text import lines
 from evalharness.experiments.jobs import ForecastJob
-from evalharness.experiments.power_forecast import NOBODY, foretell
+from evalharness.experiments.power_forecast import NO_MODEL, forecast_tasks
 from evalharness.paths import shipped
 from evalharness.records.job_options import make_job
 from evalharness.records.requests import Example, PreparedTask
@@ -127,7 +127,7 @@ def plan_of(suite: Suite, library: Library) -> RunPlan:
         tasks=tuple(map(library.task, suite.tasks)),
         suite=suite,
         groups=suite.groups,
-        base=NOBODY,
+        base=NO_MODEL,
         candidates=(),
         source=DataSource(shipped=shipped(suite.data) if suite.data else None),
         split=suite.split,
@@ -149,7 +149,7 @@ def forecasts(name: str, shares: Sequence[float] = FLIPS) -> SuiteForecasts:
     else:
         tasks = [prepared(task, plan.limit_of(task)) for task in plan.tasks]
     jobs = [ForecastJob(job=make_job((), name), flips=flips) for flips in shares]
-    return SuiteForecasts(name, tuple(foretell(job, plan, tasks, SilentListener()) for job in jobs))
+    return SuiteForecasts(name, tuple(forecast_tasks(job, plan, tasks, SilentListener()) for job in jobs))
 
 
 def table(suites: Sequence[SuiteForecasts]) -> str:

@@ -34,7 +34,7 @@ from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import forecast
-from evalharness.experiments.training_forecast import foresee
+from evalharness.experiments.training_forecast import forecast_training
 from evalharness.notebook import PLAN
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
@@ -180,7 +180,7 @@ def _training(options: Mapping[str, Any]) -> None:
         raise UsageError("plan", "--training needs a base", "name it: --base PATH, a directory with config.json")
     shape = row_shape(options["base"], options["max_length"], options["answer_tokens"], options["weights_dtype"])
     values = {name: options[name] for name in (*OF_RECIPES, *SIZES.values())} | {"targets": targets(options["targets"])}
-    result = foresee(recipes(options["methods"], values), shape)
+    result = forecast_training(recipes(options["methods"], values), shape)
     if options["out"] is not None:
         write_text(options["out"] / TRAINING_PLAN, to_json(result.document()))
     if options["as_json"]:

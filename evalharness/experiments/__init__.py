@@ -1,4 +1,4 @@
-"""Evaluate several times for one question: sweeps, repairs, traces, bisections, forecasts, engine checks, the demo."""
+"""Combine several evaluations: sweeps, repairs, traces, bisections, forecasts, engine checks, the demo."""
 
 REGISTRY = {
     "bisect": "evalharness.experiments.bisect:run_bisect",

@@ -1,4 +1,4 @@
-"""Say which of a sweep's chosen series are not separated from the best, by paired comparisons on test rows."""
+"""Mark the series of a sweep that paired comparisons on test rows do not separate from the best one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RULE = (
 
 
 def with_best(sweep: Sweep, run: MeasuredRun) -> Sweep:
-    """The sweep with the series that no paired comparison by the target's primary metric separates from the best."""
+    """Add to a sweep the series that no paired comparison by the target's primary metric separates from the best."""
     task = next((facts for facts in run.facts if facts.name == sweep.task), None)
     if task is None or len(sweep.chosen) < 2:
         return replace(sweep, best=(), best_rule="")
@@ -44,7 +44,7 @@ def _rule(metric: MetricFacts, series: int, run: MeasuredRun) -> str:
 
 
 def _averaged(sweep: Sweep, task: TaskFacts, metric: MetricFacts, run: MeasuredRun) -> dict[str, Floats] | None:
-    """Series -> its rows (n, width), the mean over its seeds; None where they are not of the same units."""
+    """Return series -> its rows (n, width), the mean over its seeds; None where the units differ."""
     table: Mapping[str, Measurement] = {
         each.model: each for each in run.measurements if (each.task, each.metric) == (task.name, metric.id)
     }
@@ -57,7 +57,7 @@ def _averaged(sweep: Sweep, task: TaskFacts, metric: MetricFacts, run: MeasuredR
 
 
 def _unseparated(rows: Mapping[str, Floats], task: TaskFacts, metric: MetricFacts, alpha: float) -> tuple[str, ...]:
-    """The best series, then those whose difference to it has an interval that reaches 0."""
+    """List the best series, then those whose difference to it has an interval that reaches 0."""
     scorer, sign = from_facts(metric), 1.0 if metric.higher_is_better else -1.0
     scores = {series: sign * float(scorer.score(of.sum(axis=0))) for series, of in rows.items()}
     best = max(scores, key=lambda series: scores[series])

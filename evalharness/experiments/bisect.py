@@ -1,4 +1,4 @@
-"""Find the first checkpoint of a training that forgot: one ordinary run for each checkpoint that is looked at."""
+"""Find the first checkpoint of a training that forgot, with one run for each checkpoint that is tested."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.stats.enums import Verdict
 
 LOOKS = "looks"  # the folder of their runs
-UNFIT = re.compile(r"[^\w.-]")  # for the name of a folder
+UNFIT = re.compile(r"[^\w.-]")  # characters that do not belong into a folder's name
 SAME_SEARCH = ("base", "base_fingerprint", "checkpoints", "suite", "unit", "setting", "rows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """What is searched: `texts`: the checkpoints as given, one each; `job`: that of every look, but for its model."""
+    """A search. `texts`: the checkpoints as the user named them, one each; `job`: of every look, without its model."""
 
     job: Job
     texts: tuple[str, ...]
@@ -45,10 +45,11 @@ class _Search:
 def run_bisect(
     bisect_job: BisectJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> Bisection:
-    """Look at the last checkpoint, then search by halves for the first that forgot, each look at its share of α.
+    """Test the last checkpoint, then search by halves for the first that forgot, each look at its share of α.
 
-    Leaves bisect.json and a run of each look in the job's output folder, of the one found with its page. Interrupted, a
-    second call answers nothing twice. Raises EvalHarnessError; NotComparableError where answers of a look are missing.
+    Writes bisect.json and a run of each look into the job's output folder, with a report page for the first that
+    forgot. After an interruption, a second call answers nothing twice. Raises EvalHarnessError; NotComparableError
+    where answers of a look are missing.
     """
     search, bisection = _prepared(
         bisect_job, listener or SilentListener(), factory or factory_of(bisect_job.job.engine)
@@ -63,17 +64,17 @@ def run_bisect(
             look = replace(look, state=_state(course[place]))
             bisection = replace(bisection, looks=(*bisection.looks, look))
             BISECT.write(out, bisection)
-    found, names = conclude(count, course), bisection.checkpoints
+    conclusion, names = conclude(count, course), bisection.checkpoints
     returned = tuple(
         Returned(unit=back.unit, forgotten=names[back.forgotten], retained=names[back.retained])
-        for back in found.returns
+        for back in conclusion.returns
     )
     bisection = replace(
         bisection,
-        outcome=str(found.outcome),
-        first=None if found.first is None else names[found.first],
-        before=None if found.before in (None, BASE) else names[found.before],
-        earlier=None if found.earlier is None else names[found.earlier],
+        outcome=str(conclusion.outcome),
+        first=None if conclusion.first is None else names[conclusion.first],
+        before=None if conclusion.before in (None, BASE) else names[conclusion.before],
+        earlier=None if conclusion.earlier is None else names[conclusion.earlier],
         returned=returned,
     )
     BISECT.write(out, bisection)
@@ -86,7 +87,7 @@ def run_bisect(
 
 
 def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: EngineFactory) -> tuple[_Search, Bisection]:
-    """Check what can be: the checkpoints and their names, the unit, the folder."""
+    """Check the checkpoints and their names, the unit and the folder before the first look."""
     job = bisect_job.job
     if job.statistics.until_decided or job.models.baseline or job.description.drift_only:
         what = "looks that stop early, whose base is not run, or that answer no task, are not all tested alike"
@@ -139,13 +140,13 @@ def _check_folder(out: Path, bisection: Bisection) -> None:
 
 
 def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
-    """Run on one checkpoint. Raises NotComparableError where an answer lacks."""
+    """Run on one checkpoint. Raises NotComparableError where an answer is missing."""
     name = bisection.checkpoints[place]
     search.listener.phase(f"look {len(bisection.looks) + 1} of at most {bisection.most_looks}: {name}")
     number = str(place + 1).zfill(len(str(len(search.texts))))
     folder = f"{LOOKS}/{number}-{UNFIT.sub('_', name)[:80]}"
     out = search.job.output.folder / folder
-    early = place < len(search.texts) - 1  # where an adapter may not have moved yet
+    early = place < len(search.texts) - 1  # the adapter of an early checkpoint may not have changed yet
     job = changed(search.job, models=(search.texts[place],), out=out, allow_noop=early or search.job.models.allow_noop)
     measured = evaluate_whole(job, name, search.listener, search.factory)
     model = next(model for model in measured.models if model.name == measured.candidates[0])
@@ -155,7 +156,7 @@ def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
 
 
 def _units(measured: Results) -> tuple[UnitLook, ...]:
-    """What a look shows of each gate unit."""
+    """Return the result of a look for each gate unit."""
     return tuple(
         UnitLook(
             unit=c.task,
@@ -172,12 +173,12 @@ def _units(measured: Results) -> tuple[UnitLook, ...]:
 
 
 def _followed(units: tuple[UnitLook, ...], followed: str | None) -> tuple[UnitLook, ...]:
-    """The units that decide. Raises NotComparableError where there are none."""
-    chosen = tuple(unit for unit in units if followed in (None, unit.unit))
-    if not chosen:
+    """Return the units that decide. Raises NotComparableError where there are none."""
+    deciding = tuple(unit for unit in units if followed in (None, unit.unit))
+    if not deciding:
         names = ", ".join(unit.unit for unit in units) or "none"
         raise NotComparableError("bisect", f"{followed or 'nothing'} is no gate unit", f"the gate units are: {names}")
-    return chosen
+    return deciding
 
 
 def _state(verdicts: Mapping[str, Verdict | None]) -> str:

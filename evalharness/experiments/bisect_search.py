@@ -1,4 +1,4 @@
-"""Choose which checkpoint to look at next for the first that forgot, and conclude from the looks: pure functions."""
+"""Choose the next checkpoint of a search for the first that forgot, and draw the conclusion (pure functions)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from evalharness.stats.enums import Verdict
 
 Verdicts = Mapping[str, Verdict | None]  # of one checkpoint, by gate unit
 Course = Mapping[int, Verdicts]  # by the checkpoint's place in the training, from 0
-BASE = -1  # its place, before the first checkpoint's
+BASE = -1  # the base's place, before the first checkpoint
 
 
 class BisectOutcome(StrEnum):
-    """What a search ends with."""
+    """The outcome of a search."""
 
-    NOTHING = "nothing_forgotten"  # not shown of the last checkpoint
+    NOTHING = "nothing_forgotten"  # forgetting is not shown for the last checkpoint
     FOUND = "found"
     NOT_MONOTONE = "not_monotone"  # a unit was forgotten, and retained at a later checkpoint
-    UNDECIDED = "undecided"  # a check before what the search found is forgotten, and nothing between is retained
+    UNDECIDED = "undecided"  # a check found an earlier checkpoint that forgot, and nothing between is retained
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ class UnitReturn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket:
-    """What follows from the looks. `first`: what the search by halves found; `before`: the place before it, BASE where
-    there is none; `earlier`: an earlier one that a check showed to have forgotten. None where there is none.
+    """The conclusion from the looks. `first`: the result of the search by halves; `before`: the tested place before it,
+    BASE where there is none; `earlier`: an earlier checkpoint that a check showed to have forgotten. None: no such
+    place.
     """
 
     outcome: BisectOutcome
@@ -46,15 +47,15 @@ class Bracket:
 
 
 def most_looks(checkpoints: int) -> int:
-    """⌈log2 N⌉ + 2: the last checkpoint, the search below it, and one that checks what the search takes for granted."""
+    """Return ⌈log2 N⌉ + 2: the last checkpoint, the search below it, and a check of the search's assumption."""
     return (checkpoints - 1).bit_length() + 2
 
 
 def next_look(checkpoints: int, course: Course) -> int | None:
-    """Where to look next; None at the end. The last checkpoint comes first, then halves of what is left of the way to
-    the earliest that forgot; looks that remain go to the middle of the widest stretch that none has been at, for a
-    search by halves never sees of itself that a course goes back. Such a check can withdraw what the search found,
-    never move it: else where it looks would depend on too much for the correction.
+    """Return the place to test next; None at the end. The last checkpoint comes first, then halves of the interval
+    before the earliest that forgot. Remaining looks go to the middle of the widest untested interval, because a search
+    by halves does not notice a unit that comes back. Such a check can withdraw the result, but not move it, because the
+    correction for multiple looks holds only for the places of the search by halves.
     """
     if checkpoints - 1 not in course:
         return checkpoints - 1
@@ -70,7 +71,7 @@ def next_look(checkpoints: int, course: Course) -> int | None:
 
 
 def conclude(checkpoints: int, course: Course) -> Bracket:
-    """What the looks of a whole search say."""
+    """Draw the conclusion from the looks of a whole search."""
     if not _forgot(course[checkpoints - 1]):
         return Bracket(outcome=BisectOutcome.NOTHING)
     before, first, _ = _bracket(checkpoints, course)
@@ -86,7 +87,7 @@ def _forgot(verdicts: Verdicts) -> bool:
 
 
 def _bracket(checkpoints: int, course: Course) -> tuple[int, int, int | None]:
-    """How far the search by halves has come: the place before, the one that forgot, and where to look between them."""
+    """Return the interval of the search by halves: the place before, the one that forgot, and the next one between."""
     before, first = BASE, checkpoints - 1
     while first - before > 1:
         middle = (before + first) // 2
@@ -97,7 +98,7 @@ def _bracket(checkpoints: int, course: Course) -> tuple[int, int, int | None]:
 
 
 def _returns(course: Course) -> Iterator[UnitReturn]:
-    """Each unit that was forgotten and later retained, at the first of such places."""
+    """Yield each unit that was forgotten and later retained, with the first such places."""
     for unit in sorted({unit for verdicts in course.values() for unit in verdicts}):
         by_place = [(place, course[place].get(unit)) for place in sorted(course)]
         first = next((place for place, verdict in by_place if verdict == Verdict.FORGOTTEN), None)

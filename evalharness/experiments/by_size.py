@@ -1,4 +1,4 @@
-"""Put finished runs of bases of several sizes side by side: what each method gained and forgot against its own base."""
+"""Compare finished runs across base sizes: what each method gained and forgot against its own base."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def by_size(
     alpha: float | None,
     targets: Mapping[str, str],
 ) -> Sizes:
-    """Compare the candidates of every run with its own base, judged as `compare` judges that run alone. `targets`: of
-    candidates by name, "" of all.
+    """Compare the candidates of every run with its own base, judged as `compare` judges that run alone. `targets`:
+    candidate -> target task, "" for all.
 
-    Raises UsageError for what is no run and where all have one base, NotComparableError where they cannot stand
-    together.
+    Raises UsageError for a path that is no run and where all have one base, NotComparableError for runs that cannot be
+    compared.
     """
     parts = [read_part(text) for text in texts]
-    everywhere, named = targets.get(""), {name: task for name, task in targets.items() if name}
+    everywhere, by_name = targets.get(""), {name: task for name, task in targets.items() if name}
     parts = [
         replace(
             part,
             run=with_targets(
-                with_margins(part.run, margin, margins, alpha), everywhere, targets_of(part, parts, named)
+                with_margins(part.run, margin, margins, alpha), everywhere, targets_of(part, parts, by_name)
             ),
         )
         for part in parts
@@ -60,7 +60,7 @@ def by_size(
 
 
 def _base(text: str, results: Results) -> SizedBase:
-    """A run's base with its candidates, each in the series of its method."""
+    """Return a run's base with its candidates, each in the series of its method."""
     base = results.models[0]
     if not base.parameters:
         what = "it is not known how many parameters its base has"
@@ -93,8 +93,8 @@ def _candidate(results: Results, candidate: JudgedCandidate) -> SizedCandidate:
 
 
 def _in_series(bases: Sequence[SizedBase]) -> tuple[SizedBase, ...]:
-    """Series are methods, or where a base has several candidates of one method, names. Raises UsageError for a base
-    with two candidates of one name.
+    """Group candidates into series by method, or by name where a base has several candidates of one method. Raises
+    UsageError for a base with two candidates of one name.
     """
     methods = [Counter(each.method for each in base.candidates) for base in bases]
     if all(count == 1 for counts in methods for count in counts.values()):

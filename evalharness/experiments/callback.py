@@ -1,5 +1,6 @@
-"""Log what a model in training has forgotten, in anyone's Trainer: it is evaluated in memory, without a checkpoint on
-disk.
+"""Log what a model in training has forgotten, in any transformers Trainer.
+
+The model is evaluated in memory, without a checkpoint on disk.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ NAME = "ForgettingCallback"
 class ForgettingCallback(TrainerCallback):
     """Evaluate the model in training on a suite, every `every` steps and at the end, and log what it has forgotten.
 
-    `suite`: a suite's name, or names of tasks. `base`: where the base lies; its answers are then kept in the store and
-    computed once for all trainings. Without it the model answers for itself before the first step, adapter off.
-    `limit`: examples a task; `target`: the task that is being learned, asked as well, which does not count as
-    forgotten. `out`: a folder that keeps results.json of every look. `drift`: measure at every look how far the
-    model's predictions are from the base's, too, and forecast from that what a whole suite will say (docs/drift.md).
-    `options`: those of `records.job_options.QuestionOptions`.
+    `suite`: a suite's name, or names of tasks. `base`: the path of the base; its answers are then stored and computed
+    once for all trainings. Without it the model itself answers before the first step, with its adapter off. `limit`:
+    examples a task; `target`: the task that is being learned, which is asked as well and does not count as forgotten.
+    `out`: a folder for results.json of every look. `drift`: measure at every look how far the model's predictions are
+    from the base's, too, and forecast from that the result of a whole suite (docs/drift.md). `options`: those of
+    `records.job_options.QuestionOptions`.
 
-    `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look is given
+    `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look gets
     alpha / looks (Bonferroni), within which Holm's correction holds over the units. `stop_when_forgotten` ends the
     training at the first one.
 
-    The training is what it would be without the callback, bit by bit: modes, buffers and random numbers are put back.
-    Logged, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite
+    The training is the same as without the callback, bit by bit: modes, buffers and random states are restored.
+    It logs, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite
     (in margins), forgetting/forgotten (how many units), forgetting/unanswered; with `drift` forgetting/kl_<text>
-    (neutral, outputs, inputs) and forgetting/forecast, …_low, …_high; what was not measured at a look is left out.
+    (neutral, outputs, inputs) and forgetting/forecast, …_low, …_high; a value that was not measured is left out.
     A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
-    through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates alike.
+    through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates the same.
     """
 
     def __init__(
@@ -82,22 +83,22 @@ class ForgettingCallback(TrainerCallback):
         return self
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **inputs: Any
     ) -> None:
-        """Have the base answer. Raises EvalHarnessError for anything that is wrong, before the first step."""
+        """Have the base answer. Raises EvalHarnessError for wrong options before the first step."""
         if args.deepspeed or args.fsdp:
             raise UsageError(NAME, "the model's weights are spread over processes", "train without FSDP and DeepSpeed")
         if self.out is not None:
             check_folder(self.out, "name a folder that can be written with out=")
-        model = self._model(given)
+        model = self._model(inputs)
         if self.job.models.base is None and state.global_step and not model.adapter:
             what = f"the training goes on at step {state.global_step}, where the model is no longer the base"
-            raise UsageError(NAME, what, "say where the base lies with base=")
+            raise UsageError(NAME, what, "name the base's path with base=")
         looks = math.ceil(state.max_steps / self.every)
         job = changed(
             self.job,
             alpha=self.job.statistics.alpha / looks,
-            device=str(model.plain.device),  # the base answers as the model is trained
+            device=str(model.plain.device),  # the base must answer on the device of the training
             dtype=model.dtype,
             batch_size=self.batch_size,
         )
@@ -105,50 +106,52 @@ class ForgettingCallback(TrainerCallback):
         self._comparison = start_comparison(job, model)
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **inputs: Any
     ) -> TrainerControl:
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
-            self._look(state, control, given)
+            self._look(state, control, inputs)
         return control
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **inputs: Any
+    ) -> None:
         """Look once more where something else ended the training early."""
         if state.global_step and (not self.looks or self.looks[-1][0] != state.global_step):
-            self._look(state, control, given)
+            self._look(state, control, inputs)
 
-    def _look(self, state: TrainerState, control: TrainerControl, given: Mapping[str, Any]) -> None:
+    def _look(self, state: TrainerState, control: TrainerControl, inputs: Mapping[str, Any]) -> None:
         assert self._comparison is not None, "on_train_begin comes first"
         out = None if self.out is None else self.out / f"step-{state.global_step}"
-        look = self._comparison.look(self._model(given), out)
+        look = self._comparison.look(self._model(inputs), out)
         self.looks.append((state.global_step, look))
         logs = logs_of(look)
         if self._log is not None:
             due = control.should_log
             self._log(logs)
-            control.should_log = due  # of the step's loss, which a log of anything else counts as done
+            control.should_log = due  # any log resets it, and the step's loss is still to be logged
         else:
             epoch = {} if state.epoch is None else {"epoch": state.epoch}
             state.log_history.append({**logs, **epoch, "step": state.global_step})
         if self.stop and logs[f"{PREFIX}/forgotten"]:
             control.should_training_stop = True
 
-    def _model(self, given: Mapping[str, Any]) -> LiveModel:
-        tokenizer = self.tokenizer or given.get("processing_class")
-        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a processor of several kinds of input
+    def _model(self, inputs: Mapping[str, Any]) -> LiveModel:
+        tokenizer = self.tokenizer or inputs.get("processing_class")
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a multimodal processor has one inside
         if tokenizer is None:
             fix = "give it to the Trainer (processing_class=) or here (tokenizer=)"
             raise UsageError(NAME, "there is no tokenizer", fix)
-        return LiveModel(model=given["model"], tokenizer=tokenizer)
+        return LiveModel(model=inputs["model"], tokenizer=tokenizer)
 
 
 def logs_of(look: Results) -> dict[str, float]:
-    """Sum up one look for the log; what was not measured is left out. Differences are by each unit's deciding metric,
-    the suite's in margins: the mean over its gate units of the difference, each in units of its own margin.
+    """Summarise one look for the log, without values that were not measured. Differences are by each unit's deciding
+    metric; the suite's is in margins: the mean over its gate units of the difference divided by the unit's margin.
     """
     units = [c for c in look.comparisons if c.is_gate_unit]
     suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]
-    named = [*((f"{c.task}/difference", c) for c in units), *(("suite", c) for c in suites)]
-    logs = {f"{PREFIX}/{name}": c.difference.value for name, c in named if c.difference is not None}
+    rows = [*((f"{c.task}/difference", c) for c in units), *(("suite", c) for c in suites)]
+    logs = {f"{PREFIX}/{name}": c.difference.value for name, c in rows if c.difference is not None}
     logs |= _drift_logs(look)
     target = look.models[1].target_task
     logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == Verdict.FORGOTTEN and c.task != target for c in units))
@@ -156,29 +159,29 @@ def logs_of(look: Results) -> dict[str, float]:
 
 
 def _drift_logs(look: Results) -> dict[str, float]:
-    """Sum up the drift of the model in training, and its forecast in margins."""
+    """Summarise the drift of the model in training, and its forecast in margins."""
     logs = {f"{PREFIX}/kl_{kind}": kl for kind, kl in divergences(look.drift, look.models[1]).items()}
     for forecast in look.drift_forecasts:
         if (change := forecast.change) is not None:
-            named = {"forecast": change.value, "forecast_low": change.low, "forecast_high": change.high}
-            logs |= {f"{PREFIX}/{name}": value for name, value in named.items() if value is not None}
+            values = {"forecast": change.value, "forecast_low": change.low, "forecast_high": change.high}
+            logs |= {f"{PREFIX}/{name}": value for name, value in values.items() if value is not None}
     return logs
 
 
 def _check_names(options: QuestionOptions) -> None:
-    """Raises UsageError for an option that is unknown or has no effect here."""
+    """Raise UsageError for an option that is unknown or has no effect here."""
     for name in options:
         if name not in QuestionOptions.__annotations__:
-            known = name in JobChanges.__annotations__
-            what = f"the option {name!r} has no effect in a training" if known else f"unknown option {name!r}"
-            fix = "leave it out" if known else did_you_mean(name, QuestionOptions.__annotations__)
+            is_other = name in JobChanges.__annotations__
+            what = f"the option {name!r} has no effect in a training" if is_other else f"unknown option {name!r}"
+            fix = "leave it out" if is_other else did_you_mean(name, QuestionOptions.__annotations__)
             raise UsageError(NAME, what, fix)
 
 
 def _check_numbers(options: QuestionOptions) -> None:
-    """Raises UsageError for a margin or an error rate out of range."""
-    named = {f"margins {name}": margin for name, margin in (options.get("margins") or {}).items()}
-    for name, number in {"margin": options.get("margin"), **named}.items():
+    """Raise UsageError for a margin or an error rate out of range."""
+    margins = {f"margins {name}": margin for name, margin in (options.get("margins") or {}).items()}
+    for name, number in {"margin": options.get("margin"), **margins}.items():
         if number is not None and not 0 < number < math.inf:
             raise UsageError(name, f"{number!r} is not a margin", "a number above 0 would be right")
     if not 0 < (alpha := options.get("alpha", 0.05)) <= 0.5:

@@ -1,4 +1,4 @@
-"""Make one candidate by its recipe, unless the very same is there already."""
+"""Train one candidate by its recipe, unless an identical one exists."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from evalharness.training.trainer import Report
 def make_candidate(
     recipe: Recipe, source: DataSource, listener: ProgressListener, library: Library | None = None
 ) -> Path:
-    """Train, unless the very candidate is there already: same recipe, same base, same rows. An older one is replaced.
+    """Train a candidate unless one of the same recipe, base and rows exists; another one in its place is replaced.
 
-    Raises UsageError where something lies in its place that is no trained candidate.
+    Raises UsageError where something that is no trained candidate is in its place.
     """
     examples = gather(recipe, library or Library(), source)
     if is_made(recipe, examples):
@@ -34,7 +34,7 @@ def make_candidate(
 
 
 def is_made(recipe: Recipe, examples: TrainingSet) -> bool:
-    """Tell whether the candidate that lies in its place was made by this recipe, of this base, on these examples."""
+    """Return whether the candidate in the recipe's folder was made by this recipe, base and examples."""
     made_of = {
         "recipe": recipe.to_json(),
         "base_fingerprint": of_weights(Path(recipe.base)),
@@ -44,12 +44,12 @@ def is_made(recipe: Recipe, examples: TrainingSet) -> bool:
 
 
 def replace_candidate(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
-    """Train, after another candidate was removed that lies in its place. Raises as `train` does."""
+    """Remove another candidate from the recipe's folder, and train. Raises as `train` does."""
     out = Path(recipe.out)
     replaced = out.with_name(f".{out.name}.replaced")
     if _ingredients(out) is not None:
         _remove(replaced)
-        out.rename(replaced)  # whole, so that a kill leaves nothing in its place that is not known to be a candidate
+        out.rename(replaced)  # in one step, so that a kill never leaves half a candidate in its place
     _remove(replaced)
     return train(recipe, examples, report)
 
@@ -60,8 +60,8 @@ def _remove(folder: Path) -> None:
 
 
 def _ingredients(out: Path) -> dict[str, Any] | None:
-    """Read what the candidate at `out` was made of; None where there is none, so that `train` refuses to overwrite
-    anything else.
+    """Read the recipe, base and data of the candidate at `out`; None where there is none, so that `train` refuses to
+    overwrite anything else.
     """
     try:
         facts = parse_json((out / TRAINING).read_bytes())

@@ -1,6 +1,7 @@
-"""Compute the measures of continual learning over the stages of a training: accuracy, backward and forward transfer,
-forgetting, intransigence (stats/continual.py), each over the tasks that a stage taught, over general abilities, and
-over both.
+"""Compute the measures of continual learning over the stages of a training.
+
+They are accuracy, backward and forward transfer, forgetting and intransigence (stats/continual.py), each over the tasks
+that a stage taught, over general abilities, and over both.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from evalharness.stats.resample import Floats, Score
 SINGLE = "it has no test of its own (it only describes)"
 OPAQUE = "its metric is one number for all answers, without rows that could be resampled"
 UNBOUNDED = "its scores have no scale on which they could be averaged with others"
-LARGEST = 100.0  # end of a scale on which scores are shares; perplexities have none
+LARGEST = 100.0  # largest end of a scale on which scores are shares; perplexities have no such end
 FEW = "fewer than two of its units were answered by all models"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """The stages of a training by their names in the run, what each was trained on, and the models beside them."""
+    """The stages of a training by their names in the run, the tasks of each, and the joint and fresh models."""
 
     base: str
     stages: tuple[str, ...]
@@ -41,8 +42,8 @@ class Track:
     fresh: str | None = None
 
     def learned_at(self, tasks: set[str]) -> int:
-        """Number the stage that taught any of the tasks: the last of the first unbroken series of stages that were
-        trained on it (of the saved steps of one training, the last); 0 where none was.
+        """Return the number of the stage that taught any of the tasks, 0 for none: the last of the first unbroken
+        series of stages that were trained on it (of the saved steps of one training, the last).
         """
         at = [number for number, stage in enumerate(self.stages, 1) if tasks & set(self.learned.get(stage, ()))]
         end = at[0] if at else 0
@@ -51,8 +52,8 @@ class Track:
         return end
 
     def known_by(self, learned: int, stage: int) -> str | None:
-        """Name the model against which `stage` is tested on a task that the stage numbered `learned` taught; None for
-        that stage itself.
+        """Name the model against which stage number `stage` is tested on a task that stage number `learned` taught;
+        None for that stage itself.
         """
         if learned and stage == learned:
             return None
@@ -61,13 +62,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagesRun:
-    """What the folder of a run over the stages holds."""
+    """The contents of the folder of a run over the stages."""
 
     track: Track
     facts: tuple[TaskFacts, ...]
     table: MeasurementTable
     plan: ComparePlan
-    comparisons: Mapping[tuple[str, str], Comparison]  # by (task or group, candidate): those that decide
+    comparisons: Mapping[tuple[str, str], Comparison]  # the deciding ones, by (task or group, candidate)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,14 +77,12 @@ class StagesRun:
         return (self.track.base, *self.track.stages, *(name for name in beside if name is not None))
 
     def learned(self, subject: Subject) -> int:
-        """The stage that taught the task, or any of the group."""
+        """Return the number of the stage that taught the task, or any task of the group."""
         return self.track.learned_at({subject.name, *(subject.group.tasks if subject.group else ())})
 
 
 def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
-    """Pair the base's rows with each model's, its own included, over the units that all answered; empty where there are
-    no rows.
-    """
+    """Pair the base's rows with each model's, also its own, over the units that all answered; {} where rows lack."""
     models = run.models
     members: dict[str, list[Pairs]] = {model: [] for model in models}
     for fact, metric in subject.members:
@@ -100,7 +99,7 @@ def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
 
 
 def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:
-    """Locate, in every measurement, the units that all models answered in full, in the order of the first."""
+    """Return for every measurement the indices of the units that all models answered in full, in the first's order."""
     sizes = [dict(zip(each.units, each.sizes, strict=True)) for each in measured]
     units = [unit for unit, size in sizes[0].items() if all(of.get(unit) == size for of in sizes)]
     at = [{unit: place for place, unit in enumerate(each.units)} for each in measured]
@@ -110,8 +109,8 @@ def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:
 def with_scales(
     columns: Sequence[StageTask], subjects: Sequence[Subject], pairs: Mapping[str, Mapping[str, Pairs]]
 ) -> tuple[list[StageTask], bool]:
-    """Add to the columns what their scores are divided by in the measures; also say whether that is anything but 1,
-    which it is where the scales differ.
+    """Add to the columns the divisors of their scores in the measures; also return whether these are other than 1,
+    which they are where the scales differ.
     """
     with_scale = []
     for column, subject in zip(columns, subjects, strict=True):
@@ -126,8 +125,8 @@ def with_scales(
         else:
             reason = FEW if not of or len(next(iter(of.values())).base) < 2 else ""
         with_scale.append(replace(column, scale=None if reason else largest, reason=reason))
-    kept = [column for column in with_scale if column.scale is not None]
-    scaled = len({(column.scale, column.higher_is_better) for column in kept}) > 1
+    usable = [column for column in with_scale if column.scale is not None]
+    scaled = len({(column.scale, column.higher_is_better) for column in usable}) > 1
     if not scaled:
         with_scale = [replace(column, scale=None if column.scale is None else 1.0) for column in with_scale]
     return with_scale, scaled
@@ -164,8 +163,8 @@ def measures_of(
 
 
 def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
-    """Score summed rows on a common scale, oriented so that more is better. Beside others, a score of which less is
-    better counts from the top.
+    """Score summed rows on a common scale on which more is better. Where others are `mixed` in, a score of which less
+    is better counts from the top.
     """
     scale, start = column.scale or 1.0, 1.0 if mixed and pairs.sign < 0 else 0.0
 
@@ -187,6 +186,6 @@ def _why_not(name: str, columns: Sequence[StageTask], joint: int | None) -> str:
 
 
 def estimate_of(interval: Interval) -> Estimate:
-    """Convert an interval to what results hold: an end that is not finite is None."""
+    """Convert an interval for the results: an end that is not finite becomes None."""
     low, high = (None if end is None or not math.isfinite(end) else end for end in (interval.low, interval.high))
     return Estimate(value=interval.value, low=low, high=high)

@@ -1,4 +1,4 @@
-"""Say what became of every task over the stages of a training: its scores, and the first stage that forgot it."""
+"""Follow every task over the stages of a training: its scores, and the first stage that forgot it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RULE = (
 
 
 def stages_of(out: Path, track: Track) -> Stages:
-    """Follow every task through the stages of the finished run in `out`. Raises UsageError where it is no such run."""
+    """Follow every task through the stages of the finished run in `out`. Raises UsageError where there is no run."""
     measured = results.read_measurements(out)
     rows = results.read_results(out).comparisons
     run = StagesRun(
@@ -69,7 +69,7 @@ def stages_of(out: Path, track: Track) -> Stages:
 
 
 def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
-    """Cut the run's plan down to what decides about single tasks."""
+    """Reduce the run's plan to the parts that decide single tasks."""
     groups = tuple(replace(group, also=()) for group in plan.groups)
     alone = replace(plan, base=track.base, candidates=track.stages, groups=groups, targets={}, average=None)
     return replace(alone, references=(), until_decided=False)
@@ -79,12 +79,12 @@ def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
 
 
 def _is_column(subject: Subject) -> bool:
-    """Is the subject a gate unit, or a task of its own that has no test?"""
+    """Is the subject a gate unit, or a single task without a test?"""
     return subject.unit or (subject.primary and subject.level == Level.TASK and not subject.inside)
 
 
 def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> StageTask:
-    """Make a column whose cells hold scores and differences to the base. `pairs`: the base's rows and each model's."""
+    """Make a column with scores and differences to the base. `pairs`: the base's rows paired with each model's."""
     rows = {
         name: run.comparisons[subject.name, name]
         for name in (*run.track.stages, run.track.joint, run.track.fresh)
@@ -92,11 +92,11 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
     }
     first, metric, cells = rows[run.track.stages[0]], subject.members[0][1], list[StageScore]()
     for number, stage in enumerate(run.track.stages, 1):
-        row, kept = rows[stage], None
-        known = run.track.known_by(run.learned(subject), number)
-        if known is not None and pairs:
-            kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
-        retained = None if kept is None else estimate_of(kept)
+        row, retained = rows[stage], None
+        reference = run.track.known_by(run.learned(subject), number)
+        if reference is not None and pairs:
+            share = retention(replace(pairs[stage], base=pairs[reference].candidate), run.plan.level)
+            retained = None if share is None else estimate_of(share)
         cells.append(
             StageScore(
                 stage=stage,
@@ -129,19 +129,22 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
 
 
 def _since(run: StagesRun, tested: Sequence[Subject]) -> dict[tuple[str, str], Comparison]:
-    """Compare every stage with the model that knew the task, by (column, stage). The comparisons with the base are the
-    run's own.
+    """Compare every stage with the model that knew the task, by (column, stage). Comparisons with the base come from
+    the run.
     """
     rows_since: dict[tuple[str, str], Comparison] = {}
-    for known in sorted({run.learned(subject) for subject in tested}):
-        names, later = {subject.name for subject in tested if run.learned(subject) == known}, run.track.stages[known:]
-        with_base = run.track.stages[: known - 1] if known else later
+    for taught_at in sorted({run.learned(subject) for subject in tested}):
+        names, later = (
+            {subject.name for subject in tested if run.learned(subject) == taught_at},
+            run.track.stages[taught_at:],
+        )
+        with_base = run.track.stages[: taught_at - 1] if taught_at else later
         rows_since |= {(name, stage): run.comparisons[name, stage] for name in names for stage in with_base}
-        if known and later:
+        if taught_at and later:
             of = [subject for subject in tested if subject.name in names]
             facts = [replace(fact, metrics=(metric,)) for subject in of for fact, metric in subject.members]
             groups = tuple(subject.group for subject in of if subject.group is not None)
-            plan = replace(run.plan, base=run.track.stages[known - 1], candidates=later, groups=groups)
+            plan = replace(run.plan, base=run.track.stages[taught_at - 1], candidates=later, groups=groups)
             rows = compare(facts, list(run.table.values()), plan)
             rows_since |= {
                 (row.task, row.candidate): row
@@ -154,7 +157,7 @@ def _since(run: StagesRun, tested: Sequence[Subject]) -> dict[tuple[str, str], C
 def _tested(
     run: StagesRun, columns: Sequence[StageTask], since: Mapping[tuple[str, str], Comparison]
 ) -> list[StageTask]:
-    """Add to the columns what became of them, with Holm's correction over everything that is tested."""
+    """Add the tests to the columns, with Holm's correction over all tests."""
     keys = [
         (column.name, cell.stage)
         for column in columns

@@ -1,4 +1,4 @@
-"""Estimate what one model's answers cost: tokens by its tokenizer, and the time of a few answers scaled to all."""
+"""Estimate the cost of one model's answers: tokens by its tokenizer, and time from a few answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalharness.records.tokenizers import TokenCounter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCost:
-    """What one task costs one model. `answer_tokens`: of the choices that are scored, or the most that may be
+    """The cost of one task for one model. `answer_tokens`: of the scored choices, or the most where answers are
     `written`. `seconds`: None without a probe.
     """
 
@@ -41,9 +41,12 @@ def token_cost(prepared: PreparedTask, count: TokenCounter) -> TaskCost:
             prompts, answers = prompts + count(request.prompt), answers + request.max_tokens
         else:
             answers += count(request.text)
-    written = any(isinstance(request, Generate) for request in distinct)
     return TaskCost(
-        task=prepared.task.name, requests=len(distinct), prompt_tokens=prompts, answer_tokens=answers, written=written
+        task=prepared.task.name,
+        requests=len(distinct),
+        prompt_tokens=prompts,
+        answer_tokens=answers,
+        written=any(isinstance(request, Generate) for request in distinct),
     )
 
 
@@ -54,8 +57,8 @@ def with_seconds(
     base: Checkpoint,
     open_engine: Callable[[], Engine],
 ) -> tuple[tuple[TaskCost, ...], float]:
-    """Add the seconds that each task takes, from at most `most` of its requests, evenly spread; also return the seconds
-    that loading took. Nothing is stored.
+    """Add the seconds of each task, estimated from at most `most` of its requests, evenly spread; also return the
+    seconds of loading. Nothing is stored.
 
     Raises ModelError where the model cannot be loaded or does not answer.
     """
@@ -64,7 +67,7 @@ def with_seconds(
     loading, timed = time.perf_counter() - begun, []
     try:
         first = next((task.requests[:1] for task in prepared if task.requests), ())
-        list(engine.answer(first))  # what only the first answer costs is no part of the time
+        list(engine.answer(first))  # warm-up, which only the first answer pays
         for cost, task in zip(costs, prepared, strict=True):
             distinct = _distinct(task)
             places = sorted({int(place) for place in np.linspace(0, len(distinct) - 1, min(most, len(distinct)))})

@@ -1,4 +1,4 @@
-"""Train the demo's candidates on the embedded world (fixtures/demo/recipes.json), evaluate them, and write a report."""
+"""Train the demo's candidates on the shipped data (fixtures/demo/recipes.json), evaluate them, and write a report."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from evalharness.training.recipe import Recipe
 
 SUITE = "demo"
 RECIPES = "recipes.json"
-VALIDATION, VALIDATION_LIMIT = "validation", 60  # the split that chooses what is repaired and how far; its rows a task
-TEST = "test"  # a folder of runs of single models, whose answers the comparison of all takes from the store
+VALIDATION, VALIDATION_LIMIT = "validation", 60  # the split that chooses the repairs, and its rows a task
+TEST = "test"  # a folder of runs of single models, whose answers the final comparison reads from the store
 RULE = RepairRule.KNEE
 MOST = 2  # candidates that are repaired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which candidates the demo trains. `fields`: candidate -> fields of its Recipe (not base, out, target, seed)."""
+    """The candidates of the demo. `fields`: candidate -> fields of its Recipe (not base, out, target, seed)."""
 
     target: str
     fields: Mapping[str, Mapping[str, Any]]
@@ -50,7 +50,7 @@ class Plan:
 
 
 def plan() -> Plan:
-    """Read the shipped plan. Raises DataError where the file is not one."""
+    """Read the shipped plan. Raises DataError for a broken file."""
     path = shipped("fixtures/demo") / RECIPES
     try:
         document = json.loads(path.read_text())
@@ -60,12 +60,12 @@ def plan() -> Plan:
 
 
 def base() -> Path:
-    """Locate the embedded base checkpoint."""
+    """Return the path of the shipped base checkpoint."""
     return shipped("fixtures/models") / "tiny-base"
 
 
 def world() -> DataSource:
-    """Locate the rows of the embedded world."""
+    """Return the source of the shipped rows."""
     return DataSource(shipped=shipped("fixtures/world/rows"))
 
 
@@ -74,24 +74,24 @@ def run_demo(
     seed: int = 1234,
     listener: ProgressListener | None = None,
     limit: int | None = None,
-    chosen: Plan | None = None,
+    demo_plan: Plan | None = None,
     processes: int | None = None,
 ) -> Results:
     """Train the candidates into `folder`/candidates, repair the most promising ones, evaluate all on the demo suite's
-    test rows, and leave the report in `folder`.
+    test rows, and write the report into `folder`.
 
-    `limit`: at most so many rows a task; `chosen`: other candidates than the shipped plan's; `processes`: of training,
-    then of answering, each of one thread (None: as many as cores and memory allow); what comes out does not depend on
-    it. Interrupted, a second call goes on where the first one was.
+    `limit`: most rows a task; `demo_plan`: other candidates than the shipped plan's; `processes`: of training, then of
+    answering, each with one thread (None: as many as cores and memory allow), which do not change the results. After an
+    interruption, a second call goes on where the first one was.
     """
-    listener, chosen = listener or SilentListener(), chosen or plan()
-    recipes = [chosen.recipe(name, base(), folder / "candidates" / name, seed) for name in chosen.fields]
+    listener, demo_plan = listener or SilentListener(), demo_plan or plan()
+    recipes = [demo_plan.recipe(name, base(), folder / "candidates" / name, seed) for name in demo_plan.fields]
     make_candidates(sorted(recipes, key=_is_quick), world(), listener, processes)
     job = make_job(
         [recipe.out for recipe in recipes],
         SUITE,
         base=base(),
-        target=chosen.target,
+        target=demo_plan.target,
         limit=limit,
         out=folder,
         store=folder / "store.sqlite",
@@ -106,20 +106,20 @@ def run_demo(
 
 
 def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[str]:
-    """Repair the most promising candidates by validation rows, and have everybody answer the test rows, side by side;
-    the models that are to be compared. Their answers are in the store then.
+    """Repair the most promising candidates on validation rows, have all models answer the test rows in parallel, and
+    return the models to compare, whose answers are then stored.
     """
     out, paths = job.output.folder, {Path(text).name: text for text in job.models.candidates}
     limit = min(VALIDATION_LIMIT, job.tasks.limit or VALIDATION_LIMIT)
     choosing = changed(job, limit=limit, explain=False)
     listener.phase(f"answers to {VALIDATION} rows, which choose what is repaired, and to {TEST} rows")
     first, *others = _each(job, paths, TEST)
-    answers = [executor.submit(answer, first)]  # for the base, too: long, so that it begins before all else
+    answers = [executor.submit(answer, first)]  # it answers for the base, too, takes longest, and so starts first
     screen = _each(changed(choosing, split=VALIDATION), paths, VALIDATION)
     outcomes = [executor.submit(answer, screen[0]).result()]
     outcomes += [each.result() for each in [executor.submit(answer, each) for each in screen[1:]]]
     names = promising(dict(zip(paths, outcomes, strict=True)))
-    listener.phase(f"repairing {' and '.join(names) or 'nobody'}; answers to {TEST} rows")
+    listener.phase(f"repairing {' and '.join(names) or 'no candidate'}; answers to {TEST} rows")
     repair_jobs = [
         RepairJob(
             changed(choosing, models=paths[name], out=out / REPAIRS / name),
@@ -132,8 +132,8 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
     repairs = [executor.submit(chosen_repair, repair_job, SilentListener()) for repair_job in repair_jobs]
     answers[0].result()
     answers += [executor.submit(answer, each) for each in others]
-    chosen = [repair.candidate for each in repairs if (repair := each.result()).chosen is not None]
-    places = {f"{name}{SUFFIX}": out / REPAIRS / name / CANDIDATE for name in chosen}
+    names = [repair.candidate for each in repairs if (repair := each.result()).chosen is not None]
+    places = {f"{name}{SUFFIX}": out / REPAIRS / name / CANDIDATE for name in names}
     repaired = {name: f"{name}={place}" for name, place in places.items()}
     answers += [executor.submit(answer, each) for each in reversed(_each(job, repaired, TEST))]  # LoRA is slower
     for each in answers:
@@ -142,19 +142,19 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
 
 
 def _each(job: Job, models: Mapping[str, str], folder: str) -> list[Job]:
-    """An evaluation of each model on its own."""
+    """Make an evaluation job for each model by itself."""
     return [changed(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
 
 
 def answer(job: Job) -> Outcome:
-    """Evaluate one candidate, and sum up what came of it."""
+    """Evaluate one candidate, and summarise the outcome."""
     measured = evaluate_whole(job, "the candidate", SilentListener(), factory_of(job.engine), overlaps=False)
     return outcome_of(measured, measured.candidates[0], job.models.target)
 
 
 def promising(outcomes: Mapping[str, Outcome]) -> list[str]:
     """Name the candidates that are worth a repair: of those that learned the target and lost more than the suite's
-    margin, the MOST with the largest gain, that first.
+    margin, the MOST with the largest gains, in that order.
     """
     gains = {
         name: outcome.gain.value
@@ -165,5 +165,5 @@ def promising(outcomes: Mapping[str, Outcome]) -> list[str]:
 
 
 def _is_quick(recipe: Recipe) -> bool:
-    """Is it one of the short trainings? They go last, so that no core waits long for the other at the end."""
+    """Is it one of the short trainings? They come last, so that no core waits long at the end."""
     return recipe.method == "full" and not recipe.replay

@@ -1,4 +1,4 @@
-"""Ask two engines the same, and each of them again: how far apart they are, and how far from themselves."""
+"""Compare two engines on the same requests, and each with itself when it is asked again."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ KINDS: Mapping[str, type[Request]] = {"rank": Rank, "generate": Generate, "score
 
 
 def check_engines(check_job: EngineCheckJob, listener: ProgressListener | None = None) -> EngineCheck:
-    """Compare the job's two engines. One is open at a time, and nothing is stored. Raises EvalHarnessError for what the
-    user can mend, and for an engine that raises.
+    """Compare the job's two engines, one of which is open at a time; nothing is stored. Raises EvalHarnessError for
+    wrong options, and for an engine that raises.
     """
     listener, job = listener or SilentListener(), check_job.job
     listener.phase("reading tasks and checkpoints")
@@ -44,11 +44,11 @@ def check_engines(check_job: EngineCheckJob, listener: ProgressListener | None =
     requests = [request for task in prepared for request in task.requests]
     if not requests:
         raise UsageError("engine check", "no request can be asked", "name other tasks, or a model with a larger window")
-    asked = []
+    answers = []
     for side, factory, model in zip(sides, factories, models, strict=True):
-        asked.append(_asked(side, factory, model, requests, listener))
+        answers.append(_ask_side(side, factory, model, requests, listener))
     tolerance = max(info.near_tie for info in described) if check_job.tolerance is None else check_job.tolerance
-    (first, second), firsts = asked, [of[0] for of in asked]
+    (first, second), firsts = answers, [of[0] for of in answers]
     between = tuple(_agreements(requests, *firsts))
     return EngineCheck(
         engines=(
@@ -69,7 +69,7 @@ def _described(factory: EngineFactory, model: Checkpoint, side: EngineSide) -> E
 
 
 def _prepared(job: Job, models: Sequence[Checkpoint], factory: EngineFactory) -> tuple[PreparedTask, ...]:
-    """The tasks as the first engine's tokenizer counts them, within the smaller of the two windows."""
+    """Prepare the tasks with the first engine's tokenizer, within the smaller of the two windows."""
     windows = [model.window for model in models if model.window is not None]
     virtual = max(model.virtual_tokens for model in models)
     base = replace(models[0], window=min(windows, default=None), virtual_tokens=virtual)
@@ -77,17 +77,17 @@ def _prepared(job: Job, models: Sequence[Checkpoint], factory: EngineFactory) ->
     return make_prompts(job, run_plan, factory).by_model[base.name]
 
 
-def _asked(
+def _ask_side(
     side: EngineSide, factory: EngineFactory, model: Checkpoint, requests: Sequence[Request], listener: ProgressListener
 ) -> tuple[Answers, Answers, Answers]:
-    """The answers of one engine: at first, again, and with the requests in the other order."""
-    listener.phase(f"loading {side.given}")
+    """Return the answers of one engine: the first, again, and with the requests in the reverse order."""
+    listener.phase(f"loading {side.text}")
     with errors_of(side.settings.name, "open"):
         engine = factory.open(model, side.settings)
     try:
-        listener.phase(f"asking {side.given}")
+        listener.phase(f"asking {side.text}")
         first = _answers(engine, requests)
-        listener.phase(f"asking {side.given} again")
+        listener.phase(f"asking {side.text} again")
         return first, _answers(engine, requests), _answers(engine, requests[::-1])
     finally:
         engine.close()
@@ -98,18 +98,18 @@ def _answers(engine: Engine, requests: Sequence[Request]) -> Answers:
 
 
 def _engine(
-    side: EngineSide, info: EngineInfo, model: Checkpoint, requests: Sequence[Request], asked: Sequence[Answers]
+    side: EngineSide, info: EngineInfo, model: Checkpoint, requests: Sequence[Request], answers: Sequence[Answers]
 ) -> CheckedEngine:
-    first, again, turned = asked
+    first, again, turned = answers
     ways = {AGAIN: again, TURNED: turned}
     noise = {how: tuple(_agreements(requests, first, other)) for how, other in ways.items()}
     return CheckedEngine(
-        given=side.given, name=info.name, fingerprint=info.fingerprint, model=model.fingerprint, noise=noise
+        given=side.text, name=info.name, fingerprint=info.fingerprint, model=model.fingerprint, noise=noise
     )
 
 
 def _agreements(requests: Sequence[Request], one: Answers, other: Answers) -> list[Agreement]:
-    """How far the answers are apart, for every kind of request that there is."""
+    """Compare the answers for every kind of request."""
     by_kind = {
         name: list({request.id: request for request in requests if isinstance(request, kind)})
         for name, kind in KINDS.items()
@@ -122,7 +122,7 @@ def _agreement(kind: str, ids: Sequence[str], one: Answers, other: Answers) -> A
     pairs = [each for each in answered if not any(isinstance(answer, Failure) for answer in each)]
     alike = [(here, there) for here, there in pairs if tokens_of(here) == tokens_of(there)]
     apart = [abs(a - b) for here, there in alike for a, b in zip(logprobs_of(here), logprobs_of(there), strict=True)]
-    chosen = [
+    choices = [
         (_best(here), _best(there))
         for here, there in pairs
         if isinstance(here, Ranking) and isinstance(there, Ranking) and len(here.logprobs) > 1
@@ -136,8 +136,8 @@ def _agreement(kind: str, ids: Sequence[str], one: Answers, other: Answers) -> A
         numbers=len(apart),
         largest=max(apart, default=None),
         median=statistics.median(apart) if apart else None,
-        choices=len(chosen),
-        flips=sum(here != there for here, there in chosen),
+        choices=len(choices),
+        flips=sum(here != there for here, there in choices),
         texts=len(texts),
         same=sum(same_text(here, there) for here, there in texts),
     )
@@ -148,7 +148,7 @@ def _best(answer: Ranking) -> int:
 
 
 def _scores(task: PreparedTask, answers: Sequence[Answers]) -> ScorePair:
-    """A task's score by its deciding metric, of the answers of either."""
+    """Return a task's score by its deciding metric for the answers of each engine."""
     spec = next(spec for spec in task.task.metrics if spec.id == task.task.primary)
     values = [_score(task, of) for of in answers]
     first, second = values
@@ -169,7 +169,7 @@ def _score(task: PreparedTask, answers: Answers) -> float | None:
 
 
 def _reasons(between: Sequence[Agreement], tolerance: float, same_texts: float) -> list[str]:
-    """Why two engines do not answer alike."""
+    """List the reasons why two engines do not answer alike."""
     reasons = []
     for each in between:
         if each.failed:

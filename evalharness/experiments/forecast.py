@@ -1,4 +1,4 @@
-"""Hold what a comparison could decide, unit by unit and for the gate."""
+"""Define the records of a forecast: what a comparison could decide, for each unit and for the gate."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evalharness.stats.gate_forecast import GateOdds
 class ForecastRow:
     """What one gate unit could decide. `effective`: the independent units that its rows are worth; `flips`: the share
     of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
-    (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: what
-    the base must score for the margin to be small against its skill; `largest_margin`: the largest that is (of a
-    perfect base, where its score is not known); both None where chance is unknown. `reason`: why it can never be
+    (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: the
+    base's score from which on the margin is small against its skill; `largest_margin`: the largest margin that is (for
+    a perfect base where its score is not known); both None where chance is unknown. `reason`: why the unit can never be
     retained.
     """
 
@@ -47,7 +47,7 @@ class ForecastRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """What a comparison could decide. `gate`: its odds over the units in `gate_over`; `without`: the units whose rows
-    are not known; `work`: the cost of each task; `loading`: seconds that loading the base took.
+    are not known; `work`: the cost of each task; `loading`: seconds of loading the base.
     """
 
     suite: str
@@ -67,5 +67,5 @@ class Forecast:
     notices: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return the forecast as JSON holds it."""
+        """Return the forecast for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Say in words what a comparison could decide: a table, advice, the odds of the gate, and the cost."""
+"""Write a forecast as text: a table, advice, the odds of the gate, and the cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalharness.stats.verdict import SKILL_SHARE
 
 TITLES = ("", "units", "of", "worth", "metric", "margin", "base", "flips", "certifies", "detects", "needs", "retained")
 EXPECTED = "to be expected"
-NAME = "TASK"  # stands for one of several units of which the same is said
+NAME = "TASK"  # placeholder for one of several units with the same advice
 ALONE = (
     "single units (the gate passes by the suite and needs no unit retained; "
     "a loss in one unit alone is found from what it detects on):"
@@ -45,7 +45,7 @@ def document(forecast: Forecast) -> str:
 
 
 def lines(forecast: Forecast) -> Iterator[str]:
-    """Yield the lines that the terminal shows."""
+    """Yield the lines for the terminal."""
     yield (
         f"{forecast.suite}: what {forecast.tests} gate units can decide "
         f"(power {forecast.power:g}, error rate {forecast.alpha:g})"
@@ -79,7 +79,7 @@ def _assumption(forecast: Forecast) -> str:
 
 
 def _cells(row: ForecastRow) -> tuple[str, ...]:
-    known = row.how != "unknown" and row.retained is not None
+    has_odds = row.how != "unknown" and row.retained is not None
     return (
         row.name + (" (group)" if row.level == Level.GROUP else ""),
         f"{row.units:,}",
@@ -89,13 +89,13 @@ def _cells(row: ForecastRow) -> tuple[str, ...]:
         f"{row.margin:g}",
         _base(row),
         "–" if row.flips is None else f"{row.flips:.3f}",
-        *(_power(row) if known else ("not known", "–", "–", "–")),
+        *(_power(row) if has_odds else ("not known", "–", "–", "–")),
         f"{row.expected}: {row.reason}" if row.reason else row.expected,
     )
 
 
 def _base(row: ForecastRow) -> str:
-    """Return the cell for what the base scores, or must."""
+    """Return the cell for the base's score, or for the score that it needs."""
     if row.base is not None:
         return plain(row.base)
     if row.base_needed is None:
@@ -105,15 +105,15 @@ def _base(row: ForecastRow) -> str:
 
 def _power(row: ForecastRow) -> tuple[str, ...]:
     """Return the cells for what the unit certifies, detects and needs, and how often its margin is certified."""
-    drawn = "~" if row.draws else ""
-    smallest = (drawn + ("none" if value is None else f"{value:.3g}") for value in (row.certifiable, row.detectable))
+    mark = "~" if row.draws else ""
+    smallest = (mark + ("none" if value is None else f"{value:.3g}") for value in (row.certifiable, row.detectable))
     needs = "–" if row.needed is None else f"{row.needed:,}"
-    return (*smallest, needs, f"{drawn}{row.retained:.2f}")
+    return (*smallest, needs, f"{mark}{row.retained:.2f}")
 
 
 def advice(forecast: Forecast) -> Iterator[str]:
-    """Advise on the units too small for their margins, in one sentence for all that are alike; one more names those not
-    known.
+    """Yield advice on units that are too small for their margins, one sentence for all with the same advice, and one on
+    units that are not known.
     """
     alike: dict[str, list[str]] = {}
     for row in forecast.rows:
@@ -178,7 +178,7 @@ def ceiled(value: float) -> float:
 
 
 def _gate(forecast: Forecast) -> Iterator[str]:
-    """Tabulate how the gate decides if nothing is lost, and if one unit loses; then what the suite excludes."""
+    """Tabulate the gate's decisions if nothing is lost and if one unit loses, then what the suite excludes."""
     odds = forecast.gate
     if odds is None:
         yield "gate: not known, no unit's rows are"
@@ -200,7 +200,7 @@ def _gate(forecast: Forecast) -> Iterator[str]:
 
 
 def _shares(odds: GateOdds, *shares: float) -> list[str]:
-    """Shares of the gate's draws with their Monte-Carlo errors."""
+    """Write shares of the gate's draws with their Monte Carlo errors."""
     return [
         f"below {3 / odds.draws:.1%}" if share == 0 else f"{share:.1%} ± {odds.error(share):.1%}" for share in shares
     ]
@@ -215,7 +215,7 @@ def _suite_excludes(odds: GateOdds, power: float) -> str:
 
 
 def _costs(costs: Sequence[TaskCost], loading: float | None) -> Iterator[str]:
-    """Tabulate the cost for one model, with times where a probe took them (`loading`: of the model, in seconds)."""
+    """Tabulate the cost for one model, with times from a probe (`loading`: of the model, in seconds)."""
     seconds = sum(each.seconds for each in costs if each.seconds is not None)
     rows = [
         ("for one model", "requests", "prompt tokens", "answer tokens", "time"),

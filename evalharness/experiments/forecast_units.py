@@ -1,4 +1,4 @@
-"""Say how many answers every gate unit will have, and how they change, as far as that is known beforehand."""
+"""Collect for every gate unit how many answers it will have, and what is known of their changes."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ FROM = "--from"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitMember:
-    """One task of a gate unit. `sizes` (units,): the rows of each unit; `seen`: what an earlier run's two models
-    scored.
+    """One task of a gate unit. `sizes` (units,): the rows of each unit; `earlier`: the rows of an earlier run's two
+    models.
     """
 
     task: TaskFacts
     metric: MetricFacts
     sizes: np.ndarray
     examples: int
-    seen: Pairs | None = None
+    earlier: Pairs | None = None
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """Say how to draw the task's answers if `drop` is lost; None where nothing is known of its rows, or so much
-        cannot be lost. Unknown dependence within units is taken to be complete.
+        """Return how to draw the task's answers if `drop` is lost; None where nothing is known of its rows, or so much
+        cannot be lost. Unknown dependence within units is assumed to be complete.
         """
         many = bool(self.sizes.max(initial=0) > 1)
-        if self.seen is not None and (many or self.metric.kind != MetricKind.BINARY):
-            return again(self.seen, len(self.sizes), drop)
+        if self.earlier is not None and (many or self.metric.kind != MetricKind.BINARY):
+            return again(self.earlier, len(self.sizes), drop)
         chance = self.task.chance or 0.0  # unknown: the base is assumed to be right in the share that is its skill
         if self.metric.kind != MetricKind.BINARY or chance >= 1:
             return None
         score, share = chance + skill * (1 - chance), flips
-        if self.seen is not None:
-            score, share = float(self.seen.score(self.seen.base.sum(axis=0))), changed(self.seen)[1]
+        if self.earlier is not None:
+            score, share = float(self.earlier.score(self.earlier.base.sum(axis=0))), changed(self.earlier)[1]
         n = int(self.sizes.sum() / whole_units(self.sizes)) if many else len(self.sizes)
         return answers(max(1, n), score, share, self.task.chance, drop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastUnit:
-    """A gate unit, with how many answers it has and what is known of how they change."""
+    """A gate unit with the number of its answers and what is known of their changes."""
 
     name: str
     level: str
@@ -93,9 +93,9 @@ class ForecastUnit:
         return np.concatenate([member.sizes for member in self.members])
 
     @property
-    def seen(self) -> Pairs | None:
+    def earlier(self) -> Pairs | None:
         """Pool an earlier run's rows of the whole unit; None where it lacks a task of it."""
-        pairs = [member.seen for member in self.members if member.seen is not None]
+        pairs = [member.earlier for member in self.members if member.earlier is not None]
         return pooled(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
 
     @property
@@ -106,7 +106,7 @@ class ForecastUnit:
 
     @property
     def chance(self) -> float | None:
-        """None where that of any member is unknown."""
+        """The unit's chance score; None where that of any member is unknown."""
         chances = [m.task.chance for m in self.members if m.task.chance is not None]
         return self._average(chances) if len(chances) == len(self.members) else None
 
@@ -116,19 +116,19 @@ class ForecastUnit:
         return float(np.average(values, weights=weights))
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """Draw as `UnitMember.drawing` does, all members together, each of which loses as much."""
+        """Return how to draw all members together, each of which loses `drop`; None as in `UnitMember.drawing`."""
         every = [member.drawing(flips, skill, drop) for member in self.members]
-        known = [drawing for drawing in every if drawing is not None]
-        if len(known) < len(every):
+        drawings = [drawing for drawing in every if drawing is not None]
+        if len(drawings) < len(every):
             return None
-        if len(known) == 1 and not self.macro:
-            return known[0]
-        return lambda rng: pooled([drawing(rng) for drawing in known], None, self.macro)
+        if len(drawings) == 1 and not self.macro:
+            return drawings[0]
+        return lambda rng: pooled([drawing(rng) for drawing in drawings], None, self.macro)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """What a finished run measured of its base and of one candidate."""
+    """The measurements of a finished run for its base and one candidate."""
 
     text: str
     base: str
@@ -149,13 +149,13 @@ class Earlier:
 
 
 def read_earlier(text: str) -> Earlier:
-    """Read RUN or RUN#NAME; without a name, take the candidate of which most units changed, the most careful choice.
-    Raises UsageError.
+    """Read RUN or RUN#NAME; without a name, take the candidate of which most units changed, the most conservative
+    choice. Raises UsageError.
     """
     path, name = run_and_model(text)
     run = read_measurements(path)
     if any(fact.rounds for fact in run.facts):
-        what = "was stopped early: how often answers change is not to be read off rows that were chosen by when to stop"
+        what = "was stopped early: its rows say nothing of how often answers change, because the stop selected them"
         raise UsageError(f"{FROM} {text}", what, "name a run that asked everything")
     base, candidates = run.plan.base, run.plan.candidates
     if name and name not in candidates:
@@ -185,9 +185,7 @@ def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: 
 def forecast_units(
     plan: ComparePlan, facts: Sequence[TaskFacts], prepared: Sequence[PreparedTask], earlier: Earlier | None
 ) -> list[ForecastUnit]:
-    """List the units that the gate looks at, in the order of a comparison. `prepared`: the tasks in the order of
-    `facts`.
-    """
+    """List the gate units in the order of a comparison. `prepared`: the tasks in the order of `facts`."""
     tasks = {fact.name: task for fact, task in zip(facts, prepared, strict=True)}
     units = []
     for unit in gate_units(facts, plan):
@@ -212,5 +210,5 @@ def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlie
     by_key = isinstance(build(spec), ByUnit)  # one row a key, however many examples it has
     counted = {(each.unit, each.key if by_key else each.id): each.unit for each in prepared.examples}
     rows = np.array(list(Counter(counted.values()).values()), dtype=np.float64)
-    seen = earlier.pairs(fact, metric) if earlier else None
-    return UnitMember(task=fact, metric=metric, sizes=rows, examples=len(prepared.examples), seen=seen)
+    pairs = earlier.pairs(fact, metric) if earlier else None
+    return UnitMember(task=fact, metric=metric, sizes=rows, examples=len(prepared.examples), earlier=pairs)

@@ -1,4 +1,4 @@
-"""List the points of a sweep: every method × rank × learning rate × seed as one Recipe with a name of its own."""
+"""List the points of a sweep: a named Recipe for every method × rank × learning rate × seed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.training.methods import OPTIONS, TRAINING_METHODS
 from evalharness.training.recipe import Recipe
 
-RANK = "rank"  # the option of methods of which the rank is swept
-EVERY = ""  # in place of a method: the rates of all that have none of their own
+RANK = "rank"  # the methods' option with the rank
+EVERY = ""  # in place of a method: the rates of all methods without rates of their own
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What a sweep varies. `rates`: method (EVERY: all others) -> learning rates; `shared`: fields of every Recipe that
-    are not varied (steps, replay, …).
+    """The values that a sweep varies. `rates`: method (EVERY: all others) -> learning rates; `shared`: the other fields
+    of every Recipe (steps, replay, …).
 
     Raises UsageError for an unknown method, an empty or a repeated value.
     """
@@ -40,9 +40,9 @@ class Grid:
                 )
         values: list[tuple[str, Sequence[Any]]] = [("--method", self.methods), ("--seed", self.seeds)]
         values += [("--lr", rates) for rates in self.rates.values()] + ([("--rank", self.ranks)] if self.ranks else [])
-        for option, given in values:
-            if not given or len(set(given)) < len(given):
-                raise UsageError(option, "names a value twice" if given else "names none", "every value once")
+        for option, several in values:
+            if not several or len(set(several)) < len(several):
+                raise UsageError(option, "names a value twice" if several else "names none", "every value once")
         if self.ranks and not any(RANK in TRAINING_METHODS[method].options for method in self.methods):
             raise UsageError("--rank", f"none of {', '.join(self.methods)} has a rank", "sweep lora, or leave it out")
 
@@ -51,7 +51,7 @@ class Grid:
         return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (TRAINING_METHODS[method].rate,)))))
 
     def ranks_of(self, method: str) -> tuple[int | None, ...]:
-        """List the ranks to sweep; (None,) where the method has no rank, or the recipe's own is taken."""
+        """List the ranks to sweep; (None,) where the method has no rank, or the recipe's own is used."""
         return self.ranks if self.ranks and RANK in TRAINING_METHODS[method].options else (None,)
 
     def points(self, base: str, target: str, folder: Path) -> tuple[GridPoint, ...]:

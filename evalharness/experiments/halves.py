@@ -1,4 +1,4 @@
-"""Draw the rows of every task into two halves: one to choose on, the other to confirm on."""
+"""Split the rows of every task into two random halves: one to choose on, the other to confirm on."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from evalharness.tasks.clusters import clusters
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 HALF_A, HALF_B = "half_a", "half_b"  # names of the splits
-SENTENCE = 3  # words of a text that tells a question from others
-FEW = 10  # units of a task that may have the same texts; more, and these are an instruction
-FIELD = "field"  # of a task whose files hold the rows under a key
+SENTENCE = 3  # least words of a text that can identify a question
+FEW = 10  # most units of a task with the same texts; texts of more units are an instruction
+FIELD = "field"  # the key under which a task's files hold the rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halves:
-    """Where the halves of each task's rows lie, and how many rows each half of all tasks has."""
+    """The folders with the halves of each task's rows, and how many rows each half of all tasks has."""
 
     places: Mapping[str, Path]
     rows_a: int
     rows_b: int
 
     def job(self, job: Job, half: str) -> Job:
-        """The job on one half: an ordinary one, with a split and rows of its own, whose columns are named already."""
+        """Return the job on one half, with its split and rows, whose columns have their final names."""
         return changed(job, split=half, data={**job.data.overrides, **self.places}, columns={})
 
 
 def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:
-    """Write both halves of the rows of every task to `folder`/<task>, with the rows that shots are drawn from (half A,
-    where that is the split that is halved), and the training rows of the tasks in `trained`, by which it is seen which
-    questions were trained on.
+    """Write both halves of the rows of every task to `folder`/<task>, with the rows for few-shot examples (half A where
+    they come from the halved split), and the training rows of the tasks in `trained`, which show the questions that
+    were trained on.
 
     Raises DataError for a task whose rows cannot be halved.
     """
@@ -59,7 +59,7 @@ def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed
             counts[half] += in_b.count(half)
         training = task.training_split if task.origin in trained else None
         for other in {task.fewshot_split, training} - {None}:
-            if other == split != training:  # half B is shown to no model before it is asked
+            if other == split != training:  # no row of half B may be a few-shot example
                 _write(task, place, split, [row for row, b in zip(rows, in_b, strict=True) if not b])
             elif missing([task], run_plan.source, str(other)) is None:
                 _write(task, place, str(other), read_rows(task, str(other), run_plan.source).rows)
@@ -69,7 +69,7 @@ def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskRows:
-    """The rows of the split of a task that is halved."""
+    """The rows of a task's split that are halved."""
 
     task: Task
     split: str
@@ -77,22 +77,22 @@ class _TaskRows:
 
 
 def _halved(run_plan: RunPlan, seed: int) -> Iterator[tuple[_TaskRows, list[bool]]]:
-    """Give each task's rows, and which of them are in half B. Raises DataError where a half would have none."""
+    """Yield each task's rows, and which of them are in half B. Raises DataError where a half would be empty."""
     tasks = list[_TaskRows]()
     for task in run_plan.judged_tasks:
         split = run_plan.split or task.evaluation_split
         tasks.append(_TaskRows(task=task, split=split, rows=read_rows(task, split, run_plan.source).rows))
     links = [links_of(each.task, each.split, run_plan.source, each.rows) for each in tasks]
     contents = [[fingerprint.of_value(row) for row in each.rows] for each in tasks]
-    for each, in_b in zip(tasks, drawn(links, contents, seed), strict=True):
+    for each, in_b in zip(tasks, draw_halves(links, contents, seed), strict=True):
         if not 0 < sum(in_b) < len(in_b):
             raise DataError(each.task.name, "all its rows are one unit, which has no halves", "leave it out")
         yield each, in_b
 
 
 def links_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]) -> list[tuple[Hashable, ...]]:
-    """What ties each row to others as it is read: its unit, which rows of this task that ask the same have in common,
-    and its texts, which rows of other tasks may have. Raises DataError for a reader whose groups are not known.
+    """Return the links of each row to others: its unit, which rows of this task with the same question share, and its
+    texts, which rows of other tasks may share. Raises DataError for a reader whose groups are not known.
     """
     settings = PromptSettings(num_fewshot=0, split=split)
     by_row = {row_of(each.id): each.unit for each in prepare(replace(task, metrics=()), source, settings).examples}
@@ -107,8 +107,8 @@ def links_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]
 
 
 def _texts(row: DataRow) -> Hashable:
-    """The texts of a row, whatever their columns are called, but for short ones such as labels; the whole row where all
-    are short. Rows of two tasks that have the same texts ask the same, if in other words.
+    """Return the texts of a row, of any column, without short ones such as labels; the whole row where all are short.
+    Rows of two tasks with the same texts ask the same question, if in other words.
     """
     values = list[Any](row.values())
     texts = list[tuple[str, ...]]()
@@ -124,12 +124,12 @@ def _texts(row: DataRow) -> Hashable:
     return long or fingerprint.of_value(row)
 
 
-def drawn(
+def draw_halves(
     links: Sequence[Sequence[Iterable[Hashable]]], contents: Sequence[Sequence[str]], seed: int
 ) -> list[list[bool]]:
-    """Draw which rows of each task are in half B: all rows that links tie together in one half, in an order that hangs
-    on the seed and on what the rows hold, each to the half that has fewer rows of its tasks by then. The order of the
-    rows does not matter.
+    """Draw which rows of each task are in half B. Linked rows come into the same half; groups of linked rows are
+    ordered by the seed and their contents, and each goes to the half with fewer rows of its tasks so far. The order of
+    the rows does not matter.
     """
     places = [(task, row) for task, rows in enumerate(contents) for row in range(len(rows))]
     members: dict[int, list[tuple[int, int]]] = {}

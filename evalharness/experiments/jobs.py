@@ -1,4 +1,4 @@
-"""Hold the parsed command lines of the experiments: what a sweep, a repair, a trace, … is to do."""
+"""Define the jobs of the experiments: the parsed options of a sweep, a repair, a trace, …"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalharness.experiments.repair_rules import RepairRule
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 
-# settings of ours that one of two engines may have by itself, and how their texts are read
+# settings that one of two engines may have by itself, and the readers of their texts
 SETTINGS: Mapping[str, Callable[[str], Any]] = {
     "device": str,
     "dtype": str,
@@ -27,9 +27,9 @@ SETTINGS: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """What a sweep is to do. `job`: how the chosen candidates are evaluated (its models are not known yet); its
-    target is learned and its output folder holds everything. `select`: a metric of the target, LOSS, or None: the one
-    that decides it. `processes`: points made at a time.
+    """The options of a sweep. `job`: how the chosen candidates are evaluated, without its models; its target is learned
+    and its output folder holds everything. `select`: a metric of the target, LOSS, or None for the deciding one.
+    `processes`: points trained at a time.
     """
 
     job: Job
@@ -40,9 +40,9 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class RepairJob:
-    """What a repair is to do. `job`: its one candidate, and how it is evaluated; `rule`: by which the part of the way
-    is chosen; `blocks`: of layers, each with a part of the way of its own; `choose_split`: on which rows, None for half
-    of those that are evaluated. `replaces`: another repair that lies in the output folder gives way.
+    """The options of a repair. `job`: its one candidate, and how it is evaluated; `rule`: chooses how far to go from
+    base to candidate; `blocks`: of layers, each with its own part of the way; `choose_split`: the rows to choose on,
+    None for half of the evaluated ones. `replaces`: another repair in the output folder is removed.
     """
 
     job: Job
@@ -54,8 +54,8 @@ class RepairJob:
 
 @dataclass(frozen=True, slots=True)
 class TraceJob:
-    """What a trace is to do. `job`: its models are the stages, in order. `learned`: stage -> tasks, where training.json
-    does not say or says less.
+    """The options of a trace. `job`: its models are the stages, in order. `learned`: stage -> tasks that training.json
+    does not state.
 
     `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates
     beside the stages.
@@ -69,8 +69,8 @@ class TraceJob:
 
 @dataclass(frozen=True, slots=True)
 class BisectJob:
-    """What a search for the first checkpoint that forgot is to do. `job`: its models are the checkpoints, in order;
-    `unit`: the gate unit that is followed, None: any.
+    """The options of a search for the first checkpoint that forgot. `job`: its models are the checkpoints, in order;
+    `unit`: the gate unit that decides, None for any.
     """
 
     job: Job
@@ -79,17 +79,17 @@ class BisectJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSide:
-    """One of two engines that are compared: as it was `given`, how it is opened, and its model as the user names it."""
+    """One of two engines to compare: the user's `text`, the settings to open it, and its model as the user names it."""
 
-    given: str
+    text: str
     settings: EngineSettings
     model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCheckJob:
-    """What a check of two engines is to do. `job`: what they are asked; `tolerance`: nats within which they are equal,
-    None: the larger of their own near ties; `same_texts`: the least share of texts that must be alike. Raises
+    """The options of a check of two engines. `job`: its questions; `tolerance`: nats within which they are equal, None
+    for the larger of their own near ties; `same_texts`: the least share of texts that must be equal. Raises
     UsageError.
     """
 
@@ -106,8 +106,8 @@ class EngineCheckJob:
 
 
 def engine_side(text: str, options: Mapping[str, str], shared: EngineSettings) -> EngineSide:
-    """One side of a check: ENGINE=MODEL, where `options` stand over the settings that both share; those that are none
-    of ours are the engine's own. Raises UsageError.
+    """Parse one side of a check, ENGINE=MODEL. `options` override the settings that both sides share; options that are
+    not in SETTINGS are the engine's own. Raises UsageError.
     """
     name, _, model = text.partition("=")
     if not (name and model):
@@ -118,11 +118,11 @@ def engine_side(text: str, options: Mapping[str, str], shared: EngineSettings) -
     settings = replace(shared, name=name, options={**shared.options, **own}, **values)
     if name in engines.OPTIONS:
         check_options(settings, engines.OPTIONS[name])
-    return EngineSide(given=text, settings=settings, model=model)
+    return EngineSide(text=text, settings=settings, model=model)
 
 
 def _setting(key: str, value: str) -> Any:
-    """A setting's value from its text. Raises UsageError."""
+    """Read a setting's value from its text. Raises UsageError."""
     try:
         return SETTINGS[key](value)
     except (KeyError, ValueError):
@@ -132,9 +132,9 @@ def _setting(key: str, value: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastJob:
-    """What a forecast is to do. `flips`, `skill`: share of answers that change, and of the possible skill that the base
-    has, where no earlier run (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out;
-    `probe`: requests of each task that are answered to take the time. Raises UsageError.
+    """The options of a forecast. `flips`, `skill`: the share of answers that change, and the base's share of the
+    possible skill, where no earlier run (`earlier`: RUN[#NAME]) shows them; `power`: the probability with which a claim
+    should come out; `probe`: requests of each task that are answered and timed. Raises UsageError.
     """
 
     job: Job

@@ -1,4 +1,4 @@
-"""Compare a model in training with its base: the base answers once, the model at every look."""
+"""Compare a model in training with its base, which answers once; the model answers at every look."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ MODEL_TYPE = "model_type"  # the key of a config.json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveComparison:
-    """What is asked at every look, and what was measured of the base."""
+    """The prompts of every look, and the measurements of the base."""
 
     job: Job
     run_plan: RunPlan
     prompts: Prompts
     base: tuple[TaskOutcome, ...]
-    drift: DriftRecorder | None = None  # which has followed the base
+    drift: DriftRecorder | None = None  # after it measured the base
 
     def look(self, model: LiveModel, out: Path | None) -> Results:
-        """Compare the model as it is now with the base; keep the results in `out` where that is given."""
+        """Compare the model as it is now with the base, and write the results into `out` unless it is None."""
         (candidate,) = self.run_plan.candidates
         base, by_model = self.run_plan.base.name, self.prompts.by_model
         with model.answering(candidate, self.job.engine) as engine:
@@ -57,7 +57,7 @@ class LiveComparison:
             info = engine.info
             if self.drift is not None:
                 self.drift.drifts.clear()
-                self.drift.follow_model(candidate, partial(_asked, engine), model.token_counter(candidate))
+                self.drift.follow_model(candidate, partial(_ask, engine), model.token_counter(candidate))
         state = RunState(self.run_plan, compare_plan(self.job, self.run_plan, by_model[base]), self.prompts, outcomes)
         run = gather(self.job, state, info)
         run = run if self.drift is None else self.drift.drifted(run)
@@ -96,7 +96,7 @@ def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
     prepared = prompts.by_model[BASE]
     compare_plan(job, run_plan, prepared)
     drift = _recorder(job, run_plan, prompts, model)
-    with _base_asked(job, base, model) as ask_base:
+    with _open_base(job, base, model) as ask_base:
         outcomes = tuple(measure(task, ask_base(task.requests), BASE) for task in prepared)
         if drift is not None:
             drift.follow_base(ask_base, ask_base(drift.sources.generative))
@@ -105,19 +105,19 @@ def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
 
 
 @contextmanager
-def _base_asked(job: Job, base: Checkpoint, model: LiveModel) -> Iterator[Ask]:
-    """Open the base, the model with its adapter off or what lies on disk; from there answers are stored."""
+def _open_base(job: Job, base: Checkpoint, model: LiveModel) -> Iterator[Ask]:
+    """Open the base: the model with its adapter off, or a checkpoint on disk, whose answers are stored."""
     if job.models.base is None:
         with model.answering(base, job.engine) as engine:
-            yield partial(_asked, engine)
+            yield partial(_ask, engine)
     else:
         with answer_source(base, FACTORY, job) as source:
             yield lambda requests: collect(requests, source)
 
 
 def _recorder(job: Job, run_plan: RunPlan, prompts: Prompts, model: LiveModel) -> DriftRecorder | None:
-    """Make what measures drift at every look, on as few texts as a run that measures nothing else; None where nobody
-    asks for it.
+    """Make the recorder of drift at every look, on the few texts of `--drift-only`; None where the job does not measure
+    drift.
     """
     if not (texts := neutral_texts(job, run_plan)):
         return None
@@ -134,7 +134,7 @@ def _base(place: str, model: LiveModel) -> Checkpoint:
         what = f"is {WORDS[base.architecture]}, the model in training {WORDS[model.architecture]}: not comparable"
         raise ModelError(base.path, what, "give the base that it was made from, or leave base= out")
     own, recorded = model.plain.config.to_dict(), read_json(base.path / CONFIG)
-    # weights may grow while they are trained; an adapter means nothing on others
+    # full weights may be resized in training, but an adapter needs the base's very shapes
     keys = [key for key in (SHAPE_KEYS if model.adapter else (MODEL_TYPE,)) if key in own and key in recorded]
     if differing := [f"{key} {recorded[key]}, not {own[key]}" for key in keys if own[key] != recorded[key]]:
         what = f"is no base of the model in training: {', '.join(differing)}"
@@ -144,10 +144,10 @@ def _base(place: str, model: LiveModel) -> Checkpoint:
 
 def _answered(engine: Engine, prepared: Sequence[PreparedTask], model: str) -> tuple[TaskOutcome, ...]:
     """Answer and measure the tasks without a store, which does not hold what changes with every step."""
-    return tuple(measure(task, _asked(engine, task.requests), model) for task in prepared)
+    return tuple(measure(task, _ask(engine, task.requests), model) for task in prepared)
 
 
-def _asked(engine: Engine, requests: Sequence[Request]) -> Answers:
+def _ask(engine: Engine, requests: Sequence[Request]) -> Answers:
     answers: dict[str, Response | Failure] = {}
     for block in blocks(requests):
         answers |= ask(engine, block)

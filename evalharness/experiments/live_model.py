@@ -1,4 +1,4 @@
-"""Lend a model in training to an engine that answers with it, and give it back exactly as it was."""
+"""Let an engine answer with a model in training, and restore the model exactly afterwards."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ NOWHERE = Path()
 
 @dataclass(slots=True, kw_only=True)
 class LiveModel:
-    """A model under training, plain or wrapped by peft, with its tokenizer. Its two checkpoints are `BASE` (the adapter
-    off) and `MODEL`; an engine on either is lent by `answering` and given back.
+    """A model in training, plain or wrapped by peft, with its tokenizer. It has two checkpoints, `BASE` (the adapter
+    off) and `MODEL`; `answering` opens an engine on either.
     """
 
     model: PreTrainedModel | PeftModel
@@ -64,7 +64,7 @@ class LiveModel:
         if self.adapter and (why := refusal(self.adapter, self.architecture)):
             raise ModelError(name, why, "evaluate it after training with an adapter that is supported")
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
-        whole, trained = sum(number for number, _ in counts), sum(number for number, known in counts if known)
+        whole, trained = sum(number for number, _ in counts), sum(number for number, is_on in counts if is_on)
         kind = ModelKind.BASE if name == BASE else TYPES[self.adapter].kind if self.adapter else ModelKind.FULL
         return Checkpoint(
             name=name,
@@ -92,7 +92,7 @@ class LiveModel:
 
     @contextlib.contextmanager
     def answering(self, checkpoint: Checkpoint, settings: EngineSettings) -> Iterator[Engine]:
-        """Lend an engine on the model as it is now, or with its adapter off; afterwards everything is as it was."""
+        """Open an engine on the model as it is now, or with its adapter off, and restore everything afterwards."""
         off = (
             self.model.disable_adapter()
             if isinstance(self.model, PeftModel) and checkpoint.name == BASE
@@ -115,7 +115,7 @@ class LiveModel:
         return engine_on(loaded, checkpoint, settings)
 
     def _lead(self, wrapped: PeftModel) -> VirtualPrefix:
-        """Compute what a soft prompt or a prefix puts before every text, as it will once saved and loaded again."""
+        """Compute what a soft prompt or a prefix puts before every text, as it will be once saved and loaded."""
         acts, plain = TYPES[self.adapter].acts, self.plain
         if acts == "layers":
             return VirtualPrefix()
@@ -148,8 +148,8 @@ class LiveModel:
 
 @contextlib.contextmanager
 def own_forward(model: torch.nn.Module) -> Iterator[None]:
-    """Take off the autocast that accelerate puts around `forward` in mixed precision, so that the weights answer as
-    they will once saved.
+    """Remove the autocast that accelerate puts around `forward` in mixed precision, so that the weights answer as they
+    will once saved.
     """
     around, original = vars(model).get("forward"), vars(model).get("_original_forward")
     if around is None or original is None:
@@ -164,21 +164,21 @@ def own_forward(model: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched(model: torch.nn.Module) -> Iterator[None]:
-    """Put back afterwards the random states, the model's modes and its buffers, whatever it did in between."""
-    drawn, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    """Restore the random states, the model's modes and its buffers at the end of the block."""
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
     try:
         yield
     finally:
-        random.setstate(drawn)
-        np.random.set_state(numbers)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
         if devices:
             torch.cuda.set_rng_state_all(devices)
         for module, training in modes:
             module.training = training
-        for module, name, buffer in buffers:  # some rotary embeddings compute theirs anew for longer texts
+        for module, name, buffer in buffers:  # some rotary embeddings replace theirs for longer texts
             if module._buffers.get(name) is not buffer:
                 module._buffers[name] = buffer

@@ -1,5 +1,6 @@
-"""Forecast what a comparison could decide before there are candidates: for every gate unit, for the gate, and at what
-cost in tokens and time.
+"""Forecast, before there are candidates, what a comparison could decide for each gate unit and for the gate.
+
+Also its cost in tokens and time.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare
 
-NOBODY = Checkpoint(
+NO_MODEL = Checkpoint(
     name="base",
     kind=ModelKind.BASE,
     path=Path(),
@@ -51,17 +52,17 @@ NOBODY = Checkpoint(
     trainable=None,
     bytes=None,
     window=None,
-)  # stands in where no model is given
-ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples in all of a unit's simulation; draws at most and at least
-ROUGH = 100  # units of an earlier run, below which a share of changes is rough
-GATE_ASSESSED, GATE_EXAMPLES = 12_000, 300_000  # units, and their graded examples, that the gate's draws assess in all
+)  # in place of a base where the job names none
+ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples of a unit's simulation in total; draws at most and at least
+ROUGH = 100  # units of an earlier run below which its share of changes is rough
+GATE_ASSESSED, GATE_EXAMPLES = 12_000, 300_000  # units, and their graded examples, in all draws of the gate
 
 
 def forecast(
     forecast_job: ForecastJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> Forecast:
-    """Forecast what the job's comparison could decide. A model answers only for the probe. Raises EvalHarnessError for
-    what the user can mend.
+    """Forecast what the job's comparison could decide. A model answers only for `--probe`. Raises EvalHarnessError for
+    wrong options, tasks or data.
     """
     listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
@@ -71,23 +72,23 @@ def forecast(
     check_present(job, library)
     check_engine_fits(job)
     by_chat = job.engine.by_chat
-    base = recognise_model(job.models.base, role="base", by_chat=by_chat) if job.models.base else NOBODY
+    base = recognise_model(job.models.base, role="base", by_chat=by_chat) if job.models.base else NO_MODEL
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)
-    foretold = foretell(forecast_job, run_plan, prepared, listener, earlier)
+    result = forecast_tasks(forecast_job, run_plan, prepared, listener, earlier)
     work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
-    return replace(foretold, work=work, loading=loading)
+    return replace(result, work=work, loading=loading)
 
 
-def foretell(
+def forecast_tasks(
     forecast_job: ForecastJob,
     run_plan: RunPlan,
     prepared: Sequence[PreparedTask],
     listener: ProgressListener,
     earlier: Earlier | None = None,
 ) -> Forecast:
-    """Forecast what a comparison on the prepared tasks, those of the plan, could decide; no cost. Raises UsageError,
+    """Forecast what a comparison on the plan's prepared tasks could decide, without its cost. Raises UsageError,
     TaskError.
     """
     job = forecast_job.job
@@ -95,7 +96,7 @@ def foretell(
     units = forecast_units(plan, facts, prepared, earlier)
     rows = []
     for unit in units:
-        listener.phase(f"foretelling {unit.name}")
+        listener.phase(f"forecasting {unit.name}")
         rows.append(_row(unit, len(units), forecast_job))
     odds, over = _gate(units, rows, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
@@ -117,7 +118,7 @@ def foretell(
 
 
 def _without_model(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
-    """Prepare the tasks as they would be asked, cutting nothing: without a model no window is known."""
+    """Prepare the tasks without cutting prompts, because no window is known without a model."""
     prepared = []
     for task in run_plan.tasks:
         asking = PromptSettings(
@@ -136,10 +137,10 @@ def _notices(
     notices = [*run_plan.notices]
     if failed := sum(len(task.failures) for task in prepared):
         notices.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
-    lacking = [unit.name for unit in units if earlier and unit.seen is None]
+    lacking = [unit.name for unit in units if earlier and unit.earlier is None]
     if lacking:
         notices.append(f"not in the earlier run: {', '.join(lacking)}")
-    few = [unit.name for unit in units if (seen := unit.seen) is not None and len(seen.base) < ROUGH]
+    few = [unit.name for unit in units if (pairs := unit.earlier) is not None and len(pairs.base) < ROUGH]
     if few:
         notices.append(
             f"fewer than {ROUGH} units in the earlier run, so what it says of them is rough: {', '.join(few)}"
@@ -157,11 +158,11 @@ def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
 def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastRow:
     alpha, power = forecast_job.job.statistics.alpha, forecast_job.power
     rule = Rule(margin=unit.margin, alpha=alpha, tests=tests, power=power)
-    seen, rng = unit.seen, _rng(forecast_job, unit.name)
-    effective, flips, how = _design(unit, seen, forecast_job, rng)
-    base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
-    guesses = None if seen is None else _guesses(unit, seen, effective, rule.alpha)
-    skill = unit.largest_skill if seen is None else base_skill(seen)
+    earlier, rng = unit.earlier, _rng(forecast_job, unit.name)
+    effective, flips, how = _design(unit, earlier, forecast_job, rng)
+    base = None if earlier is None else float(earlier.score(earlier.base.sum(axis=0)))
+    guesses = None if earlier is None else _guesses(unit, earlier, effective, rule.alpha)
+    skill = unit.largest_skill if earlier is None else base_skill(earlier)
     reason = blocked(unit.units, unit.margin, skill, guesses, unit.bounded)
     above_chance = (1.0 if unit.metric.higher_is_better else -1.0) * unit.margin / SKILL_SHARE
     reachable = unit.largest_skill is not None and abs(above_chance) <= unit.largest_skill * (1 + 1e-12)
@@ -186,19 +187,19 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
     if how == "unknown" or drawing is None or not unit.units:
         return replace(row, expected=Verdict.INCONCLUSIVE if reason else "unknown")
-    dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
+    dependent = how == "known" and earlier is not None and unit.sizes.max(initial=0) > 1
     outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
         times = int(np.clip(ASSESSED / max(1, unit.units), FEWEST, DRAWS))
-        drawn = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
-        needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
-        outlook = replace(drawn, needed=needed)
+        draws = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
+        needed = None if draws.needed is None else math.ceil(draws.needed * effective / unit.units)
+        outlook = replace(draws, needed=needed)
     return _with_outlook(row, outlook, reason is not None)
 
 
 def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
-    """Add the outlook to the row. A unit that cannot be retained has probability 0 of it, whatever the test alone would
-    give.
+    """Add the outlook to the row. A `hopeless` unit, which cannot be retained, has probability 0 of it whatever the
+    test alone says.
     """
     retained = 0.0 if hopeless else outlook.retained
     needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
@@ -220,49 +221,49 @@ def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> Forecas
 
 
 def _design(
-    unit: ForecastUnit, seen: Pairs | None, forecast_job: ForecastJob, rng: np.random.Generator
+    unit: ForecastUnit, earlier: Pairs | None, forecast_job: ForecastJob, rng: np.random.Generator
 ) -> tuple[float, float | None, str]:
-    """Return the independent units that the rows are worth, the share of answers that change, and how that is known."""
+    """Return the independent units that the rows are worth, the share of answers that change, and its source."""
     single = bool(unit.sizes.max(initial=0) <= 1)
-    if unit.binary and seen is None:
+    if unit.binary and earlier is None:
         effective = float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes))
         return effective, forecast_job.flips, "assumed"
-    if unit.binary and seen is not None:
+    if unit.binary and earlier is not None:
         drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
         if single or drawing is None:
-            return float(unit.units), changed(seen)[1], "known"
+            return float(unit.units), changed(earlier)[1], "known"
         return (*worth(drawing, rng), "known")
-    if seen is not None:
-        return float(unit.units), changed(seen)[1], "simulated"
-    drawn = unit.drawing(forecast_job.flips, forecast_job.skill) is not None
-    return float(unit.units), forecast_job.flips if drawn else None, "simulated" if drawn else "unknown"
+    if earlier is not None:
+        return float(unit.units), changed(earlier)[1], "simulated"
+    can_draw = unit.drawing(forecast_job.flips, forecast_job.skill) is not None
+    return float(unit.units), forecast_job.flips if can_draw else None, "simulated" if can_draw else "unknown"
 
 
-def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) -> bool:
-    """Would the earlier run's base be taken for one that guesses? 0/1 answers: at the size planned here."""
-    if seen.chance is not None and unit.binary and seen.sign > 0:
-        return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
-    return assess_at_margin(seen, 1 - 2 * alpha).at_chance
+def _guesses(unit: ForecastUnit, earlier: Pairs, effective: float, alpha: float) -> bool:
+    """Would the earlier run's base count as guessing? For 0/1 answers, at the size of this plan."""
+    if earlier.chance is not None and unit.binary and earlier.sign > 0:
+        return at_chance(float(earlier.score(earlier.base.sum(axis=0))), earlier.chance, max(1.0, effective), alpha)
+    return assess_at_margin(earlier, 1 - 2 * alpha).at_chance
 
 
 def _gate(
     units: Sequence[ForecastUnit], rows: Sequence[ForecastRow], forecast_job: ForecastJob, listener: ProgressListener
 ) -> tuple[GateOdds | None, tuple[str, ...]]:
-    """Draw the gate's odds over the units of which rows can be drawn; also return those units' names."""
-    known = [
+    """Draw the gate's odds over the units whose rows can be drawn; also return those units' names."""
+    drawable = [
         unit
         for unit, row in zip(units, rows, strict=True)
         if row.how != "unknown" and unit.units and unit.drawing(forecast_job.flips, forecast_job.skill) is not None
     ]
-    if not known:
+    if not drawable:
         return None, ()
     listener.phase("drawing the gate")
-    heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY)
-    times = int(np.clip(min(GATE_ASSESSED / len(known), GATE_EXAMPLES / max(1, heavy)), FEWEST, DRAWS))
-    rule = Rule(margin=1.0, alpha=forecast_job.job.statistics.alpha, tests=len(known), power=forecast_job.power)
-    losing = [partial(unit.drawing, forecast_job.flips, forecast_job.skill) for unit in known]
-    odds = gate(losing, [unit.margin for unit in known], rule, times, _rng(forecast_job, "gate"))
-    return odds, tuple(unit.name for unit in known)
+    heavy = sum(unit.units for unit in drawable if unit.metric.kind != MetricKind.BINARY)
+    times = int(np.clip(min(GATE_ASSESSED / len(drawable), GATE_EXAMPLES / max(1, heavy)), FEWEST, DRAWS))
+    rule = Rule(margin=1.0, alpha=forecast_job.job.statistics.alpha, tests=len(drawable), power=forecast_job.power)
+    losing = [partial(unit.drawing, forecast_job.flips, forecast_job.skill) for unit in drawable]
+    odds = gate(losing, [unit.margin for unit in drawable], rule, times, _rng(forecast_job, "gate"))
+    return odds, tuple(unit.name for unit in drawable)
 
 
 def _costs(
@@ -272,10 +273,10 @@ def _costs(
     listener: ProgressListener,
     factory: EngineFactory,
 ) -> tuple[tuple[TaskCost, ...], float | None]:
-    """Count every task's tokens and, where a probe is wanted, take its time; also return the seconds of loading."""
+    """Count every task's tokens, and with `--probe` measure its time; also return the seconds of loading."""
     count = factory.token_counter(base) if isinstance(factory, ModelTokenizers) else None
     if count is None:
-        return (), None  # nobody can count its tokens
+        return (), None  # there is no tokenizer
     listener.phase("counting tokens")
     costs = tuple(token_cost(task, count) for task in prepared)
     if not forecast_job.probe:

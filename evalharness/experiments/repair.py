@@ -1,5 +1,6 @@
-"""Repair a candidate: go back part of the way to its base, as far as some rows say, and confirm that on others: two
-halves of the rows, or two splits.
+"""Repair a candidate: go back part of the way to its base.
+
+How far is chosen on some rows and confirmed on others: two halves of the rows, or two splits.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ SAME_JOB = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What is repaired, and who hears of it. `choosing`, `confirming`: the candidate's evaluation on the rows that
-    choose, and on those that confirm.
+    """A checked repair. `choosing`, `confirming`: the candidate's evaluation on the rows to choose on, and on those
+    that confirm.
     """
 
     choosing: Job
@@ -69,14 +70,15 @@ def run_repair(
     repair_job: RepairJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> tuple[Repair, Results | None]:
     """Choose a model between base and candidate on some rows, and compare it and the candidate with their base on
-    others. None for results where no part of the way helps.
+    others. The results are None where no part of the way helps.
 
-    Leaves repair.json, the repaired candidate, and what a run leaves, in the job's output folder. Interrupted, a second
-    call answers nothing twice. Raises EvalHarnessError; for what the user can mend before any answer is computed.
+    Writes repair.json, the repaired candidate, and the files of a run into the job's output folder. After an
+    interruption, a second call answers nothing twice. Raises EvalHarnessError, for wrong options before any answer is
+    computed.
     """
     plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
     with keep_engines(plan.factory):
-        repair = _chosen(plan)
+        repair = _choose(plan)
         if repair.chosen is None:
             return repair, None
         plan.listener.phase(f"base, candidate and repaired candidate on {repair.confirmed_on}")
@@ -87,18 +89,18 @@ def run_repair(
 
 
 def chosen_repair(repair_job: RepairJob, listener: ProgressListener) -> Repair:
-    """Do what `run_repair` does but for the comparison: the repaired candidate, where a part of the way helps, lies in
+    """Do what `run_repair` does without the comparison: the repaired candidate, where a part of the way helps, is in
     `candidate` of the job's output folder, beside repair.json.
     """
-    return _chosen(_planned(repair_job, listener, factory_of(repair_job.job.engine)))
+    return _choose(_planned(repair_job, listener, factory_of(repair_job.job.engine)))
 
 
-def _chosen(plan: _Plan) -> Repair:
-    """Search on the rows that choose, and write what was chosen; repair.json says what came of it."""
+def _choose(plan: _Plan) -> Repair:
+    """Search on the rows to choose on, and write the chosen model and repair.json."""
     repair = _searched(plan)
     if repair.chosen is not None:
         record = {"lambda": repair.chosen, "rule": repair.rule, "rule_words": repair.rule_words, "rows": repair.rows_a}
-        path = _made(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
+        path = _write_part(plan, repair.chosen_blocks or (repair.chosen,), plan.out / CANDIDATE, record)
         repair = replace(repair, repaired=recognise(str(path)).fingerprint)
     REPAIR.write(plan.out, repair)
     return repair
@@ -108,7 +110,7 @@ def _chosen(plan: _Plan) -> Repair:
 
 
 def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineFactory) -> _Plan:
-    """Check everything that can be: the candidate, its path, its target, the rows, the folder."""
+    """Check the candidate, its path, its target, the rows and the folder before any answer."""
     _check_options(repair_job.job)
     listener.phase("reading tasks and checkpoints")
     ends = ends_of(repair_job.job.models.candidates[0], repair_job.job.models.base)
@@ -131,7 +133,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
 
 
 def _with_target(job: Job, ends: Parents) -> Job:
-    """The job with its base and its target named. Raises UsageError where the target is not known."""
+    """Add the names of the base and the target to the job. Raises UsageError where the target is not known."""
     candidate = ends.checkpoints[0]
     target = job.models.target or candidate.target_task
     if target in (None, NO_TARGET):
@@ -148,7 +150,7 @@ def _with_target(job: Job, ends: Parents) -> Job:
 
 
 def _plan_to_choose_on(choosing: Job, confirming: RunPlan) -> RunPlan:
-    """Plan the evaluation of the split that chooses. Raises UsageError where it is the one that confirms."""
+    """Plan the evaluation on the split to choose on. Raises UsageError where it is the one that confirms."""
     split = str(choosing.tasks.split)
     same = [task.name for task in confirming.judged_tasks if split == (confirming.split or task.evaluation_split)]
     if same:
@@ -163,7 +165,7 @@ def _rows(run_plan: RunPlan) -> int:
 
 
 def _described(repair_job: RepairJob, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
-    """What is to be repaired, before anything is known of it."""
+    """Make the record of a repair before it starts."""
     rule, layers = repair_job.rule, blocks_of(ends.checkpoints[0], repair_job.blocks).named()
     return Repair(
         candidate=ends.checkpoints[0].name,
@@ -201,7 +203,7 @@ def _check_options(job: Job) -> None:
     }
     for option, value in without.items():
         if value:
-            raise UsageError(option, "is nothing that a repair knows", "leave it out; of --target give the task alone")
+            raise UsageError(option, "a repair does not take it", "leave it out; of --target give the task alone")
 
 
 def _take_folder(out: Path, repair: Repair, replaces: bool) -> None:
@@ -222,8 +224,8 @@ def _take_folder(out: Path, repair: Repair, replaces: bool) -> None:
 
 
 def _searched(plan: _Plan) -> Repair:
-    """Measure the candidate, and parts of the way as long as the rule says where to look next; the repair with what was
-    chosen, or why nothing was.
+    """Measure the candidate, then parts of the way as long as the rule names a next one; return the repair with the
+    choice, or with the reason why there is none.
     """
     repair = plan.repair
     rule = RepairRule(repair.rule)
@@ -237,18 +239,18 @@ def _searched(plan: _Plan) -> Repair:
         point = _part_measured(plan, f"lambda-{scale:g}", (scale,))
         points = tuple(sorted((*points, point), key=lambda point: point.scale))
         REPAIR.write(plan.out, replace(repair, points=points))
-    chosen = choose(rule, points)
-    if chosen is None:
+    choice = choose(rule, points)
+    if choice is None:
         scales = ", ".join(f"{point.scale:g}" for point in points if 0 < point.scale < 1)
         return replace(repair, points=points, reason=NONE_HELPS.format(scales=scales))
-    repair = replace(repair, points=points, chosen=chosen.scale)
+    repair = replace(repair, points=points, chosen=choice.scale)
     return with_blocks(repair, lambda number, scales: _part_measured(plan, f"blocks-{number}", scales))
 
 
 def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint:
-    """Write and measure the model at one λ, or at one λ for each block, and remove it."""
+    """Write, measure and remove the model at one λ, or at one λ for each block."""
     record: dict[str, object] = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
-    path = _made(plan, scales, plan.out / PATH / name, record)
+    path = _write_part(plan, scales, plan.out / PATH / name, record)
     job = changed(plan.choosing, models=(f"{path.name}={path}",), allow_noop=True)
     point = _measured(plan, job, path.name, scales)
     shutil.rmtree(path)
@@ -256,7 +258,7 @@ def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint
 
 
 def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> PathPoint:
-    """Measure one model on the rows that choose. Raises NotComparableError where it did not answer everything."""
+    """Measure one model on the rows to choose on. Raises NotComparableError where an answer is missing."""
     plan.listener.phase(f"λ = {_words(scales)} on {plan.repair.chosen_on}")
     looks = plan.out / (SPLIT if plan.repair.choose_split else HALF)
     folder = looks / ("lambda-1" if name == plan.repair.candidate else name)
@@ -267,8 +269,8 @@ def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> Path
     return PathPoint(scale=scales[0], gain=outcome.gain, suite=outcome.suite, fingerprint=model.fingerprint)
 
 
-def _made(plan: _Plan, scales: Sequence[float], path: Path, record: dict[str, object]) -> Path:
-    """Write the model at λ = `scales`, in place of what an earlier call left there."""
+def _write_part(plan: _Plan, scales: Sequence[float], path: Path, record: dict[str, object]) -> Path:
+    """Write the model at λ = `scales`; what an earlier call left there is replaced."""
     if path.exists():
         shutil.rmtree(path)
     plan.listener.phase(f"writing the model at λ = {_words(scales)}")

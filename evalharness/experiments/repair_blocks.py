@@ -1,4 +1,4 @@
-"""Give each block of layers a λ of its own, from the one λ that was chosen for all."""
+"""Choose a λ for each block of layers, starting from the one λ that was chosen for all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Measure = Callable[[int, tuple[float, ...]], PathPoint]
 
 def with_blocks(repair: Repair, measure: Measure) -> Repair:
     """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, where the rule
-    finds that better: at most two looks a block. Nothing is worse by the rule, on the rows that choose, than the single
-    λ.
+    prefers that: at most two looks a block. By the rule, on the rows to choose on, the result is never worse than the
+    single λ.
 
-    `measure` gives the point of a look, by its number from 1 and the λ of each block.
+    `measure` returns the point of a look, by its number from 1 and the λ of each block.
     """
     if repair.chosen is None or repair.block_count == 1:
         return repair
@@ -38,7 +38,7 @@ def _moves(blocks: Sequence[float], block: int) -> Iterator[tuple[float, ...]]:
 
 
 def _better(rule: RepairRule, points: Sequence[PathPoint], point: PathPoint, best: PathPoint) -> bool:
-    """Whether the rule prefers the point; of equals the one that lost less over the suite."""
+    """Return whether the rule prefers the point; of equal points the one that lost less over the suite."""
     score = score_of(rule, points)
     own, other = score(point), score(best)
     if own is None or other is None or point.suite is None or best.suite is None:

@@ -1,4 +1,4 @@
-"""Choose how far to go from base to candidate, and where to look next: pure functions of what was measured."""
+"""Choose how far to go from base to candidate, and which part of the way to measure next (pure functions)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.report.repair import PathPoint
 
 
 class RepairRule(StrEnum):
-    """By which rule the part of the way is chosen."""
+    """The rules that choose the part of the way."""
 
     WITHIN_MARGIN = "within-margin"
     KNEE = "knee"
@@ -29,12 +29,12 @@ WORDS: Mapping[str, str] = {
 }
 FIRST = (0.25, 0.5, 0.75)
 MORE = 3  # looks between them, at most
-KEPT = -1.0  # margins: the suite's own
-ABOUT_EQUAL = 0.05  # of the gain: differences of worth that rows in the hundreds do not tell apart
+KEPT = -1.0  # margins of the suite
+ABOUT_EQUAL = 0.05  # share of the gain; hundreds of rows do not tell smaller differences apart
 
 
 def needless(rule: RepairRule, candidate: PathPoint) -> str:
-    """Say why there is nothing to repair in the candidate as it is; "" where there is."""
+    """Return why the candidate needs no repair; "" where it does."""
     if candidate.gain is None or candidate.suite is None:
         return "the gain on the target or the change over the suite could not be measured"
     if candidate.gain.value <= 0:
@@ -47,7 +47,7 @@ def needless(rule: RepairRule, candidate: PathPoint) -> str:
 
 
 def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
-    """The point that the rule chooses of those between base and candidate; None where none qualifies."""
+    """Choose a point between base and candidate by the rule; None where none qualifies."""
     scored = _scored(rule, points)
     if not scored:
         return None
@@ -57,12 +57,12 @@ def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
 
 
 def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
-    """Where to look next: between the best point and the neighbour where a better one is to be expected; None when
-    there were looks enough.
+    """Return the next λ to measure, between the best point and the neighbour where a better one is likely; None after
+    enough looks.
     """
     scales = sorted(point.scale for point in points)
-    if (left := next((scale for scale in FIRST if scale not in scales), None)) is not None:
-        return left
+    if (first := next((scale for scale in FIRST if scale not in scales), None)) is not None:
+        return first
     if len(scales) >= len(FIRST) + MORE + 2:
         return None
     scored = _scored(rule, points)
@@ -70,10 +70,10 @@ def next_scale(rule: RepairRule, points: Sequence[PathPoint]) -> float | None:
         return scales[1] / 2
     best = max(scored, key=lambda scale: (scored[scale], -scale))
     below, above = next((a, c) for (a, b), (_, c) in pairwise(pairwise(scales)) if b == best)
-    if rule == RepairRule.WITHIN_MARGIN:  # beyond it the suite is not within its margin, or nothing more was gained
+    if rule == RepairRule.WITHIN_MARGIN:  # above it the suite is not within its margin, or nothing more was gained
         return (best + above) / 2
     gaps = {below: (best - below, scored.get(below, 0.0)), above: (above - best, scored.get(above, 0.0))}
-    return (best + max(gaps, key=lambda side: (*gaps[side], side))) / 2  # the wider gap, of equals the better side
+    return (best + max(gaps, key=lambda side: (*gaps[side], side))) / 2  # the wider gap; of equal ones the better side
 
 
 def _within(point: PathPoint) -> bool:
@@ -81,7 +81,7 @@ def _within(point: PathPoint) -> bool:
 
 
 def score_of(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
-    """What the rule maximises; None of a point that does not qualify."""
+    """Return the function that the rule maximises; it is None for a point that does not qualify."""
     whole = next(point for point in points if point.scale == 1)
 
     def score(point: PathPoint) -> float | None:
@@ -90,14 +90,14 @@ def score_of(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoi
         if rule == RepairRule.WITHIN_MARGIN:
             return point.gain.value if _within(point) else None
         assert whole.gain is not None and whole.suite is not None
-        kept = point.gain.value / whole.gain.value - point.suite.value / whole.suite.value
-        return kept if kept > 0 else None
+        worth = point.gain.value / whole.gain.value - point.suite.value / whole.suite.value
+        return worth if worth > 0 else None
 
     return score
 
 
 def _scored(rule: RepairRule, points: Sequence[PathPoint]) -> dict[float, float]:
-    """What the rule maximises, of each λ between the ends that qualifies."""
+    """Return λ -> the value that the rule maximises, for each λ between the ends that qualifies."""
     score = score_of(rule, points)
     each = ((point.scale, score(point)) for point in points if 0 < point.scale < 1)
     return {scale: value for scale, value in each if value is not None}

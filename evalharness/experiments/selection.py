@@ -1,4 +1,4 @@
-"""Select the rows that a sweep chooses on: never those that it reports on, and never those that it trains on."""
+"""Select the rows that a sweep chooses on, which it neither reports on nor trains on."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from evalharness.records.tasks import Task
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.templates import TemplateProblem, render
 
-HELD_OUT = "held_out"  # the name of the split that is made where a task has none to choose on
-SHARE, MOST, LEAST = 10, 500, 10  # a tenth of the training rows, so many at most; fewer choose nothing
-SEED = 1234  # which rows are held out never depends on the sweep, so that sweeps of one task can be compared
+HELD_OUT = "held_out"  # the name of the split that is made for a task without one to choose on
+SHARE, MOST, LEAST = 10, 500, 10  # a tenth of the training rows, at most MOST; fewer than LEAST choose nothing
+SEED = 1234  # the same for all sweeps, so that sweeps of one task can be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held`: task -> the number of rows
-    held out of its training split, where that was needed; `absent`: tasks with no rows but those that are reported on;
+    """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held_out`: task -> the number of
+    rows held out of its training split, where that was needed; `absent`: tasks whose only rows are reported on;
     `source`: the data of training and of choosing.
     """
 
     splits: Mapping[str, str]
     source: DataSource
-    held: Mapping[str, int] = field(default_factory=dict)
+    held_out: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
 
     def run_plan(self, run_plan: RunPlan) -> RunPlan:
-        """Point a plan at the rows to choose on; tasks that have none are left out."""
+        """Change a plan to the rows to choose on; tasks that have none are left out."""
         tasks = tuple(
             replace(task, evaluation_split=self.splits[task.name])
             for task in run_plan.tasks
@@ -45,10 +45,10 @@ class Selection:
         return replace(run_plan, tasks=tasks, source=self.source, split=None)
 
     def notices(self) -> list[str]:
-        """Say what a user should know of the rows to choose on."""
-        notices = [f"{task}: {n} of its training rows are held out to choose on" for task, n in self.held.items()]
+        """Return notices about the rows to choose on."""
+        notices = [f"{task}: {n} of its training rows are held out to choose on" for task, n in self.held_out.items()]
         if self.absent:
-            notices.append(f"not measured while choosing, for want of other rows: {', '.join(self.absent)}")
+            notices.append(f"not measured while choosing, because they have no other rows: {', '.join(self.absent)}")
         return notices
 
 
@@ -56,11 +56,11 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
     """Select the validation split of each task, else rows held out of its training split. `trained`: the tasks whose
     training rows are used.
 
-    Rows held out, and what is left to train on, are written to `folder`/<task>. Raises DataError where nothing is left
-    to choose the target on.
+    The rows held out, and the rows that remain for training, are written to `folder`/<task>. Raises DataError where no
+    rows remain to choose the target on.
     """
     splits: dict[str, str] = {}
-    held: dict[str, int] = {}
+    held_out: dict[str, int] = {}
     overrides = dict(run_plan.source.overrides)
     absent = []
     for task in run_plan.tasks:
@@ -72,7 +72,7 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
         place = folder / results.file_name(task.name)
         number = _hold_out(task, run_plan.source, place, task.name in trained, reported)
         if number:
-            splits[task.name], held[task.name], overrides[task.name] = HELD_OUT, number, place
+            splits[task.name], held_out[task.name], overrides[task.name] = HELD_OUT, number, place
         elif task.name == target.name:
             what = f"there are no rows to choose on: it is reported on its split {reported!r}"
             fix = f"a validation split of its own, or a training split of {SHARE * LEAST} rows or more"
@@ -80,12 +80,12 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
         else:
             absent.append(task.name)
     return Selection(
-        splits=splits, source=replace(run_plan.source, overrides=overrides), held=held, absent=tuple(absent)
+        splits=splits, source=replace(run_plan.source, overrides=overrides), held_out=held_out, absent=tuple(absent)
     )
 
 
 def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, reported: str) -> int:
-    """Write the task's splits with rows held out; return how many rows, 0 where none can be."""
+    """Write the task's splits with rows held out, and return how many; 0 where none can be held out."""
     training = task.training_split
     if (
         training is None
@@ -95,31 +95,31 @@ def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, report
     ):
         return 0
     rows = read_rows(task, training, source).rows
-    chosen = _chosen(task, rows)
-    if len(chosen) < LEAST:
+    indices = _draw_indices(task, rows)
+    if len(indices) < LEAST:
         return 0
-    write_rows(place / f"{HELD_OUT}.jsonl", [row for index, row in enumerate(rows) if index in chosen])
+    write_rows(place / f"{HELD_OUT}.jsonl", [row for index, row in enumerate(rows) if index in indices])
     if trained or task.fewshot_split == training:
-        write_rows(place / f"{training}.jsonl", [row for index, row in enumerate(rows) if index not in chosen])
+        write_rows(place / f"{training}.jsonl", [row for index, row in enumerate(rows) if index not in indices])
     if task.fewshot_split not in (None, training) and missing([task], source, task.fewshot_split) is None:
         write_rows(place / f"{task.fewshot_split}.jsonl", read_rows(task, str(task.fewshot_split), source).rows)
-    return len(chosen)
+    return len(indices)
 
 
-def _chosen(task: Task, rows: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Choose the indices of a seeded tenth of the rows, in whole units and whole groups of a reader."""
+def _draw_indices(task: Task, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Draw the indices of a seeded tenth of the rows, in whole units and whole groups of a reader."""
     units: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         units.setdefault(_unit(task, index, row), []).append(index)
-    chosen: set[int] = set()
-    wanted, together = min(MOST, len(rows) // SHARE), list(units.values())
+    indices: set[int] = set()
+    number, together = min(MOST, len(rows) // SHARE), list(units.values())
     for at in np.random.default_rng(SEED).permutation(len(together)):
         unit = together[at]
-        if len(chosen) + len(unit) <= wanted:
-            chosen.update(unit)
-        if len(chosen) == wanted:
+        if len(indices) + len(unit) <= number:
+            indices.update(unit)
+        if len(indices) == number:
             break
-    return chosen
+    return indices
 
 
 def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
@@ -132,7 +132,7 @@ def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows as JSON lines, unless they are there already, so that a second call moves nothing."""
+    """Write the rows as JSON lines, unless the file has them already, so that a second call does not touch it."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not (path.is_file() and path.read_text(encoding="utf-8") == text):
         results.write_text(path, text)

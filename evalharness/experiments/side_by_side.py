@@ -1,5 +1,6 @@
-"""Train several candidates side by side: a process for each core, one thread in each, so that the weights do not depend
-on how many there are.
+"""Train several candidates at the same time, in a process for each core.
+
+Each process has one thread, so that the weights do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from evalharness.tasks.library import Library
 from evalharness.training.data import TrainingSet, gather
 from evalharness.training.output_lock import UnfinishedOutput
 from evalharness.training.recipe import Recipe
-from evalharness.training.states import kept
+from evalharness.training.states import resume_note
 
 MEMORY = 3 << 29  # bytes that must be free for every process: torch, peft and a small model
-SAVING = 60.0  # seconds that a training gets to save its state once it is to stop
+SAVING = 60.0  # seconds for a training to save its state when it is stopped
 Training = tuple[Recipe, TrainingSet]
 
 
 def make_candidates(
     recipes: Sequence[Recipe], source: DataSource, listener: ProgressListener, processes: int | None = None
 ) -> list[Path]:
-    """Train those candidates that are not there already, `processes` at a time (None: as many as cores and free memory
-    allow), and return the places of all.
+    """Train the candidates that do not exist yet, `processes` at a time (None: as many as cores and free memory allow),
+    and return the paths of all.
 
-    An interrupt ends every training with its state saved. After an error those under way are finished and no other is
-    begun; then the first error is raised.
+    An interrupt ends every training with its state saved. After an error the running trainings finish and no other
+    starts; then the first error is raised.
     """
     trainings: list[Training] = []
     for recipe in recipes:
@@ -61,12 +62,12 @@ def make_candidates(
 
 
 def name_of(recipe: Recipe) -> str:
-    """Name a candidate as its folder is named."""
+    """Return a candidate's name, that of its folder."""
     return Path(recipe.out).name
 
 
 def possible_processes() -> int:
-    """Count the trainings that cores and free memory allow at a time."""
+    """Return how many trainings cores and free memory allow at a time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         free = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
@@ -95,7 +96,7 @@ def _tell(listener: ProgressListener, name: str, text: str) -> None:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process that trains one candidate after another, and this end of the pipe to it."""
+    """A process that trains one candidate after another, with this end of the pipe to it."""
 
     process: SpawnProcess
     connection: Connection
@@ -104,10 +105,10 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Progress:
-    """What came of the trainings so far."""
+    """The state of all trainings."""
 
     waiting: list[Training]
-    done: list[str] = field(default_factory=list)
+    completed: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
 
 
@@ -126,7 +127,7 @@ def _train_in(number: int, trainings: Sequence[Training], listener: ProgressList
             under_way = [worker.recipe for worker in workers if worker.recipe is not None]
             _stop(workers)
             for recipe in under_way:
-                interrupt.add_note(f"{name_of(recipe)}: {kept(UnfinishedOutput(Path(recipe.out)).states)}")
+                interrupt.add_note(f"{name_of(recipe)}: {resume_note(UnfinishedOutput(Path(recipe.out)).states)}")
             raise
     if progress.errors:
         raise progress.errors[0]
@@ -150,7 +151,7 @@ def _workers(number: int) -> Iterator[list[_Worker]]:
 
 @contextmanager
 def _ignored_by_children() -> Iterator[None]:
-    """Have processes that start here ignore SIGINT, which a terminal sends to all of them: ours alone ends them."""
+    """Make processes that start here ignore SIGINT, which a terminal sends to all: this process ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -162,18 +163,18 @@ def _ignored_by_children() -> Iterator[None]:
 
 
 def _give_next(worker: _Worker, progress: _Progress, listener: ProgressListener) -> None:
-    """Have it train the next candidate, if there is one and none has failed."""
+    """Send the worker the next candidate, if one waits and none has failed."""
     worker.recipe = None
     if progress.waiting and not progress.errors:
         training = progress.waiting.pop(0)
         worker.recipe = training[0]
         listener.phase(f"training {name_of(training[0])}")
-        with contextlib.suppress(OSError):  # a process that has died is heard of next
+        with contextlib.suppress(OSError):  # the next read of its pipe reports a dead process
             worker.connection.send(training)
 
 
 def _hear(worker: _Worker, progress: _Progress, listener: ProgressListener) -> None:
-    """Take one message: a line of progress, an error, or None for a candidate that is complete."""
+    """Read one message: a line of progress, an error, or None for a complete candidate."""
     assert worker.recipe is not None
     name = name_of(worker.recipe)
     try:
@@ -187,21 +188,21 @@ def _hear(worker: _Worker, progress: _Progress, listener: ProgressListener) -> N
         _tell(listener, name, message)
         return
     if message is None:
-        progress.done.append(name)
+        progress.completed.append(name)
     else:
         progress.errors.append(message)
-        listener.notice(f"{name} could not be trained; kept: {', '.join(progress.done) or 'none yet'}")
+        listener.notice(f"{name} could not be trained; kept: {', '.join(progress.completed) or 'none yet'}")
     if worker.recipe is not None:
         _give_next(worker, progress, listener)
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """End the processes: idle ones at once, those that train once their state is saved."""
+    """End the processes: idle ones at once, the others after they saved their states."""
     for worker in workers:
         if worker.recipe is None:
             worker.connection.close()
         elif worker.process.is_alive():
-            worker.process.terminate()  # which still may write to its pipe
+            worker.process.terminate()  # its pipe stays open, because it may still write
     for worker in workers:
         worker.process.join(SAVING)
         if worker.process.is_alive():
@@ -211,8 +212,8 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 def serve(connection: Connection) -> None:
-    """Train what comes through the pipe, and send back lines of progress, then None or the error; ends with the pipe,
-    or when SIGTERM comes.
+    """Train the recipes that come through the pipe, and send back lines of progress, then None or the error. Ends with
+    the pipe, or at SIGTERM.
     """
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -224,7 +225,7 @@ def serve(connection: Connection) -> None:
             except (EvalHarnessError, MemoryError) as error:
                 connection.send(error)
             except (BrokenPipeError, ConnectionResetError):
-                raise  # nobody hears it any more
+                raise  # the parent has gone
             except Exception:
                 connection.send(RuntimeError(f"{name_of(recipe)}:\n{traceback.format_exc()}"))
             else:

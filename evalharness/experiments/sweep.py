@@ -1,5 +1,6 @@
-"""Sweep a grid of recipes: measure every point on rows to choose on, choose one rate for each series, and compare the
-chosen candidates with their base on test rows.
+"""Sweep a grid of recipes: train and measure every point, and choose one learning rate for each series.
+
+The chosen candidates are then compared with their base on test rows.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ RULE = (
 
 
 def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
-    """Make, measure, choose, and compare the chosen candidates with their base on test rows, which are not read before.
+    """Train and measure every point, choose, and compare the chosen candidates with their base on test rows, which are
+    not read before.
 
-    Leaves sweep.json, and what a run leaves, in the job's output folder. Interrupted, a second call goes on where the
-    first one was. Raises EvalHarnessError; for what the user can mend before anything is trained. ModelError where no
+    Writes sweep.json and the files of a run into the job's output folder. After an interruption, a second call goes on
+    where the first one was. Raises EvalHarnessError, for wrong options before anything is trained; ModelError where no
     rate could be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
@@ -68,9 +70,9 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
             listener.notice(f"{point.name} {point.status}: {point.reason}")
     listener.phase("the chosen candidates on test rows")
     paths = {spec.point.name: spec.point.recipe.out for spec in specs}
-    chosen = [name for choice in sweep.chosen for name in choice.names]
-    compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
-    tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in chosen else p for p in points]
+    names = [name for choice in sweep.chosen for name in choice.names]
+    compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in names)), listener)
+    tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in names else p for p in points]
     sweep = with_best(replace(sweep, points=tuple(tested)), results.read_measurements(job.output.folder))
     SWEEP.write(job.output.folder, sweep)
     write(job.output.folder)
@@ -78,8 +80,8 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
 
 
 def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice]:
-    """Choose one rate for each series: the best mean over seeds on the rows to choose on, the smaller of equals.
-    `lower`: less of `select` is better.
+    """Choose one rate for each series: that of the best mean over seeds on the rows to choose on, the smaller of equal
+    ones. `lower`: less of `select` is better.
     """
     by_series: dict[str, list[Choice]] = {}
     for (series, rate), same in grouped(
@@ -104,7 +106,7 @@ def score_of(point: Point, select: str) -> float | None:
 
 
 def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[PointJob], Sweep]:
-    """Plan the sweep, checking everything that can be: tasks, rows, base, every recipe, what is chosen by."""
+    """Plan the sweep, and check tasks, rows, base, every recipe and the metric to choose by."""
     job, grid = sweep_job.job, sweep_job.grid
     if not (job.models.base and job.models.target):
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
@@ -145,14 +147,14 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
 
 
 def _selected_by(sweep_job: SweepJob) -> str:
-    """Name the metric to choose by. Raises UsageError where the target has no such metric."""
+    """Return the metric to choose by. Raises UsageError where the target has no such metric."""
     target = Library(sweep_job.job.tasks.include).task(sweep_job.job.models.target or "")
     if sweep_job.select is None:
         return target.primary
-    known = [LOSS, *(spec.id for spec in target.metrics)]
-    if sweep_job.select not in known:
+    names = [LOSS, *(spec.id for spec in target.metrics)]
+    if sweep_job.select not in names:
         raise UsageError(
-            "--select", f"{target.name} has no metric {sweep_job.select!r}", did_you_mean(sweep_job.select, known)
+            "--select", f"{target.name} has no metric {sweep_job.select!r}", did_you_mean(sweep_job.select, names)
         )
     return sweep_job.select
 
@@ -168,23 +170,25 @@ def _job_of(job: Job, point: GridPoint) -> Job:
 
 
 def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
-    """Check the folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or not,
-    which would be lost.
+    """Check the output folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or
+    not, which would be lost.
     """
     before = SWEEP.read(out)
     if before is not None and (before.task, before.suite) != (task, suite):
         raise UsageError(
             "--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder"
         )
-    known = {(before.base_fingerprint, before.task)} if before is not None and before.base_fingerprint else set()
-    for fingerprint, learned in (_bases_and_tasks(out) | known) - {(base.fingerprint, task)}:
+    pairs = _bases_and_tasks(out)
+    if before is not None and before.base_fingerprint:
+        pairs.add((before.base_fingerprint, before.task))
+    for fingerprint, learned in pairs - {(base.fingerprint, task)}:
         other = f"another base{f' ({before.base})' if before else ''}"
         what = learned if fingerprint == base.fingerprint else other
         raise UsageError("--out", f"{out} holds a sweep of {what}", "name another folder")
 
 
 def _bases_and_tasks(out: Path) -> set[tuple[str, str]]:
-    """Collect (the base's fingerprint, the task) of every candidate of an earlier sweep in the folder, and of every one
+    """Collect (the base's fingerprint, the task) of every candidate of an earlier sweep in the folder, also of those
     that diverged.
     """
     pairs = set()
@@ -200,8 +204,8 @@ def _bases_and_tasks(out: Path) -> set[tuple[str, str]]:
 
 
 def _make_points(specs: Sequence[PointJob], processes: int, listener: ProgressListener) -> list[Point]:
-    """Make every point, in the order of the grid. Of several processes the first begins alone: it answers for the base,
-    too, once for all.
+    """Train and measure every point, in the order of the grid. With several processes the first point runs alone,
+    because it also answers for the base, once for all.
     """
     points: dict[str, Point] = {}
 
@@ -217,8 +221,8 @@ def _make_points(specs: Sequence[PointJob], processes: int, listener: ProgressLi
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
         keep(pool.submit(make_point, specs[0]).result())
-        for done in as_completed([pool.submit(make_point, spec) for spec in specs[1:]]):
-            keep(done.result())
+        for future in as_completed([pool.submit(make_point, spec) for spec in specs[1:]]):
+            keep(future.result())
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():

@@ -1,4 +1,4 @@
-"""Train one point of a sweep and measure it on the rows to choose on. A point that diverges is a finding, no error."""
+"""Train one point of a sweep and measure it on the rows to choose on; a point that diverges is a result, no error."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from evalharness.run.session import answer_source
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
 
-DIVERGENCE = "diverged"  # in the words of training's error
-LOST = ".diverged.json"  # the end of the name of a record of it
+DIVERGENCE = "diverged"  # a word of training's error
+LOST = ".diverged.json"  # the end of the name of its record
 
 
 @dataclass(frozen=True, slots=True)
 class PointJob:
-    """All that a process needs to make and measure one point. `job`: its run on the rows to choose on; `digest`: of its
-    training rows; `threads`: of its arithmetic, None for as many as there are.
+    """All that a process needs to train and measure one point. `job`: its run on the rows to choose on; `digest`: of
+    its training rows; `threads`: of torch, None for its default.
     """
 
     point: GridPoint
@@ -50,7 +50,7 @@ class PointJob:
 
 
 def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Point:
-    """Train and measure, or take over what an earlier call left: nothing is trained or answered twice.
+    """Train and measure a point, or continue from an earlier call: nothing is trained or answered twice.
 
     Raises EvalHarnessError for anything but a training that diverged and a model that cannot answer.
     """
@@ -79,7 +79,7 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
     point = replace(point, made=training_facts(path))
     try:
         measured, loss = _measure(spec, listener)
-    except ModelError as error:  # weights that are finite, and logits that are not
+    except ModelError as error:  # the weights are finite, and the logits are not
         return replace(point, status=UNUSABLE, reason=error.what[:300])
     if measured.unanswered:
         return replace(point, status=UNUSABLE, reason=measured.unanswered)
@@ -87,10 +87,10 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
 
 
 def training_facts(path: Path) -> dict[str, float]:
-    """Read the numbers of training.json that a table shows."""
+    """Read the numbers of training.json for a table."""
     facts = json.loads((path / TRAINING).read_text())
-    shown = ("trainable", "parameters", "bytes", "seconds", "tokens_per_second", *PEAKS)
-    numbers = {key: facts[key] for key in shown if isinstance(facts.get(key), int | float)}
+    keys = ("trainable", "parameters", "bytes", "seconds", "tokens_per_second", *PEAKS)
+    numbers = {key: facts[key] for key in keys if isinstance(facts.get(key), int | float)}
     return {**numbers, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
 
 
@@ -103,8 +103,8 @@ def _measure(spec: PointJob, listener: ProgressListener) -> tuple[Results, float
 
 
 def _loss(spec: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None:
-    """Average the negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the
-    target is chosen on.
+    """Average the negative log-probability of the answers' tokens (nats), without the end token, over the target's rows
+    to choose on.
     """
     pairs = pairs_chosen_on(run_plan, spec.point.recipe.target, spec.job.statistics.seed)
     requests = [Rank(pairs=(pair,)) for pair in pairs]
@@ -133,7 +133,7 @@ def _record(spec: PointJob) -> Path:
 
 
 def _identity(spec: PointJob) -> dict[str, Any]:
-    """State what must be the same for the same thing to happen again."""
+    """Return all that must be equal for a training to diverge again."""
     base = recognise(spec.point.recipe.base, role="base")
     recipe = json.loads(json.dumps(spec.point.recipe.to_json()))
     return {"recipe": recipe, "base": of_weights(base.path), "data": spec.digest}
@@ -144,7 +144,7 @@ def _remember(spec: PointJob, reason: str) -> None:
 
 
 def _failed_before(spec: PointJob) -> str | None:
-    """Say why this very point diverged in an earlier call; None where it did not."""
+    """Return why this very point diverged in an earlier call; None where it did not."""
     try:
         record = dict(parse_json(_record(spec).read_bytes()))
         reason = str(record.pop("reason"))

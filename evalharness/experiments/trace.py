@@ -1,4 +1,4 @@
-"""Run over the ordered stages of a training, and follow what each did to what was known before."""
+"""Measure the stages of a training in order, and follow what each learned and forgot."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run_trace(
 ) -> tuple[Stages, Results]:
     """Measure base and stages on the same questions, and follow every task through them.
 
-    Leaves what a run leaves, its page and stages.json in the job's output folder. Interrupted, a second call answers
-    nothing twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
+    Writes the files of a run, its report page and stages.json into the job's output folder. After an interruption, a
+    second call answers nothing twice. Raises EvalHarnessError for wrong options before any answer is computed.
     """
     listener, run_log = listener or SilentListener(), RunLog()
     job, beside = _job(trace_job)
@@ -50,7 +50,7 @@ def run_trace(
 
 
 def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
-    """Make the run's job, and say which of joint and fresh are its last models."""
+    """Make the run's job, and return which of joint and fresh are its last models."""
     if not trace_job.job.models.candidates:
         fix = "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders"
         raise UsageError("trace", "no stage", fix)
@@ -60,13 +60,13 @@ def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
     for key, text in beside.items():
         if parse(text).names_several:
             raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
-    named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
+    others = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
     tasks = dict.fromkeys([*trace_job.job.tasks.names, *(task for of in trace_job.learned.values() for task in of)])
-    return changed(trace_job.job, models=(*trace_job.job.models.candidates, *named), tasks=tuple(tasks)), tuple(beside)
+    return changed(trace_job.job, models=(*trace_job.job.models.candidates, *others), tasks=tuple(tasks)), tuple(beside)
 
 
 def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:
-    """Make what each stage learned its target in the plan; also return the stages by name."""
+    """Set in the plan what each stage learned as its target; also return the stages by name."""
     cut = len(run_plan.candidates) - len(beside)
     stages, others = run_plan.candidates[:cut], run_plan.candidates[cut:]
     names = [stage.name for stage in stages]
@@ -90,7 +90,7 @@ def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) ->
 
 
 def _unmeasured(run_plan: RunPlan, track: Track) -> list[str]:
-    """Name what stages learned and the run cannot measure for want of rows."""
+    """Return a notice for each task that a stage learned and whose rows are missing."""
     measured = {task.name for task in run_plan.tasks} | {group.name for group in run_plan.groups}
     lacking = [(stage, task) for stage, of in track.learned.items() for task in of if task not in measured]
     return [f"{task}, which {stage} learned, is not measured: its rows are not at hand" for stage, task in lacking]

@@ -1,4 +1,4 @@
-"""Forecast what trainings of a base take of memory and leave on disk, in words and as JSON."""
+"""Forecast the memory and disk space that trainings of a base need, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingForecast:
-    """What trainings by several recipes, alike but for their methods, take."""
+    """The memory of trainings by several recipes that differ only in their methods."""
 
     shape: RowShape
     recipes: tuple[Recipe, ...]
     forecasts: tuple[MemoryForecast, ...]
 
     def document(self) -> dict[str, Any]:
-        """Return the forecasts as JSON holds them."""
+        """Return the forecasts for JSON."""
         one = self.recipes[0]
         common = ("base", "batch_size", "gradient_accumulation", "gradient_checkpointing", "dtype")
         trainings = [
@@ -39,18 +39,18 @@ class TrainingForecast:
         return {**{name: getattr(one, name) for name in common}, **asdict(self.shape), "training": trainings}
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines that the terminal shows."""
+        """Yield the lines for the terminal."""
         one, shape = self.recipes[0], self.shape
         learned = "" if shape.answer == shape.length else f", {shape.answer} of them learned"
-        held = "" if shape.held == "float32" else f", weights that change held in {shape.held}"
+        dtype = "" if shape.held == "float32" else f", weights that change held in {shape.held}"
         again = ", activations computed again" if one.gradient_checkpointing else ""
         batch = f"{one.batch_size} rows × {shape.length} tokens{learned}"
-        yield f"memory of training {one.base}: {batch}, computed in {one.dtype}{held}{again}"
+        yield f"memory of training {one.base}: {batch}, computed in {one.dtype}{dtype}{again}"
         rows = [TITLES, *map(_cells, self.forecasts)]
         yield from (f"  {line}" for line in (*aligned(rows, range(1, len(TITLES))), *LEGEND))
 
 
-def foresee(recipes: Sequence[Recipe], shape: RowShape) -> TrainingForecast:
+def forecast_training(recipes: Sequence[Recipe], shape: RowShape) -> TrainingForecast:
     """Forecast each training. Raises ModelError and UsageError as `memory_trace.forecast` does, and MissingPackageError
     without the extra [hf].
     """

@@ -1,4 +1,4 @@
-"""Run an evaluation of which nothing may be missing, because something is chosen by it."""
+"""Run an evaluation in which no answer may be missing, because a choice depends on it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evalharness.run.progress import ProgressListener
 def evaluate_whole(
     job: Job, name: str, listener: ProgressListener, factory: EngineFactory, *, overlaps: bool = True
 ) -> Results:
-    """Evaluate the model of that `name`; `overlaps` as of `evaluate`. Raises NotComparableError where examples got no
-    answer, and what `evaluate` raises.
+    """Evaluate the model of that `name`; `overlaps` as in `evaluate`. Raises NotComparableError where an answer is
+    missing, and what `evaluate` raises.
     """
     measured = evaluate(job, listener, factory, overlaps=overlaps)
     if measured.unanswered:

@@ -1,4 +1,4 @@
-"""Compute in processes of one thread each, or here by one thread: answers are the same however many there are."""
+"""Compute in processes of one thread each, so that answers do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Value = TypeVar("Value")
 
 @contextmanager
 def one_thread_each(processes: int) -> Iterator[Executor]:
-    """Give an executor of so many processes; of one, that computes here, when it is given something. Meanwhile torch
-    has one thread here, too. After an error, or an interrupt, what the processes are at is ended at once.
+    """Yield an executor with so many processes; for one process, it computes here at each call. torch has one thread
+    here, too, during the block. After an error or an interrupt the processes end at once.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -31,14 +31,14 @@ def one_thread_each(processes: int) -> Iterator[Executor]:
 class Here(Executor):
     """An executor that computes in the caller's own process, at once."""
 
-    def submit(self, function: Callable[..., Value], /, *arguments: Any, **named: Any) -> Future[Value]:
+    def submit(self, function: Callable[..., Value], /, *arguments: Any, **keywords: Any) -> Future[Value]:
         future: Future[Value] = Future()
-        future.set_result(function(*arguments, **named))
+        future.set_result(function(*arguments, **keywords))
         return future
 
 
 class _Processes(ProcessPoolExecutor):
-    """New processes, which leave an interrupt to the caller's own."""
+    """Runs new processes, which ignore interrupts."""
 
     def __init__(self, processes: int) -> None:
         super().__init__(processes, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
@@ -50,6 +50,6 @@ class _Processes(ProcessPoolExecutor):
 
 
 def begin() -> None:
-    """Begin a process: one thread, deaf to SIGINT, which a terminal sends to all of them."""
+    """Set up a process: one thread, and no reaction to SIGINT, which a terminal sends to all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
-"""Train a candidate from a base and solved examples: all weights, some of them, adapters or soft prompts. Never
-evaluates.
+"""Train a candidate from a base and solved examples: all weights, some of them, adapters or soft prompts.
+
+Nothing here evaluates.
 """
 
 REGISTRY = {

@@ -1,4 +1,4 @@
-"""Make a model trainable: all its weights or some, adapter layers in it, or virtual tokens before its texts."""
+"""Make a model trainable: all weights or some, adapter layers, or virtual tokens before its texts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from evalharness.training.targets import (
 )
 
 TrainableModel = PreTrainedModel | PeftModel
-TABLE = "prompt_encoder.default.embedding.weight"  # of virtual tokens: (their number, values of each)
+TABLE = "prompt_encoder.default.embedding.weight"  # the virtual tokens: (their number, values of each)
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
-    """Make exactly those parameters trainable that the method trains. Raises UsageError where it can train
-    nothing in this model.
+    """Make exactly the parameters trainable that the method trains. Raises UsageError where it can train nothing in
+    this model.
 
-    New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies
+    A new prefix starts from the model's own states of tokens drawn from its vocabulary, because peft's random start is
     far above their scale.
     """
     if not recipe.definition.adapter:
@@ -72,9 +72,7 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
 
 @contextmanager
 def expected_warnings() -> Iterator[None]:
-    """Suppress what peft says of things that are as they should be: its deprecation notice, and GPT-2's transposed
-    layers.
-    """
+    """Suppress harmless warnings of peft: its deprecation notice, and that on GPT-2's transposed layers."""
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out is set to False.*")
         yield
@@ -93,9 +91,8 @@ def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 
 def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    """Put factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys,
-    values and the second layer of the feed-forward network, where peft knows these layers of the architecture and no
-    others are named.
+    """Put factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): by default on
+    keys, values and the second layer of the feed-forward network, where peft knows these layers of the architecture.
     """
     kind = model.config.model_type
     if recipe.option("targets") is None:
@@ -112,7 +109,7 @@ def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 
 def _prompt(_: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    """Configure one soft prompt: the default for encoder-decoder models would train a second one that nothing reads."""
+    """Configure one soft prompt, because peft's default for encoder-decoder models trains a second one without use."""
     return PromptTuningConfig(
         task_type=task,
         num_virtual_tokens=recipe.option("virtual_tokens"),
@@ -145,11 +142,10 @@ CONFIGS: dict[str, Callable[[PreTrainedModel, Recipe, TaskType], PeftConfig]] = 
 
 @torch.no_grad()
 def _start_prefix(trainable: PeftModel, model: PreTrainedModel) -> None:
-    """Start a new prefix from the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang
-    2021, "real words").
+    """Start a new prefix from the model's own keys and values of tokens of its vocabulary (Li and Liang 2021, "real
+    words"), in an encoder-decoder model those of the decoder's self-attention.
 
-    Models whose cache does not have the prefix's shape keep peft's random start. Encoder-decoder models: of the
-    decoder's self-attention.
+    Models whose cache does not have the prefix's shape keep peft's random start.
     """
     table = trainable.get_parameter(TABLE)
     tokens = torch.randint(0, embedding_shape(model)[0], (1, table.shape[0])).to(table.device)
@@ -168,7 +164,7 @@ def _start_prefix(trainable: PeftModel, model: PreTrainedModel) -> None:
 
 
 def finite(model: nn.Module) -> bool:
-    """Tell whether all trained values are finite."""
+    """Return whether all trained values are finite."""
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -1,6 +1,4 @@
-"""Put encoded examples into the tensors of batches: one example a row or several that do not see one another, and rows
-of like lengths together.
-"""
+"""Make batches of encoded examples: one example a row or several that do not see one another, grouped by length."""
 
 from __future__ import annotations
 
@@ -13,19 +11,18 @@ from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED, EncodedExample
 
 Pack = tuple[EncodedExample, ...]
-"""The examples of one row: mostly one."""
+"""The examples of one row, usually one."""
 POOL = 32  # batches whose examples are sorted by length together
-PASSES = 7003  # part of seeds
+PASSES = 7003  # a part of the seeds
 
 
 def collate(
     rows: Sequence[Pack], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Make tensors (rows, longest), padded on the right; "tokens" is how many of them are real, "examples" how many
-    stand in the rows.
+    """Make tensors (rows, longest), padded on the right; "tokens" counts the real ones, "examples" those in the rows.
 
-    Packed rows have no mask but positions that begin again with every example, by which transformers keeps attention
-    inside each of them; the gap at the end counts as an example of its own.
+    Packed rows have no mask but positions that begin again with every example, so that transformers keeps attention
+    within each; the padding at the end counts as an example of its own.
     """
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
@@ -48,7 +45,7 @@ def _padded(rows: Sequence[Sequence[int]], gap: int) -> torch.Tensor:
 
 
 def pack(examples: Sequence[EncodedExample], limit: int) -> list[Pack]:
-    """Put examples into rows in their order, as many a row as fit into `limit` tokens."""
+    """Pack examples into rows in their order, as many a row as fit into `limit` tokens."""
     packs: list[list[EncodedExample]] = []
     free = -1
     for example in examples:
@@ -61,8 +58,8 @@ def pack(examples: Sequence[EncodedExample], limit: int) -> list[Pack]:
 
 
 def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -> list[tuple[Pack, ...]]:
-    """Make `number` batches of rows of about the same length: a seeded order for every pass, sorted by length within
-    pools of batches, and the batches of a pool in a seeded order again, so that long ones do not come together.
+    """Make `number` batches of rows of about the same length: in a seeded order for every pass, sorted by length within
+    pools of batches, whose batches are shuffled by the seed again, so that long ones do not come together.
     """
     batches: list[tuple[Pack, ...]] = []
     while len(batches) < number:
@@ -79,8 +76,8 @@ def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -
 
 @torch.no_grad()
 def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
-    """Tell whether the model gives the second text of a pack the logits that it has alone. Tried on two short texts of
-    arbitrary tokens.
+    """Return whether the second text of a pack has the same logits as alone, tried on two short texts of arbitrary
+    tokens.
     """
     device = next(model.parameters()).device
     first, second = (torch.arange(start, start + 6, device=device)[None] % vocabulary for start in (3, 7))

@@ -1,6 +1,4 @@
-"""Gather a training set from tasks and files: solved examples of the target, mixed with those of other tasks, and some
-held out to validate.
-"""
+"""Gather a training set from tasks and files: the target's examples, those of other tasks, and validation examples."""
 
 from __future__ import annotations
 
@@ -31,9 +29,9 @@ WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the sam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """What a candidate is trained on: pairs or conversations. `counts`: examples by task or file, what is to be learned
-    first; `sources`: where they come from; `validation_source`: the same of `validation`; `read`: the rows of every
-    task's split in order.
+    """The examples of a training: pairs or conversations. `counts`: examples by task or file, the target first;
+    `sources`: where they come from; `validation_source`: the source of `validation`; `read`: the rows of every task's
+    split in order.
     """
 
     examples: Examples
@@ -45,18 +43,18 @@ class TrainingSet:
 
     @property
     def digest(self) -> str:
-        """Digest of the examples in order."""
+        """The digest of the examples in order."""
         return fingerprint.of_value(self.examples)
 
     def place_of(self, example: Example) -> str:
-        """Say where an example stands: which row of a task it is, or in which line of a file; else which it is."""
+        """Return an example's place, a row of a task or a line of a file; without one, its beginning."""
         return self.first_place([example])
 
     def first_place(self, examples: Sequence[Example]) -> str:
-        """Say so of the first of some examples, in the order in which they were read."""
-        wanted = set(examples)
+        """Return the place of the first of some examples, in the order in which they were read."""
+        distinct = set(examples)
         for name, rows in self.read:
-            if (row := next((index for index, each in enumerate(rows) if each in wanted), None)) is not None:
+            if (row := next((index for index, each in enumerate(rows) if each in distinct), None)) is not None:
                 return f"{name}, row {row}"
         files = [source["path"] for source in self.sources if source["kind"] == "file"]
         return first_place(examples, [*files, *filter(None, [self.validation_source.get("path")])])
@@ -72,8 +70,8 @@ def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
     validation rows.
 
     A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks
-    (the target left out). Raises TaskError for an unknown task or one without a training split, DataError for missing
-    or empty rows, UsageError for shares, wordings and validation rows that cannot be had.
+    (without the target). Raises TaskError for an unknown task or one without a training split, DataError for missing
+    or empty rows, UsageError for impossible shares, wordings and validation rows.
     """
     gatherer = _Gatherer(recipe, library, source)
     learned = gatherer.learned()
@@ -93,7 +91,7 @@ def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
 
 
 class _Gatherer:
-    """Reads for one recipe, and remembers its sources and the wordings that its tasks have."""
+    """Reads the examples of one recipe, and records its sources and the wordings of its tasks."""
 
     def __init__(self, recipe: Recipe, library: Library, source: DataSource) -> None:
         self.recipe, self.library, self.source = recipe, library, source
@@ -102,7 +100,7 @@ class _Gatherer:
         self.read: list[tuple[str, Examples]] = []
 
     def learned(self) -> Examples:
-        """Read the examples that are not mixed in."""
+        """Read the examples of the target or of the training file."""
         if self.recipe.target:
             self.library.task(self.recipe.target)
         return self.file(self.recipe.train_file) if self.recipe.train_file else self.task(self.recipe.target, "train")
@@ -115,9 +113,7 @@ class _Gatherer:
         return read.examples
 
     def task(self, name: str, use: str) -> Examples:
-        """Read a task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of
-        the recipe.
-        """
+        """Read a task's solved examples, of its training or its validation split, in the recipe's wordings."""
         task = self.library.task(name)
         split = task.training_split if use == "train" else task.validation_split
         if split is None:
@@ -136,15 +132,15 @@ class _Gatherer:
         return pairs
 
     def _worded(self, task: Task) -> list[Task]:
-        """Return the task in each wording that the recipe wants it in."""
+        """Return the task in each wording of the recipe."""
         wording = self.recipe.template
         if wording == EVERY:
             return [task, *(worded(task, each) for each in task.templates)]
         return [worded(task, wording) if wording is not None and wording in task.templates else task]
 
     def validation(self) -> tuple[Examples, dict[str, Any]]:
-        """Read examples of the validation file, or of the task's validation split where losses are wanted and nothing
-        else is said; and where they come from.
+        """Read the examples to validate on, and their source: the validation file, else the task's validation split
+        where the recipe needs validation losses.
         """
         if self.recipe.validation_file:
             path = Path(self.recipe.validation_file)
@@ -162,26 +158,26 @@ class _Gatherer:
         return self.task(task.name, "validation"), source
 
     def _without_validation_split(self) -> str:
-        """Say why there is no split to validate on; "" where there is one."""
+        """Return why there is no split to validate on; "" where there is one."""
         if self.recipe.train_file:
             return "there are no validation examples"
         task = self.library.task(self.recipe.target)
         if task.validation_split is None or task.validation_split == task.training_split:
             return f"{task.name} has no validation split of its own"
         if task.validation_split == task.evaluation_split:
-            flattered = "weights chosen by it would look better than they are"
-            return f"{task.name} is evaluated on its validation split: {flattered}"
+            why = "weights chosen by it would look better than they are"
+            return f"{task.name} is evaluated on its validation split: {why}"
         return ""
 
     def shares(self) -> dict[str, float]:
-        """Compute each task's fraction of the whole, of all but the target."""
+        """Compute each task's fraction of the whole set, without the target."""
         recipe, shares = self.recipe, dict[str, float]()
         weights = {name: weight for name, weight in recipe.mix.items() if name != recipe.target}
         total = sum(weights.values()) + recipe.mix.get(recipe.target, 1.0)
         rest = 1.0 - sum(recipe.replay.values())
         mixed = {name: rest * weight / total for name, weight in weights.items()}
-        for option, named in (("--mix", mixed), ("--replay", recipe.replay)):
-            for name, share in named.items():
+        for option, of_option in (("--mix", mixed), ("--replay", recipe.replay)):
+            for name, share in of_option.items():
                 tasks = self._others(option, name)
                 for task in tasks:
                     shares[task.name] = shares.get(task.name, 0.0) + share / len(tasks)
@@ -210,31 +206,31 @@ class _Gatherer:
 
 
 def mix(target: str, examples: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
-    """Mix all examples of the target, and of each other task as many as make its fraction of the whole, in a seeded
+    """Mix all examples of the target with as many of each other task as make its fraction of the whole, in a seeded
     order.
 
     With n target examples and fractions f, the whole has n / (1 - sum f) examples. Another task is drawn without
-    replacement, and from the start again once all its rows are in.
+    replacement, and starts again once all its rows are used.
     """
     whole = len(examples) / (1.0 - sum(fraction for fraction, _ in others.values()))
     mixed, counts = list(examples), {target: len(examples)}
     for place, (name, (fraction, old)) in enumerate(sorted(others.items())):
-        wanted = round(whole * fraction)
-        mixed += [old[index] for index in _drawn(len(old), wanted, np.random.default_rng([seed, place]))]
-        counts[name] = counts.get(name, 0) + wanted
+        number = round(whole * fraction)
+        mixed += [old[index] for index in _draw(len(old), number, np.random.default_rng([seed, place]))]
+        counts[name] = counts.get(name, 0) + number
     order = np.random.default_rng(seed).permutation(len(mixed))
     return TrainingSet(examples=tuple(mixed[index] for index in order), counts=counts)
 
 
-def _drawn(available: int, wanted: int, rng: np.random.Generator) -> Sequence[int]:
-    drawn: list[int] = []
-    while len(drawn) < wanted:
-        drawn += rng.permutation(available)[: wanted - len(drawn)].tolist()
-    return drawn
+def _draw(available: int, number: int, rng: np.random.Generator) -> Sequence[int]:
+    indices: list[int] = []
+    while len(indices) < number:
+        indices += rng.permutation(available)[: number - len(indices)].tolist()
+    return indices
 
 
 def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
-    """Take every row once, as many in each wording as in any other, which ones drawn by the seed."""
+    """Take every row once, equally many in each wording; the seed draws which."""
     if len(wordings) == 1:
         return wordings[0]
     places = np.random.default_rng([seed, WORDS]).permutation(len(wordings[0])) % len(wordings)
@@ -242,21 +238,21 @@ def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
 
 
 def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """Split into (to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together,
-    so that none is on both sides.
+    """Split into (training, held out): the seed draws the fraction, at least one example. Equal examples stay together,
+    so that none is on both sides. Raises UsageError.
     """
     times, held_out = Counter(examples), set[Example]()
-    wanted = max(1, round(fraction * len(examples)))
+    number = max(1, round(fraction * len(examples)))
     for index in np.random.default_rng([seed, HELD_OUT]).permutation(len(examples)):
-        if wanted <= 0:
+        if number <= 0:
             break
-        wanted -= times[examples[index]] if examples[index] not in held_out else 0
+        number -= times[examples[index]] if examples[index] not in held_out else 0
         held_out.add(examples[index])
-    kept = tuple(each for each in examples if each not in held_out)
-    if not kept:
+    training = tuple(each for each in examples if each not in held_out)
+    if not training:
         raise UsageError(
             "--validation",
             f"{fraction:g} of {len(examples)} examples leaves none to train on",
             "a smaller fraction, or more examples",
         )
-    return kept, tuple(each for each in examples if each in held_out)
+    return training, tuple(each for each in examples if each in held_out)

@@ -1,4 +1,4 @@
-"""Encode solved examples as token ids, with the loss on their completions only."""
+"""Encode training examples as token ids, with the loss on their completions only."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from evalharness.records.tokenizers import Unrenderable
 from evalharness.training.example_file import ASSISTANT, Example, Pair, Turns, is_turns, quoted, role_of
 from evalharness.training.tool_turns import TOOL, calls_in, message_of, tools_in
 
-IGNORED = -100  # the label that cross-entropy passes over
+IGNORED = -100  # the label that cross-entropy ignores
 MARK = "AnAnswerOfATool"
 Tokens = tuple[int, ...]
-Span = tuple[Tokens, Tokens]  # what is given, what is to be learned after it
+Span = tuple[Tokens, Tokens]  # the prompt, and the answer that is learned after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedExample:
-    """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on what is given.
-    Encoder-decoder: the encoder's ids, the decoder's labels.
+    """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on the prompt. Encoder-decoder:
+    the encoder's ids, the decoder's labels.
 
-    `cut`: tokens dropped from the beginning of what is given, of a conversation its turns.
+    `cut`: tokens dropped from the beginning of the prompt, of a conversation those of its first turns.
     """
 
     ids: tuple[int, ...]
@@ -33,39 +33,38 @@ class EncodedExample:
 
     @property
     def learned(self) -> int:
-        """Number of tokens that the loss falls on."""
+        """The number of tokens in the loss."""
         return sum(label != IGNORED for label in self.labels)
 
     @property
     def width(self) -> int:
-        """Number of positions that it takes in a batch."""
+        """The number of positions of the example in a batch."""
         return max(len(self.ids), len(self.labels))
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Encodes examples for one model. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
-    `written`: of a completion; `place`: says where an example stands; `passes_over`: a pair whose completion does not
-    fit is None, and no error.
+    """Encodes examples for one model. `limit`: most tokens of an example (encoder-decoder: of the encoder's text);
+    `answer_limit`: of a decoder's completion; `place`: returns the place of an example; `passes_over`: a pair whose
+    completion does not fit is None instead of an error.
     """
 
     texts: TokenizerAdapter
     architecture: Architecture = Architecture.CAUSAL
-    given: int | None = None
-    written: int | None = None
+    limit: int | None = None
+    answer_limit: int | None = None
     chat: ChatTemplate | None = None
     place: Callable[[Example], str] = quoted
     passes_over: bool = False
 
     def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:
-        """Encode the example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
-        assistant where the template renders earlier turns otherwise once others follow (and for encoder-decoder
-        models).
+        """Encode an example: a pair as one row; a conversation as one, or as one for each turn of the assistant where
+        the template renders earlier turns differently once others follow (and for encoder-decoder models).
 
-        What does not fit loses its beginning: a pair tokens of the prompt (evaluation cuts shots and documents
+        What does not fit loses its beginning: a pair tokens of its prompt (evaluation cuts shots and documents
         instead), a conversation whole turns after the system's; None where its last question and answer do not fit.
-        Raises DataError where a completion of a pair does not fit, is empty, or cannot be tokenised, and for
-        conversations without or against the template.
+        Raises DataError where a completion of a pair does not fit, is empty, or cannot be tokenised, and for a
+        conversation without a chat template or that the template refuses.
         """
         try:
             if is_turns(example):
@@ -75,66 +74,64 @@ class Encoder:
             span = self._pair(example)
         except Untokenizable as error:
             raise DataError(self.place(example), str(error), "leave it out, or mend it") from None
-        written = len(span[1])
+        length = len(span[1])
         causal = self.architecture == Architecture.CAUSAL
-        limit = self.given if causal else self.written
-        if limit is not None and written + causal > limit:
+        limit = self.limit if causal else self.answer_limit
+        if limit is not None and length + causal > limit:
             if self.passes_over:
                 return (None,)
             raise DataError(
                 self.place(example),
-                f"its completion has {written} tokens, the window (or --max-length) leaves {limit}",
+                f"its completion has {length} tokens, the window (or --max-length) leaves {limit}",
                 "shorten it, or leave such examples out with --too-long drop",
             )
-        given, cut = self._shortened(span)
-        return (replace(self._row([(given, span[1])]), cut=cut),)
+        prompt, cut = self._shortened(span)
+        return (replace(self._row([(prompt, span[1])]), cut=cut),)
 
     def _pair(self, example: Pair) -> Span:
-        """Split as the engine splits what it scores, the end token after the completion.
+        """Split into tokens as the engine does when it scores, with the end token after the completion.
 
-        Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going
-        with the completion.
+        Encoder-decoder models: the prompt has special tokens, the completion none; trailing spaces of the prompt move
+        to the completion.
         """
         prompt, completion = example
         if self.architecture == Architecture.CAUSAL:
             pair = self.texts.pair(prompt, completion)
             return pair.context, self._ended(pair.continuation)
         cut = len(prompt.rstrip())
-        written = self.texts.encode(prompt[cut:] + completion, special=False)
-        if not written:
+        answer = self.texts.encode(prompt[cut:] + completion, special=False)
+        if not answer:
             raise Untokenizable("an empty continuation has no probability")
-        return self.texts.prompt(prompt[:cut]), self._ended(written)
+        return self.texts.prompt(prompt[:cut]), self._ended(answer)
 
     def _ended(self, ids: Tokens) -> Tokens:
-        """Put the end token after a completion, unless it brings one."""
+        """Append the end token to a completion, unless it has one."""
         end = self.texts.tokenizer.eos_token_id
         return ids if end is None or ids[-1:] == (end,) else (*ids, end)
 
     def _shortened(self, span: Span) -> tuple[Tokens, int]:
-        """Cut what is given to what fits: (tokens, how many were dropped). The tokens that every text begins with
+        """Cut the prompt's beginning to what fits: (tokens, how many were dropped). Special tokens at the beginning
         stay.
         """
-        given, written = span
-        room = self.given
-        if room is not None and self.architecture == Architecture.CAUSAL:
-            room -= len(written)
-        if room is None or len(given) <= room:
-            return given, 0
+        prompt, answer = span
+        limit = self.limit
+        if limit is not None and self.architecture == Architecture.CAUSAL:
+            limit -= len(answer)
+        if limit is None or len(prompt) <= limit:
+            return prompt, 0
         before = self.texts.around.before
-        first = before if len(before) < room and given[: len(before)] == before else ()
-        return (*first, *given[len(given) - room + len(first) :]), len(given) - room
+        first = before if len(before) < limit and prompt[: len(before)] == before else ()
+        return (*first, *prompt[len(prompt) - limit + len(first) :]), len(prompt) - limit
 
     def _row(self, spans: Sequence[Span]) -> EncodedExample:
-        """Put spans, each of which goes on where the one before ended, into one row; an encoder-decoder model's is
-        one.
-        """
+        """Join spans, each of which continues the one before, into one row; an encoder-decoder model has one span."""
         if self.architecture == Architecture.SEQ2SEQ:
             return EncodedExample(ids=spans[0][0], labels=spans[0][1])
         ids, labels = list[int](), list[int]()
-        for given, written in spans:
-            new = given[len(ids) :]
-            ids += [*new, *written]
-            labels += [*[IGNORED] * len(new), *written]
+        for prompt, answer in spans:
+            new = prompt[len(ids) :]
+            ids += [*new, *answer]
+            labels += [*[IGNORED] * len(new), *answer]
         return EncodedExample(ids=tuple(ids), labels=tuple(labels))
 
     def _conversation(self, example: Turns) -> tuple[EncodedExample | None, ...]:
@@ -150,7 +147,7 @@ class Encoder:
             answers = self._answers(chat, example)
             rows = [[place] for place in answers]
             if self.architecture == Architecture.CAUSAL:
-                rows = joined(answers)
+                rows = joined_rows(answers)
             return tuple(self._fitting(chat, example, {place: answers[place] for place in row}) for row in rows)
         except Unrenderable as error:
             begun = "it begins with the assistant, and " if _first_question(example) > _first_answer(example) else ""
@@ -159,8 +156,8 @@ class Encoder:
             ) from None
 
     def _answers(self, chat: ChatTemplate, example: Turns) -> dict[int, Span]:
-        """Encode every turn of the assistant that is to be learned, by its place. What it says before any question is
-        only read: no template asks for it.
+        """Encode every turn of the assistant that is learned, by its place. Turns before the first question are only
+        read, because no template generates them.
         """
         question = _first_question(example)
         places = [place for place, turn in enumerate(example) if turn[0] == ASSISTANT and place > question]
@@ -169,62 +166,61 @@ class Encoder:
         return {place: self._turn(chat, example, place) for place in places}
 
     def _turn(self, chat: ChatTemplate, example: Turns, place: int) -> Span:
-        """Encode a turn of the assistant after all that was said before, as generation sees it."""
+        """Encode a turn of the assistant after all earlier turns, as generation sees it."""
         messages = [message_of(turn, role_of(turn[0])) for turn in example[: place + 1]]
         before, whole = chat.render(messages[:place], False), chat.ended(messages)
         if not whole.startswith(before):
-            raise Unrenderable("what it puts before an answer is not what it puts there once the answer is given")
+            raise Unrenderable("it renders the turns before an answer differently once the answer follows")
         if any(name not in whole[len(before) :] for name in calls_in(example[place])):
             raise Unrenderable("it does not show the calls of tools")
-        given = self.texts.encode(before)
-        written = self.texts.encode(whole)[len(given) :] if self.architecture == Architecture.CAUSAL else ()
-        if self.architecture == Architecture.SEQ2SEQ or self.texts.encode(whole)[: len(given)] != given:
-            written = self.texts.encode(whole[len(before) :], special=False)
-        if not written:
+        prompt = self.texts.encode(before)
+        answer = self.texts.encode(whole)[len(prompt) :] if self.architecture == Architecture.CAUSAL else ()
+        if self.architecture == Architecture.SEQ2SEQ or self.texts.encode(whole)[: len(prompt)] != prompt:
+            answer = self.texts.encode(whole[len(before) :], special=False)
+        if not answer:
             raise Untokenizable("an empty continuation has no probability")
-        marked = any(token in self.texts.tokenizer.all_special_ids for token in written)
-        return given, written if marked else self._ended(written)
+        marked = any(token in self.texts.tokenizer.all_special_ids for token in answer)
+        return prompt, answer if marked else self._ended(answer)
 
     def _fitting(self, chat: ChatTemplate, example: Turns, answers: Mapping[int, Span]) -> EncodedExample | None:
-        """Put the answers into one row that fits, without as many questions and their answers as must go from its
-        beginning. The system's turn stays. None where the last question and answer do not fit.
+        """Put the answers into one row that fits, without the first questions and answers where it is too long. The
+        system's turn stays. None where the last question and answer do not fit.
         """
         whole = row = self._row(list(answers.values()))
         head = next(place for place, turn in enumerate(example) if turn[0] != "system")
         for start in [place for place, turn in enumerate(example) if turn[0] == "user"][1:]:
-            kept = [place for place in answers if place > start]
-            if self._fits(row) or not kept:
+            later = [place for place in answers if place > start]
+            if self._fits(row) or not later:
                 break
             turns = (*example[:head], *example[start:])
-            spans = {place: self._turn(chat, turns, place - start + head) for place in kept}
-            if len(joined(spans)) == 1:
+            spans = {place: self._turn(chat, turns, place - start + head) for place in later}
+            if len(joined_rows(spans)) == 1:
                 row = self._row(list(spans.values()))
         return replace(row, cut=len(whole.ids) - len(row.ids)) if self._fits(row) else None
 
     def _fits(self, row: EncodedExample) -> bool:
-        written = len(row.labels) if self.architecture == Architecture.SEQ2SEQ else 0
-        return (self.given is None or len(row.ids) <= self.given) and (self.written is None or written <= self.written)
+        answer = len(row.labels) if self.architecture == Architecture.SEQ2SEQ else 0
+        fits = self.limit is None or len(row.ids) <= self.limit
+        return fits and (self.answer_limit is None or answer <= self.answer_limit)
 
 
 def _check_shown(chat: ChatTemplate, example: Turns) -> None:
-    """Raise Unrenderable where the template leaves out what tools answered."""
+    """Raise Unrenderable where the template leaves out the answers of tools."""
     messages = [message_of((turn[0], MARK) if turn[0] == TOOL else turn, role_of(turn[0])) for turn in example]
     if any(turn[0] == TOOL for turn in example) and MARK not in chat.ended(messages):
         raise Unrenderable("it does not show what tools answer")
 
 
-def joined(spans: Mapping[int, Span]) -> list[list[int]]:
-    """Group the places of spans, each of which goes on where the one before ended, to a row; any other gets a row of
-    its own.
-    """
+def joined_rows(spans: Mapping[int, Span]) -> list[list[int]]:
+    """Group the places of spans into rows: a span that continues the one before joins its row, any other starts one."""
     rows: list[list[int]] = []
     before: Tokens = ()
-    for place, (given, written) in spans.items():
-        if rows and given[: len(before)] == before and len(given) > len(before):
+    for place, (prompt, answer) in spans.items():
+        if rows and prompt[: len(before)] == before and len(prompt) > len(before):
             rows[-1].append(place)
         else:
             rows.append([place])
-        before = given + written
+        before = prompt + answer
     return rows
 
 

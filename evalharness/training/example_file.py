@@ -1,6 +1,4 @@
-"""Read training examples from a file: prompts and completions, or conversations, in the forms in which such files lie
-around.
-"""
+"""Read training examples from a file: prompts and completions, or conversations, in the usual formats."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ Turns = tuple[Turn, ...]
 """Every turn of a conversation, at least one of them the assistant's."""
 Example = Pair | Turns
 ROLES = ("system", "user", "assistant", TOOL)
-ASSISTANT, GIVEN = "assistant", "assistant, given"  # the latter: its turns of weight 0, which are read and not learned
+ASSISTANT, GIVEN = "assistant", "assistant, given"  # GIVEN: the assistant's turns of weight 0, which are not learned
 SHAREGPT = {"human": "user", "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bing": ASSISTANT, "bard": ASSISTANT}
 FORMS = 'a line such as {"prompt": "…", "completion": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
 PAIRS, MESSAGES, SHARED, ALPACAS, TEXTS = "prompt/completion", "messages", "ShareGPT", "Alpaca", "text"
@@ -46,12 +44,12 @@ ALPACA_WITH_INPUT = (
 
 
 def is_turns(example: Example) -> TypeIs[Turns]:
-    """Tell whether it is a conversation."""
+    """Return whether an example is a conversation."""
     return not isinstance(example[0], str)
 
 
 def role_of(role: str) -> str:
-    """Return the role by which a template knows a turn."""
+    """Return the role of a turn for chat templates."""
     return ASSISTANT if role == GIVEN else role
 
 
@@ -62,18 +60,18 @@ def quoted(example: Example) -> str:
 
 
 def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
-    """Find where the first of some examples stands in files; where none of them does, name one by its answer."""
-    wanted = set(examples)
+    """Return the place of the first of some examples in files; where none is there, name one by its answer."""
+    distinct = set(examples)
     with suppress(OSError, DataError):
         for path in paths:
             for where, _, each in placed_examples(Path(path)):
-                if each in wanted:
+                if each in distinct:
                     return where
     return quoted(examples[0])
 
 
 class ExampleFile(NamedTuple):
-    """What a file holds: its examples in order, its digest, and how many rows are in which form."""
+    """The contents of a file: its examples in order, its digest, and the number of rows in each form."""
 
     examples: tuple[Example, ...]
     digest: str
@@ -83,7 +81,7 @@ class ExampleFile(NamedTuple):
 def read_examples(path: Path) -> ExampleFile:
     """Read every example of the file.
 
-    Raises DataError naming the line for one that is no example, and for files that mix pairs and conversations.
+    Raises DataError naming the line for a malformed example, and for files that mix pairs and conversations.
     """
     if form_of(path) in (".csv", ".tsv", ".parquet", ".arrow"):
         fix = f"JSON lines or one JSON array would be right, also as .gz: {FORMS}"
@@ -106,8 +104,8 @@ def read_examples(path: Path) -> ExampleFile:
 
 
 def placed_examples(path: Path) -> Iterator[tuple[str, str, Example]]:
-    """Yield (where it stands, its form, example) of JSON lines, blank ones passed over, or of one JSON array. Raises
-    DataError and OSError.
+    """Yield (place, form, example) of the JSON lines that are not blank, or of one JSON array. Raises DataError and
+    OSError.
     """
     if not next(filter(str.strip, lines(path)), "").lstrip().startswith("["):
         for number, row in numbered(path):
@@ -138,7 +136,7 @@ def _example(where: str, row: Mapping[str, Any]) -> tuple[str, Example]:
 
 
 def _check_seen(where: str, row: Mapping[str, Any]) -> None:
-    """Raise DataError for what a model would be given beside the texts, which no prompt here is."""
+    """Raise DataError for keys that other trainers put into prompts, and evalharness does not."""
     for key in UNSEEN:
         if row.get(key):
             raise DataError(
@@ -147,10 +145,10 @@ def _check_seen(where: str, row: Mapping[str, Any]) -> None:
 
 
 def _check_unweighted(where: str, row: Mapping[str, Any]) -> None:
-    """Raise DataError for what would have a line count less, or parts of it not at all; 1 is what it counts here."""
+    """Raise DataError for keys that weight or mask a line, because every line has the weight 1 here."""
     for key in WEIGHTS:
         if row.get(key) not in (None, 1):
-            what = f"has {key}, by which a line does not count here: every line is learned alike"
+            what = f"has {key}, which is not supported: every line is learned with the same weight"
             raise DataError(where, what, 'leave the line out, or the key; "weight" is read of turns in messages')
 
 
@@ -160,10 +158,10 @@ def _pair(where: str, row: Mapping[str, Any]) -> tuple[str, Pair]:
 
 
 def _alpaca(where: str, row: Mapping[str, Any]) -> tuple[str, Pair]:
-    given = row.get("input") or ""
-    values = {"instruction": _string(where, row, "instruction"), "input": _string(where, {"input": given}, "input")}
+    text = row.get("input") or ""
+    values = {"instruction": _string(where, row, "instruction"), "input": _string(where, {"input": text}, "input")}
     completion = _some(where, _string(where, row, "output"))
-    return ALPACAS, ((ALPACA_WITH_INPUT if given else ALPACA).format(**values), completion)
+    return ALPACAS, ((ALPACA_WITH_INPUT if text else ALPACA).format(**values), completion)
 
 
 def _string(where: str, row: Mapping[str, Any], key: str) -> str:
@@ -183,7 +181,7 @@ def _messages(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
 
 
 def _conversations(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
-    """Read ShareGPT's form, or messages under its key."""
+    """Read ShareGPT's form, or messages under ShareGPT's key."""
     turns = row["conversations"]
     theirs = isinstance(turns, list) and any(isinstance(turn, dict) and "from" in turn for turn in turns)
     read = _turns(where, turns, *(("from", "value") if theirs else ("role", "content")))

@@ -1,4 +1,4 @@
-"""Hold back a request to stop (Ctrl-C, SIGTERM) until the step that is being computed is done and saved."""
+"""Delay a request to stop (Ctrl-C, SIGTERM) until the current step is computed and saved."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evalharness.interruption import SIGNALS, stop_if_interrupted
 
 
 class HeldSignal:
-    """The signal that is held back; `number` is None while there is none."""
+    """A delayed signal; `number` is None while there is none."""
 
     number: int | None = None
 
     def deliver(self, note: str = "") -> None:
-        """Let the signal do what it would have done, if there was one; `note` goes with an interrupt."""
+        """Raise the signal again, if there was one; `note` is added to an interrupt."""
         if self.number is None:
             return
         try:
@@ -30,13 +30,13 @@ class HeldSignal:
 
 @contextmanager
 def held_back() -> Iterator[HeldSignal]:
-    """Hold the first signal back; a second one acts at once. One that came before and was swallowed ends the training
-    here. Does nothing outside the main thread, which signals do not reach.
+    """Delay the first signal; a second one acts at once. A signal that came before and was ignored ends the training
+    here. Does nothing outside the main thread, because signals do not reach other threads.
     """
     stop_if_interrupted()
-    held = HeldSignal()
+    delayed = HeldSignal()
     if threading.current_thread() is not threading.main_thread():
-        yield held
+        yield delayed
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
@@ -45,13 +45,13 @@ def held_back() -> Iterator[HeldSignal]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def hold(number: int, _: FrameType | None) -> None:
-        held.number = number
+        delayed.number = number
         restore()
 
     for number, handler in before.items():
         if handler != signal.SIG_IGN:
             signal.signal(number, hold)
     try:
-        yield held
+        yield delayed
     finally:
         restore()

@@ -1,4 +1,4 @@
-"""Keep whole candidates on the way: every so many steps one that can be evaluated, under `checkpoints` of the last."""
+"""Save a whole candidate every so many steps, in `checkpoints` of the final one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evalharness.checkpoints.load import LoadedModel
 from evalharness.training.adapt import TrainableModel, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.encoded_set import EncodedSet
-from evalharness.training.output_lock import CHECKPOINTS, UnfinishedOutput, kept_in, step_folder
+from evalharness.training.output_lock import CHECKPOINTS, UnfinishedOutput, checkpoints_in, step_folder
 from evalharness.training.recipe import Recipe
 from evalharness.training.save import course_of, save_model, saved_dtype, training_json, write_training_json
 from evalharness.training.start import StartingPoint
@@ -28,9 +28,9 @@ from evalharness.training.start import StartingPoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMaker:
-    """Saves the model as it is as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`:
-    is the peak of memory the training's own; `use_cache`: of the model's configuration, which the Trainer switches off
-    while it trains.
+    """Saves the current model as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`:
+    whether the memory peak is the training's own; `use_cache`: of the model's configuration, which the Trainer switches
+    off during the training.
     """
 
     recipe: Recipe
@@ -44,18 +44,18 @@ class CandidateMaker:
     use_cache: bool
 
     def keep(self, folder: Path, state: TrainerState, steps: int) -> None:
-        """Save what the model is after `state.global_step` of `steps`, without a trace in the model."""
-        course = replace(course_of(state, self.encoded, state.global_step), validated=())  # none of which chose it
+        """Save the model after `state.global_step` of `steps`, and leave the model unchanged."""
+        course = replace(course_of(state, self.encoded, state.global_step), validated=())  # no validation chose it
         place = Path(self.recipe.out) / CHECKPOINTS / step_folder(state.global_step)
         facts = training_json(self.recipe, self.start, self.model, self.examples, course, place)
         facts["kept"] = {"step": state.global_step, "of": steps}
-        with _put_back(self.model):
+        with _restored(self.model):
             self.model.config.use_cache = self.use_cache
             save_model(self.recipe, self.start, self.loaded, self.model, folder)
         write_training_json(facts, folder, time.monotonic() - self.began, self.from_start)
 
     def announcement(self, steps: int) -> str:
-        """Say before training how many candidates will be kept, and about how much room they take."""
+        """Return a line on how many candidates the training will keep, and about how much disk space they take."""
         number = (steps - 1) // (self.recipe.keep_checkpoints or steps)
         trained, whole = sizes(self.model)
         values = trained if self.recipe.definition.adapter else whole
@@ -64,7 +64,7 @@ class CandidateMaker:
 
 
 class CheckpointKeeper(TrainerCallback):
-    """Keeps a candidate every so many steps, the last one aside: that is what the training leaves."""
+    """Keeps a candidate every so many steps, except at the last step, whose candidate the training itself saves."""
 
     def __init__(self, maker: CandidateMaker, output: UnfinishedOutput, steps: int) -> None:
         self.maker, self.output, self.steps = maker, output, steps
@@ -73,8 +73,8 @@ class CheckpointKeeper(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """Remove what a killed training kept after the state that this one goes on from: it is made again."""
-        for step, folder in kept_in(self.output.kept).items():
+        """Remove checkpoints of a killed training after the state from which this one goes on: they are made again."""
+        for step, folder in checkpoints_in(self.output.checkpoints).items():
             if step > state.global_step:
                 shutil.rmtree(folder)
 
@@ -86,10 +86,10 @@ class CheckpointKeeper(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **_: object,
     ) -> None:
-        """Keep the weights once the step's loss is known, and before a state of this step is saved."""
+        """Save the candidate once the step's loss is known, and before a state of this step is saved."""
         if not logs or "loss" not in logs or state.global_step % self.every or state.global_step >= self.steps:
             return
-        folder = self.output.kept / step_folder(state.global_step)
+        folder = self.output.checkpoints / step_folder(state.global_step)
         half = folder.with_name(f".{folder.name}")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
@@ -97,18 +97,18 @@ class CheckpointKeeper(TrainerCallback):
         half.rename(folder)
 
 
-def kept_facts(recipe: Recipe, output: UnfinishedOutput) -> dict[str, Any]:
-    """Describe for training.json what was kept: which steps, and how many bytes of weights."""
+def checkpoint_facts(recipe: Recipe, output: UnfinishedOutput) -> dict[str, Any]:
+    """Describe the kept checkpoints for training.json: their steps, and the bytes of their weights."""
     if recipe.keep_checkpoints is None:
         return {}
-    folders = kept_in(output.kept)
+    folders = checkpoints_in(output.checkpoints)
     size = sum(path.stat().st_size for folder in folders.values() for path in folder.glob("*.safetensors"))
     return {"checkpoints": {"every": recipe.keep_checkpoints, "steps": sorted(folders), "bytes": size}}
 
 
 @contextmanager
-def _put_back(model: TrainableModel) -> Iterator[None]:
-    """Put back what saving changes of a model: the type of its values, two of its configurations."""
+def _restored(model: TrainableModel) -> Iterator[None]:
+    """Restore what saving changes in a model: the type of its values, two of its configurations."""
     plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     values = [(parameter, parameter.data) for parameter in model.parameters()]
     buffers = [(module, dict(module._buffers)) for module in nn.Module.modules(model)]

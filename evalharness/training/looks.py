@@ -1,18 +1,18 @@
-"""Read looks at what a training has forgotten so far out of its history, whoever logged them."""
+"""Read from a training's history the looks at what it has forgotten so far."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PREFIX = "forgetting"  # of everything that is logged of a look
+PREFIX = "forgetting"  # of all entries of a look in the log
 FORGOTTEN = f"{PREFIX}/forgotten"
 DIFFERENCE = "/difference"
 
 
 def look_of(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read one entry of the history: the suite's mean in margins (None: not measured), how many gate units are
-    forgotten, how many examples got no answer, the difference of each unit; None where it is no look.
+    """Read one entry of the history: the suite's mean in margins (None: not measured), the number of forgotten gate
+    units and of examples without an answer, the difference of each unit; None where the entry is no look.
     """
     if FORGOTTEN not in entry:
         return None
@@ -28,13 +28,13 @@ def look_of(entry: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def looks_of(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Read every look, the first of them first, each with its step."""
+    """Read every look in order, each with its step."""
     looks = ((int(entry["step"]), look_of(entry)) for entry in history if "step" in entry)
     return tuple({"step": step, **look} for step, look in looks if look is not None)
 
 
 def look_text(look: Mapping[str, Any]) -> str:
-    """Say in a few words what a look found."""
+    """Summarise a look in a few words."""
     suite = "the suite not measured" if look["suite"] is None else f"suite {look['suite']:+.2f} margins"
     unanswered = f", {look['unanswered']} examples without an answer" if look["unanswered"] else ""
     return f"{suite}, {look['forgotten']} of {len(look['differences'])} units forgotten{unanswered}"

@@ -1,8 +1,8 @@
-"""Train a candidate by a recipe on solved examples, through transformers' Trainer.
+"""Train a candidate by a recipe on solved examples, with transformers' Trainer.
 
-All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate. A
-training that was killed goes on from the last state it saved when it is given again, and ends with the weights of an
-uninterrupted one (on a CPU).
+All files are written to a hidden folder beside `out` that is renamed at the end, so that an unfinished candidate never
+looks like a whole one. The same command after a kill goes on from the last saved state, and ends with the weights of an
+uninterrupted training (on a CPU).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from evalharness.training.batches import batches_by_length, collate
 from evalharness.training.data import TrainingSet
 from evalharness.training.encoded_set import EncodedSet, encode_set
 from evalharness.training.interrupts import HeldSignal, held_back
-from evalharness.training.kept import CandidateMaker, CheckpointKeeper, kept_facts
+from evalharness.training.kept import CandidateMaker, CheckpointKeeper, checkpoint_facts
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
 from evalharness.training.reporters import reporters
 from evalharness.training.save import TrainingCourse, course_of, save_model, training_json, write_training_json
 from evalharness.training.start import StartingPoint, check_machine, open_weights, starting_point, trainable
-from evalharness.training.states import kept, last_saved, load_trained, step_of
+from evalharness.training.states import last_saved, load_trained, resume_note, step_of
 from evalharness.training.summary import form_notes
 from evalharness.training.trainer import (
     Batch,
@@ -44,21 +44,21 @@ from evalharness.training.trainer import (
 )
 
 Attach = Callable[[StartingPoint, LoadedModel, Trainer], None]
-"""Adds to the Trainer of what starts there, whose tokenizer is the loaded model's, what watches it."""
+"""Attaches callbacks to the Trainer of a training, whose tokenizer is the loaded model's."""
 
 
 def unwatched(start: StartingPoint, loaded: LoadedModel, trainer: Trainer) -> None:
-    """Attach nothing."""
+    """Attach no callback."""
 
 
 def check(recipe: Recipe) -> None:
-    """Raise UsageError, before anything is read, for what this machine does not have of what the recipe wants."""
+    """Check, before anything is read, that this machine has all that the recipe needs. Raises UsageError."""
     check_machine(recipe)
     reporters(recipe)
 
 
 def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach = unwatched) -> Path:
-    """Train, and leave a candidate (weights or adapter, training.json, a tokenizer with full weights) at `recipe.out`.
+    """Train, and write a candidate (weights or adapter, training.json, a tokenizer with full weights) to `recipe.out`.
 
     Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError,
     DataError, ModelError or StoreError before training for anything wrong, ModelError where the loss or the weights
@@ -70,8 +70,8 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach 
     with locked_output(out) as output:
         start = starting_point(recipe)
         with _explained(recipe, output):
-            held = _make(recipe, start, examples, output, report, attach)
-    held.deliver(f"The candidate is complete: {out}.")  # where it came during the last step
+            delayed = _make(recipe, start, examples, output, report, attach)
+    delayed.deliver(f"The candidate is complete: {out}.")  # a signal during the last step
     return out
 
 
@@ -83,7 +83,7 @@ def _make(
     report: Report,
     attach: Attach,
 ) -> HeldSignal:
-    """Make the candidate; return what held a signal back meanwhile."""
+    """Make the candidate, and return the signal that was delayed meanwhile."""
     began, from_start = time.monotonic(), peak_memory.reset()
     loaded = open_weights(recipe, start)
     encoded = encode_set(recipe, examples, start, loaded, report)
@@ -102,19 +102,19 @@ def _make(
     )
     _announce(maker, report)
     _take_up(output, recipe, start, examples, report)
-    with held_back() as held:
-        course = _fit(maker, output, held, report, attach)
-    facts = training_json(recipe, start, model, examples, course, output.out) | kept_facts(recipe, output)
+    with held_back() as delayed:
+        course = _fit(maker, output, delayed, report, attach)
+    facts = training_json(recipe, start, model, examples, course, output.out) | checkpoint_facts(recipe, output)
     save_model(recipe, start, loaded, model, output.candidate)
     write_training_json(facts, output.candidate, time.monotonic() - began, from_start)
     output.finish()
-    return held
+    return delayed
 
 
 @contextmanager
 def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
-    """Say of what the machine is short, and from where an interrupted training goes on. Raises UsageError and
-    StoreError.
+    """Turn a lack of memory or disk space into UsageError and StoreError; add to an interrupt where the training goes
+    on.
     """
     try:
         yield
@@ -125,10 +125,10 @@ def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
             "a smaller one with --gradient-accumulation, or --gradient-checkpointing",
         ) from None
     except OSError as error:
-        fix = "make room, or name another folder with --out"
+        fix = "free disk space, or name another folder with --out"
         raise StoreError(output.out, f"cannot be written ({error.strerror or error})", fix) from None
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(kept(output.states))
+        interrupt.add_note(resume_note(output.states))
         raise
 
 
@@ -146,8 +146,8 @@ def _announce(maker: CandidateMaker, report: Report) -> None:
 def _take_up(
     output: UnfinishedOutput, recipe: Recipe, start: StartingPoint, examples: TrainingSet, report: Report
 ) -> None:
-    """Make the folder ready, with a note where it holds states of another training."""
-    # nothing about the weights, or nothing that can be told from here
+    """Prepare the folder, with a note where it holds states of another training."""
+    # these fields do not change the weights, or their effect cannot be known here
     free = {"out", "save_every", "device", "report_to"}
     record = {
         "recipe": {key: value for key, value in recipe.to_json().items() if key not in free},
@@ -157,17 +157,17 @@ def _take_up(
     }
     begun = output.has_states
     if not output.take_up(record) and begun:
-        report("note: what was left unfinished here was of another recipe, base or data: begun anew")
+        report("note: the unfinished training here was of another recipe, base or data: this one begins anew")
 
 
 def _fit(
-    maker: CandidateMaker, output: UnfinishedOutput, held: HeldSignal, report: Report, attach: Attach
+    maker: CandidateMaker, output: UnfinishedOutput, delayed: HeldSignal, report: Report, attach: Attach
 ) -> TrainingCourse:
     recipe, model, encoded = maker.recipe, maker.model, maker.encoded
     steps = recipe.steps_for(len(encoded.rows))
     every = (recipe.eval_every or recipe.steps_of_epoch(len(encoded.rows))) if encoded.held_out else None
     drawn_from, collator = _batching(recipe, model, encoded, steps)
-    monitor = TrainingMonitor(recipe, steps, output.best, report, held)
+    monitor = TrainingMonitor(recipe, steps, output.best, report, delayed)
     with expected_warnings():
         trainer = CompletionTrainer(
             model=model,
@@ -187,7 +187,7 @@ def _fit(
         if saved:
             report(f"going on from step {step_of(saved)}")
         trainer.train(resume_from_checkpoint=saved)
-    model.config.use_cache = maker.use_cache  # which the Trainer switches off in the configuration that is saved
+    model.config.use_cache = maker.use_cache  # the Trainer switches it off, and this configuration is saved
     course = course_of(trainer.state, encoded, steps, monitor.rate(trainer.state))
     if course.validated:
         load_trained(model, output.best)
@@ -200,13 +200,13 @@ def _fit(
 def _batching(
     recipe: Recipe, model: TrainableModel, encoded: EncodedSet, steps: int
 ) -> tuple[Sequence[object], Collator]:
-    """Return what the Trainer draws from (rows, or batches of them made beforehand), and what it makes a batch with."""
+    """Return the Trainer's training set (rows, or batches of rows), and its collator."""
     architecture = architecture_of(model)
     if recipe.group_by_length:
         number = steps * recipe.gradient_accumulation
         batches = batches_by_length(encoded.rows, recipe.batch_size, number, recipe.seed)
-        return batches, lambda drawn: collate(drawn[0], encoded.pad, architecture)
-    return encoded.rows, lambda drawn: collate(drawn, encoded.pad, architecture, recipe.packing)
+        return batches, lambda items: collate(items[0], encoded.pad, architecture)
+    return encoded.rows, lambda rows: collate(rows, encoded.pad, architecture, recipe.packing)
 
 
 def _held_out(recipe: Recipe, model: TrainableModel, encoded: EncodedSet) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""State what is asked of the memory of a training, and what the forecast of it holds."""
+"""Define the inputs and the result of a forecast of a training's memory."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from evalharness.training.recipe import Recipe
 
 HeldDtype = Literal["float32", "bfloat16"]
 HELD_DTYPES: tuple[HeldDtype, ...] = get_args(HeldDtype)
-LENGTH = 512  # tokens of a row, where nobody says
-METHODS = (Method.FULL, Method.LORA, Method.QLORA, Method.PROMPT)  # where none is named
+LENGTH = 512  # default number of tokens of a row
+METHODS = (Method.FULL, Method.LORA, Method.QLORA, Method.PROMPT)  # default methods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowShape:
-    """What of a training no recipe says. `length`: tokens of each row, virtual ones aside; `answer`: how many of them
-    are learned, so that the head is computed there; `held`: the type of weights that change themselves (`train` holds
-    them in float32).
+    """The facts of a training that are not in its recipe. `length`: tokens of each row without virtual ones; `answer`:
+    how many of them are learned, at which the head is computed; `held`: the type of full weights in training (`train`
+    uses float32).
     """
 
     length: int
@@ -34,9 +34,9 @@ class RowShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryForecast:
-    """The bytes that one training takes. `weights`: the model as it is held; `adapter`: what is trained beside it;
-    `activations`: the most that a pass forward and backward holds beside weights, gradients and states; `peak`: the
-    most at one time; `disk`: of the tensors it leaves.
+    """The bytes that one training takes. `weights`: of the model in memory; `adapter`: of what is trained beside it;
+    `activations`: the most that a forward and backward pass needs beside weights, gradients and states; `peak`: the
+    most at one time; `disk`: of the saved tensors.
     """
 
     method: Method
@@ -51,9 +51,9 @@ class MemoryForecast:
     disk: int
 
 
-def row_shape(base: str, length: int | None, answer: int | None, held: HeldDtype = "float32") -> RowShape:
-    """Make the shape of rows for a base, all of a row learned where nothing else is said. Raises ModelError for a base
-    without a configuration, UsageError where rows are longer than its window, or more is learned than a row has.
+def row_shape(base: str, length: int | None, answer: int | None, dtype: HeldDtype = "float32") -> RowShape:
+    """Make the shape of a base's rows; without `answer` all tokens of a row are learned. Raises ModelError for a base
+    without a configuration, UsageError where rows are longer than its window, or `answer` than a row.
     """
     window = window_of(model_config(directory_of(parse(base))))
     tokens = length or min(LENGTH, window or LENGTH)
@@ -61,23 +61,23 @@ def row_shape(base: str, length: int | None, answer: int | None, held: HeldDtype
         raise UsageError("--max-length", f"{tokens} tokens, and the base has a window of {window}", "no more than that")
     if answer is not None and answer > tokens:
         raise UsageError("--answer-tokens", f"{answer} of rows of {tokens} tokens", "no more than --max-length")
-    return RowShape(length=tokens, answer=answer or tokens, held=held)
+    return RowShape(length=tokens, answer=answer or tokens, held=dtype)
 
 
 def recipes(methods: Sequence[str], options: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    """Make a recipe for each method, of the fields of a Recipe that it has. Raises UsageError for an option that none
-    of them has, and for what no recipe may have.
+    """Make a recipe for each method, with the options that it has. Raises UsageError for an option that none of them
+    has, and for wrong values.
     """
-    chosen = [Method(method) for method in methods or METHODS]
-    given = {name: value for name, value in options.items() if not (value is None or value is False or value == ())}
-    owned = [name for name in OPTIONS if name in given]
+    kinds = [Method(method) for method in methods or METHODS]
+    values = {name: value for name, value in options.items() if not (value is None or value is False or value == ())}
+    owned = [name for name in OPTIONS if name in values]
     for name in owned:
-        if not any(name in TRAINING_METHODS[method].options for method in chosen):
-            raise UsageError(flag(name), f"is no option of {', '.join(chosen)}", f"it belongs to {methods_with(name)}")
+        if not any(name in TRAINING_METHODS[method].options for method in kinds):
+            raise UsageError(flag(name), f"is no option of {', '.join(kinds)}", f"it belongs to {methods_with(name)}")
     every = []
-    for method in chosen:
+    for method in kinds:
         others = [name for name in owned if name not in TRAINING_METHODS[method].options]
-        own = {name: value for name, value in given.items() if name not in others}
-        # nothing is learned, and nothing left
+        own = {name: value for name, value in values.items() if name not in others}
+        # placeholders: nothing is trained or written
         every.append(Recipe.from_fields({"method": method, "out": "nowhere", "target": "any", **own}))
     return tuple(every)

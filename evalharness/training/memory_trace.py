@@ -1,13 +1,13 @@
-"""Forecast the memory of a training from config.json alone: run one step of it on tensors without data, and count.
+"""Forecast the memory of a training from config.json alone: run one step on tensors without data, and count the bytes.
 
-The model is built, made trainable and passed through forward and backward as `train` does it, but on torch's fake
-tensors, which have shapes and types and no values: so every architecture is counted by its own code, attention as the
-CPU would choose it (no scores of length × length are kept by sdpa; by eager attention they are). What is counted:
+The model is built, made trainable and run forward and backward as `train` does, but on torch's fake tensors, which have
+shapes and types and no values. So every architecture is counted by its own code, with the attention that the CPU would
+choose (sdpa keeps no scores of length × length, eager attention does). What is counted:
 
 * weights: float32 where they change (`--dtype bfloat16` leaves them so, and computes in bfloat16 beside them), in
   `--dtype` under an adapter, 4 bits and double-quantised constants under qlora (0.516 bytes, Dettmers et al. 2023:
   0.5 + 1/64 + 4/(64·256)), whose embeddings, norms and head are float32;
-* gradients: as many bytes as what is trained; optimiser: AdamW's two moments in float32, 8 bytes a trained value.
+* gradients: as many bytes as the trained values; optimiser: AdamW's two moments in float32, 8 bytes a trained value.
   A full training holds 4 + 4 + 8 = 16 bytes a parameter in float32. With `held` bfloat16 it is 2 + 2 + 8 = 12, the
   count by which 65 billion parameters need 780 GB (Dettmers et al. 2023);
 * activations: all that lives during forward and backward beside these: what layers save for the backward pass, logits
@@ -44,23 +44,23 @@ from evalharness.training.memory import MemoryForecast, RowShape
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import linear_layers
 
-logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the error that it logs is told here
+logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # this module reports its errors
 MOMENTS = 2 * 4  # bytes of AdamW's states, a trained value
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight with its share of constants, quantised twice
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight with its share of double-quantised constants
 CHECKPOINTING = {"use_reentrant": False, "preserve_rng_state": False}  # there is no random state without values
 SAVED = 4  # bytes of an adapter's value
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that live, and the most beyond those of gradients that are complete."""
+    """Counts the bytes of living tensors, and the most beyond those of complete gradients."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.complete = self.peak = self.activations = 0
-        self._known: set[int] = set()
+        self._storages: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and count what it makes."""
+        """Run an operation, and count its results."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):
@@ -69,16 +69,16 @@ class LiveBytes(TorchDispatchMode):
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
+        if key in self._storages:
             return
-        self._known.add(key)
+        self._storages.add(key)
         self.live += size
         self.peak = max(self.peak, self.live)
         self.activations = max(self.activations, self.live - self.complete)
-        weakref.finalize(storage, self._gone, key, size)
+        weakref.finalize(storage, self._release, key, size)
 
-    def _gone(self, key: int, size: int) -> None:
-        self._known.discard(key)
+    def _release(self, key: int, size: int) -> None:
+        self._storages.discard(key)
         self.live -= size
 
     def begin(self) -> None:
@@ -86,16 +86,15 @@ class LiveBytes(TorchDispatchMode):
         self.live = self.complete = self.peak = self.activations = 0
 
     def completed(self, parameter: torch.Tensor) -> None:
-        """Note that a parameter has its gradient."""
+        """Record that a parameter has its gradient."""
         assert parameter.grad is not None
         self.complete += parameter.grad.nbytes
 
 
 def forecast(recipe: Recipe, shape: RowShape) -> MemoryForecast:
-    """Count what a training by the recipe takes, of a base of which only config.json is there.
+    """Count the memory of a training by the recipe; of the base only config.json is needed.
 
-    Raises ModelError where no such model can be built or passed through, UsageError where the method trains nothing in
-    it.
+    Raises ModelError where no such model can be built or run, UsageError where the method trains nothing in it.
     """
     live = LiveBytes()
     with expected_warnings():
@@ -116,16 +115,16 @@ def forecast(recipe: Recipe, shape: RowShape) -> MemoryForecast:
 def _built(recipe: Recipe, shape: RowShape) -> PreTrainedModel:
     directory = directory_of(parse(recipe.base))
     architecture = architecture_in(directory)
-    held = recipe.dtype if recipe.definition.adapter else shape.held
+    dtype = recipe.dtype if recipe.definition.adapter else shape.held
     if recipe.method == Method.QLORA:
-        held = "bfloat16"
+        dtype = "bfloat16"
     with quiet():
         try:
             config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
             if hasattr(config, QUANTISED):
                 delattr(config, QUANTISED)
             model: PreTrainedModel = CLASSES[architecture].from_config(
-                config, dtype=DTYPES[held], attn_implementation=attention_of(directory, architecture)
+                config, dtype=DTYPES[dtype], attn_implementation=attention_of(directory, architecture)
             )
         except UNLOADABLE as error:
             what = f"cannot be built ({first_line(error)})"
@@ -134,8 +133,8 @@ def _built(recipe: Recipe, shape: RowShape) -> PreTrainedModel:
 
 
 def _quantise(model: PreTrainedModel) -> dict[str, int]:
-    """Make of the model what qlora trains, as far as types go: all but the linear layers float32. Return the number of
-    weights that are held in 4 bits, by name: of every linear layer but the head.
+    """Set the types of a model under qlora: all but the linear layers float32. Return the number of 4-bit weights by
+    name: those of every linear layer but the head.
     """
     layers = {id(layer.weight) for layer in linear_layers(model).values()}
     packed = {}
@@ -148,25 +147,25 @@ def _quantise(model: PreTrainedModel) -> dict[str, int]:
 
 
 def _make_fake(model: nn.Module) -> None:
-    """Put fake tensors of the CPU in the places of the meta device's, which choose no attention of theirs."""
-    before = [*model.parameters(), *model.buffers()]  # kept, so that none of their ids is used again
-    made: dict[int, torch.Tensor] = {}
+    """Replace tensors of the meta device by fake ones of the CPU, so that attention is chosen as on a CPU."""
+    before = [*model.parameters(), *model.buffers()]  # alive, so that none of their ids is reused
+    fakes: dict[int, torch.Tensor] = {}
     for module in model.modules():
         every: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for places in every:
             for name, tensor in places.items():
                 if tensor is None:
                     continue
-                if id(tensor) not in made:
+                if id(tensor) not in fakes:
                     fake = torch.empty(tensor.shape, dtype=tensor.dtype)
                     is_parameter = isinstance(tensor, nn.Parameter)
-                    made[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
-                places[name] = made[id(tensor)]
+                    fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
+                places[name] = fakes[id(tensor)]
     before.clear()
 
 
 def _step(model: TrainableModel, recipe: Recipe, shape: RowShape, live: LiveBytes) -> None:
-    """Pass rows forward and backward as the Trainer does, under autocast where it computes in bfloat16."""
+    """Run rows forward and backward as the Trainer does, under autocast where it computes in bfloat16."""
     model.train()
     if recipe.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
@@ -194,8 +193,8 @@ def _batch(model: TrainableModel, recipe: Recipe, shape: RowShape) -> dict[str, 
 
 
 def _loss(model: TrainableModel, batch: Mapping[str, torch.Tensor], shape: RowShape, recipe: Recipe) -> torch.Tensor:
-    """Compute a loss as `completion_loss` does: the head only where something is learned. That finds these places in
-    the labels, which have no values here.
+    """Compute a loss as `completion_loss` does, the head only at learned places, which cannot be read from labels here,
+    because these have no values.
     """
     caches = recipe.method == Method.PREFIX
     with _head_at_the_end(model, 0 if "labels" in batch else shape.answer):
@@ -207,12 +206,12 @@ def _loss(model: TrainableModel, batch: Mapping[str, torch.Tensor], shape: RowSh
 
 @contextmanager
 def _head_at_the_end(model: TrainableModel, learned: int) -> Iterator[None]:
-    """Have the head computed at as many positions at the end of each row; 0: at all."""
+    """Compute the head only at the last `learned` positions of each row; 0: at all."""
     head = model.get_output_embeddings()
     if not learned or head is None:
         yield
         return
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, -learned:].flatten(0, 1)[None], *given[1:]))
+    hook = head.register_forward_pre_hook(lambda _, args: (args[0][:, -learned:].flatten(0, 1)[None], *args[1:]))
     try:
         yield
     finally:
@@ -227,7 +226,7 @@ def _summed(recipe: Recipe, model: TrainableModel, packed: Mapping[str, int], li
     weights = every + round(sum(packed.values()) * (NF4_BYTES - 2))
     unpacked = 2 * max(packed.values(), default=0)  # one layer at a time, in bfloat16
     activations, moments = live.activations + unpacked, MOMENTS * trained
-    kept = gradients + activations if recipe.gradient_accumulation > 1 else live.peak + unpacked
+    most = gradients + activations if recipe.gradient_accumulation > 1 else live.peak + unpacked
     return MemoryForecast(
         method=recipe.method,
         parameters=whole,
@@ -237,14 +236,14 @@ def _summed(recipe: Recipe, model: TrainableModel, packed: Mapping[str, int], li
         gradients=gradients,
         optimiser=moments,
         activations=activations,
-        peak=weights + beside + moments + max(kept, gradients),
+        peak=weights + beside + moments + max(most, gradients),
         disk=_disk(recipe, model, trained, whole),
     )
 
 
 def _disk(recipe: Recipe, model: TrainableModel, trained: int, whole: int) -> int:
-    """Count the bytes of the tensors that are saved: of p-tuning the virtual tokens without their network; of full
-    weights all, in the type that config.json states.
+    """Count the bytes of the saved tensors: with p-tuning the virtual tokens without their network, with full weights
+    all in the type of config.json.
     """
     if not isinstance(model, PeftModel):
         config = model_config(directory_of(parse(recipe.base)))

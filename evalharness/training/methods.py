@@ -1,4 +1,4 @@
-"""Define the methods of training: what each of them trains, its learning rate to start from, and its own options."""
+"""Define the training methods: what each trains, its default learning rate, and its own options."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class TrainingMethod:
     """What a method trains, in words, and how.
 
     `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `adapter`: peft's
-    type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual tokens before the text;
-    `selective`: it leaves full weights of which it trained a part. `options`: its own ones and their defaults, None
-    where the default depends on something else.
+    type of its adapter, "" for full weights; `soft`: it puts virtual tokens before the text; `selective`: it trains a
+    part of the full weights. `options`: its own ones with their defaults, None where the default depends on something
+    else.
     """
 
     what: str
@@ -44,11 +44,11 @@ TRAINING_METHODS: dict[str, TrainingMethod] = {
     Method.LAYERS: TrainingMethod("chosen parameters", 1e-5, selective=True, options={"parameters": ()}),
 }
 OPTIONS = tuple(dict.fromkeys(option for method in TRAINING_METHODS.values() for option in method.options))
-OPTIMIZERS = (  # transformers' names; those of 8 bits and the paged ones are bitsandbytes'
+OPTIMIZERS = (  # transformers' names; those of 8 bits and the paged ones need bitsandbytes
     *("adamw_torch", "adamw_torch_fused", "adafactor", "sgd"),
     *("adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"),
 )
-FLAGS = {  # fields of a Recipe to the options of the command, where these are called otherwise
+FLAGS = {  # field of a Recipe -> the command's option, where the names differ
     "learning_rate": "--lr",
     "target": "--task",
     "parameters": "--train",
@@ -63,5 +63,5 @@ def flag(name: str) -> str:
 
 
 def methods_with(option: str) -> str:
-    """List the methods that have the option, for people."""
+    """List the methods that have the option, for a message."""
     return ", ".join(name for name, method in TRAINING_METHODS.items() if option in method.options)

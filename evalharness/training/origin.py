@@ -1,4 +1,4 @@
-"""Keep what the end of a training needs of the files that it started from, as these were at its start."""
+"""Record, at the start of a training, what its end needs of the files that it started from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from evalharness.checkpoints.files import GENERATION_CONFIG, weight_files
 from evalharness.checkpoints.precision import common_dtype
 from evalharness.records.models import Checkpoint
 
-TRAINED_IN = "float32"  # whatever is trained, master weights and adapters alike
+TRAINED_IN = "float32"  # the type of all trained values, master weights and adapters alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What files say. `base_weights`: the identity of the base's weights alone; of the weights that training starts
-    from, `dtype`: the type that most values have, and `generation_config`: the file, if any.
+    """Facts of the files. `base_weights`: the digest of the base's weights alone; of the weights that training starts
+    from, `dtype`: the type of most values, and `generation_config`: the file's content, if there is one.
     """
 
     base_weights: str
@@ -25,9 +25,7 @@ class Origin:
 
 
 def origin_of(weights: Checkpoint, base: Checkpoint) -> Origin:
-    """Read what of the files will be recorded. Raises ModelError where they are not those any more that were
-    recognised.
-    """
+    """Read the facts of the files. Raises ModelError where these changed since they were recognised."""
     generation = weights.path / GENERATION_CONFIG
     origin = Origin(
         base_weights=fingerprint.of_tensors(base.path),

@@ -1,5 +1,6 @@
-"""Lock the folder in which a candidate is made, and take it up again after a kill: it carries the record of what is
-being made, and the candidate is renamed into its place at the end.
+"""Lock the folder in which a candidate is made, and continue in it after a kill.
+
+The folder holds the record of the training, and the candidate is renamed into its place at the end.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from evalharness.folder_lock import held
 from evalharness.whole_file import write_whole
 
 RECORD = "making.json"
-STEP = "step-"  # how the folders of candidates kept on the way begin
-HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
+STEP = "step-"  # prefix of the folders of kept checkpoints
+HOPELESS = (UsageError, DataError, ModelError)  # the same command would fail again
 
 
 class UnfinishedOutput:
-    """The folder `.NAME.unfinished` beside `out`. `states`: what training saves on the way; `best`: the file of the
-    best validated weights; `kept`: candidates kept on the way; `candidate`: the candidate that is being written.
+    """The folder `.NAME.unfinished` beside `out`. `states`: the training's saved states; `best`: the file of the best
+    validated weights; `checkpoints`: candidates of earlier steps; `candidate`: the candidate that is being written.
     """
 
     def __init__(self, out: Path) -> None:
         self.out, self.folder = out, out.parent / f".{out.name}.unfinished"
         self.states, self.candidate = self.folder / "states", self.folder / "candidate"
-        self.best, self.kept = self.folder / "best.safetensors", self.folder / CHECKPOINTS
+        self.best, self.checkpoints = self.folder / "best.safetensors", self.folder / CHECKPOINTS
         self.taken_up = False
 
     @property
     def has_states(self) -> bool:
-        """Whether a state was saved from which training can go on."""
+        """Whether a saved state exists from which training can go on."""
         return any(self.states.glob("checkpoint-*"))
 
     def take_up(self, record: Mapping[str, Any]) -> bool:
-        """Make the folder ready. True where it holds states of the very same training; what another one left is
+        """Prepare the folder. True where it holds states of the very same training; files of another one are
         removed.
         """
         self.drop_candidate()
@@ -49,7 +50,7 @@ class UnfinishedOutput:
             same = False
         if not same:
             self.forget_record()
-            for folder in (self.states, self.kept):
+            for folder in (self.states, self.checkpoints):
                 if folder.exists():
                     shutil.rmtree(folder)
             self.best.unlink(missing_ok=True)
@@ -60,29 +61,31 @@ class UnfinishedOutput:
         return same
 
     def forget_record(self) -> None:
-        """Remove the record, before anything that it tells of: after a kill nothing goes on from half of that."""
+        """Remove the record before the files that it describes, so that after a kill nothing continues from half of
+        them.
+        """
         (self.folder / RECORD).unlink(missing_ok=True)
 
     def drop_candidate(self) -> None:
-        """Remove the candidate that was being written, but not what was kept on the way."""
+        """Remove the unfinished candidate, but keep its checkpoints."""
         with contextlib.suppress(OSError):
-            (self.candidate / CHECKPOINTS).rename(self.kept)
+            (self.candidate / CHECKPOINTS).rename(self.checkpoints)
         shutil.rmtree(self.candidate, ignore_errors=True)
 
     def finish(self) -> None:
-        """Move the candidate to its place, in one step, what was kept on the way with it."""
+        """Move the candidate with its checkpoints to its place, in one step."""
         refuse_existing(self.out)
-        for half in self.kept.glob(".*"):
+        for half in self.checkpoints.glob(".*"):
             shutil.rmtree(half)
-        if self.kept.exists():
-            self.kept.rename(self.candidate / CHECKPOINTS)
+        if self.checkpoints.exists():
+            self.checkpoints.rename(self.candidate / CHECKPOINTS)
         self.candidate.rename(self.out)
 
 
 @contextmanager
 def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
-    """Hold the folder for this process alone. It stays behind where going on later makes sense: interrupted or short of
-    room, with states saved, or refused before this training had begun.
+    """Lock the folder for this process. It stays where the training can go on later: after an interrupt or a full disk
+    with saved states, or after an error before this training began.
 
     Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
     """
@@ -105,16 +108,16 @@ def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
 
 
 def step_folder(step: int) -> str:
-    """Name the folder of what was kept after a step."""
+    """Return the name of the folder of a step's checkpoint."""
     return f"{STEP}{step}"
 
 
-def kept_in(folder: Path) -> dict[int, Path]:
-    """Find what was kept in a folder, whole, by its step."""
+def checkpoints_in(folder: Path) -> dict[int, Path]:
+    """Find the complete checkpoints in a folder, by step."""
     return {int(path.name.removeprefix(STEP)): path for path in folder.glob(f"{STEP}*")}
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise UsageError where something lies in the candidate's place."""
+    """Raise UsageError where the candidate's path exists already."""
     if out.exists() or out.is_symlink():
         raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")

@@ -1,4 +1,4 @@
-"""Push a candidate to the hub, once it is complete; whether that can work is asked before it is trained."""
+"""Push a complete candidate to the hub, and check before the training that this can work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTION = "--push-to-hub"
 
 
 def check_hub(repository: str) -> None:
-    """Check the repository's name, and that the hub is there and knows the token. Raises UsageError."""
+    """Check the repository's name, and that the hub answers and accepts the token. Raises UsageError."""
     later = "or leave it out, and upload the candidate later with `hf upload`"
     try:
         validate_repo_id(repository)
@@ -34,8 +34,8 @@ def check_hub(repository: str) -> None:
 
 
 def push(folder: Path, repository: str) -> str:
-    """Upload a candidate, what was kept on the way aside, and return its address. A repository that is not there yet is
-    made, a private one. Raises StoreError, the candidate being where it was.
+    """Upload a candidate without its checkpoints, and return its address. A missing repository is created as a private
+    one. Raises StoreError; the candidate stays where it is.
     """
     api = HfApi()
     try:
@@ -43,14 +43,14 @@ def push(folder: Path, repository: str) -> str:
         api.upload_folder(repo_id=place.repo_id, folder_path=folder, ignore_patterns=[f"{CHECKPOINTS}/**"])
     except Exception as error:  # the hub client's transport errors have no common class
         again = f"hf upload {shlex.quote(repository)} {shlex.quote(str(folder))} --exclude '{CHECKPOINTS}/**'"
-        what = f"was not pushed to {repository} ({first_line(error)}); it is complete where it lies"
+        what = f"was not pushed to {repository} ({first_line(error)}); it is complete in its folder"
         raise StoreError(folder, what, f"again with `{again}`") from None
     return str(place)
 
 
 def _refused(token: str) -> str:
-    """Say why the hub does not take a token, or does not answer; "" where it does."""
+    """Return why the hub refuses a token or does not answer; "" where it accepts it."""
     try:
-        return "" if within(PATIENCE, lambda: HfApi().whoami(token)) else "it names nobody"
+        return "" if within(PATIENCE, lambda: HfApi().whoami(token)) else "it names no user"
     except Exception as error:
         return first_line(error)

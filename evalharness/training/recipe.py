@@ -1,4 +1,4 @@
-"""State how a candidate is trained: one frozen Recipe, checked, with defaults by method; to JSON and back."""
+"""Define a Recipe, which states how a candidate is trained: checked, with defaults by method, from and to JSON."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ EVERY = "all"  # --template all: rows spread over the wordings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a candidate is trained. Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
+    """How a candidate is trained. Fields are as the user set them; `option`, `rate` and `to_json` add the method's
+    defaults.
 
-    `base`, `out`, `after`, the files: as typed. `steps` wins over `epochs`; with neither, three epochs. A step is
+    `base`, `out`, `after` and the files are as typed. `steps` wins over `epochs`; with neither, three epochs. A step is
     `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
     names of linear layers, or one regular expression that their whole paths match. `mix`: more tasks and their weights,
     the target's being 1; `replay`: task to the fraction of the training examples that come from it. `warmup`: share of
-    the steps. `optimizer`: a name of transformers (None: its AdamW); `max_grad_norm`: 0 clips nothing.
-    `keep_checkpoints`: keep a candidate every so many steps; `watch`: a suite that is asked on the way, every so many
-    steps, so many examples a task. `too_long`: what becomes of an example that does not fit. `save_dtype`: of the
-    candidate's files; None: full weights as the base is stored, an adapter in float32. `report_to`: names of reporters
-    of transformers.
+    the steps. `optimizer`: a name of transformers (None: its AdamW); `max_grad_norm`: 0 for no clipping.
+    `keep_checkpoints`: keep a candidate every so many steps; `watch`: a suite to evaluate during the training, every
+    `watch_every` steps on `watch_limit` examples a task. `too_long`: what to do with an example that does not fit.
+    `save_dtype`: of the candidate's files; None: full weights in the base's stored type, an adapter in float32.
+    `report_to`: names of transformers' reporters.
     Options of another method are refused.
     """
 
@@ -50,7 +51,7 @@ class Recipe:
     base: str
     out: str
     target: str = ""
-    # what is learned from
+    # the data
     template: str | None = None
     train_file: str | None = None
     mix: Mapping[str, float] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Recipe:
     validation: float | None = None
     validation_file: str | None = None
     after: str | None = None
-    # how long, and how fast
+    # the course
     learning_rate: float | None = None
     steps: int | None = None
     epochs: float | None = None
@@ -99,7 +100,7 @@ class Recipe:
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise UsageError for anything that cannot be trained with."""
+        """Raise UsageError for a field that is wrong."""
         words = {
             "dtype": get_args(Dtype),
             "save_dtype": (None, *get_args(SavedDtype)),
@@ -107,13 +108,14 @@ class Recipe:
             "optimizer": (None, *OPTIMIZERS),
             "too_long": get_args(TooLong),
         }
-        for name, known in (("method", tuple(Method)), *words.items()):
+        for name, allowed in (("method", tuple(Method)), *words.items()):
             value = getattr(self, name)
-            if value not in known:
-                raise UsageError(flag(name), f"unknown {name} {value!r}", did_you_mean(str(value), filter(None, known)))
+            if value not in allowed:
+                fix = did_you_mean(str(value), filter(None, allowed))
+                raise UsageError(flag(name), f"unknown {name} {value!r}", fix)
         object.__setattr__(self, "method", Method(self.method))
-        for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
-            if wanted and not getattr(self, name):
+        for name, required in (("base", not self.after), ("out", True), ("target", not self.train_file)):
+            if required and not getattr(self, name):
                 raise UsageError(flag(name), "is missing", "state it")
         self._check_numbers()
         self._check_options()
@@ -187,20 +189,20 @@ class Recipe:
 
     @property
     def validates(self) -> bool:
-        """Whether there are to be validation losses."""
+        """Whether the training computes validation losses."""
         return any(
             value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience)
         )
 
     @property
     def learned(self) -> str:
-        """What the examples are called that are not mixed in: the target task, else the file."""
+        """The name of the examples that are not mixed in: the target task, else the file."""
         return self.target or str(self.train_file)
 
     def option(self, name: str) -> Any:
         """Return one of the method's own options, stated or its default."""
-        given = getattr(self, name)
-        return self.definition.options.get(name) if given in (None, False, ()) else given
+        value = getattr(self, name)
+        return self.definition.options.get(name) if value in (None, False, ()) else value
 
     def steps_for(self, examples: int) -> int:
         """Count the optimiser steps over this many examples (or packs)."""
@@ -213,7 +215,7 @@ class Recipe:
         return math.ceil(math.ceil(examples / self.batch_size) / self.gradient_accumulation)
 
     def to_json(self) -> dict[str, Any]:
-        """Return every field that the method has, defaults filled in, as JSON knows it."""
+        """Return every field that the method has, with defaults, for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in OPTIONS}
         values |= {name: self.option(name) for name in self.definition.options} | {"learning_rate": self.rate}
         if "alpha" in self.definition.options:
@@ -222,16 +224,16 @@ class Recipe:
 
     @staticmethod
     def from_fields(values: Mapping[str, Any]) -> Recipe:
-        """Make the recipe with these fields, as `to_json` wrote them or as Python has them. Raises UsageError for an
-        unknown or missing field, and for a value that cannot be trained with.
+        """Make the recipe with these fields, as `to_json` returned them or as Python values. Raises UsageError for an
+        unknown or missing field, and for a wrong value.
         """
-        known, given = {item.name for item in fields(Recipe)}, dict[str, Any]()
+        names, arguments = {item.name for item in fields(Recipe)}, dict[str, Any]()
         for key, value in values.items():
-            if key not in known:
-                raise UsageError("recipe", f"unknown field {key!r}", did_you_mean(key, known))
-            given[key] = tuple(value) if isinstance(value, list) else value
+            if key not in names:
+                raise UsageError("recipe", f"unknown field {key!r}", did_you_mean(key, names))
+            arguments[key] = tuple(value) if isinstance(value, list) else value
         try:
-            return Recipe(**given)
+            return Recipe(**arguments)
         except TypeError as error:
             raise UsageError("recipe", f"{error}", "method, base, out and target are needed") from None
 

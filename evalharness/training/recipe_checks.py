@@ -1,4 +1,4 @@
-"""Check the numbers of a recipe, whatever the method: counts, ranges, shares that leave room for the rest."""
+"""Check the numbers of a recipe that do not depend on the method: counts, ranges, and the sum of the shares."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ RANGES: dict[str, Range] = {
 
 
 def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
-    """Raise UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the
-    rest.
-    """
+    """Raise UsageError unless weights are above 0, fractions between 0 and 1, and the sum of the fractions below 1."""
     for task, weight in mix.items():
         check_number(f"--mix {task}", weight, *ABOVE_ZERO)
     for task, fraction in replay.items():

@@ -1,4 +1,4 @@
-"""Read a file that states how to train: options of `train` by name, or the training.json of a candidate."""
+"""Read a file of training options: the options of `train` by name, or the training.json of a candidate."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     ".yaml": yaml.safe_load,
     ".yml": yaml.safe_load,
 }
-EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # YAML 1.1 takes 1e-4 for a text
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # YAML 1.1 reads 1e-4 as a text
 FIELDS = Recipe.__dataclass_fields__
 FIX = "options of train by name (lr: 1e-4), or a candidate's training.json"
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
-    """Read the file: options of the command by name, as they would be typed there, without the dashes before them.
+    """Read the command's options by name, without their dashes, with values as they would be typed.
 
-    Of training.json everything but the place of the candidate, files where they lay. Raises UsageError.
+    From training.json all but `out` is read, with paths to the files as they were. Raises UsageError.
     """
     document = _document(path)
     recipe = document.get("recipe")
@@ -42,7 +42,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
 
 
 def option_of(key: str) -> str:
-    """Name the option that a key means: a recipe's field by its own name, too."""
+    """Return the option of a key, which may also be the name of a recipe's field."""
     name = key.replace("-", "_")
     return flag(name).removeprefix("--").replace("-", "_") if name in FIELDS else name
 
@@ -64,7 +64,7 @@ def _document(path: Path) -> Mapping[str, Any]:
 
 
 def _typed(key: str, value: Any) -> Any:
-    """Write a value as the command line has it."""
+    """Convert a value to the form of the command line."""
     if key == "targets" and isinstance(value, list):
         return ",".join(map(str, value))
     if isinstance(value, dict):
@@ -73,7 +73,7 @@ def _typed(key: str, value: Any) -> Any:
 
 
 def _places(facts: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Find where the base, the stage before and the files of a training lie, seen from here."""
+    """Find the paths from here of a training's base, the stage before and its files."""
     data, after = facts.get("data") or {}, facts.get("after") or {}
     files = [source.get("path") for source in data.get("sources", ()) if source.get("kind") == "file"]
     recorded = {
@@ -87,7 +87,7 @@ def _places(facts: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path) -
 
 
 def _seen_from_here(typed: str, recorded: str | None, folder: Path) -> str:
-    """Return a path as it was typed, where it still leads there, else as it was recorded; a hub id stays."""
+    """Return a path as it was typed if it still leads to the same place, else as it was recorded; a hub id stays."""
     place = folder / (recorded or "")
     if not recorded or not exists(place) or (exists(typed) and os.path.samefile(typed, place)):
         return typed

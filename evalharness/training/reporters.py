@@ -1,4 +1,4 @@
-"""Log a training to reporters of transformers (TensorBoard, W&B, …): what they need is checked before it begins."""
+"""Make the callbacks of transformers' reporters (TensorBoard, W&B, …), and check their packages before the training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TENSORBOARD, ITS_FOLDER = "tensorboard", "TENSORBOARD_LOGGING_DIR"
 
 
 def reporters(recipe: Recipe) -> list[TrainerCallback]:
-    """Make the callbacks that log, TensorBoard's into a folder beside the candidate (`OUT.tensorboard`). Raises
-    UsageError for a name that is no reporter's, and where its package is not installed.
+    """Make the callbacks that log; TensorBoard's writes into a folder beside the candidate (`OUT.tensorboard`). Raises
+    UsageError for an unknown reporter, and where its package is not installed.
     """
     callbacks: list[TrainerCallback] = []
     for name in dict.fromkeys(recipe.report_to):

@@ -1,4 +1,4 @@
-"""Save a trained model as a candidate: weights or adapter, tokenizer, and training.json that says how it was made."""
+"""Save a trained model as a candidate: weights or adapter, tokenizer, and training.json."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCourse:
-    """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing;
-    `planned`: steps; `examples`: what the set holds as the model sees it; `seen`: examples of all steps, one counted as
-    often as it was seen; `tokens`: seen; `rate`: tokens a second since it last began, validation and states included,
-    None of what was kept on the way; `truncated`: examples that lost their beginning; `left_out`: that did not fit;
-    `looks`: what was measured of forgetting on the way.
+    """The course of a training. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or none;
+    `planned`: steps; `examples`: of the set as the model sees it; `examples_seen`: over all steps, each as often as it
+    was seen; `tokens`: over all steps; `rate`: tokens a second since the last start, with validation and saved states,
+    None for a kept checkpoint; `truncated`: examples that lost their beginning; `left_out`: examples that did not fit;
+    `looks`: measurements of forgetting during the training.
     """
 
     losses: tuple[float, ...]
     validated: tuple[tuple[int, float], ...]
     planned: int
     examples: int
-    seen: int
+    examples_seen: int
     tokens: int
     rate: float | None
     truncated: int
@@ -54,14 +54,14 @@ class TrainingCourse:
 
 
 def course_of(state: TrainerState, encoded: EncodedSet, planned: int, rate: float | None = None) -> TrainingCourse:
-    """Read off the Trainer's state how training went so far; `rate`: tokens a second."""
+    """Read the course so far from the Trainer's state; `rate`: tokens a second."""
     history = state.log_history
     return TrainingCourse(
         losses=tuple(loss for _, loss in losses_of(history, "loss")),
         validated=tuple(losses_of(history, "eval_loss")),
         planned=planned,
         examples=encoded.examples,
-        seen=round(sum(number for _, number in losses_of(history, SEEN))),
+        examples_seen=round(sum(number for _, number in losses_of(history, SEEN))),
         tokens=state.num_input_tokens_seen,
         rate=rate,
         truncated=encoded.truncated,
@@ -71,26 +71,26 @@ def course_of(state: TrainerState, encoded: EncodedSet, planned: int, rate: floa
 
 
 def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model: TrainableModel, folder: Path) -> None:
-    """Save the weights, as transformers or peft does. Full weights have the tokenizer, and the generation configuration
-    of their origin, beside. Raises ModelError where values are too large for the type that they are saved in.
+    """Save the weights as transformers or peft does, full weights with the tokenizer and the generation configuration
+    of their origin. Raises ModelError where values are too large for the saved type.
     """
     saved_as = saved_dtype(recipe, start)
     if not isinstance(model, PeftModel):
         torch.nn.Module.to(model, DTYPES[saved_as])
-    elif recipe.save_dtype is not None:  # the weights under an adapter stay as they are, quantised ones cannot change
+    elif recipe.save_dtype is not None:  # only the adapter: the weights under it may be quantised
         for parameter in filter(lambda each: each.requires_grad, model.parameters()):
             parameter.data = parameter.data.to(DTYPES[saved_as])
     if not finite(model):
         raise ModelError(recipe.out, f"some weights are too large for {saved_as}", f"--save-dtype {TRAINED_IN}")
     with expected_warnings():
         if isinstance(model, PeftModel):
-            # whose vocabulary peft looks at
+            # peft reads the vocabulary of this path
             model.peft_config["default"].base_model_name_or_path = str(start.weights.path)
             model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
             _name_base(folder / ADAPTER_CONFIG, *base_named(start, recipe))
             return
-        # transformers refuses to write some that it reads; the origin's file is kept as it is
+        # transformers refuses to write some configurations that it reads, so the origin's file is copied
         model.generation_config = GenerationConfig()
         model.save_pretrained(str(folder))
         loaded.tokenizer.save_pretrained(str(folder))
@@ -105,8 +105,8 @@ def _name_base(path: Path, base: str, revision: str | None) -> None:
 
 
 def saved_dtype(recipe: Recipe, start: StartingPoint) -> str:
-    """Return the type that the candidate is saved in: as asked; else, of an adapter, the one that it is trained in, and
-    of full weights the one that most values have in the files that training started from.
+    """Return the type of the saved candidate: `--save-dtype`, else that of the training for an adapter, and that of
+    most values in the original files for full weights.
     """
     if recipe.save_dtype is not None or recipe.definition.adapter:
         return recipe.save_dtype or TRAINED_IN
@@ -121,8 +121,8 @@ def training_json(
     course: TrainingCourse,
     place: Path,
 ) -> dict[str, Any]:
-    """Describe the training as training.json does but for times and sizes, which `write_training_json` adds. `place`:
-    where the candidate will lie.
+    """Describe the training for training.json, without times and sizes, which `write_training_json` adds. `place`: the
+    candidate's final path.
     """
     trained, whole = sizes(model)
     last = course.losses[-LAST:]
@@ -137,7 +137,7 @@ def training_json(
         "recipe": recipe.to_json(),
         "optimiser": optimiser_facts(recipe),
         "saved_as": saved_dtype(recipe, start),
-        "data": {**_of_data(examples), "seen": course.seen, "passes": round(course.seen / course.examples, 3)},
+        "data": _data_facts(examples, course),
         "trainable": trained,
         "parameters": whole,
         "losses": [round(loss, 6) for loss in course.losses],
@@ -154,13 +154,15 @@ def training_json(
     }
 
 
-def _of_data(examples: TrainingSet) -> dict[str, Any]:
+def _data_facts(examples: TrainingSet, course: TrainingCourse) -> dict[str, Any]:
     return {
         "digest": examples.digest,
         "examples": len(examples.examples),
         "counts": dict(examples.counts),
         "sources": [dict(source) for source in examples.sources],
         **({"validation": dict(examples.validation_source)} if examples.validation_source else {}),
+        "seen": course.examples_seen,
+        "passes": round(course.examples_seen / course.examples, 3),
     }
 
 
@@ -176,8 +178,8 @@ def _of_validation(course: TrainingCourse) -> dict[str, Any]:
 
 
 def write_training_json(facts: dict[str, Any], folder: Path, seconds: float, from_start: bool) -> None:
-    """Write training.json into the candidate's folder. `from_start`: the process's peak was measured from the start of
-    the training, else it is that of the process.
+    """Write training.json into the candidate's folder. `from_start`: whether the memory peak was measured from the
+    start of the training, else from that of the process.
     """
     facts = {
         **facts,

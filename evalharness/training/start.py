@@ -1,5 +1,5 @@
-"""Open what training starts from: the base, or the candidate of the stage before, in memory; and say what the new
-candidate will stand on.
+"""Open the weights that training starts from, of the base or of the stage before, and describe the new candidate's
+lineage.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from evalharness.training.recipe import Recipe
 
 PRECISION = "nf4"  # of the weights under qlora
 NO_BITSANDBYTES, INSTALL = "bitsandbytes is not installed", "pip install 'evalharness[quant]'"
-PEFT_FIELDS = {  # options to the fields of peft's configurations that say the same
+PEFT_FIELDS = {  # option -> the field of peft's configurations with the same meaning
     "rank": "r",
     "alpha": "lora_alpha",
     "dropout": "lora_dropout",
@@ -46,11 +46,11 @@ PEFT_FIELDS = {  # options to the fields of peft's configurations that say the s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingPoint:
-    """What training starts from. `weights`: the full weights that training starts from (an adapter's own base); `base`:
-    what the candidate is compared with by default.
+    """What training starts from. `weights`: the full weights (of an adapter, its base); `base`: what the candidate is
+    compared with by default.
 
-    They are one, but for full weights trained after a stage: those are compared with the first base. `origin`: what is
-    recorded of their files; `after`: the stage before, if any.
+    Both are the same, except for full weights trained after a stage, which are compared with the first base. `origin`:
+    the recorded facts of their files; `after`: the stage before, if any.
     """
 
     weights: Checkpoint
@@ -60,14 +60,12 @@ class StartingPoint:
 
     @property
     def adapter(self) -> Checkpoint | None:
-        """The adapter of the stage before, in which training goes on."""
+        """The adapter of the stage before, which is trained further."""
         return self.after if self.after is not None and self.after.adapter else None
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Raise UsageError, before anything is read, for a device that is not there and for 4-bit weights without what
-    they need.
-    """
+    """Raise UsageError, before anything is read, for a missing device, and for quantisation that this machine lacks."""
     device = device_of(recipe.device)
     if (device.index or 0) > 0:
         raise UsageError(
@@ -92,8 +90,8 @@ def check_machine(recipe: Recipe) -> None:
 
 
 def starting_point(recipe: Recipe) -> StartingPoint:
-    """Find whose weights training starts from. Raises ModelError or UsageError where the base or the stage before
-    cannot be trained on.
+    """Recognise the weights that training starts from. Raises ModelError or UsageError where the base or the stage
+    before cannot be trained further.
     """
     start = _from_base(recipe) if recipe.after is None else _after_stage(recipe, recipe.after)
     if start.weights.precision and not recipe.definition.adapter:
@@ -130,7 +128,7 @@ def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
 
 
 def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
-    """Raise UsageError for an adapter that the method cannot go on from."""
+    """Raise UsageError for an adapter that the method cannot train further."""
     adapter = recipe.definition.adapter
     if adapter != after.adapter and (adapter or after.virtual_tokens):
         raise UsageError(
@@ -153,7 +151,7 @@ def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
 
 
 def _instead(after: Checkpoint) -> str:
-    """Say what can be done with an adapter. Virtual tokens are not in the weights, so nothing can merge them."""
+    """Return what can be done with an adapter instead. Virtual tokens are not in the weights and cannot be merged."""
     if not after.virtual_tokens:
         return "go on with the same method, or merge it into its base first"
     anew = f"begin anew with --base {after.base}: virtual tokens cannot be merged into weights"
@@ -161,10 +159,9 @@ def _instead(after: Checkpoint) -> str:
 
 
 def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
-    """Open the weights that training starts from. All that changes weights themselves holds them in float32 while it
-    trains.
+    """Open the weights that training starts from. Methods that change the weights themselves train them in float32.
 
-    Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al.
+    Weights under qlora are in 4 bits and compute in bfloat16; those that are not quantised are float32 (Dettmers et al.
     2023).
     """
     if recipe.method != Method.QLORA:
@@ -175,11 +172,11 @@ def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
 
 
 def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> tuple[TrainableModel, Recipe]:
-    """Return the model with what is to be trained, and the recipe as it is: an adapter that goes on keeps its own rank,
-    targets and length.
+    """Return the model with its trainable parts, and the recipe with the rank, targets and length of an adapter that is
+    trained further.
 
-    Full weights start from the adapter merged into its base. Raises UsageError for options that are not those of the
-    adapter, ModelError where its files are not those any more that were recognised.
+    Full weights start from the adapter merged into its base. Raises UsageError for options that differ from the
+    adapter's, ModelError where its files changed since it was recognised.
     """
     if start.adapter is None:
         return adapt(model, recipe), recipe
@@ -198,8 +195,8 @@ def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> t
 
 @torch.no_grad()
 def _with_virtual_tokens(model: PreTrainedModel, after: Checkpoint) -> PeftModel:
-    """Wrap the model with virtual tokens that go on, which peft itself loads to answer only. What was made by a network
-    when they began are now values of their own.
+    """Wrap the model with the stage's virtual tokens for further training, which peft itself loads for inference only.
+    The values that a network computed before are trained directly.
     """
     config = PeftConfig.from_pretrained(str(after.path))
     config.inference_mode, config.base_model_name_or_path = False, None
@@ -212,42 +209,43 @@ def _with_virtual_tokens(model: PreTrainedModel, after: Checkpoint) -> PeftModel
 
 
 def _with_options_of(config: PeftConfig, recipe: Recipe) -> Recipe:
-    """Return the recipe with the options of the adapter that goes on. Raises UsageError where others are given."""
+    """Return the recipe with the options of the adapter that is trained further. Raises UsageError for other ones."""
     options: dict[str, Any] = {}
     for option, name in PEFT_FIELDS.items():
         if option not in recipe.definition.options or not hasattr(config, name):
             continue
-        has, given = getattr(config, name), getattr(recipe, option)
+        has, value = getattr(config, name), getattr(recipe, option)
         has = tuple(sorted(has)) if isinstance(has, set | list) else has
-        wanted = tuple(sorted(given)) if isinstance(given, tuple) else given
-        if given not in (None, False) and wanted != has and not (option == "targets" and isinstance(given, str)):
-            raise UsageError(flag(option), f"{given!r}: the adapter that goes on has {has!r}", "leave it out")
+        in_order = tuple(sorted(value)) if isinstance(value, tuple) else value
+        if value not in (None, False) and in_order != has and not (option == "targets" and isinstance(value, str)):
+            raise UsageError(flag(option), f"{value!r}: the adapter that goes on has {has!r}", "leave it out")
         options[option] = has
     return replace(recipe, **options)
 
 
 def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int | None]:
-    """Return the most tokens of (an example, or the encoder's text; what a decoder writes): the window, less virtual
+    """Return the most tokens of (an example, or the encoder's text; a decoder's answer): the window without virtual
     tokens, and --max-length.
 
-    Raises UsageError where the virtual tokens leave none.
+    Raises UsageError where the virtual tokens fill the window.
     """
     window, virtual = start.weights.window, 0
     if recipe.definition.soft:
         virtual = start.adapter.virtual_tokens if start.adapter is not None else recipe.option("virtual_tokens")
     on_decoder = recipe.method == Method.PREFIX and start.weights.architecture == Architecture.SEQ2SEQ
-    given, written = (
+    limit, answer_limit = (
         None if window is None else window - (0 if off else virtual) for off in (on_decoder, not on_decoder)
     )
-    if any(limit is not None and limit < 2 for limit in (given, written)):
-        raise UsageError("--virtual-tokens", f"{virtual} leave no room in a window of {window}", "fewer")
-    if recipe.max_length is None:
-        return given, written
-    return min(recipe.max_length, given or recipe.max_length), min(recipe.max_length, written or recipe.max_length)
+    if any(each is not None and each < 2 for each in (limit, answer_limit)):
+        raise UsageError("--virtual-tokens", f"{virtual} leave no space in a window of {window}", "fewer")
+    longest = recipe.max_length
+    if longest is None:
+        return limit, answer_limit
+    return min(longest, limit or longest), min(longest, answer_limit or longest)
 
 
 def _typed_base(start: StartingPoint, recipe: Recipe) -> str:
-    """Return the base as it was named: on the command line, else by the stage before, a local one then as its path from
+    """Return the base as it was named: on the command line, else by the stage before, a local one as its path from
     here.
     """
     after = start.after
@@ -255,19 +253,19 @@ def _typed_base(start: StartingPoint, recipe: Recipe) -> str:
         return str(recipe.after)
     if recipe.base:
         return recipe.base
-    named = base_named_in(after.path) if after is not None else None
-    return named if named is not None and parse(named).on_hub else os.path.relpath(start.base.path)
+    own_name = base_named_in(after.path) if after is not None else None
+    return own_name if own_name is not None and parse(own_name).on_hub else os.path.relpath(start.base.path)
 
 
 def base_named(start: StartingPoint, recipe: Recipe) -> tuple[str, str | None]:
-    """Name the weights under an adapter as adapter_config.json does: (hub id, revision), or (path as it was given,
-    None), never to be taken for a hub id.
+    """Name the weights under an adapter for adapter_config.json: (hub id, revision), or (path as it was typed, None),
+    which cannot be mistaken for a hub id.
     """
     spec = parse(_typed_base(start, recipe))
     if spec.on_hub:
         return spec.location, spec.revision
-    given = str(spec.path)
-    return (given if given.startswith((".", "/")) else f"./{given}"), None
+    path = str(spec.path)
+    return (path if path.startswith((".", "/")) else f"./{path}"), None
 
 
 def lineage(start: StartingPoint, recipe: Recipe, place: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Save, find and load the state of a training on its way."""
+"""Save, find and load the states of a running training."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 TRAINED = "trained.safetensors"
-SAVE_SECONDS, SAVE_SHARE = 300.0, 0.02  # without --save-every: so often, and at most this share of the time
+SAVE_SECONDS, SAVE_SHARE = 300.0, 0.02  # without --save-every: the interval, and the most share of the time
 
 
 class SaveClock:
-    """Tells when the next state is due where no number of steps is given."""
+    """Decides when the next state is due without --save-every."""
 
     def __init__(self) -> None:
         self.due = time.monotonic() + SAVE_SECONDS
 
     def saved(self, seconds: float) -> None:
-        """Note that a state was saved, and how long that took."""
+        """Record that a state was saved, and how long that took."""
         self.due = time.monotonic() + max(SAVE_SECONDS, seconds / SAVE_SHARE)
 
     @property
     def is_due(self) -> bool:
-        """Whether the next state should be saved."""
+        """Whether the next state should be saved now."""
         return time.monotonic() >= self.due
 
 
 def save_trained(model: nn.Module, path: Path) -> None:
-    """Save the trained parameters by name, all of the file or nothing."""
+    """Save the trained parameters by name, as a whole file or not at all."""
     tensors = {name: each.detach().contiguous() for name, each in model.named_parameters() if each.requires_grad}
     save_file(tensors, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
@@ -39,7 +39,7 @@ def save_trained(model: nn.Module, path: Path) -> None:
 
 @torch.no_grad()
 def load_trained(model: nn.Module, path: Path) -> None:
-    """Load what `save_trained` saved into the same model."""
+    """Load the parameters that `save_trained` saved into the same model."""
     tensors = load_file(path)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -47,7 +47,7 @@ def load_trained(model: nn.Module, path: Path) -> None:
 
 
 def last_saved(folder: Path) -> str | None:
-    """Find the newest complete state on the way; the Trainer writes its own state last."""
+    """Find the newest complete state, in which the Trainer's own state, written last, exists."""
     steps = {
         int(step): os.fspath(path)
         for path in folder.glob("checkpoint-*")
@@ -61,8 +61,8 @@ def step_of(state: str) -> int:
     return int(state.rpartition("-")[2])
 
 
-def kept(folder: Path) -> str:
-    """Say from where an interrupted training goes on."""
+def resume_note(folder: Path) -> str:
+    """Return a note on where an interrupted training goes on."""
     state = last_saved(folder)
     if state is None:
         return "No step of the training was saved yet: the same command begins it anew."

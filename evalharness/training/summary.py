@@ -1,4 +1,4 @@
-"""Say in a few lines what was trained, from training.json."""
+"""Summarise a training in a few lines, from training.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalharness.training.methods import TRAINING_METHODS
 
 
 def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
-    """Say in a few lines what was trained."""
+    """Return the lines that summarise a training."""
     trained, whole, losses, data = facts["trainable"], facts["parameters"], facts["losses"], facts["data"]
     counts = ", ".join(f"{number} {task}" for task, number in data["counts"].items())
     best, last = facts.get("validation"), facts["last_losses_mean"]
@@ -24,7 +24,7 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
         f"candidate:   {out}",
         f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
         f"on disk:     {decimal(facts['bytes'])}, {_saved_as(facts)}",
-        *_kept(facts),
+        *_checkpoints(facts),
         *(f"read:        {line}" for line in form_notes(data)),
         f"examples:    {counts}; {data['seen']:,} seen in {len(losses):,} steps ({data['passes']:.2f} passes)",
         *(f"             {line}" for line in lost),
@@ -48,12 +48,12 @@ def _watched(facts: Mapping[str, Any]) -> list[str]:
     return [head + line for head, line in zip(heads, lines, strict=False)]
 
 
-def _kept(facts: Mapping[str, Any]) -> list[str]:
-    if not (kept := facts.get("checkpoints")):
+def _checkpoints(facts: Mapping[str, Any]) -> list[str]:
+    if not (checkpoints := facts.get("checkpoints")):
         return []
-    steps = [f"step-{step}" for step in kept["steps"]]
-    shown = ", ".join(steps if len(steps) < 5 else [steps[0], steps[1], "…", steps[-1]])
-    return [f"kept:        {shown or 'none before the last step'} in checkpoints, {decimal(kept['bytes'])} in all"]
+    steps = [f"step-{step}" for step in checkpoints["steps"]]
+    names = ", ".join(steps if len(steps) < 5 else [steps[0], steps[1], "…", steps[-1]]) or "none before the last step"
+    return [f"kept:        {names} in checkpoints, {decimal(checkpoints['bytes'])} in all"]
 
 
 def _memory(facts: Mapping[str, Any]) -> str:
@@ -63,15 +63,15 @@ def _memory(facts: Mapping[str, Any]) -> str:
 
 
 def _saved_as(facts: Mapping[str, Any]) -> str:
-    kind, asked = facts["saved_as"], facts["recipe"]["save_dtype"]
-    if asked or TRAINING_METHODS[facts["method"]].adapter:
+    kind, save_dtype = facts["saved_as"], facts["recipe"]["save_dtype"]
+    if save_dtype or TRAINING_METHODS[facts["method"]].adapter:
         return f"saved as {kind}"
     other = "" if kind == "float32" else " (--save-dtype float32 rounds nothing)"
     return f"saved as {kind}, as its base is{other}"
 
 
 def form_notes(data: Mapping[str, Any]) -> list[str]:
-    """Say of every file in which form its rows were taken to be, and how many."""
+    """Return a note for every file on the forms of its rows, and how many have each."""
     files = [*data["sources"], *filter(None, [data.get("validation")])]
     return [
         f"{Path(source['path']).name}, rows by form: " + ", ".join(f"{form} {count}" for form, count in forms.items())
@@ -81,12 +81,12 @@ def form_notes(data: Mapping[str, Any]) -> list[str]:
 
 
 def cut_notes(truncated: int, left_out: int, too_long: str) -> list[str]:
-    """Say how many examples lost their beginning to the window, and how many were left out for it: all that did not
-    fit, or conversations of which not even the last question and answer do.
+    """Return notes on how many examples lost their beginning, and how many were left out: those that did not fit, or
+    conversations whose last question and answer did not.
     """
     notes = []
     if truncated:
-        notes.append(f"examples without their beginning, for want of room in the window or --max-length: {truncated}")
+        notes.append(f"examples that lost their beginning, to fit the window or --max-length: {truncated}")
     if left_out and too_long == "drop":
         notes.append(f"examples left out, which do not fit the window or --max-length: {left_out}")
     elif left_out:

@@ -1,4 +1,4 @@
-"""Find the layers and parameters of a model that a recipe names, and refuse by name what means nothing."""
+"""Find the layers and parameters of a model that a recipe names, and refuse names without a match."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evalharness.records.models import Method
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 from evalharness.training.recipe import Recipe
 
-SIGNS = frozenset("*+?^$|()[]{}\\")  # no name of a layer has one of these: with one it is a regular expression
+SIGNS = frozenset("*+?^$|()[]{}\\")  # signs of a regular expression, which no name of a layer has
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Map path to module of every linear layer but the output head."""
+    """Return path -> module of every linear layer but the output head."""
     head = model.get_output_embeddings()
     return {
         name: module
@@ -29,7 +29,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
 
 
 def attention_layers(model: PreTrainedModel) -> list[str]:
-    """List the paths of the linear layers that lie in an attention module."""
+    """List the paths of the linear layers in attention modules."""
     attention = [
         name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name
     ]
@@ -37,19 +37,17 @@ def attention_layers(model: PreTrainedModel) -> list[str]:
 
 
 def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
-    """Return `targets` as peft takes them: "all-linear", a regular expression, or names that end the paths of layers.
-
-    Raises UsageError for names and expressions that match no linear layer, and expressions that match something else,
-    too.
+    """Return `targets` for peft: "all-linear", a regular expression, or names that end the paths of layers. Raises
+    UsageError for names and expressions that match no linear layer, and expressions that also match other modules.
     """
     layers, targets = linear_layers(model), recipe.option("targets")
     if targets == ALL_LINEAR:
         return ALL_LINEAR
     if targets == ATTENTION:
-        chosen = attention_layers(model)
-        if not chosen:
+        attention = attention_layers(model)
+        if not attention:
             raise _no_layer(recipe, ATTENTION, layers)
-        return shortest_endings(chosen, set(layers) - set(chosen))
+        return shortest_endings(attention, set(layers) - set(attention))
     if isinstance(targets, str) and SIGNS & set(targets):
         return _checked_pattern(model, recipe, targets, layers)
     for name in recipe.target_names:
@@ -58,12 +56,12 @@ def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
     return list(recipe.target_names)
 
 
-def shortest_endings(wanted: list[str], others: set[str]) -> list[str]:
-    """Find names as short as possible that end every wanted path and no other one: "q_proj", where it must be
+def shortest_endings(paths: list[str], others: set[str]) -> list[str]:
+    """Find the shortest names that end each of the paths and no other one, such as "q_proj", where needed
     "attn.c_proj", or the whole path.
     """
     names = dict[str, None]()
-    for path in wanted:
+    for path in paths:
         parts = path.split(".")
         endings = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
         names[next((name for name in endings if not ended_by(name, others)), path)] = None
@@ -71,7 +69,7 @@ def shortest_endings(wanted: list[str], others: set[str]) -> list[str]:
 
 
 def ended_by(name: str, paths: Iterable[str]) -> list[str]:
-    """List the paths that the name ends, as peft matches names."""
+    """List the paths that end with the name, as peft matches names."""
     return [path for path in paths if path == name or path.endswith(f".{name}")]
 
 
@@ -104,18 +102,18 @@ def _checked_pattern(model: PreTrainedModel, recipe: Recipe, targets: str, layer
 
 
 def _no_layer(recipe: Recipe, name: str, layers: dict[str, nn.Module]) -> UsageError:
-    known = sorted({path.rpartition(".")[2] for path in layers})
-    words = f"{ALL_LINEAR}, {ATTENTION}, some of {', '.join(known)}, or a regular expression of whole paths"
+    names = sorted({path.rpartition(".")[2] for path in layers})
+    words = f"{ALL_LINEAR}, {ATTENTION}, some of {', '.join(names)}, or a regular expression of whole paths"
     return UsageError("--targets", f"{name!r} names no linear layer of {recipe.base or recipe.after}", words)
 
 
 def selected_parameters(model: PreTrainedModel, recipe: Recipe) -> list[nn.Parameter]:
-    """Return the parameters that a selective method trains: biases, or those that a pattern matches. Raises UsageError
+    """Return the parameters that a selective method trains: biases, or those that match a pattern. Raises UsageError
     where there are none.
     """
-    named = dict(model.named_parameters(remove_duplicate=False))
+    by_name = dict(model.named_parameters(remove_duplicate=False))
     if recipe.method == Method.BITFIT:
-        biases = [parameter for name, parameter in named.items() if name.endswith(".bias")]
+        biases = [parameter for name, parameter in by_name.items() if name.endswith(".bias")]
         if not biases:
             raise UsageError(
                 "--method bitfit",
@@ -123,11 +121,11 @@ def selected_parameters(model: PreTrainedModel, recipe: Recipe) -> list[nn.Param
                 "--method layers --train '*norm*' trains about as few parameters",
             )
         return biases
-    chosen: list[nn.Parameter] = []
+    parameters: list[nn.Parameter] = []
     for pattern in recipe.parameters:
-        matching = [parameter for name, parameter in named.items() if fnmatchcase(name, pattern)]
+        matching = [parameter for name, parameter in by_name.items() if fnmatchcase(name, pattern)]
         if not matching:
-            names = ", ".join(list(named)[:3])
+            names = ", ".join(list(by_name)[:3])
             raise UsageError("--train", f"{pattern!r} matches no parameter", f"a pattern for names such as {names}")
-        chosen += matching
-    return chosen
+        parameters += matching
+    return parameters

@@ -1,4 +1,4 @@
-"""Read tools and the calls of them in conversations, and hand them to a chat template as transformers does."""
+"""Read tools and their calls in conversations, and pass them to a chat template as transformers does."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from evalharness.data.files import kind
 from evalharness.errors import DataError
 from evalharness.json_text import parse_json
 
-TOOL = "tool"  # the role of what a tool answers
+TOOL = "tool"  # the role of a tool's answer
 CALLS, TOOLS = "tool_calls", "tools"
-BESIDE = ("name", "tool_call_id")  # what a turn may have beside its text
+BESIDE = ("name", "tool_call_id")  # further keys that a turn may have
 FIX = 'a list of {"type": "function", "function": {"name": …, …}} would be right'
 Turn = tuple[str, str] | tuple[str, str, str]
-"""(role, content), and as JSON what a message has beside these: calls, names, in the first one the tools."""
+"""(role, content), and as JSON the message's other keys: calls, names, in the first turn the tools."""
 
 
 def beside(where: str, turn: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a turn has beside its text: the calls of tools that it makes, which call it answers. Raises
-    DataError.
-    """
+    """Read a turn's keys beside its text: its calls of tools, the call that it answers. Raises DataError."""
     more = {key: str(turn[key]) for key in BESIDE if turn.get(key)}
     calls = turn.get(CALLS)
     return {**more, CALLS: [_call(where, each) for each in _listed(where, CALLS, calls)]} if calls else more
 
 
 def tools_of(where: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read the tools of a line, as a list or as that in JSON; [] where it has none. Raises DataError."""
+    """Read the tools of a line, a list or its JSON text; [] where it has none. Raises DataError."""
     tools = row.get(TOOLS)
     if isinstance(tools, str) and tools.strip():
         tools = _json(tools)
@@ -45,19 +43,19 @@ def packed(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[T
 
 
 def tools_in(turns: Sequence[Turn]) -> list[dict[str, Any]]:
-    """The tools of a conversation."""
+    """Return the tools of a conversation."""
     return list(_more(turns[0]).get(TOOLS, []))
 
 
 def message_of(turn: Turn, role: str) -> dict[str, Any]:
-    """A turn as templates know it, in this role."""
+    """Return a turn as a message for chat templates, with this role."""
     more = _more(turn)
     more.pop(TOOLS, None)
     return {"role": role, "content": turn[1], **more}
 
 
 def calls_in(turn: Turn) -> list[str]:
-    """Names of the functions that a turn calls."""
+    """Return the names of the functions that a turn calls."""
     return [call["function"]["name"] for call in _more(turn).get(CALLS, [])]
 
 
@@ -66,13 +64,13 @@ def _more(turn: Turn) -> dict[str, Any]:
 
 
 def _call(where: str, call: dict[str, Any]) -> dict[str, Any]:
-    """A call with its arguments as an object, which templates expect, where they are written as JSON."""
+    """Return a call with its arguments as an object, which templates expect, also where they are a JSON text."""
     function = call.get("function", call)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise DataError(where, f"has {CALLS} without the name of a function", FIX)
-    given = function.get("arguments")
-    decoded = _json(given) if isinstance(given, str) else given
-    arguments = decoded if isinstance(decoded, dict) else given
+    value = function.get("arguments")
+    decoded = _json(value) if isinstance(value, str) else value
+    arguments = decoded if isinstance(decoded, dict) else value
     return {**call, "type": "function", "function": {**function, "arguments": arguments if arguments else {}}}
 
 

@@ -1,4 +1,4 @@
-"""Adapt transformers' Trainer to what a candidate needs: loss, validation, progress, and what is saved on the way."""
+"""Adapt transformers' Trainer to candidates: loss, validation, progress, and saved states."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ from evalharness.training.loss import completion_loss
 from evalharness.training.recipe import Recipe
 from evalharness.training.states import TRAINED, SaveClock, load_trained, save_trained
 
-Report = Callable[[str], None]  # is told progress and notes, a line each
-REPORTS = 10  # lines of progress a run
-SEEN = "examples"  # of a step, in the Trainer's history
-SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
+Report = Callable[[str], None]  # receives progress and notes, a line each
+REPORTS = 10  # lines of progress a training
+SEEN = "examples"  # the number of a step's examples, in the Trainer's history
+SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one ignores the warm-up
 Batch = dict[str, torch.Tensor]
-Collator = Callable[[list[Any]], Batch]  # of what was drawn from the training set
+Collator = Callable[[list[Any]], Batch]  # of items from the training set
 ADAMW = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
 OPTIMISERS = {"adafactor": "Adafactor", "sgd": "SGD"}  # all others are AdamW
 
 
 class CompletionTrainer(Trainer):
-    """A Trainer whose loss is the mean over the completion tokens of all that is accumulated for a step, whatever the
-    architecture.
+    """A Trainer whose loss is the mean over the completion tokens of all batches of a step, for every architecture.
 
-    Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a
-    soft prompt), with optimiser, schedule, random states and history as the Trainer saves them.
+    A saved state has the trained parameters themselves (an adapter's own format lacks the network behind a soft
+    prompt), with optimiser, schedule, random states and history as the Trainer saves them.
     """
 
     def __init__(
@@ -54,24 +53,24 @@ class CompletionTrainer(Trainer):
         held_out: Sequence[Batch],
         monitor: TrainingMonitor,
     ) -> None:
-        """`drawn_from`: what `collator` makes batches of; `held_out`: batches to validate on."""
+        """`drawn_from`: items from which `collator` makes batches; `held_out`: batches to validate on."""
         super().__init__(
             model=model,
             args=args,
-            train_dataset=cast("Dataset[object]", list(drawn_from)),  # indexable and of a known length: that is all
+            train_dataset=cast("Dataset[object]", list(drawn_from)),  # a list has all that is needed of a Dataset
             eval_dataset=cast("Dataset[object]", list(held_out)) if held_out else None,
             data_collator=collator,
             callbacks=[monitor],
         )
         self.trainable, self.held_out, self.architecture = model, held_out, architecture_of(model)
         self.monitor, self.rows = monitor, 0
-        self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
+        self.model_accepts_loss_kwargs = True  # `compute_loss` takes the number of tokens of the whole step
         self._loss_shifts_labels = self.architecture == Architecture.CAUSAL
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Compute the loss of a batch: its tokens' sum over the step's tokens."""
+        """Compute the loss of a batch: the sum over its tokens divided by the number of the step's tokens."""
         loss, outputs = completion_loss(model, inputs, self.architecture, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
@@ -82,7 +81,7 @@ class CompletionTrainer(Trainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log a step with the number of its examples, which is so kept over kills."""
+        """Log a step with the number of its examples, which then is in the saved history."""
         if "loss" in logs:
             logs, self.rows = {**logs, SEEN: self.rows}, 0
         super().log(logs, start_time)
@@ -91,7 +90,7 @@ class CompletionTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Compute the mean loss over all completion tokens of the held batches. Draws no random number."""
+        """Compute the mean loss over all completion tokens of the held-out batches, without random numbers."""
         self.trainable.eval()
         total, tokens = 0.0, 0
         for batch in self.held_out:
@@ -106,7 +105,7 @@ class CompletionTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save a state. A disk that is full ends no training of which nobody asked for states. Raises StoreError."""
+        """Save a state. A full disk ends a training only with --save-every. Raises StoreError."""
         began, half = time.monotonic(), Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
@@ -131,14 +130,14 @@ def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, fl
 
 
 class TrainingMonitor(TrainerCallback):
-    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they grow no
-    better, reports progress.
+    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they no
+    longer improve, and reports progress.
     """
 
-    def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report, held: HeldSignal) -> None:
-        self.recipe, self.steps, self.best, self.report, self.held = recipe, steps, best, report, held
+    def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report, delayed: HeldSignal) -> None:
+        self.recipe, self.steps, self.best, self.report, self.delayed = recipe, steps, best, report, delayed
         self.began, self.first, self.clock, self.states = 0.0, 0, SaveClock(), 0
-        self.tokens = 0  # before it began, where it goes on
+        self.tokens = 0  # seen before this start
         self.ended = False
 
     def on_train_begin(
@@ -147,34 +146,35 @@ class TrainingMonitor(TrainerCallback):
         self.began, self.first, self.tokens = time.monotonic(), state.global_step, state.num_input_tokens_seen
 
     def rate(self, state: TrainerState) -> float:
-        """Return the tokens a second since the training began, or went on."""
+        """Return the tokens a second since the training began or went on."""
         return (state.num_input_tokens_seen - self.tokens) / max(1e-9, time.monotonic() - self.began)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.ended = state.global_step >= self.steps
         if self.ended:
-            control.should_save = False  # what is left at the end is the candidate
-        elif self.held.number is not None:
+            control.should_save = False  # the candidate itself is saved at the end
+        elif self.delayed.number is not None:
             control.should_save = control.should_training_stop = True
         elif self.recipe.save_every is None:
             control.should_save = self.clock.is_due
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Stop where a signal was held back, before anything that follows takes time."""
+        """Stop at a delayed signal, before the following steps take time."""
         if not self.ended:
-            self.held.deliver()
+            self.delayed.deliver()
 
     def saved(self, seconds: float) -> None:
-        """Note that a state was saved, and say so the first time."""
+        """Record that a state was saved, and report the first one."""
         self.clock.saved(seconds)
         self.states += 1
-        if self.states == 1 and self.held.number is None:
+        if self.states == 1 and self.delayed.number is None:
             self.report(f"a state was saved in {seconds:.1f} s: interrupted, the same command goes on from there")
 
     def not_saved(self, reason: str) -> None:
-        """Say that a state could not be saved. Raises StoreError where it was asked for."""
-        if self.recipe.save_every is not None or self.held.number is not None:
-            raise StoreError(self.recipe.out, f"the state of its training cannot be saved ({reason})", "make room")
+        """Report that a state could not be saved. Raises StoreError where the user or an interrupt asked for it."""
+        if self.recipe.save_every is not None or self.delayed.number is not None:
+            what = f"the state of its training cannot be saved ({reason})"
+            raise StoreError(self.recipe.out, what, "free disk space")
         self.clock.saved(0.0)
         self.report(f"note: no state could be saved on the way ({reason}); the training goes on")
 
@@ -194,10 +194,9 @@ class TrainingMonitor(TrainerCallback):
         if not (math.isfinite(loss) and math.isfinite(gradient)):
             raise diverged(self.recipe, f"the loss is {loss}, its gradient {gradient} at step {step}")
         if step % max(1, self.steps // REPORTS) == 0 or step == self.steps:
-            left = (time.monotonic() - self.began) / max(1, step - self.first) * (self.steps - step)
-            self.report(
-                f"step {step}/{self.steps}, loss {loss:.4f}" + (f", {_time(left)} left" if step < self.steps else "")
-            )
+            seconds = (time.monotonic() - self.began) / max(1, step - self.first) * (self.steps - step)
+            rest = f", {_time(seconds)} left" if step < self.steps else ""
+            self.report(f"step {step}/{self.steps}, loss {loss:.4f}{rest}")
 
     def on_evaluate(
         self,
@@ -214,31 +213,31 @@ class TrainingMonitor(TrainerCallback):
         self.report(f"step {step}/{self.steps}, validation loss {loss:.4f}")
         before = [value for _, value in losses[:-1]]
         if loss < min(before, default=math.inf):
-            assert model is not None  # the Trainer hands it to every callback
+            assert model is not None  # the Trainer passes it to every callback
             save_trained(model, self.best)
         elif self.recipe.patience and len(losses) - 1 - best_of(losses) >= self.recipe.patience and step < self.steps:
             self.report(f"stopped early: no better validation loss since step {losses[best_of(losses)][0]}")
             control.should_training_stop = self.ended = True
-            control.should_save = False  # so that nothing goes on from here
+            control.should_save = False  # so that no training goes on from here
 
 
 def best_of(losses: Sequence[tuple[int, float]]) -> int:
-    """Find the place of the lowest loss, the first of equals."""
+    """Return the index of the lowest loss, the first of equal ones."""
     return min(range(len(losses)), key=lambda place: losses[place][1])
 
 
 def diverged(recipe: Recipe, what: str) -> ModelError:
-    """Make the error of a training that leads nowhere."""
+    """Make the error of a training that diverged."""
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
 def optimizer_of(recipe: Recipe) -> str:
-    """Name the optimiser as transformers does; its own default where the recipe names none."""
+    """Return transformers' name of the optimiser, its default where the recipe names none."""
     return recipe.optimizer or str(TrainingArguments.__dataclass_fields__["optim"].default)
 
 
 def optimiser_facts(recipe: Recipe) -> dict[str, Any]:
-    """Describe the optimiser for training.json: its name, how it is computed, its constants, clipping (0: none)."""
+    """Describe the optimiser for training.json: its name, transformers' name, its constants, clipping (0: none)."""
     option = optimizer_of(recipe)
     name = OPTIMISERS.get(option, "AdamW")
     constants = ADAMW if name == "AdamW" else {}
@@ -246,10 +245,10 @@ def optimiser_facts(recipe: Recipe) -> dict[str, Any]:
 
 
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
-    """Make the Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so
-    many steps.
+    """Make the Trainer's settings from the recipe; every loss is logged unchanged. `validating`: steps between
+    validations.
     """
-    batch = 1 if recipe.group_by_length else recipe.batch_size  # grouped batches are made beforehand
+    batch = 1 if recipe.group_by_length else recipe.batch_size  # an item is a whole batch then
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -266,7 +265,7 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         adam_epsilon=ADAMW["adam_epsilon"],
         max_grad_norm=recipe.max_grad_norm,
         activation_checkpointing=recipe.gradient_checkpointing,
-        use_cache=recipe.method == Method.PREFIX,  # its keys and values come as a cache
+        use_cache=recipe.method == Method.PREFIX,  # a prefix is a cache of keys and values
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=on_cpu,

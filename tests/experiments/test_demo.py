@@ -39,13 +39,13 @@ class Heard:
 
 def test_the_demo_and_the_demo_again(tmp_path: Path, tiny: object) -> None:
     first, second = Heard(), Heard()
-    results = run_demo(tmp_path, 7, first, limit=2, chosen=SMALL, processes=1)
+    results = run_demo(tmp_path, 7, first, limit=2, demo_plan=SMALL, processes=1)
     assert [model.name for model in results.models] == ["tiny-base", "lora", "full"]
     assert [model.target_task for model in results.models[1:]] == ["topics", "topics"]
     before = {
         path: path.read_bytes() for path in tmp_path.rglob("*") if path.name in ("results.json", "model.safetensors")
     }
-    assert run_demo(tmp_path, 7, second, limit=2, chosen=SMALL, processes=1) == results
+    assert run_demo(tmp_path, 7, second, limit=2, demo_plan=SMALL, processes=1) == results
     assert second.computed == 0
     assert "full is trained already" in second.phases
     assert {path: path.read_bytes() for path in before} == before

@@ -24,7 +24,7 @@ from evalharness.experiments import power_forecast as module
 from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_units import read_earlier
 from evalharness.experiments.jobs import ForecastJob
-from evalharness.experiments.power_forecast import NOBODY, forecast
+from evalharness.experiments.power_forecast import NO_MODEL, forecast
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job_options import make_job
 from evalharness.records.measurements import Measurement, TaskFacts
@@ -122,7 +122,7 @@ def by_name(found: Forecast) -> Mapping[str, ForecastRow]:
 
 
 def facts_and_plan(asked: ForecastJob) -> tuple[list[TaskFacts], ComparePlan]:
-    run_plan = plan_without_candidates(asked.job, NOBODY)
+    run_plan = plan_without_candidates(asked.job, NO_MODEL)
     prepared = [prepare(task, run_plan.source, PromptSettings(limit=asked.job.tasks.limit)) for task in run_plan.tasks]
     return facts_before(prepared), replace(compare_plan(asked.job, run_plan, prepared), candidates=("lora",))
 
@@ -319,9 +319,9 @@ def test_tokens_and_time_of_a_probe(
     assert yes_no.seconds and echo.seconds and found.loading
     counted = forecast(asked("yes_no", base=str(zoo["llama"]), **places)).work[0]
     assert counted.seconds is None and counted.prompt_tokens == yes_no.prompt_tokens
-    run_plan = plan_without_candidates(asked("yes_no", **places).job, NOBODY)
+    run_plan = plan_without_candidates(asked("yes_no", **places).job, NO_MODEL)
     of_task = prepare(run_plan.tasks[0], run_plan.source, PromptSettings(limit=12))
-    count = FACTORY.token_counter(replace(NOBODY, path=zoo["llama"]))
+    count = FACTORY.token_counter(replace(NO_MODEL, path=zoo["llama"]))
     assert yes_no.prompt_tokens == sum(count(request.pairs[0][0]) for request in of_task.requests)  # type: ignore[union-attr]
 
 

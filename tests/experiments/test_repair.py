@@ -17,7 +17,7 @@ from evalharness import results
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, UsageError
-from evalharness.experiments.halves import HALF_A, HALF_B, drawn, halves_of, links_of
+from evalharness.experiments.halves import HALF_A, HALF_B, draw_halves, halves_of, links_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair import run_repair
 from evalharness.experiments.repair_rules import RepairRule, score_of
@@ -274,9 +274,9 @@ def test_equal_questions_of_two_tasks_are_in_one_half_whatever_their_columns_are
 def test_what_no_other_task_has_is_drawn_as_if_it_were_alone() -> None:
     contents = [[f"{name}{i}" for i in range(9)] for name in "ab"]
     links = [[[(name, i)] for i in range(9)] for name in "ab"]
-    together = drawn(links, contents, 3)
-    assert together == [drawn(links[:1], contents[:1], 3)[0], drawn(links[1:], contents[1:], 3)[0]]
+    together = draw_halves(links, contents, 3)
+    assert together == [draw_halves(links[:1], contents[:1], 3)[0], draw_halves(links[1:], contents[1:], 3)[0]]
     assert [sum(of_task) for of_task in together] == [4, 4]
     tied = [[[*of_row, i % 9] for i, of_row in enumerate(of_task)] for of_task in links]
-    first, second = drawn(tied, contents, 3)
+    first, second = draw_halves(tied, contents, 3)
     assert first == second and sum(first) in (4, 5)

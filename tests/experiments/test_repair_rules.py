@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.experiments.halves import drawn
+from evalharness.experiments.halves import draw_halves
 from evalharness.experiments.repair_rules import FIRST, MORE, RepairRule, choose, needless, next_scale
 from evalharness.records.comparison import Estimate
 from evalharness.report.repair import PathPoint
@@ -84,7 +84,7 @@ def test_what_needs_no_repair_says_why() -> None:
 
 
 def in_half_b(rows: list[tuple[str, str]], seed: int) -> dict[tuple[str, str], bool]:
-    (of_task,) = drawn([[(unit,) for unit, _ in rows]], [[content for _, content in rows]], seed)
+    (of_task,) = draw_halves([[(unit,) for unit, _ in rows]], [[content for _, content in rows]], seed)
     return dict(zip(rows, of_task, strict=True))
 
 

@@ -165,7 +165,7 @@ def test_rows_to_choose_on_are_neither_trained_on_nor_reported_on(job: Job, worl
         run_plan, Library(job.tasks.include).task("target"), {"target", "old", "paired"}, job.output.folder / "rows"
     )
     assert selection.splits == {"target": "validation", "old": HELD_OUT, "paired": HELD_OUT}
-    assert selection.held == {"old": 12, "paired": 12} and selection.absent == ("bare",)
+    assert selection.held_out == {"old": 12, "paired": 12} and selection.absent == ("bare",)
     for name in ("old", "paired"):
         folder = job.output.folder / "rows" / name
         held, left = ((folder / f"{split}.jsonl").read_text().splitlines() for split in (HELD_OUT, "train"))

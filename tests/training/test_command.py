@@ -127,7 +127,7 @@ def test_what_is_cut_and_left_out_is_said_at_the_end_however_quiet(given, talkat
     arguments = ["--method", "lora", "--train-file", str(file), *given, "--base", str(talkative)]
     assert ended(*arguments, "-q", "--max-length", "20") == 0
     out, err = capsys.readouterr()
-    assert "examples without their beginning, for want of room in the window or --max-length: 1\n" in out and err == ""
+    assert "examples that lost their beginning, to fit the window or --max-length: 1\n" in out and err == ""
     assert "conversations left out, whose last question and answer do not fit: 1\n" in out
     facts = json.loads((place / "candidate" / "training.json").read_text())
     assert (facts["truncated"], facts["left_out"], facts["data"]["seen"], facts["data"]["passes"]) == (1, 1, 6, 3.0)

@@ -49,9 +49,9 @@ def test_an_encoder_reads_the_prompt_and_a_decoder_writes_the_completion(encoder
 
 def test_a_long_prompt_loses_its_beginning(texts):
     pair = ("the cat is good Answer :", " yes")
-    (whole,), (encoded,) = Encoder(texts).encode(pair), Encoder(texts, given=5).encode(pair)
+    (whole,), (encoded,) = Encoder(texts).encode(pair), Encoder(texts, limit=5).encode(pair)
     assert encoded.ids == (whole.ids[0], *whole.ids[-4:]) and encoded.cut == len(whole.ids) - 5
-    (aside,) = Encoder(texts, "seq2seq", given=3, written=9).encode(pair)
+    (aside,) = Encoder(texts, "seq2seq", limit=3, answer_limit=9).encode(pair)
     assert len(aside.ids) == 3 and aside.cut == 4
 
 
@@ -160,12 +160,12 @@ def test_a_greeting_is_read_and_not_learned(talkative):
 @pytest.mark.fault(17)
 def test_a_conversation_that_is_too_long_loses_whole_turns_and_keeps_its_head(talkative):
     (whole,) = chatty(talkative, talkative).encode(LONG)
-    (encoded,) = chatty(talkative, talkative, given=len(whole.ids) - 1).encode(LONG)
+    (encoded,) = chatty(talkative, talkative, limit=len(whole.ids) - 1).encode(LONG)
     shorter = (LONG[0], *LONG[3:])
     assert encoded == replace(chatty(talkative, talkative).encode(shorter)[0], cut=len(whole.ids) - len(encoded.ids))
     assert encoded.ids[0] == 1 and encoded.cut > 0
-    assert chatty(talkative, talkative, given=len(encoded.ids)).encode(LONG) == (encoded,)
-    assert chatty(talkative, talkative, given=len(encoded.ids) - 1).encode(LONG) == (None,)
+    assert chatty(talkative, talkative, limit=len(encoded.ids)).encode(LONG) == (encoded,)
+    assert chatty(talkative, talkative, limit=len(encoded.ids) - 1).encode(LONG) == (None,)
 
 
 @pytest.mark.fault(17)
@@ -174,10 +174,10 @@ def test_an_encoder_reads_whole_turns_too(talkative, encoder_decoder):
         return chatty(encoder_decoder, talkative, architecture="seq2seq", **more)
 
     first, second = encoder().encode(LONG)
-    cut_first, cut_second = encoder(given=len(first.ids), written=9).encode(LONG)
+    cut_first, cut_second = encoder(limit=len(first.ids), answer_limit=9).encode(LONG)
     assert cut_first == first and cut_second.cut == len(second.ids) - len(cut_second.ids) > 0
     assert cut_second.ids == encoder().encode((LONG[0], *LONG[3:]))[0].ids and cut_second.labels == second.labels
-    assert encoder(given=3, written=9).encode(LONG) == (None, None)
+    assert encoder(limit=3, answer_limit=9).encode(LONG) == (None, None)
 
 
 def test_a_completion_that_brings_its_end_token_ends_once(texts, encoder_decoder):

@@ -200,6 +200,6 @@ def test_a_disk_that_is_full_ends_a_training_only_where_states_were_asked_for(
     assert any("no state could be saved on the way (PytorchStreamWriter" in line for line in reports)
     assert out.is_dir() and [path.name for path in tmp_path.iterdir()] == ["candidate"]
     asked_for = replace(plan, out=str(tmp_path / "other"), save_every=1)
-    with pytest.raises(StoreError, match=r"the state of its training cannot be saved .*make room"):
+    with pytest.raises(StoreError, match=r"the state of its training cannot be saved .*free disk space"):
         train(asked_for, examples, silent)
     assert not UnfinishedOutput(Path(asked_for.out)).has_states

@@ -78,7 +78,7 @@ def test_a_kill_loses_none_and_doubles_none(base, examples, tmp_path, killed_at)
     again = replace(plan, out=str(tmp_path / "b" / "candidate"))
     whole = train(plan, examples, silent)
     killed_at(again, examples, 7)  # after the state of step 6, and what is kept of it
-    kept = UnfinishedOutput(tmp_path / "b" / "candidate").kept
+    kept = UnfinishedOutput(tmp_path / "b" / "candidate").checkpoints
     assert names(kept) == ["step-2", "step-4", "step-6"]
     (kept / ".step-8").mkdir()  # as a kill while it is written would leave it
     out = train(again, examples, silent)
@@ -94,8 +94,8 @@ def test_a_kill_between_two_renames_keeps_them(tmp_path):
     output.folder.mkdir()
     output.take_up({"recipe": 1})
     (output.candidate / "checkpoints" / "step-2").mkdir(parents=True)
-    assert output.take_up({"recipe": 1}) and names(output.kept) == ["step-2"]
-    assert not output.take_up({"recipe": 2}) and not output.kept.exists()
+    assert output.take_up({"recipe": 1}) and names(output.checkpoints) == ["step-2"]
+    assert not output.take_up({"recipe": 2}) and not output.checkpoints.exists()
 
 
 TASK = """

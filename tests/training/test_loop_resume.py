@@ -57,7 +57,7 @@ def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, kill
         killed_at(plan, examples, 3)
         reports = []
         out = train(other, data, reports.append)
-        assert any("begun anew" in line for line in reports) and not any("going on" in line for line in reports)
+        assert any("begins anew" in line for line in reports) and not any("going on" in line for line in reports)
         assert equal(out, train(replace(other, out=str(tmp_path / "fresh")), data, silent))
         for path in tmp_path.iterdir():
             for each in path.iterdir():

@@ -171,7 +171,7 @@ def test_a_prefix_starts_as_the_model_reads_its_own_tokens(base, examples, tmp_p
         ({"targets": "model.*"}, "no linear layer in the model"),
         ({"targets": "(q_proj"}, "no regular expression"),
         ({"method": "layers", "parameters": ("*norm*", "layers.9.*")}, "'layers.9.*' matches no parameter"),
-        ({"method": "prompt", "virtual_tokens": 31}, "leave no room"),
+        ({"method": "prompt", "virtual_tokens": 31}, "leave no space"),
         ({"method": "qlora"}, "qlora: .*GPU"),
     ],
 )

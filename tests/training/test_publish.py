@@ -49,6 +49,6 @@ def test_a_push_that_fails_loses_nothing(away, tmp_path):
     away.setenv("HF_TOKEN", "hf_of_nobody")
     (tmp_path / "candidate").mkdir()
     (tmp_path / "candidate" / "training.json").write_text("{}")
-    with pytest.raises(StoreError, match=r"was not pushed to me/mine .*complete where it lies; again with `hf upload"):
+    with pytest.raises(StoreError, match=r"was not pushed to me/mine .*complete in its folder; again with `hf upload"):
         push(tmp_path / "candidate", "me/mine")
     assert (tmp_path / "candidate" / "training.json").read_text() == "{}"

@@ -43,7 +43,7 @@ def installed_vllm() -> InstalledVllm:
 
 
 def device_for(vllm: InstalledVllm, device: str) -> str:
-    """Return "cpu" or the first GPU's name. Raises UsageError where `device` is another one, and where there is no GPU."""
+    """Return "cpu" or the first GPU's name. Raises UsageError where `device` is another, and where there is no GPU."""
     if vllm.for_cpu:
         if device not in ("auto", "cpu"):
             raise UsageError("--device", f"{device}, and this vLLM ({vllm.version}) is for CPUs only", "--device cpu")
