@@ -166,7 +166,7 @@ def _rows(run_plan: RunPlan) -> int:
 
 def _described(repair_job: RepairJob, job: Job, run_plan: RunPlan, ends: Parents) -> Repair:
     """Make the record of a repair before it starts."""
-    rule, layers = repair_job.rule, blocks_of(ends.checkpoints[0], repair_job.blocks).named()
+    rule, layers = repair_job.rule, blocks_of(ends.checkpoints[0], repair_job.blocks).layer_names()
     return Repair(
         candidate=ends.checkpoints[0].name,
         candidate_fingerprint=ends.checkpoints[0].fingerprint,

@@ -1,4 +1,4 @@
-"""Divide the layers of a checkpoint into consecutive blocks, by the names of its tensors."""
+"""Divide the layers of a checkpoint into consecutive blocks by the names of its tensors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from evalharness.checkpoints.lora_sizes import WRAPPER
 from evalharness.errors import UsageError
 
-LAYER = re.compile(r"(.*?)\.(\d+)\.")  # the stack of layers, and the number of one
-FIRST = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")  # what comes before the layers
+LAYER = re.compile(r"(.*?)\.(\d+)\.")  # the stack of layers, and a layer's number
+FIRST = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")  # tensors before the layers
 
 
 class LayerBlocks:
-    """The layers of all `names` in `count` consecutive blocks as equal as may be, encoder before decoder.
+    """Divides the layers of all `names` into `count` consecutive blocks of nearly equal size, encoder before decoder.
 
-    Embeddings are in the first block; what is in no layer besides (last norm, head) is in the last. Raises UsageError
+    Embeddings are in the first block; other tensors outside layers (last norm, head) in the last. Raises UsageError
     where there are fewer layers than blocks.
     """
 
@@ -27,15 +27,15 @@ class LayerBlocks:
             raise UsageError("--blocks", what, "a number from 1, and no more than there are layers")
         self._places = {layer: place * count // len(layers) for place, layer in enumerate(self._layers)}
 
-    def of(self, name: str) -> int:
-        """The block of a tensor, from 0."""
+    def block_of(self, name: str) -> int:
+        """Return the block of a tensor, from 0."""
         layer = _layer(name)
         if layer is None:
             return 0 if FIRST.search(name) else self.count - 1
         return self._places[layer]
 
-    def named(self) -> tuple[str, ...]:
-        """The layers of each block in words: `model.layers.0–14`; one block is all of them."""
+    def layer_names(self) -> tuple[str, ...]:
+        """Return the layers of each block in words, such as `model.layers.0–14`."""
         return tuple(_span([layer for layer in self._layers if self._places[layer] == b]) for b in range(self.count))
 
 

@@ -1,4 +1,4 @@
-"""Carry to a merged checkpoint what lies beside the weights that it was made of."""
+"""Copy the tokenizer of the parents to a merged checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalharness.records.models import Checkpoint
 
 
 def carry_tokenizer(sources: Sequence[Checkpoint], folder: Path) -> None:
-    """Copy the tokenizer's files, chat templates with them, of the first that has a tokenizer."""
+    """Copy the tokenizer's files and chat templates of the first checkpoint that has a tokenizer."""
     source = next((each.path for each in sources if files.has_tokenizer(each.path)), None)
     for path in () if source is None else _tokenizer(source):
         copy = folder / path.relative_to(str(source))
@@ -20,13 +20,13 @@ def carry_tokenizer(sources: Sequence[Checkpoint], folder: Path) -> None:
 
 
 def other_tokenizers(checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """Names of those whose tokenizer's files are not the first's, among those that have a tokenizer."""
+    """Name the checkpoints with a tokenizer whose files differ from those of the first one."""
     having = [each for each in checkpoints if files.has_tokenizer(each.path)]
     contents = [{path.name: fingerprint.of_file(path) for path in _tokenizer(each.path)} for each in having]
     return [each.name for each, content in zip(having, contents, strict=True) if content != contents[0]]
 
 
 def _tokenizer(directory: Path) -> list[Path]:
-    """The files of a tokenizer among those that a checkpoint's identity covers."""
-    named = files.tokenizer_files(directory)
-    return [path for path in fingerprint.covered(directory) if path.name in named or path.suffix == ".jinja"]
+    """List the files of a tokenizer among those that a checkpoint's fingerprint covers."""
+    names = files.tokenizer_files(directory)
+    return [path for path in fingerprint.covered(directory) if path.name in names or path.suffix == ".jinja"]

@@ -1,4 +1,4 @@
-"""Combine several adapters of one base to one adapter, by peft's own `add_weighted_adapter`."""
+"""Combine several adapters of one base into one adapter with peft's `add_weighted_adapter`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from evalharness.merging.job import MergeJob
 from evalharness.merging.parents import Parents
 
 FIRST, MERGED = "default", "merged"  # adapters' names in peft's wrapper
-SUMMED = ("linear", "cat", "svd")  # methods that stand for the weighted sum of what the adapters add
+SUMMED = ("linear", "cat", "svd")  # methods whose result should be the weighted sum of the adapters' updates
 
 
 def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
-    """Write the adapter that the parents make together, and return what was found: how far what it adds to the base's
-    weights is from the weighted sum of what they add, where the method means that sum.
+    """Write the combined adapter of the parents, and return facts for merge.json, with `apart`: how far its update of
+    the base's weights is from the weighted sum of theirs, for methods that mean that sum.
 
     Raises UsageError where peft refuses to combine them.
     """
@@ -39,7 +39,7 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     assert wrapped is not None
     names = _load_others(wrapped, parents)
     first = wrapped.peft_config[FIRST]
-    # peft copies the first's configuration for an adapter that is to add B·A as it is, from no values of the base's
+    # peft copies the first configuration to the merged adapter, which must add B·A unscaled and without initialisation
     for key, value in (("use_rslora", False), ("init_lora_weights", True)):
         if hasattr(first, key):
             setattr(first, key, value)
@@ -48,19 +48,19 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     dtype = job.dtype or common_dtype((parents.checkpoints[0].path / files.ADAPTER,))
     with unwarned():
         tensors = get_peft_model_state_dict(wrapped, adapter_name=MERGED, save_embedding_layers=False)
-    kept = {name: tensor.detach().to(DTYPES[dtype]).clone().contiguous() for name, tensor in tensors.items()}
-    save_file(kept, folder / files.ADAPTER, metadata={"format": "pt"})
+    saved = {name: tensor.detach().to(DTYPES[dtype]).clone().contiguous() for name, tensor in tensors.items()}
+    save_file(saved, folder / files.ADAPTER, metadata={"format": "pt"})
     config = wrapped.peft_config[MERGED]
     config.inference_mode = True
-    for key, named in parents.base_for_peft().items():
-        setattr(config, key, named)
+    for key, text in parents.base_for_peft().items():
+        setattr(config, key, text)
     config.save_pretrained(str(folder))
     carry_tokenizer(parents.checkpoints, folder)
     return {"dtype": dtype, "rank": getattr(config, "r", None), "apart": apart}
 
 
 def _load_others(wrapped: PeftModel, parents: Parents) -> list[str]:
-    """Load all but the first beside it, as verification found them to fit; their names there."""
+    """Load all adapters but the first beside it, and return their names in peft's wrapper."""
     names = [FIRST]
     for number, checkpoint in enumerate(parents.checkpoints[1:], 2):
         names.append(f"adapter{number}")
@@ -85,16 +85,16 @@ def _add(job: MergeJob, parents: Parents, wrapped: PeftModel, names: list[str]) 
 
 
 def _apart(wrapped: PeftModel, weights: dict[str, float]) -> float | None:
-    """The norm of what the adapter adds less the weighted sum of what its parents add, in norms of that sum."""
+    """Return the norm of (the adapter's update − the weighted sum of its parents' updates), relative to that sum."""
     apart = whole = 0.0
     with torch.no_grad():
         layers: list[Any] = [module for module in wrapped.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
-            held = {*layer.lora_A, *layer.lora_embedding_A}
-            if MERGED not in held:
+            names = {*layer.lora_A, *layer.lora_embedding_A}
+            if MERGED not in names:
                 continue
-            parts = [layer.get_delta_weight(name) * weight for name, weight in weights.items() if name in held]
-            wanted = torch.stack(parts).sum(0)
-            apart += float((layer.get_delta_weight(MERGED) - wanted).double().square().sum())
-            whole += float(wanted.double().square().sum())
+            parts = [layer.get_delta_weight(name) * weight for name, weight in weights.items() if name in names]
+            total = torch.stack(parts).sum(0)
+            apart += float((layer.get_delta_weight(MERGED) - total).double().square().sum())
+            whole += float(total.double().square().sum())
     return math.sqrt(apart / whole) if whole else None

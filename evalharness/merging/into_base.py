@@ -1,4 +1,4 @@
-"""Merge an adapter into its base, and prove by logits that the full weights answer as the adapter on the base did."""
+"""Merge an adapter into its base, and prove by logits that the full weights answer like the adapter on the base."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ EXACT, DEVICE = "float32", "cpu"
 
 
 def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | None) -> dict[str, Any]:
-    """Write the full weights that the adapter merged into its base is, in `dtype` (None: what most values of the base's
-    files have), and return what was found: logits merged against unmerged, and what rounding to `dtype` loses.
+    """Write the full weights of an adapter merged into its base, in `dtype` (None: that of most values of the base's
+    files), and return facts for merge.json: the difference of logits after merging, and the loss by rounding to
+    `dtype`.
 
-    Merged and compared in float32. Raises ModelError where peft cannot merge it, or where the logits differ by more
-    than rounding.
+    The merge and the comparison are in float32. Raises ModelError where peft cannot merge the adapter, or where the
+    logits differ by more than rounding.
     """
     dtype = dtype or common_dtype(files.weight_files(base.path))
     loaded = load(adapter, EXACT, DEVICE)
     if why := loaded.unmergeable:
         raise ModelError(adapter.path, why, "it answers as an adapter only")
     ids = probes.token_ids(loaded.tokenizer)
-    wanted = probes.logits_of(loaded.model, ids)
+    unmerged = probes.logits_of(loaded.model, ids)
     model = _merged(adapter, loaded)
-    exact = probes.difference(wanted, probes.logits_of(model, ids))
+    exact = probes.difference(unmerged, probes.logits_of(model, ids))
     _refuse_other_answers(adapter, "merged", exact)
     for parameter in model.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype]).float()
@@ -48,7 +49,7 @@ def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | 
     del model, loaded
     _check_saved(adapter, folder, rounded, ids)
     facts = {"tolerance": exact.allowed, "merged": asdict(exact), "dtype": dtype}
-    return facts | {"rounded": None if dtype == EXACT else asdict(probes.difference(wanted, rounded))}
+    return facts | {"rounded": None if dtype == EXACT else asdict(probes.difference(unmerged, rounded))}
 
 
 def _merged(adapter: Checkpoint, loaded: LoadedModel) -> PreTrainedModel:
@@ -63,10 +64,10 @@ def _merged(adapter: Checkpoint, loaded: LoadedModel) -> PreTrainedModel:
     return model
 
 
-def _refuse_other_answers(adapter: Checkpoint, what: str, found: LogitDifference) -> None:
-    if not found.rounding:
-        said = f"logits differ by up to {found.largest:.2g}, and {found.allowed:.2g} is what rounding may do"
-        raise ModelError(adapter.path, f"{what}, it answers otherwise: {said}", "it answers as an adapter only")
+def _refuse_other_answers(adapter: Checkpoint, what: str, difference: LogitDifference) -> None:
+    if not difference.rounding:
+        how = f"logits differ by up to {difference.largest:.2g}, and rounding explains {difference.allowed:.2g}"
+        raise ModelError(adapter.path, f"{what}, it answers otherwise: {how}", "it answers as an adapter only")
 
 
 def _save(adapter: Checkpoint, base: Checkpoint, model: PreTrainedModel, folder: Path, dtype: str) -> None:
@@ -74,7 +75,7 @@ def _save(adapter: Checkpoint, base: Checkpoint, model: PreTrainedModel, folder:
         parameter.data = parameter.data.to(DTYPES[dtype])
         if not torch.isfinite(parameter).all():
             raise ModelError(adapter.path, f"some merged weights are too large for {dtype}", f"--dtype {EXACT}")
-    model.generation_config = GenerationConfig()  # the base's file is kept as it is
+    model.generation_config = GenerationConfig()  # the base's file is copied unchanged
     with unwarned():
         model.save_pretrained(str(folder))
     (folder / files.GENERATION_CONFIG).unlink(missing_ok=True)
@@ -83,8 +84,8 @@ def _save(adapter: Checkpoint, base: Checkpoint, model: PreTrainedModel, folder:
     carry_tokenizer((adapter, base), folder)
 
 
-def _check_saved(adapter: Checkpoint, folder: Path, wanted: Logits, ids: tuple[torch.Tensor, ...]) -> None:
-    """Raise ModelError unless what is read back from the files answers as what was saved."""
+def _check_saved(adapter: Checkpoint, folder: Path, expected: Logits, ids: tuple[torch.Tensor, ...]) -> None:
+    """Raise ModelError unless the saved files give the logits of the model that was saved."""
     saved = load(recognise(str(folder), role="base"), EXACT, DEVICE)
-    found = probes.difference(wanted, probes.logits_of(saved.model, ids))
-    _refuse_other_answers(adapter, "merged, saved and read again", found)
+    difference = probes.difference(expected, probes.logits_of(saved.model, ids))
+    _refuse_other_answers(adapter, "merged, saved and read again", difference)

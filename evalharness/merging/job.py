@@ -1,4 +1,4 @@
-"""State what is to be merged and how, and check what needs no file for it."""
+"""Define the job of a merge, and check the options that need no file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalharness.checkpoints.device_names import DTYPES
 from evalharness.errors import UsageError, did_you_mean
 
 SUMS = ("linear", "dare_linear", "magnitude_prune")  # weighted sums; the others elect a sign for each value
-OF_WEIGHTS = (*SUMS, "ties", "dare_ties")  # on full weights, and on A and B of LoRA one by one
+OF_WEIGHTS = (*SUMS, "ties", "dare_ties")  # on full weights, and on LoRA's A and B separately
 OF_ADAPTERS = (*OF_WEIGHTS, "cat", "svd", *(f"{name}_svd" for name in OF_WEIGHTS if name != "linear"))
 ALONE = "adapter"  # one adapter into its base: nothing is combined
 PATH = "--out"
@@ -19,9 +19,9 @@ PATH = "--out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeJob:
-    """What is merged, and how. `models`, `base`: as `run` takes them; `method`: one of OF_ADAPTERS or OF_WEIGHTS, None
-    for one adapter into its base; `weights`: by the models' names, the others weigh alike; `density`: the share of
-    values that pruning keeps; `rank`: of what `svd` leaves; `dtype`: None is that of the files.
+    """The options of a merge. `models`, `base`: as for `run`; `method`: one of OF_ADAPTERS or OF_WEIGHTS, None for one
+    adapter into its base; `weights`: by the models' names, the others weigh the same; `density`: the share of values
+    that pruning keeps; `rank`: of the result of `svd`; `dtype`: None for that of the files.
     """
 
     models: tuple[str, ...]
@@ -47,12 +47,12 @@ class MergeJob:
 
     @property
     def elects(self) -> bool:
-        """Whether the method averages the values of one sign, in place of summing all."""
+        """Whether the method averages the values of one sign instead of summing all."""
         return self.method is not None and "ties" in self.method
 
 
 def check_job(job: MergeJob) -> None:
-    """Raise UsageError for a place that is taken, and for options that are wrong or do not go together."""
+    """Raise UsageError for an output path that exists, and for options that are wrong or do not fit together."""
     if job.out.exists() or job.out.is_symlink():
         raise UsageError(PATH, f"{job.out} exists already", "remove it, or name another folder")
     if not job.models:
@@ -70,7 +70,8 @@ def check_job(job: MergeJob) -> None:
     if job.rank is not None and job.rank < 1:
         raise UsageError("--rank", str(job.rank), "a whole number above zero would be right")
     if job.rank is not None and not (job.method or "").endswith("svd"):
-        raise UsageError("--rank", f"{job.rank}: only svd and its kin choose a rank", "leave it out, or --method svd")
+        what = f"{job.rank}: only svd and the methods that end in _svd choose a rank"
+        raise UsageError("--rank", what, "leave it out, or --method svd")
     if not 0 <= job.seed < 2**63:
         raise UsageError("--seed", f"{job.seed} is no seed", "a whole number from 0")
     for name, weight in job.weights.items():

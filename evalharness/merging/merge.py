@@ -1,4 +1,4 @@
-"""Merge checkpoints into a new one that `run` takes as a candidate: the whole way on one page."""
+"""Merge checkpoints into a new one that `run` accepts as a candidate; the stages in order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STEP = "step of a merge"
 
 
 def merge(job: MergeJob, notify: Callable[[str], None] = lambda notice: None) -> dict[str, Any]:
-    """Merge, verify the result as `run` does, and put it into its place; what its merge.json says. `notify` hears
-    notices about the parents.
+    """Merge, verify the result as `run` does, and move it into its place; return the facts of its merge.json. `notify`
+    receives notices about the parents.
 
-    Raises UsageError, ModelError or StoreError; then nothing is left in the place of the result.
+    Raises UsageError, ModelError or StoreError; then no result is left.
     """
     check_job(job)
     parents = parents_of(job)
@@ -32,14 +32,14 @@ def merge(job: MergeJob, notify: Callable[[str], None] = lambda notice: None) ->
                 notify(notice)
         for name in other_tokenizers(parents.checkpoints):
             notify(f"{name}: has another tokenizer than {parents.checkpoints[0].name}, whose files the result has")
-        facts = merge_facts(job, parents, _written(job, parents, folder))
+        facts = merge_facts(job, parents, _write_weights(job, parents, folder))
         write_record(facts, folder)
         verify(recognise(str(folder), base=str(parents.base.path)))
     return facts
 
 
-def _written(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
-    """Write the merged weights, and return what was found."""
+def _write_weights(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
+    """Write the merged weights, and return facts for merge.json."""
     if not parents.adapters:
         return dict(registry.find(merging.REGISTRY, "task_vectors", STEP)(job, parents, folder))
     to_full = registry.find(merging.REGISTRY, "into_base", STEP)

@@ -1,4 +1,4 @@
-"""Write a merged checkpoint beside its place, where nothing takes it for a whole one, and rename it when it is done."""
+"""Write a merged checkpoint into a hidden folder, and rename it when it is complete."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evalharness.merging.job import PATH, MergeJob, check_job
 
 @contextmanager
 def new_checkpoint(job: MergeJob) -> Iterator[Path]:
-    """Give the folder to write, held for this process alone; what lies in it is in its place when the block ends
-    without an error, in one step, and is removed when it does not.
+    """Yield a locked folder for the checkpoint; at the end of the block it is moved into its place in one step, or
+    removed after an error.
 
-    Raises UsageError where something lies in its place or another process writes there, StoreError where it cannot be
+    Raises UsageError where the output path exists or another process writes there, StoreError where it cannot be
     written.
     """
     unfinished = job.out.parent / f".{job.out.name}.unfinished"

@@ -1,4 +1,4 @@
-"""Recognise what is to be merged, and refuse by its files what cannot be: without torch, and before it is loaded."""
+"""Recognise the checkpoints to merge, and refuse by their files those that cannot be merged, without torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.merging.job import ALONE, OF_ADAPTERS, OF_WEIGHTS, MergeJob
 from evalharness.records.models import Checkpoint
 
-COMBINABLE = {"LORA": OF_ADAPTERS, "IA3": ("linear",)}  # what peft's add_weighted_adapter knows, and does right
-ELSEWHERE = {  # keys of adapter_config.json for what add_weighted_adapter leaves out or computes anew from the base
+COMBINABLE = {"LORA": OF_ADAPTERS, "IA3": ("linear",)}  # methods that peft's add_weighted_adapter computes correctly
+ELSEWHERE = {  # keys of adapter_config.json whose parts add_weighted_adapter omits or computes anew from the base
     "use_dora": "DoRA's magnitudes",
     "modules_to_save": "modules trained whole",
     "trainable_token_indices": "trained tokens",
@@ -34,33 +34,35 @@ NOT_EACH = "merge each into the base by itself, and the full weights then"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parents:
-    """What is merged: `checkpoints`, as they were `named`, how much each weighs, and the base of all."""
+    """The checkpoints to merge, with their `texts` as the user named them and their weights, and the base of all, with
+    its name `base_text`.
+    """
 
     checkpoints: tuple[Checkpoint, ...]
-    named: tuple[str, ...]
+    texts: tuple[str, ...]
     weights: tuple[float, ...]
     base: Checkpoint
-    base_named: str
+    base_text: str
 
     @property
     def adapters(self) -> bool:
-        """Whether they are adapters, and not full weights."""
+        """Whether the checkpoints are adapters, and not full weights."""
         return bool(self.checkpoints[0].adapter)
 
     def base_for_peft(self) -> dict[str, str]:
-        """What adapter_config.json says of the base: its id on the hub, else its whole path, for peft takes a path to
-        be relative to where it is started.
+        """Return the base for adapter_config.json: its id on the hub, else its absolute path, because peft reads a path
+        relative to the working directory.
         """
-        spec = parse(self.base_named)
+        spec = parse(self.base_text)
         if not spec.on_hub:
             return {"base_model_name_or_path": str(self.base.path.resolve())}
-        named = {"base_model_name_or_path": spec.location}
-        return named | ({"revision": spec.revision} if spec.revision else {})
+        revision = {"revision": spec.revision} if spec.revision else {}
+        return {"base_model_name_or_path": spec.location, **revision}
 
 
 def parents_of(job: MergeJob) -> Parents:
-    """Recognise the checkpoints of a job. Raises ModelError for what cannot be merged, UsageError for options that do
-    not fit what they are.
+    """Recognise the checkpoints of a job. Raises ModelError for those that cannot be merged, UsageError for options
+    that do not fit them.
     """
     texts = expand_all(job.models)
     checkpoints = tuple(recognise(text, base=job.base) for text in texts)
@@ -71,18 +73,18 @@ def parents_of(job: MergeJob) -> Parents:
     weights, base = _weights(job, checkpoints), common_base(checkpoints)
     check = _check_adapters if checkpoints[0].adapter else check_full
     check(job, checkpoints, base)
-    named = named_base(job.base, checkpoints[0], base)
-    return Parents(checkpoints=checkpoints, named=texts, weights=weights, base=base, base_named=named)
+    text = base_text(job.base, checkpoints[0], base)
+    return Parents(checkpoints=checkpoints, texts=texts, weights=weights, base=base, base_text=text)
 
 
-def named_base(given: str | None, checkpoint: Checkpoint, base: Checkpoint) -> str:
-    """What to call the base: as it was given, else its id on the hub where the checkpoint names that, else its path."""
+def base_text(text: str | None, checkpoint: Checkpoint, base: Checkpoint) -> str:
+    """Return the user's `text` for the base, else its id on the hub where the checkpoint names that, else its path."""
     own = base_named_in(checkpoint.path)
-    return given or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
+    return text or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
 
 
 def refuse_unmergeable(checkpoint: Checkpoint) -> None:
-    """Raise ModelError for what has no weights of its own that could be merged."""
+    """Raise ModelError for a checkpoint without weights of its own that could be merged."""
     if checkpoint.virtual_tokens:
         what = f"virtual tokens ({checkpoint.kind}) are no weights, and cannot be merged"
         raise ModelError(checkpoint.path, what, "give an adapter of layers, such as LoRA, or full weights")
@@ -94,7 +96,7 @@ def refuse_unmergeable(checkpoint: Checkpoint) -> None:
 
 
 def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
-    """The base of all. Raises ModelError where one names none, or another one than the first."""
+    """Return the base of all checkpoints. Raises ModelError where one names none, or another one than the first."""
     for checkpoint in checkpoints:
         if checkpoint.base is None:
             raise ModelError(checkpoint.path, "its files name no base that is there", "give --base PATH")
@@ -112,7 +114,9 @@ def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def _weights(job: MergeJob, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
-    """How much each weighs: as given, else all alike, 1 together; or 1 each where the method averages by itself."""
+    """Return the weight of each checkpoint: the job's, else equal ones that sum to 1, or 1 each where the method
+    averages by itself. Raises UsageError.
+    """
     names = [each.name for each in checkpoints]
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise UsageError("MODEL", f"two are called {twice[0]!r}", "name them apart with NAME=")
@@ -134,14 +138,14 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
         if job.weights:
             raise UsageError("--weight", "one adapter goes into its base as it is", "--method linear weighs it")
         return
-    if len(adapters) == 1 and job.method != "linear":  # which peft would do without a word
+    if len(adapters) == 1 and job.method != "linear":  # peft would accept it silently
         raise UsageError("--method", f"{job.method} takes several adapters", "one is weighed by linear, or needs none")
     kinds = {each.adapter for each in adapters}
     if len(kinds) > 1 or not kinds <= COMBINABLE.keys():
         what = f"peft cannot combine adapters of type {' and '.join(sorted(kinds))}"
         raise UsageError("--method", what, f"adapters of one type, {' or '.join(COMBINABLE)}; or {NOT_EACH}")
-    if job.method not in (known := COMBINABLE[adapters[0].adapter]):
-        raise UsageError("--method", f"{job.method} is not for {adapters[0].adapter}", f"{', '.join(known)}")
+    if job.method not in (methods := COMBINABLE[adapters[0].adapter]):
+        raise UsageError("--method", f"{job.method} is not for {adapters[0].adapter}", f"{', '.join(methods)}")
     configs = {each.name: files.read_json(each.path / files.ADAPTER_CONFIG) for each in adapters}
     for adapter in adapters:
         _refuse_uncombinable(adapter, configs[adapter.name])
@@ -150,7 +154,7 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
 
 
 def beside_factors(config: Mapping[str, Any]) -> list[str]:
-    """Name what an adapter changes beside LoRA's A and B, by its adapter_config.json."""
+    """Name the parts that an adapter changes beside LoRA's A and B, by its adapter_config.json."""
     what = [words for key, words in ELSEWHERE.items() if config.get(key)]
     what += [f"biases ({config['bias']})"] if config.get("bias", "none") != "none" else []
     start = config.get("init_lora_weights")
@@ -165,21 +169,21 @@ def _refuse_uncombinable(adapter: Checkpoint, config: Mapping[str, Any]) -> None
 
 
 def _check_ranks(job: MergeJob, configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UsageError where A and B, which are combined one by one, are not of one rank."""
+    """Raise UsageError where A and B, which are combined separately, have different ranks."""
     ranks = {
         name: sorted({int(config.get("r") or 0), *map(int, (config.get("rank_pattern") or {}).values())})
         for name, config in configs.items()
     }
     if len({rank for of_one in ranks.values() for rank in of_one}) > 1:
-        said = ", ".join(f"{name} has {' and '.join(map(str, of_one))}" for name, of_one in ranks.items())
-        raise UsageError(f"--method {job.method}", f"takes one rank, and {said}", "cat and svd take different ranks")
+        which = ", ".join(f"{name} has {' and '.join(map(str, of_one))}" for name, of_one in ranks.items())
+        raise UsageError(f"--method {job.method}", f"takes one rank, and {which}", "cat and svd take different ranks")
 
 
 # ---- full weights ----------------------------------------------------------------------------------------------------
 
 
 def check_full(job: MergeJob, models: Sequence[Checkpoint], base: Checkpoint) -> None:
-    """Raise UsageError for a method that is not for full weights, ModelError for weights of another form than the
+    """Raise UsageError for a method that is not for full weights, ModelError for weights of other shapes than the
     base's.
     """
     if job.method is None:
@@ -195,17 +199,17 @@ def check_full(job: MergeJob, models: Sequence[Checkpoint], base: Checkpoint) ->
         if other != kind or model.architecture != base.architecture:
             what = f"is of another architecture ({other}) than its base {base.path} ({kind})"
             raise ModelError(model.path, what, "merge checkpoints of one base")
-    wanted, *of_models = tensors_of([base, *models])
+    own, *of_models = tensors_of([base, *models])
     for model, has in zip(models, of_models, strict=True):
-        if wrong := sorted(name for name in has.keys() | wanted.keys() if _shape(has, name) != _shape(wanted, name)):
+        if wrong := sorted(name for name in has.keys() | own.keys() if _shape(has, name) != _shape(own, name)):
             name = wrong[0]
-            what = f"{len(wrong)} tensors are not its base's: {name} {_shape(has, name)}, there {_shape(wanted, name)}"
+            what = f"{len(wrong)} tensors are not its base's: {name} {_shape(has, name)}, there {_shape(own, name)}"
             raise ModelError(model.path, what, "merge checkpoints of one base, none of them resized")
 
 
 def tensors_of(models: Sequence[Checkpoint]) -> list[dict[str, TensorFacts]]:
-    """Names and facts of the tensors of full weights that a merge goes through: without second copies of what is tied,
-    where not all of them store it twice.
+    """Return the tensors of full weights for a merge, by name, without second copies of tied ones that not all models
+    store.
     """
     facts = [files.all_tensors(files.weight_files(model.path)) for model in models]
     everywhere = set.intersection(*(set(each) for each in facts))

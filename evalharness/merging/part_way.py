@@ -1,5 +1,6 @@
-"""Write the model that lies part of the way from a base to a candidate, as far in each block of layers as is said: LoRA
-with B scaled, full weights interpolated tensor by tensor.
+"""Write a model part of the way from a base to a candidate, with its own scale for each block of layers.
+
+A LoRA's B is scaled; full weights are interpolated tensor by tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from evalharness.merging.blocks import LayerBlocks
 from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
-from evalharness.merging.parents import Parents, beside_factors, check_full, common_base, named_base, refuse_unmergeable
+from evalharness.merging.parents import Parents, base_text, beside_factors, check_full, common_base, refuse_unmergeable
 from evalharness.merging.record import merge_facts, write_record
 from evalharness.merging.task_vectors import merge_weights
 from evalharness.records.models import Checkpoint
@@ -33,46 +34,46 @@ MERGE_FIRST = "merge it into its base with `evalharness checkpoint merge`, and t
 
 
 def ends_of(text: str, base: str | None) -> Parents:
-    """Recognise a candidate and its base, the two ends of the path. Raises ModelError where there is none between them
-    that is exact.
+    """Recognise a candidate and its base, the two ends of the path. Raises ModelError where no exact model lies between
+    them.
     """
     candidate = recognise(text, base=base)
     refuse_unmergeable(candidate)
-    under = common_base((candidate,))
+    own_base = common_base((candidate,))
     if candidate.adapter:
         _check_adapter(candidate)
     else:
-        check_full(MergeJob(models=(text,), out=Path(), method=LINEAR), (candidate,), under)
-    named = named_base(base, candidate, under)
-    return Parents(checkpoints=(candidate,), named=(text,), weights=(1.0,), base=under, base_named=named)
+        check_full(MergeJob(models=(text,), out=Path(), method=LINEAR), (candidate,), own_base)
+    name = base_text(base, candidate, own_base)
+    return Parents(checkpoints=(candidate,), texts=(text,), weights=(1.0,), base=own_base, base_text=name)
 
 
 def blocks_of(candidate: Checkpoint, count: int) -> LayerBlocks:
-    """The layers that a candidate's own files hold, in `count` blocks. Raises UsageError where they are fewer."""
+    """Divide the layers in a candidate's own files into `count` blocks. Raises UsageError where there are fewer."""
     paths = (candidate.path / files.ADAPTER,) if candidate.adapter else files.weight_files(candidate.path)
     return LayerBlocks(files.all_tensors(paths), count)
 
 
 def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[str, Any]) -> Path:
     """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path. `scales`:
-    of the first to the last of as many blocks.
+    one for each block, from the first to the last.
 
-    An adapter's B is scaled in float32, which leaves every other number of it as it is; full weights are computed in
-    float32 and kept in the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit
-    for bit; an adapter that is so in all blocks keeps its type. `record`: what merge.json says beside its parents.
-    Raises ModelError, UsageError or StoreError.
+    An adapter's B is scaled in float32, and its other values stay; full weights are computed in float32 and saved in
+    the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit for bit; an adapter
+    with such scales in all blocks keeps its type. `record`: further facts for merge.json. Raises ModelError, UsageError
+    or StoreError.
     """
     candidate, blocks = ends.checkpoints[0], blocks_of(ends.checkpoints[0], len(scales))
-    job = MergeJob(models=ends.named, out=out, method=LINEAR, weights={candidate.name: scales[0]})
+    job = MergeJob(models=ends.texts, out=out, method=LINEAR, weights={candidate.name: scales[0]})
     with new_checkpoint(job) as folder:
         write = _scaled_adapter if candidate.adapter else merge_weights
         parents = replace(ends, weights=(scales[0],))
-        written = write(job, parents, folder, lambda name: scales[blocks.of(name)])
-        facts = merge_facts(job, parents, {**written, **record})
+        results = write(job, parents, folder, lambda name: scales[blocks.block_of(name)])
+        facts = merge_facts(job, parents, {**results, **record})
         if len(scales) > 1:
             facts["parents"][0]["weight"] = None
             facts["blocks"] = [
-                {"layers": layers, "weight": scale} for layers, scale in zip(blocks.named(), scales, strict=True)
+                {"layers": layers, "weight": scale} for layers, scale in zip(blocks.layer_names(), scales, strict=True)
             ]
         write_record(facts, folder)
         verify(recognise(str(folder), base=str(ends.base.path)))
@@ -80,7 +81,7 @@ def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[
 
 
 def _check_adapter(adapter: Checkpoint) -> None:
-    """Raise ModelError unless all that the adapter does is to add scale × B·A to weights."""
+    """Raise ModelError unless the adapter only adds scale × B·A to weights."""
     if adapter.adapter != "LORA":
         raise ModelError(adapter.path, f"{adapter.kind} has no factor that could be scaled exactly", MERGE_FIRST)
     what = beside_factors(files.read_json(adapter.path / files.ADAPTER_CONFIG))

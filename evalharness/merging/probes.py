@@ -1,4 +1,4 @@
-"""Ask two models the same few texts, and say how far their logits are apart."""
+"""Compare the logits of two models on a few texts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TEXTS = (
     "def area(radius):\n    return 3.14159 * radius ** 2\n",
     "On Monday it rained in Paris; on Tuesday the sun came out, and people sat outside.",
 )
-TOLERANCE = 1e-4  # of the largest logit's size: float32 sums in another order come to about a tenth of it
+TOLERANCE = 1e-4  # relative to the largest logit; float32 sums in another order differ by about a tenth of it
 Logits = tuple[torch.Tensor, ...]  # of each text (positions, vocabulary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogitDifference:
-    """How far logits are apart: the `largest` difference, `allowed` by rounding; at how many of `positions` another
-    token comes next.
+    """The difference of two models' logits: the `largest` one, the one that rounding allows, and at how many of
+    `positions` the next token changed.
     """
 
     largest: float
@@ -30,19 +30,19 @@ class LogitDifference:
 
     @property
     def rounding(self) -> bool:
-        """Whether it is no more than rounding."""
+        """Whether rounding explains the difference."""
         return self.largest <= self.allowed
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[torch.Tensor, ...]:
-    """The probe texts as rows of token ids, of those that have any."""
+    """Return the probe texts as rows of token ids, without empty rows."""
     rows = [tokenizer(text, add_special_tokens=True)["input_ids"] for text in TEXTS]
     return tuple(torch.tensor([row]) for row in rows if row)
 
 
 def logits_of(model: PreTrainedModel, ids: tuple[torch.Tensor, ...]) -> Logits:
-    """The logits at every position of each text, one text at a time, unpadded, in float32. A decoder is given the same
-    tokens as its encoder.
+    """Compute the logits at every position of each text in float32, one text at a time without padding. A decoder reads
+    the same tokens as its encoder.
     """
     decoded = model.config.is_encoder_decoder
     with torch.inference_mode():
@@ -53,7 +53,7 @@ def logits_of(model: PreTrainedModel, ids: tuple[torch.Tensor, ...]) -> Logits:
 
 
 def difference(one: Logits, other: Logits) -> LogitDifference:
-    """Compare the logits of two models to the same texts; NaN is no agreement."""
+    """Compare the logits of two models on the same texts; NaN counts as an infinite difference."""
     apart = [float((a - b).abs().nan_to_num(nan=float("inf")).max()) for a, b in zip(one, other, strict=True)]
     changed = [int((a.argmax(-1) != b.argmax(-1)).sum()) for a, b in zip(one, other, strict=True)]
     size = max(1.0, *(float(each.abs().max()) for each in one))

@@ -1,6 +1,4 @@
-"""State in merge.json what a merged checkpoint was made of: its base, so that it is found as a trained one's is, its
-parents, and how.
-"""
+"""Write merge.json, which states a merged checkpoint's base, parents and method."""
 
 from __future__ import annotations
 
@@ -22,14 +20,14 @@ METHOD = "merge"  # beside the methods of training
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
 
-def merge_facts(job: MergeJob, parents: Parents, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What merge.json says. Paths are relative to the merged checkpoint, so that all can move together. `found`: of the
-    merge, as it went.
+def merge_facts(job: MergeJob, parents: Parents, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the content of merge.json. Paths are relative to the merged checkpoint, so that all can move together.
+    `results`: facts of the merge itself.
     """
     targets = {each.target_task for each in parents.checkpoints}
     return {
-        "base": _place(job, parents.base_named, parents.base.path),
-        "base_as_given": parents.base_named,
+        "base": _place(job, parents.base_text, parents.base.path),
+        "base_as_given": parents.base_text,
         "base_fingerprint": parents.base.fingerprint,
         "base_weights": fingerprint.of_tensors(parents.base.path),
         "target_task": targets.pop() if len(targets) == 1 else None,
@@ -46,17 +44,17 @@ def merge_facts(job: MergeJob, parents: Parents, found: Mapping[str, Any]) -> di
                 "weight": None if job.method is None else weight,
                 "target_task": each.target_task,
             }
-            for each, weight, text in zip(parents.checkpoints, parents.weights, parents.named, strict=True)
+            for each, weight, text in zip(parents.checkpoints, parents.weights, parents.texts, strict=True)
         ],
         "density": job.density,
         "seed": job.seed if job.draws else None,
-        **found,
+        **results,
         "versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}},
     }
 
 
 def ends_as_full(job: MergeJob) -> bool:
-    """Whether a merge of adapters ends as full weights: one by itself always does."""
+    """Return whether a merge of adapters gives full weights; a single adapter without a method always does."""
     return job.into_base or job.method is None
 
 
@@ -65,9 +63,9 @@ def write_record(facts: Mapping[str, Any], folder: Path) -> None:
     (folder / MERGE).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
 
 
-def _place(job: MergeJob, named: str, path: Path) -> str:
-    """The hub id as it was named, else the path from the merged checkpoint."""
-    if not parse(named).on_hub:
+def _place(job: MergeJob, text: str, path: Path) -> str:
+    """Return the hub id as the user named it, else the path relative to the merged checkpoint."""
+    spec = parse(text)
+    if not spec.on_hub:
         return os.path.relpath(path, job.out.resolve())
-    spec = parse(named)
     return spec.location + (f"@{spec.revision}" if spec.revision else "")

@@ -1,4 +1,4 @@
-"""Say in a few lines what was merged and what that lost, from merge.json."""
+"""Summarise a merge and its losses in a few lines, from merge.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.merging.job import ALONE
 
 
 def merged_from(facts: Mapping[str, Any]) -> str:
-    """The parents and how they were merged: `a × 0.5, b × 0.5 (ties, density 0.2)`."""
+    """Describe the parents and the method: `a × 0.5, b × 0.5 (ties, density 0.2)`."""
     parents = [
         each["name"] if each.get("weight") is None else f"{each['name']} × {each['weight']:g}"
         for each in facts["parents"]
@@ -23,14 +23,14 @@ def merged_from(facts: Mapping[str, Any]) -> str:
 
 
 def summary(out: Path, facts: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that the command prints."""
+    """Yield the lines that the command prints."""
     yield f"{out}"
     yield f"  merged from     {merged_from(facts)}"
     yield f"  base            {facts['base_as_given']}"
     yield f"  dtype           {facts['dtype']}"
     if (exact := facts.get("merged")) is not None:
-        said = f"logits within {exact['largest']:.2g} of the adapter on its base, at {exact['positions']} positions"
-        yield f"  checked         {said} (float32; at most {facts['tolerance']:.2g} is allowed)"
+        how = f"logits within {exact['largest']:.2g} of the adapter on its base, at {exact['positions']} positions"
+        yield f"  checked         {how} (float32; at most {facts['tolerance']:.2g} is allowed)"
     if (rounded := facts.get("rounded")) is not None:
         tokens = f"another next token at {rounded['changed']} of {rounded['positions']} positions"
         yield f"  rounding loses  logits up to {rounded['largest']:.2g}, {tokens} ({facts['dtype']})"

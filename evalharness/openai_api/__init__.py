@@ -1,6 +1,4 @@
-"""Talk with servers that speak OpenAI's HTTP dialect: addresses (location.py), requests (client.py) and their pace; who
-answers there (served_model.py, probes.py).
-"""
+"""Send requests to servers of OpenAI's HTTP API (client.py), and identify their models (served_model.py)."""
 
 REGISTRY = {
     "offered": "evalharness.openai_api.served_model:offered",

@@ -1,6 +1,4 @@
-"""Send requests to a server that speaks OpenAI's dialect: several at once, each again after what may pass, and never
-more than was allowed.
-"""
+"""Send requests to a server of OpenAI's API: several at once, with retries after passing errors, within a budget."""
 
 from __future__ import annotations
 
@@ -18,11 +16,11 @@ from evalharness.openai_api.deadline import Deadline
 from evalharness.openai_api.limits import RequestLimits as RequestLimits
 from evalharness.openai_api.location import root_of
 from evalharness.openai_api.pace import Pace
-from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, checked_key, judged, shown
+from evalharness.openai_api.replies import KEYS, REFUSED, ApiFailure, Trouble, api_key, checked_key, judged, safe_words
 
 LARGEST = 1 << 28  # bytes of one answer
-LONGEST_ASKED = 120.0  # seconds that a Retry-After is obeyed
-GIVEN_UP = 8  # requests in a row without an answer, each tried as often as it may be: the server is dead
+LONGEST_RETRY_AFTER = 120.0  # most seconds of a Retry-After that are waited
+GIVEN_UP = 8  # requests in a row without an answer after all attempts, from which on the server counts as dead
 NO_ANSWER = "no answer"
 LOOKS = 3  # attempts of a GET
 KEPT = "what was answered is kept"
@@ -30,11 +28,11 @@ Body = Mapping[str, Any]
 
 
 class ApiClient:
-    """One server. Threads may share it.
+    """A client of one server, which threads may share.
 
     A path ("/models") is below `url`, unless it begins with `root`, the address above the API's. `interrupted` counts
-    what may have been a restart: connections that failed and requests that were sent again, but for those that the
-    server put off (429).
+    possible restarts of the server: failed connections and repeated requests, without those that the server delayed
+    (429).
     """
 
     def __init__(self, url: str, *, limits: RequestLimits | None = None) -> None:
@@ -49,12 +47,12 @@ class ApiClient:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(self.limits.timeout, connect=min(10.0, self.limits.timeout), pool=None),
             limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
-            follow_redirects=False,  # a key is for the server that the user named
+            follow_redirects=False,  # the key must only reach the server that the user named
         )
 
     @property
     def was_reached(self) -> bool:
-        """Whether the server ever answered, whatever it said."""
+        """Whether the server ever gave any answer."""
         return self._was_reached
 
     def __enter__(self) -> ApiClient:
@@ -64,29 +62,27 @@ class ApiClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, the last when no request is under way; threads that wait for another attempt give
-        up.
-        """
+        """Close all connections, once no request is running; threads that wait for another attempt give up."""
         self._closed.set()
         self._close_if_idle()
 
     def get(self, path: str) -> dict[str, Any]:
-        """The answer to a GET, which reads what a server says of itself: few attempts suffice. Raises as `post`."""
+        """Return the answer to a GET, which reads facts of the server in few attempts. Raises as `post` does."""
         return self._answer(path, self._tried("GET", path, None, most=LOOKS))
 
     def post(self, path: str, body: Body) -> dict[str, Any]:
-        """The answer to a POST. Raises ModelError where the server never answered, refuses the key or the request, and
-        NotComparableError where it answers no more, or all requests that are allowed were sent.
+        """Return the answer to a POST. Raises ModelError where the server never answered, or refuses the key or the
+        request, and NotComparableError where it no longer answers, or the budget of requests is spent.
         """
         return self._answer(path, self._tried("POST", path, body))
 
     def try_post(self, path: str, body: Body) -> dict[str, Any] | ApiFailure:
-        """As `post`, but a request that is refused, or not answered while others may be, is a failure of its own."""
+        """Do what `post` does, but return an ApiFailure where only this request is refused or not answered."""
         return self._tried("POST", path, body)
 
     def post_all(self, path: str, bodies: Sequence[Body]) -> Iterator[tuple[int, dict[str, Any] | ApiFailure]]:
-        """Yield the place of each body and the answer to it, as they come. Raises as `post`, but as `try_post` for what
-        is wrong with one request.
+        """Yield the index of each body with its answer, as they come. Raises as `post` does; a failure of one request
+        is an ApiFailure.
         """
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         replies: queue.SimpleQueue[tuple[int, dict[str, Any] | ApiFailure | Exception]] = queue.SimpleQueue()
@@ -102,7 +98,7 @@ class ApiClient:
                     return
                 try:
                     replies.put((place, self._tried("POST", path, bodies[place], abandoned)))
-                except Exception as error:  # raised again where the replies are read
+                except Exception as error:  # raised again in the thread that reads the replies
                     replies.put((place, error))
 
         try:
@@ -118,7 +114,7 @@ class ApiClient:
             abandoned.set()
 
     def _close_if_idle(self) -> None:
-        """Close what is to be closed: a connection that is used meanwhile would stay open."""
+        """Close the connections if none is in use, because one that is would stay open."""
         with self._counts:
             is_idle = self._closed.is_set() and not self._under_way
         if is_idle:
@@ -143,7 +139,7 @@ class ApiClient:
         abandoned: threading.Event | None = None,
         most: int | None = None,
     ) -> dict[str, Any] | ApiFailure:
-        """The answer after as many attempts as it takes and is allowed."""
+        """Return the answer after as many attempts as needed and allowed."""
         trouble = Trouble(reason="nothing")
         for attempt in range(min(self.limits.attempts, most or self.limits.attempts)):
             if attempt and self._rest(trouble, attempt, abandoned):
@@ -158,15 +154,15 @@ class ApiClient:
         return ApiFailure(reason=trouble.reason, status=trouble.status)
 
     def _rest(self, trouble: Trouble, attempt: int, abandoned: threading.Event | None) -> bool:
-        """Wait before another attempt; tells whether nobody wants it any more."""
+        """Wait before another attempt; return whether it is no longer needed."""
         most = min(self.limits.longest_wait, self.limits.first_wait * 2 ** (attempt - 1))
         wait = random.uniform(0, most)
         if trouble.wait is not None:
-            wait += min(trouble.wait, LONGEST_ASKED)
+            wait += min(trouble.wait, LONGEST_RETRY_AFTER)
         return self._closed.wait(wait) or (abandoned is not None and abandoned.is_set())
 
     def _sent(self, method: str, path: str, body: Body | None) -> dict[str, Any] | Trouble:
-        """The reply to one attempt, and its consequences for the next ones."""
+        """Make one attempt, and adapt the pace to the reply."""
         with self._pace.one_request() as sent:
             self._begin()
             try:
@@ -176,9 +172,9 @@ class ApiClient:
                 what = "no connection" if lost else f"{NO_ANSWER} within {self.limits.timeout:g} seconds"
                 reply = Trouble(reason=what, again=True, overloaded=True, lost=lost, absent=lost)
             except httpx2.DecodingError as error:
-                reply = Trouble(reason=f"what cannot be unpacked ({shown(first_line(error))})", again=True)
+                reply = Trouble(reason=f"what cannot be unpacked ({safe_words(first_line(error))})", again=True)
             except httpx2.TransportError as error:
-                words = shown(first_line(error))
+                words = safe_words(first_line(error))
                 absent = isinstance(error, httpx2.ConnectError)
                 reply = Trouble(reason=f"the connection failed ({words})", again=True, lost=True, absent=absent)
             finally:
@@ -198,7 +194,7 @@ class ApiClient:
         return reply
 
     def _exchanged(self, method: str, address: str, body: Body | None, sent: float) -> dict[str, Any] | Trouble:
-        """Raises httpx2's errors; a read that trickles is a time-out, too."""
+        """Exchange one request and reply. Raises httpx2's errors, a time-out also for a slow, endless read."""
         content = bytearray()
         self._deadline.at = sent + self.limits.timeout
         with self._http.stream(method, address, json=body, extensions={"trace": self._deadline.trace}) as response:
@@ -211,7 +207,7 @@ class ApiClient:
         return judged(response.status_code, response.headers, bytes(content))
 
     def _begin(self) -> None:
-        """Count a request that is about to be sent. Raises NotComparableError where no more are allowed."""
+        """Count a request before it is sent. Raises NotComparableError where the budget is spent."""
         most = self.limits.most_requests
         if not self.limits.budget.spend(most):
             what = f"all {most} requests that most_requests allows were sent"
@@ -221,7 +217,7 @@ class ApiClient:
             self._under_way += 1
 
     def _refuse(self, path: str, trouble: Trouble) -> None:
-        """Raise for trouble that is not one request's alone."""
+        """Raise for trouble that concerns more than this request."""
         if trouble.status in REFUSED:
             names = " or ".join(KEYS)
             what = "refuses the key of the environment" if api_key() else "wants a key"

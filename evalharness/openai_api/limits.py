@@ -1,4 +1,4 @@
-"""What requests to a server may take, and how many may be sent by all clients together; light to import."""
+"""Define the limits of requests to a server, and the budget that all clients share; light to import."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 
 class RequestBudget:
-    """Counts requests of several clients, which threads may share."""
+    """Counts the requests of several clients; threads may share it."""
 
     def __init__(self) -> None:
         self.spent, self._lock = 0, threading.Lock()
 
     def spend(self, most: int | None) -> bool:
-        """Count one more request; tells whether it is one of the `most` that may be sent."""
+        """Count one more request, and return whether it is within `most` (None: no limit)."""
         with self._lock:
             if most is not None and self.spent >= most:
                 return False
@@ -23,12 +23,12 @@ class RequestBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What requests to one server may take.
+    """The limits of requests to one server.
 
-    `concurrency`: how many at once, at most; `timeout`: seconds for one answer, from first to last byte; `attempts`: of
-    one request; `most_requests`: of all clients that were given these limits, None: no limit; `first_wait`,
-    `longest_wait`: seconds before the second attempt, and before a later one, at most (drawn below that, so that
-    clients do not come back together).
+    `concurrency`: the most at once; `timeout`: seconds for one answer, from first to last byte; `attempts`: of one
+    request; `most_requests`: of all clients with these limits, None for no limit; `first_wait`, `longest_wait`: most
+    seconds before the second attempt and before a later one (drawn at random below, so that clients do not return
+    together).
     """
 
     concurrency: int = 32

@@ -13,32 +13,33 @@ WRITE = "write http://HOST:PORT/v1#MODEL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedLocation:
-    """A model behind a server: `url` is that of the API, as a rule ending in /v1, without a slash at its end."""
+    """A model behind a server. `url`: that of the API, usually ending in /v1, without a slash at its end."""
 
     url: str
     model: str
 
     @property
     def text(self) -> str:
-        """The address as it can be written again."""
+        """The address as it is written."""
         return f"{self.url}#{self.model}"
 
 
 def parse_served(location: str) -> ServedLocation:
-    """Split an address; one without a path gets /v1. Raises ModelError for one that names no host or no model, and for
-    one that holds a password or a query: keys come from the environment alone.
+    """Split an address; one without a path gets /v1. Raises ModelError for an address without a host or a model, and
+    for one with a password or a query, because keys come from the environment alone.
     """
     address, _, model = location.partition("#")
     try:
         parts = urlsplit(address)
-        named = bool(parts.hostname) and parts.port != 0
+        has_host = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise ModelError(_shown(address), f"is no address ({error})", WRITE) from None
-    if parts.scheme not in ("http", "https") or not named or any(sign.isspace() for sign in address):
-        raise ModelError(_shown(address), "is no address of a server", WRITE)
+        raise ModelError(_without_secrets(address), f"is no address ({error})", WRITE) from None
+    if parts.scheme not in ("http", "https") or not has_host or any(sign.isspace() for sign in address):
+        raise ModelError(_without_secrets(address), "is no address of a server", WRITE)
     if parts.username is not None or parts.password is not None or parts.query or ";" in address:
         what = "holds a user, a password, a query or parameters (;), which would stand in results"
-        raise ModelError(_shown(address), what, "put the key into the environment variable EVALHARNESS_API_KEY")
+        fix = "put the key into the environment variable EVALHARNESS_API_KEY"
+        raise ModelError(_without_secrets(address), what, fix)
     url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or VERSION}"
     if not model.strip():
         raise ModelError(url, "names no model of this server", f"write {url}#MODEL; {url}/models lists its models")
@@ -46,11 +47,11 @@ def parse_served(location: str) -> ServedLocation:
 
 
 def root_of(url: str) -> str:
-    """The address above that of the API, where servers have what is not OpenAI's (/tokenize)."""
+    """Return the address above the API, below which servers have their own paths (/tokenize)."""
     return url.removesuffix(VERSION)
 
 
-def _shown(address: str) -> str:
-    """An address without what may be a secret in it."""
+def _without_secrets(address: str) -> str:
+    """Remove possible secrets from an address."""
     scheme, _, rest = address.partition("://")
     return f"{scheme}://{rest.replace(';', '?').partition('?')[0].rpartition('@')[2]}"

@@ -1,6 +1,4 @@
-"""Let as many requests run at once as a server bears: one more after each round that went well, half as many when it is
-overloaded.
-"""
+"""Adapt the number of requests at once to a server: one more after each good round, half as many at an overload."""
 
 from __future__ import annotations
 
@@ -9,11 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FIRST = 8  # requests at once, until the server has shown what it bears
+FIRST = 8  # requests at once at the start
 
 
 class Pace:
-    """Bounds how many requests are under way, between 1 and `most`; shared by threads."""
+    """Bounds how many requests run at once, between 1 and `most`; threads share it."""
 
     def __init__(self, most: int) -> None:
         self._most, self._allowed = most, float(min(most, FIRST))
@@ -22,12 +20,12 @@ class Pace:
 
     @property
     def allowed(self) -> int:
-        """How many requests may be under way now."""
+        """The number of requests that may run now."""
         return int(self._allowed)
 
     @contextmanager
     def one_request(self) -> Iterator[float]:
-        """Wait until one more may be sent; gives the time when it was."""
+        """Wait until one more request may be sent, and yield the time when it is."""
         with self._changed:
             while self._running >= int(self._allowed):
                 self._changed.wait()
@@ -40,13 +38,13 @@ class Pace:
                 self._changed.notify_all()
 
     def went_well(self) -> None:
-        """Allow a little more: one more request once as many as are allowed went well."""
+        """Allow a little more: one more request after as many good ones as are allowed at once."""
         with self._changed:
             self._allowed = min(float(self._most), self._allowed + 1 / self._allowed)
             self._changed.notify_all()
 
     def was_too_much(self, sent: float) -> None:
-        """Allow half as many, once for all requests that were under way when the server was overloaded."""
+        """Allow half as many requests, once for all that were running when the server was overloaded."""
         with self._changed:
             if sent >= self._slowed_at:
                 self._allowed = max(1.0, self._allowed / 2)

@@ -1,4 +1,4 @@
-"""Tell served models apart by their greedy answers to fixed prompts of many kinds."""
+"""Identify served models by their greedy answers to fixed prompts of many kinds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from evalharness.records.probe_answers import ProbeAnswer as ProbeAnswer
 from evalharness.records.probe_answers import ProbeAnswers as ProbeAnswers
 
 TOKENS = 8  # new tokens of each answer
-LEAST_CHANGE = 1e-4  # nats that a log-probability of the same weights may move, however steady the server was
-TIES = 8  # answers that may part at a near tie, however steady the server was
+LEAST_CHANGE = 1e-4  # nats by which a log-probability of the same weights may always differ
+TIES = 8  # answers of the same weights that may always part at a near tie
 
-PROMPTS = (  # changing one makes every served model a new one
+PROMPTS = (  # a change makes every served model a new one
     # facts
     "The largest planet of the solar system is",
     "Water boils at a temperature of",
@@ -75,7 +75,7 @@ PROMPTS = (  # changing one makes every served model a new one
     "Name: John\nCity: Oslo\nCountry:",
     "| city | river |\n| Paris | Seine |\n| London |",
     "TODO:\n[x] buy milk\n[ ]",
-    # conversation, and what tokenizers find odd
+    # conversation, and texts that are odd for tokenizers
     "User: Hello! Who are you?\nAssistant:",
     "User: Tell me a joke.\nAssistant: Why did",
     "Teacher: What is a verb?\nPupil: A verb is",
@@ -88,10 +88,10 @@ PROMPTS = (  # changing one makes every served model a new one
 
 
 def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
-    """Tell whether the answers may be of the same weights.
+    """Return whether the answers may be of the same weights.
 
-    Log-probabilities differ by at most LEAST_CHANGE, or twice as much as on one server itself; a few answers may
-    part where two tokens are as near as that. Without log-probabilities all texts that were steady are equal.
+    Log-probabilities may differ by LEAST_CHANGE, or twice as much as on one server itself; a few answers may part where
+    two tokens are as near as that. Without log-probabilities all texts that were steady must be equal.
     """
     if (one.with_logprobs, one.by_chat) != (other.with_logprobs, other.by_chat):
         return False
@@ -105,21 +105,21 @@ def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
     return parted <= max(TIES, 2 * len(unsteady)) and all(_like(*pair, tolerance) for pair in pairs)
 
 
-def same_at(known: ProbeAnswers, place: int, answer: ProbeAnswer) -> bool:
-    """Tell whether one prompt, asked again, is answered by the weights that answered all."""
-    if not known.with_logprobs and place in known.unsteady:
+def same_at(before: ProbeAnswers, place: int, answer: ProbeAnswer) -> bool:
+    """Return whether the new answer to one prompt may be of the weights that answered all."""
+    if not before.with_logprobs and place in before.unsteady:
         return True
-    return _like(known.answers[place], answer, tolerance_of(known, known))
+    return _like(before.answers[place], answer, tolerance_of(before, before))
 
 
 def tolerance_of(one: ProbeAnswers, other: ProbeAnswers) -> float:
-    """By how many nats a log-probability of the same weights may differ."""
+    """Return by how many nats a log-probability of the same weights may differ."""
     return max(LEAST_CHANGE, 2 * max(one.noise, other.noise))
 
 
 def differences(one: ProbeAnswer, other: ProbeAnswer) -> Iterator[float]:
-    """Yield by how much the log-probabilities differ up to the first token that is another, which is the last: either
-    token was the likeliest where it was chosen.
+    """Yield the differences of the log-probabilities up to and with the first token that differs, because both tokens
+    were the likeliest there.
     """
     for a, b, there, here in zip(one.tokens, other.tokens, one.logprobs, other.logprobs, strict=False):
         yield abs(there - here)

@@ -1,4 +1,4 @@
-"""Judge what came back from one HTTP request: an answer, or trouble and whether the same request may do better."""
+"""Classify the reply to one HTTP request: an answer, or trouble and whether a retry may help."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 from evalharness.errors import UsageError
 
 KEYS = ("EVALHARNESS_API_KEY", "OPENAI_API_KEY")  # environment variables; the first that is set
-SHOWN = 200  # characters of a server's own words in an error
+LONGEST = 200  # characters of a server's own words in an error
 HIDDEN = "[key]"
 OVERLOADED = (408, 429, 503, 529)
 REFUSED = (401, 403)
@@ -33,7 +33,7 @@ ESCAPES: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiFailure:
-    """A request that got no answer, and why. `status`: of HTTP, None where there was none."""
+    """A request without an answer, and the reason. `status`: of HTTP, None without a reply."""
 
     reason: str
     status: int | None = None
@@ -41,8 +41,8 @@ class ApiFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is wrong with one reply. `again`: the same request may do better; `overloaded`: at a slower pace; `lost`:
-    nobody may be there; `absent`: no connection could be made; `wait`: seconds that the server asks for.
+    """What is wrong with one reply. `again`: a retry may help; `overloaded`: at a slower pace; `lost`: the server may
+    have gone; `absent`: no connection could be made; `wait`: seconds that the server asks for.
     """
 
     reason: str
@@ -55,12 +55,12 @@ class Trouble:
 
 
 def api_key() -> str:
-    """The key that the environment holds, "" where none."""
+    """Return the key in the environment, "" without one."""
     return os.environ.get(_key_name(), "").strip()
 
 
 def checked_key() -> str:
-    """The key as a header can carry it. Raises UsageError where none can."""
+    """Return the key if a header can carry it. Raises UsageError."""
     key = api_key()
     if not all(" " <= character <= "~" for character in key):
         what = "holds a line break, or another character that no header of HTTP carries"
@@ -73,10 +73,10 @@ def _key_name() -> str:
 
 
 def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str, Any] | Trouble:
-    """The answer in a reply, a JSON object; else what is wrong."""
+    """Return the answer in a reply, a JSON object, else the trouble."""
     kind = headers.get("content-type", "")
     if 300 <= status < 400:
-        return Trouble(reason=f"redirects to {shown(headers.get('location', 'nowhere'))}", status=status)
+        return Trouble(reason=f"redirects to {safe_words(headers.get('location', 'nowhere'))}", status=status)
     if status >= 400:
         overloaded = status in OVERLOADED
         wait = seconds_to_wait(headers.get("retry-after", "")) if overloaded or status >= 500 else None
@@ -94,12 +94,12 @@ def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str,
     if not isinstance(answer, dict):
         return Trouble(reason="JSON that is no object", status=status, again=True)
     if isinstance(error := answer.get("error"), dict | str) and "choices" not in answer:
-        return Trouble(reason=f"an error ({shown(_message(error))})", status=status)
+        return Trouble(reason=f"an error ({safe_words(_message(error))})", status=status)
     return answer
 
 
 def seconds_to_wait(text: str) -> float | None:
-    """What a Retry-After header asks for, in seconds from now; None where it says nothing that can be read."""
+    """Return the seconds from now in a Retry-After header; None where it cannot be read."""
     try:
         return max(0.0, float(text))
     except ValueError:
@@ -112,30 +112,30 @@ def seconds_to_wait(text: str) -> float | None:
     return max(0.0, (until - datetime.fromtimestamp(time.time(), UTC)).total_seconds())
 
 
-def shown(text: str) -> str:
-    """A server's words as they may stand in an error: one line, not long, without control characters and the key."""
+def safe_words(text: str) -> str:
+    """Prepare a server's words for an error: one short line, without control characters and without the key."""
     line = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", _without_key(text)).strip()
-    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _without_key(text: str) -> str:
-    """A text without the key, as it is or as JSON, a program's source, an address or a web page writes it."""
+    """Remove the key from a text, also as JSON, a program's source, an address or a web page writes it."""
     forms = {key} if (key := api_key()) else set()
-    for _ in range(2):  # what quotes what was quoted
-        forms |= {written(form) for form in forms for written in ESCAPES}
+    for _ in range(2):  # a quoted text may be quoted again
+        forms |= {escape(form) for form in forms for escape in ESCAPES}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
     return text
 
 
 def _words_of(content: bytes, kind: str) -> str:
-    """What the body of an error says."""
+    """Return the message in the body of an error."""
     text = content.decode("utf-8", errors="replace")
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        return "a web page" if "html" in kind else shown(text)
-    return shown(_message(answer))
+        return "a web page" if "html" in kind else safe_words(text)
+    return safe_words(_message(answer))
 
 
 def _message(answer: Any) -> str:

@@ -1,4 +1,4 @@
-"""Find out what a server says of a model, how it answers the probes, and whether it still answers so."""
+"""Read a server's facts about a model, ask it the probes, and check later that it still answers the same."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.limits import RequestLimits
 from evalharness.openai_api.location import ServedLocation
 from evalharness.openai_api.probes import LEAST_CHANGE, PROMPTS, TOKENS, ProbeAnswer, ProbeAnswers, differences, same_at
-from evalharness.openai_api.replies import ApiFailure, shown
+from evalharness.openai_api.replies import ApiFailure, safe_words
 
-ROUNDED = 1e-3  # nats above 0 that rounding may give
-MOST_NOISE = 0.2  # nats; where the same prompt's answers differ more, other weights answer in between
-ODD = 4  # times as far apart as nine tenths of the pairs of answers are: another model may have given one of them
-MOST_ODD = 2  # such pairs that may be an accident
+ROUNDED = 1e-3  # nats by which rounding may put a log-probability above 0
+MOST_NOISE = 0.2  # nats; where answers to the same prompt differ more, several models answer
+ODD = 4  # a pair of answers is odd if it differs this many times more than nine tenths of the pairs
+MOST_ODD = 2  # odd pairs that may be chance
 AT_A_TIME = 4  # probes that are asked again after a block
-WITHOUT = (400, 404, 405, 422, 501)  # a server's ways to say that it does not know what is asked for
+WITHOUT = (400, 404, 405, 422, 501)  # statuses of a server that does not support a request
 COMPLETIONS, CHAT = "/completions", "/chat/completions"
 WINDOWS = ("max_model_len", "max_context_length", "context_length", "context_window")
 KEPT = "no answer since the last check of all was kept; run again: the model that answers now is recognised anew"
@@ -31,8 +31,8 @@ Pair = tuple[ProbeAnswer, ProbeAnswer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedFacts:
-    """What is known of a served model. `parent`: the name of the model that it was made of, None where the server does
-    not say; `tokenizer`: digest of the prompts' token ids, "" where the server gives none.
+    """The facts of a served model. `parent`: the name of its base on the server, None where the server does not say;
+    `tokenizer`: digest of the prompts' token ids, "" where the server returns none.
     """
 
     window: int | None
@@ -42,23 +42,24 @@ class ServedFacts:
 
 
 def offered(location: ServedLocation) -> Mapping[str, Mapping[str, Any]]:
-    """What the server says of each of its models, by name. Raises ModelError where it cannot be asked, and where the
-    location's is none of them.
+    """Return the server's facts of each of its models, by name. Raises ModelError where the server cannot be asked, and
+    where it has no such model.
     """
     with ApiClient(location.url) as api:
         return models_of(api, location.model)
 
 
 def parent_of(location: ServedLocation) -> str | None:
-    """The name of the model on this server that this one is an adapter of; None where it does not say. Raises
+    """Return the name of the base on this server of which the model is an adapter; None where it does not say. Raises
     ModelError.
     """
     return _parent(offered(location), location.model)
 
 
 def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | None = None) -> ServedFacts:
-    """Ask the server for its models, and the model all probes twice; by chat alone where a run does so. Raises
-    ModelError where it cannot answer, or answers by chance, and NotComparableError where it may not be asked so much.
+    """Ask the server for its models, and the model all probes twice, `by_chat` through the chat endpoint only. Raises
+    ModelError where it cannot answer, or answers by chance, and NotComparableError where the budget of requests is
+    spent.
     """
     with ApiClient(location.url, limits=limits) as api:
         models = models_of(api, location.model)
@@ -71,15 +72,15 @@ def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | Non
 
 
 class Prober:
-    """Asks one served model the probes, in the first of the ways that its server knows; of chat's where `by_chat`."""
+    """Asks one served model the probes, in the first way that its server supports; `by_chat`: only through chat."""
 
     def __init__(self, api: ApiClient, model: str, by_chat: bool = False) -> None:
         self._api, self._model, self._by_chat = api, model, by_chat
         self._way: tuple[str, bool] | None = None  # the path, and whether log-probabilities are asked for
 
     def all_twice(self) -> ProbeAnswers:
-        """The answers to all probes, asked forwards and backwards, so that batches differ. Raises ModelError for a
-        server that gives no answer, or answers by chance.
+        """Ask all probes forwards and backwards, so that batches differ. Raises ModelError for a server that gives no
+        answer, or answers by chance.
         """
         first = self.ask(range(len(PROMPTS)))
         second = self.ask(range(len(PROMPTS) - 1, -1, -1))[::-1]
@@ -101,8 +102,8 @@ class Prober:
         )
 
     def _without_odd_ones(self, pairs: list[Pair]) -> list[Pair]:
-        """The pairs of answers; of the few that are much farther apart than the others the nearest two of three. More
-        of them are no accident, and stay.
+        """Replace each of at most MOST_ODD odd pairs of answers by the nearest two of three answers. More odd pairs are
+        no chance, and stay.
         """
         apart = [_moved(pair) for pair in pairs]
         usual = max(LEAST_CHANGE, ODD * sorted(apart)[-1 - len(pairs) // 10])
@@ -117,7 +118,7 @@ class Prober:
         return pairs
 
     def ask(self, places: Sequence[int]) -> list[ProbeAnswer]:
-        """The answers to the probes at these places. Raises as ApiClient.post."""
+        """Ask the probes at these places. Raises as ApiClient.post does."""
         path, with_logprobs = self._way = self._way or self._find_way()
         bodies = [_body(path, self._model, PROMPTS[place], with_logprobs) for place in places]
         answers: list[ProbeAnswer | None] = [None] * len(bodies)
@@ -159,18 +160,18 @@ class Prober:
 
 
 class ProbeWatch:
-    """Notices when other weights answer behind an address than were recognised there.
+    """Detects when other weights answer at an address than were recognised there.
 
-    `known`: what the model answered then. Call `after_block` before the answers of a block are kept, and `check_all` at
+    `before`: the model's answers then. Call `after_block` before the answers of a block are stored, and `check_all` at
     the end.
     """
 
-    def __init__(self, api: ApiClient, model: str, known: ProbeAnswers) -> None:
-        self._api, self._known, self._prober = api, known, Prober(api, model, known.by_chat)
+    def __init__(self, api: ApiClient, model: str, before: ProbeAnswers) -> None:
+        self._api, self._before, self._prober = api, before, Prober(api, model, before.by_chat)
         self._where, self._next, self._interrupted = f"{api.url}#{model}", 0, api.interrupted
 
     def after_block(self) -> None:
-        """Ask a few probes again, all where a connection failed since. Raises NotComparableError for other answers."""
+        """Ask a few probes again, or all after a failed connection. Raises NotComparableError for other answers."""
         if self._api.interrupted > self._interrupted:
             self.check_all()
         else:
@@ -179,21 +180,21 @@ class ProbeWatch:
 
     def check_all(self) -> None:
         """Ask all probes again. Raises NotComparableError for other answers."""
-        interrupted = self._api.interrupted  # before: what is interrupted meanwhile is looked at after the next block
+        interrupted = self._api.interrupted  # read before, so that an interruption meanwhile counts at the next block
         self._check(range(len(PROMPTS)))
         self._interrupted = interrupted
 
     def _check(self, places: Sequence[int]) -> None:
         for place, answer in zip(places, self._prober.ask(places), strict=True):
-            answer = answer if self._known.with_logprobs else _without_logprobs(answer)
-            if not same_at(self._known, place, answer):
+            answer = answer if self._before.with_logprobs else _without_logprobs(answer)
+            if not same_at(self._before, place, answer):
                 what = f"answers with other weights than before: the prompt {PROMPTS[place]!r} gets another answer"
                 raise NotComparableError(self._where, what, KEPT)
 
 
 def models_of(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
-    """What the server says of each of its models, by name; nothing where it lists none. Raises ModelError where it
-    cannot be asked, and where `model` is none of them.
+    """Return the server's facts of each of its models, by name; {} where it lists none. Raises ModelError where the
+    server cannot be asked, and where `model` is none of them.
     """
     try:
         listed = api.get("/models").get("data")
@@ -204,24 +205,25 @@ def models_of(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
     entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     models = {each["id"]: each for each in entries if isinstance(each.get("id"), str)}
     if model not in models and models:
-        raise ModelError(f"{api.url}#{model}", "the server has no such model", did_you_mean(model, map(shown, models)))
+        fix = did_you_mean(model, map(safe_words, models))
+        raise ModelError(f"{api.url}#{model}", "the server has no such model", fix)
     return models
 
 
 def _parent(models: Mapping[str, Mapping[str, Any]], model: str) -> str | None:
-    """An adapter names its base as its parent, or as its root where that is another of the models."""
+    """Return the base that an adapter names as its parent, or as its root where that is another of the models."""
     stated = (models.get(model, {}).get(key) for key in ("parent", "root"))
     return next((name for name in stated if isinstance(name, str) and name != model and name in models), None)
 
 
 def window_in(entry: Mapping[str, Any]) -> int | None:
-    """Tokens of prompt and answer, where a server states them of a model."""
+    """Return the most tokens of prompt and answer, where a server states them for a model."""
     sizes = (entry.get(key) for key in WINDOWS)
     return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
 
 
 def _tokenized(api: ApiClient, model: str) -> tuple[list[int], int | None]:
-    """Token ids of all prompts in one text, and the window; as vLLM gives them, which other servers do not."""
+    """Return the token ids of all prompts in one text, and the window, which only vLLM's /tokenize gives."""
     reply = api.try_post(
         f"{api.root}/tokenize", {"model": model, "prompt": "\n".join(PROMPTS), "add_special_tokens": True}
     )
@@ -241,27 +243,27 @@ def _body(path: str, model: str, prompt: str, with_logprobs: bool) -> dict[str, 
     return {**body, "prompt": prompt} | ({"logprobs": 1} if with_logprobs else {})
 
 
-def _logprobs_in(given: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Tokens and their log-probabilities, in the form of completions or of chats; none where there are none."""
-    if not given:
+def _logprobs_in(entry: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Read tokens and their log-probabilities, in the form of completions or of chats; () where there are none."""
+    if not entry:
         return (), ()
-    if given.get("content"):
-        pairs = [(each["token"], each["logprob"]) for each in given["content"]]
+    if entry.get("content"):
+        pairs = [(each["token"], each["logprob"]) for each in entry["content"]]
     else:
-        pairs = list(zip(given.get("tokens") or (), given.get("token_logprobs") or (), strict=True))
+        pairs = list(zip(entry.get("tokens") or (), entry.get("token_logprobs") or (), strict=True))
     if any(value is None for _, value in pairs):
         return (), ()
     return tuple(str(token) for token, _ in pairs), tuple(float(value) for _, value in pairs)
 
 
 def _is_sound(answer: ProbeAnswer) -> bool:
-    """Are there log-probabilities wherever there is a text, and can they be some?"""
+    """Does every text have log-probabilities, and are these finite and not above 0?"""
     possible = all(math.isfinite(value) and value <= ROUNDED for value in answer.logprobs)
     return possible and bool(answer.tokens or not answer.text)
 
 
 def _moved(pair: Pair) -> float:
-    """By how many nats the log-probabilities of two answers to one prompt differ."""
+    """Return by how many nats the log-probabilities of two answers to one prompt differ."""
     return max(differences(*pair), default=0.0)
 
 

@@ -1,1 +1,1 @@
-"""Test pieces that other packages add to evalharness: `engine_contract.EngineContract` for engines. Needs pytest."""
+"""Test the extensions of other packages: `engine_contract.EngineContract` for engines. Needs pytest."""

@@ -1,4 +1,4 @@
-"""Test what holds of an engine's answers to whatever is asked: one for each request, the same whenever it is asked."""
+"""Test the answers of an engine to any request: one for each, and the same each time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evalharness.records.requests import ANSWERED_BY, Failure, Score
 from evalharness.testing.contract_fixtures import ContractFixtures, ask, responses
 from evalharness.testing.sample_requests import UNICODE, generations, of_every_type, of_words, rankings, unanswerable
 
-HALF_A_WINDOW = 1024  # tokens that a long prompt has at most
-WINDOW_TO_FILL = 32768  # a longer window is not overfilled: an engine may take minutes to see that
-WINDOW_TO_SCORE = 4096  # nor is a text scored that is longer than such a one
+HALF_A_WINDOW = 1024  # most tokens of a long prompt
+WINDOW_TO_FILL = 32768  # a longer window is not tested with a text that exceeds it, which may take minutes
+WINDOW_TO_SCORE = 4096  # the same for a text that is scored
 
 
 class AnswerRules(ContractFixtures):
@@ -38,10 +38,10 @@ class AnswerRules(ContractFixtures):
 
     def test_equal_requests_are_answered_each(self, engine: Engine) -> None:
         requests = of_every_type(self.answers)[:4]
-        given = list(engine.answer([*requests, *requests]))
-        assert len(given) == 2 * len(requests), f"{len(given)} answers to {len(requests)} requests, asked twice each"
+        answers = list(engine.answer([*requests, *requests]))
+        assert len(answers) == 2 * len(requests), f"{len(answers)} answers to {len(requests)} requests asked twice"
         for request in requests:
-            first, second = (answer for answer in given if answer.request_id == request.id)
+            first, second = (answer for answer in answers if answer.request_id == request.id)
             self.assert_near([first], [second], self.near(engine), "an equal request in the same block")
 
     def test_the_same_block_asked_twice_is_answered_alike(self, engine: Engine) -> None:
@@ -87,7 +87,7 @@ class AnswerRules(ContractFixtures):
             assert isinstance(answer, Failure), f"{type(request).__name__}, which it does not answer: {answer}"
 
     def test_long_prompts_are_answered(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Of about a sixteenth of the window at least, and at most of half of it."""
+        """Prompts of about a sixteenth to half of the window."""
         prompt = of_words(min((checkpoint.window or 1024) // 16 + 1, HALF_A_WINDOW // 8)) + ". The cat sat on the"
         requests = [*rankings((prompt,)), *generations((prompt,), new=2)]
         responses(engine, [request for request in requests if isinstance(request, self.answers)])

@@ -1,4 +1,4 @@
-"""Hold the one engine that the tests of a contract share, and compare what it answers."""
+"""Define the fixtures that the tests of an engine share, and compare its answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Response | Failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCase:
-    """An engine and the model that it is to open."""
+    """An engine and the model that it opens."""
 
     factory: EngineFactory
     checkpoint: Checkpoint
@@ -27,43 +27,43 @@ class EngineCase:
 
 
 class ContractFixtures:
-    """What a contract is held against, as class attributes and as fixtures that a subclass overrides; the engine is
-    opened once for a class.
+    """The class attributes and fixtures of a contract, which a subclass overrides; the engine is opened once for a
+    class.
     """
 
-    # the types of requests that the engine answers; to others it gives Failures
+    # the types of requests that the engine answers; it answers others with Failures
     answers: ClassVar[tuple[type[Request], ...]] = (Rank, Generate, Score)
-    # nats by which a log-probability may move with the order of a block and with what shares it, and between the engine
-    # and its reference; None: EngineInfo.near_tie
+    # nats by which a log-probability may differ with the order and the other requests of a block, and between the
+    # engine and its reference; None: EngineInfo.near_tie
     tolerance: ClassVar[float | None] = None
-    repeat_tolerance: ClassVar[float] = 0.0  # nats by which it may move where the same block is asked twice
-    same_texts: ClassVar[float] = 1.0  # the least share of texts that must then be the same
-    language_model: ClassVar[bool] = True  # whether the rules of probability apply to its log-probabilities
+    repeat_tolerance: ClassVar[float] = 0.0  # nats by which it may differ where the same block is asked twice
+    same_texts: ClassVar[float] = 1.0  # the least share of texts that must be the same in these cases
+    language_model: ClassVar[bool] = True  # whether its log-probabilities follow the rules of probability
     _engine: ClassVar[Engine | None] = None
 
     @pytest.fixture
     def settings(self) -> EngineSettings:
-        """How the engine is opened, its name among it."""
+        """The settings to open the engine, with its name."""
         return EngineSettings()
 
     @pytest.fixture
     def checkpoint(self) -> Checkpoint:
-        """The model that it opens."""
+        """The model that the engine opens."""
         raise NotImplementedError("override the fixture `checkpoint`: evalharness.checkpoints.recognise gives one")
 
     @pytest.fixture
     def factory(self, settings: EngineSettings) -> EngineFactory:
-        """The factory, by default the one of the entry point that the settings name."""
+        """The engine's factory, by default that of the entry point that the settings name."""
         return factory_of(settings)
 
     @pytest.fixture
     def reference(self) -> EngineCase | None:
-        """Another engine with the same model, whose numbers must be the same within the tolerance; None: none."""
+        """Another engine with the same model, whose numbers must agree within the tolerance, or None."""
         return None
 
     @pytest.fixture
     def memory_in_use(self) -> Callable[[], int] | None:
-        """Counts the bytes that opened models hold; None: not known, and it is not tested that closing frees them."""
+        """A function that returns the bytes of opened models; None: whether closing frees them is not tested."""
         return None
 
     @pytest.fixture
@@ -80,7 +80,7 @@ class ContractFixtures:
 
     @classmethod
     def close_engine(cls) -> None:
-        """Close the engine that is open; the next test opens another."""
+        """Close the open engine; the next test opens another."""
         engine, cls._engine = cls._engine, None
         if engine is not None:
             engine.close()
@@ -88,7 +88,7 @@ class ContractFixtures:
     # ---- comparing
 
     def near(self, engine: Engine) -> float:
-        """Nats within which two log-probabilities count as equal."""
+        """Return the nats within which two log-probabilities count as equal."""
         return engine.info.near_tie if self.tolerance is None else self.tolerance
 
     def need(self, *types: type[Request]) -> None:
@@ -98,38 +98,36 @@ class ContractFixtures:
                 pytest.skip(f"the engine does not answer {kind.__name__}")
 
     def assert_near(self, one: Sequence[Answer], other: Sequence[Answer], tolerance: float, what: str) -> None:
-        """Compare answers to the same requests: numbers within the tolerance, tokens equal, texts alike where so many
-        must be.
+        """Assert that answers to the same requests agree: numbers within the tolerance, equal tokens, and enough equal
+        texts.
         """
-        written = [index for index, answer in enumerate(one) if getattr(answer, "text", None) is not None]
+        texts = [index for index, answer in enumerate(one) if getattr(answer, "text", None) is not None]
         for index, (here, there) in enumerate(zip(one, other, strict=True)):
             apart = distance(here, there)
             assert apart <= tolerance, f"{what}: answer {index} is {apart:.3g} nats away: {here} and {there}"
-        same = [index for index in written if same_text(one[index], other[index])]
-        changed = [(one[index], other[index]) for index in written if index not in same][:3]
-        assert self.enough(len(same), len(written)), f"{what}: {len(same)} of {len(written)} texts are alike: {changed}"
+        same = [index for index in texts if same_text(one[index], other[index])]
+        changed = [(one[index], other[index]) for index in texts if index not in same][:3]
+        assert self.enough(len(same), len(texts)), f"{what}: {len(same)} of {len(texts)} texts are alike: {changed}"
 
     def enough(self, same: int, of: int) -> bool:
-        """Whether so many texts are alike as must be."""
+        """Return whether enough of the texts are equal."""
         return same >= self.same_texts * of
 
 
 def ask(engine: Engine, requests: Sequence[Request]) -> list[Answer]:
-    """The answers to one block in the order of its requests, each with the id of one of them, as often as it stands
-    there.
-    """
-    given = list(engine.answer(requests))
-    here, there = (Counter(ids) for ids in ([each.id for each in requests], [each.request_id for each in given]))
+    """Ask one block, assert that every request has as many answers as it occurs, and return them in its order."""
+    answers = list(engine.answer(requests))
+    here, there = (Counter(ids) for ids in ([each.id for each in requests], [each.request_id for each in answers]))
     assert here == there, (
-        f"{len(requests)} requests, {len(given)} answers: {sum((here - there).values())} without one, "
+        f"{len(requests)} requests, {len(answers)} answers: {sum((here - there).values())} without one, "
         f"{sum((there - here).values())} too many"
     )
-    by_id = {answer.request_id: answer for answer in given}
+    by_id = {answer.request_id: answer for answer in answers}
     return [by_id[request.id] for request in requests]
 
 
 def responses(engine: Engine, requests: Sequence[Request]) -> list[Any]:
-    """As `ask`, where every request must be answered by no Failure."""
+    """Do what `ask` does, and assert that no answer is a Failure."""
     answers = ask(engine, requests)
     failed = [
         (request, answer.reason)

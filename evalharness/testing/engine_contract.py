@@ -1,8 +1,8 @@
-"""Test everything that `engines/base.py` promises of an engine: subclass `EngineContract` in a package's own tests, and
-name the settings and the checkpoint with which the engine is opened (docs/extend.md has the lines).
+"""Test an engine against the contract of engines/base.py: subclass `EngineContract` in a package's own tests.
 
-`answers` names the types of requests that it answers, `reference` an engine whose numbers it must give; these and the
-tolerances are in contract_fixtures.py.
+The subclass names the settings and the checkpoint to open (docs/extend.md has an example). `answers` names the types
+of requests that the engine answers, `reference` an engine whose numbers it must match; these and the tolerances are in
+contract_fixtures.py.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["EngineCase", "EngineContract"]
 
 
 class EngineContract(FactoryRules, GenerateRules, ScoreRules, AnswerRules):
-    """What holds of every engine, as tests. The last ones close it."""
+    """The tests for every engine. The last ones close it."""
 
     def test_its_numbers_are_those_of_the_reference(self, engine: Engine, reference: EngineCase | None) -> None:
-        """To prompts in every script, and to one of some length. One engine is open at a time."""
+        """On prompts in every script, and on a longer one. One engine is open at a time."""
         if reference is None:
             pytest.skip("no reference is given")
         prompts = (*UNICODE, f"{of_words(24)}. The cat sat on the")
-        asked = [*rankings(prompts), *generations(prompts), *of_every_type(self.answers)]
-        requests = [request for request in asked if isinstance(request, self.answers)]
+        every = [*rankings(prompts), *generations(prompts), *of_every_type(self.answers)]
+        requests = [request for request in every if isinstance(request, self.answers)]
         own, near = ask(engine, requests), self.near(engine)
         self.close_engine()
         other = reference.factory.open(reference.checkpoint, reference.settings)

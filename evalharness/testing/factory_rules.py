@@ -1,4 +1,4 @@
-"""Test what a factory promises, and what it or its engine may have beside: tokenizers, drafts, weights handed on."""
+"""Test an engine's factory, and the optional capabilities of both: tokenizers, drafts, reuse of weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNKNOWN = "an_option_that_no_engine_has"
 
 
 class FactoryRules(ContractFixtures):
-    """Tests of `EngineFactory`, and of the capabilities that are there."""
+    """Tests of `EngineFactory`, and of the optional capabilities that it or its engine has."""
 
     def test_an_engine_is_as_it_was_described(
         self, engine: Engine, factory: EngineFactory, checkpoint: Checkpoint, settings: EngineSettings
@@ -83,12 +83,12 @@ class FactoryRules(ContractFixtures):
         renderer = factory.chat_renderer(checkpoint)
         if renderer is not None:
             turns = [{"role": "user", "content": "Is snow white?"}]
-            shown = renderer.render(turns, False)
-            assert "Is snow white?" in shown and shown == renderer.render(turns, False)
+            chat = renderer.render(turns, False)
+            assert "Is snow white?" in chat and chat == renderer.render(turns, False)
             assert renderer.fingerprint == renderer.fingerprint and isinstance(renderer.takes_system, bool)
 
     def test_drafts_change_no_answer(self, engine: Engine) -> None:
-        """Be they right, wrong from some word on, or of another request."""
+        """Right drafts, drafts that are wrong from some word on, and those of another request."""
         if not isinstance(engine, AnswersWithDrafts):
             pytest.skip("the engine takes no drafts")
         self.need(Generate)
@@ -97,8 +97,8 @@ class FactoryRules(ContractFixtures):
         texts = [answer.text for answer in plain]
         wrong = [f"{text[: len(text) // 2]} nothing of the kind" for text in texts]
         for drafts in (texts, wrong, texts[::-1], ["" for _ in texts]):
-            given = {request.id: draft for request, draft in zip(requests, drafts, strict=True)}
-            answers = {answer.request_id: answer for answer in engine.answer_with_drafts(requests, given)}
+            by_id = {request.id: draft for request, draft in zip(requests, drafts, strict=True)}
+            answers = {answer.request_id: answer for answer in engine.answer_with_drafts(requests, by_id)}
             drafted = [answers[request.id] for request in requests]
             self.assert_near(plain, drafted, self.near(engine), "with drafts")
 
@@ -129,7 +129,7 @@ class FactoryRules(ContractFixtures):
     def test_weights_are_handed_on(
         self, engine: Engine, factory: EngineFactory, checkpoint: Checkpoint, settings: EngineSettings
     ) -> None:
-        """An engine opened in the place of another answers as one that is opened afresh."""
+        """An engine that replaces another answers like one that is opened anew."""
         if not isinstance(factory, WeightReuse):
             pytest.skip("the factory hands no weights on")
         requests = of_every_type(self.answers)

@@ -1,4 +1,4 @@
-"""Test where the texts of an engine end. What it writes without stop strings says what it must write with them."""
+"""Test where the texts of an engine end; its texts without stop strings show where those with them must end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from evalharness.records.requests import Generate, Generation
 from evalharness.testing.contract_fixtures import ContractFixtures, responses
 from evalharness.testing.sample_requests import NEW, PROMPTS, generations
 
-UNFINISHED = "\ufffd"  # what a tokenizer writes for the first bytes of a character
+UNFINISHED = "\ufffd"  # a tokenizer's text for the first bytes of a character
 FEW = 3
-Written = tuple[Generate, Generation]
+RequestAndText = tuple[Generate, Generation]
 
 
 class GenerateRules(ContractFixtures):
@@ -22,7 +22,7 @@ class GenerateRules(ContractFixtures):
 
     def test_a_text_has_at_most_so_many_tokens(self, engine: Engine) -> None:
         self.need(Generate)
-        for request, whole in self.written(engine):
+        for request, whole in self.free_texts(engine):
             (few,) = responses(engine, [replace(request, max_tokens=FEW)])
             for answer, most in ((whole, NEW), (few, FEW)):
                 assert 0 <= answer.tokens <= most, f"at most {most} tokens: {answer}"
@@ -31,7 +31,7 @@ class GenerateRules(ContractFixtures):
 
     def test_a_shorter_text_is_the_beginning_of_a_longer_one(self, engine: Engine) -> None:
         self.need(Generate)
-        longer = self.written(engine)
+        longer = self.free_texts(engine)
         shorter = responses(engine, [replace(request, max_tokens=FEW) for request, _ in longer])
         alike = []
         for (_, whole), few in zip(longer, shorter, strict=True):
@@ -47,50 +47,50 @@ class GenerateRules(ContractFixtures):
             assert (answer.text, answer.tokens) == ("", 0), f"at most 0 tokens: {answer}"
 
     def test_a_text_ends_before_a_stop_string(self, engine: Engine) -> None:
-        """Be it within a token, over two, or beside one that comes later or never."""
+        """Stop strings within a token, across two, and beside one that comes later or never."""
         self.need(Generate)
-        visible = [(each, whole) for each, whole in self.written(engine) if len(_inside(whole.text)) > 1]
+        visible = [(each, whole) for each, whole in self.free_texts(engine) if len(_inside(whole.text)) > 1]
         if not visible:
             pytest.skip("it writes too little")
         for width in (1, 2, 4):
             stops = [(_inside(whole.text)[-width:], _inside(whole.text)[:width], "\x00", "") for _, whole in visible]
-            asked = [replace(each, stop=stop) for (each, _), stop in zip(visible, stops, strict=True)]
-            self._assert_ended(engine, asked, [whole for _, whole in visible])
+            requests = [replace(each, stop=stop) for (each, _), stop in zip(visible, stops, strict=True)]
+            self._assert_ended(engine, requests, [whole for _, whole in visible])
 
     def test_white_space_before_the_first_word_ends_nothing(self, engine: Engine) -> None:
-        """Nor is it kept where a stop string would have ended it; `stop_at_once` it ends all."""
+        """Such white space is dropped where it is a stop string; with `stop_at_once` it ends the text."""
         self.need(Generate)
-        spaced = [(each, whole) for each, whole in self.written(engine) if whole.text[:1].isspace()]
+        spaced = [(each, whole) for each, whole in self.free_texts(engine) if whole.text[:1].isspace()]
         if not spaced:
             pytest.skip("it begins no text with white space")
         for at_once in (False, True):
-            asked = [replace(each, stop=(whole.text[0],), stop_at_once=at_once) for each, whole in spaced]
-            self._assert_ended(engine, asked, [whole for _, whole in spaced])
+            requests = [replace(each, stop=(whole.text[0],), stop_at_once=at_once) for each, whole in spaced]
+            self._assert_ended(engine, requests, [whole for _, whole in spaced])
 
-    def _assert_ended(self, engine: Engine, asked: Sequence[Generate], wholes: Sequence[Generation]) -> None:
-        """Texts are cut where `Generate.answer_in` cuts what is written without stop strings."""
+    def _assert_ended(self, engine: Engine, requests: Sequence[Generate], wholes: Sequence[Generation]) -> None:
+        """Assert that texts end where `Generate.answer_in` cuts those without stop strings."""
         alike = []
-        for request, whole, answer in zip(asked, wholes, responses(engine, asked), strict=True):
+        for request, whole, answer in zip(requests, wholes, responses(engine, requests), strict=True):
             text, stopped = request.answer_in(whole.text)
             reason = "stop" if stopped else whole.finish_reason
             alike.append((answer.text, answer.finish_reason) == (text, reason) and answer.tokens <= whole.tokens)
-            left = request.answer_in(answer.text)[0]
-            assert left == answer.text, f"{request.stop}: a stop string is left in {answer}"
-            said = f"{request}: {text!r} ({reason}) of {whole}, and it is {answer}"
-            assert alike[-1] or self.same_texts < 1, said
+            cut = request.answer_in(answer.text)[0]
+            assert cut == answer.text, f"{request.stop}: a stop string is left in {answer}"
+            message = f"{request}: {text!r} ({reason}) of {whole}, and it is {answer}"
+            assert alike[-1] or self.same_texts < 1, message
         assert self.enough(sum(alike), len(alike)), f"{sum(alike)} of {len(alike)} texts end where they should"
 
-    def written(self, engine: Engine) -> list[Written]:
-        """Requests without stop strings, and what is written to them; skips where that is nothing."""
-        asked = generations()
-        every = list(zip(asked, responses(engine, asked), strict=True))
+    def free_texts(self, engine: Engine) -> list[RequestAndText]:
+        """Return requests without stop strings and their texts; skip the test where all texts are empty."""
+        requests = generations()
+        every = list(zip(requests, responses(engine, requests), strict=True))
         if not any(answer.text for _, answer in every):
             pytest.skip("it writes nothing to any prompt")
         return every
 
 
 def _inside(text: str) -> str:
-    """The visible part of a text from about its middle, up to where white space or half a character follows."""
+    """Return the visible text from about the middle of a line; "" where a character is unfinished."""
     visible = text.strip()
     rest = visible[len(visible) // 2 :].strip()
     return "" if UNFINISHED in rest else rest.split("\n")[0].strip()

@@ -1,4 +1,4 @@
-"""Test what an engine answers to requests for log-probabilities: rankings, texts scored whole, and profiles."""
+"""Test an engine's log-probabilities: rankings, scores of whole texts, and profiles."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ScoreRules(ContractFixtures):
             assert len(set(answer.logprobs)) > 1, f"{len(end)} characters on, nothing of {BEGINNINGS} is left"
 
     def test_greedy_is_what_is_likeliest(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Nothing is likelier than one greedy token, and what the engine writes itself is greedy."""
+        """Nothing is likelier than a greedy token, and the engine's own text is greedy."""
         self.need(Rank)
         self._need_model(checkpoint)
         choices = [choice for several in CHOICES for choice in several]
@@ -84,9 +84,9 @@ class ScoreRules(ContractFixtures):
             self._assert_written_is_greedy(engine, 4)
 
     def _assert_written_is_greedy(self, engine: Engine, new: int) -> None:
-        """Where the text's tokens are those that were written: so it is with most texts of few tokens."""
-        written = zip(PROMPTS, responses(engine, generations(new=new)), strict=True)
-        visible = [(prompt, answer) for prompt, answer in written if answer.text.strip() and answer.tokens == new]
+        """Checked where a text has as many tokens as the engine wrote, as most short texts do."""
+        answers = zip(PROMPTS, responses(engine, generations(new=new)), strict=True)
+        visible = [(prompt, answer) for prompt, answer in answers if answer.text.strip() and answer.tokens == new]
         if not visible:
             return
         ranked = responses(engine, [Rank(pairs=((prompt, answer.text),)) for prompt, answer in visible])
@@ -94,7 +94,7 @@ class ScoreRules(ContractFixtures):
         assert 2 * sum(whole) >= len(whole), f"of {len(whole)} texts of {new} tokens it writes {sum(whole)} are greedy"
 
     def test_a_text_is_scored_whole(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """As a continuation of nothing, where both count the same tokens."""
+        """Its score is that of a continuation of nothing, where both count the same tokens."""
         self.need(Score)
         answers = responses(engine, texts())
         assert all(answer.tokens > 0 and answer.logprob < 0 for answer in answers), answers
@@ -112,7 +112,7 @@ class ScoreRules(ContractFixtures):
     def test_tokens_are_those_of_the_tokenizer(
         self, engine: Engine, factory: EngineFactory, checkpoint: Checkpoint
     ) -> None:
-        """What the factory counts is what the engine scores; a ranking's are those that a continuation adds."""
+        """The factory counts the tokens that the engine scores; a ranking's are those that a continuation adds."""
         if not isinstance(factory, ModelTokenizers):
             pytest.skip("the factory has no tokenizers")
         if (count := factory.token_counter(checkpoint)) is None:
@@ -155,7 +155,7 @@ class ScoreRules(ContractFixtures):
 
 
 def _assert_distribution(answer: Profiling) -> None:
-    """The likeliest tokens come first, and all tokens together are certain."""
+    """Assert that the likeliest tokens come first, and that all probabilities sum to 1."""
     for place, (best, ids, top, rest) in enumerate(
         zip(answer.argmax, answer.ids, answer.top, answer.rest, strict=True)
     ):

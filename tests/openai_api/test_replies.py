@@ -15,7 +15,7 @@ from socket_server import Reply, Seen, json_reply, serving
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.openai_api.client import ApiClient, RequestLimits
 from evalharness.openai_api.location import parse_served
-from evalharness.openai_api.replies import ApiFailure, shown
+from evalharness.openai_api.replies import ApiFailure, safe_words
 from evalharness.openai_api.served_model import look_at
 
 QUICK = RequestLimits(timeout=5.0, attempts=2, first_wait=0.01, longest_wait=0.02)
@@ -56,7 +56,7 @@ def test_a_model_is_not_recognised_by_what_cannot_be_read(content: bytes) -> Non
 )
 def test_no_form_of_the_key_is_shown(key: str, written: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALHARNESS_API_KEY", key)
-    text = shown(f"no such key: {written(key)} at all")
+    text = safe_words(f"no such key: {written(key)} at all")
     assert "[key]" in text and key[3:] not in text and written(key)[4:] not in text
 
 

@@ -20,7 +20,7 @@ from evalharness.engines.openai.writing import ServedWriter
 from evalharness.errors import ModelError
 from evalharness.openai_api.client import ApiClient
 from evalharness.openai_api.location import parse_served
-from evalharness.openai_api.replies import ApiFailure, shown
+from evalharness.openai_api.replies import ApiFailure, safe_words
 from evalharness.openai_api.served_model import COMPLETIONS, ProbeWatch, models_of, window_in
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Profile, Rank, Request, Score
@@ -181,7 +181,7 @@ def _software(api: ApiClient, entry: Mapping[str, Any]) -> str:
     except ModelError:
         version = ""
     words = (word for word in (entry.get("owned_by"), version) if isinstance(word, str) and word)
-    return shown(" ".join(words)) or "not stated"
+    return safe_words(" ".join(words)) or "not stated"
 
 
 FACTORY = ServedFactory()

@@ -11,7 +11,7 @@ from evalharness.engines.openai.prompt_scores import Prompt, Unsound, check_usag
 from evalharness.engines.openai.scoring import UNANSWERED
 from evalharness.engines.openai.tokens import PromptSplitter, check_text
 from evalharness.openai_api.client import ApiClient
-from evalharness.openai_api.replies import ApiFailure, shown
+from evalharness.openai_api.replies import ApiFailure, safe_words
 from evalharness.openai_api.served_model import CHAT, COMPLETIONS
 from evalharness.records.requests import Failure, Generate, Generation
 
@@ -146,7 +146,7 @@ def _reason(choice: Mapping[str, Any], stops: Sequence[str]) -> Literal["stop", 
     if reason == "length":
         return "length"
     if reason not in ("stop", "eos", "stop_sequence", "eos_token"):
-        words = shown(reason) if isinstance(reason, str) else "none" if reason is None else "no text"
+        words = safe_words(reason) if isinstance(reason, str) else "none" if reason is None else "no text"
         raise Unsound(f"the server ended the answer for another reason than its end: {words}")
     if "stop_reason" in choice:  # vLLM: the stop string, or None or a token's id for an end token
         return "stop" if isinstance(choice["stop_reason"], str) else "eos"

@@ -77,9 +77,9 @@ def test_prompts_equal_transformers(template, zoo):
                 theirs = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **how)
             except (TemplateError, ValueError):
                 with pytest.raises(Unrenderable):
-                    ours._put(messages, continued)
+                    ours._render(messages, continued)
             else:
-                assert ours._put(messages, continued) == theirs
+                assert ours._render(messages, continued) == theirs
 
 
 def test_a_refused_conversation_says_why(renderer, zoo, tmp_path):

@@ -131,7 +131,7 @@ def test_what_cannot_be_asked_is_a_failure(engine, ask, zoo):
     ]
     unreadable, miscounted, beyond, long, good = ask(engine("gpt2"), [*impossible, Profile(text="cat", top_k=2)])
     assert [type(answer) for answer in (unreadable, miscounted, beyond, long, good)] == [Failure] * 4 + [Profiling]
-    assert "tokenised" in unreadable.reason and "where it was asked for" in miscounted.reason
+    assert "tokenised" in unreadable.reason and "the request asks at" in miscounted.reason
     assert beyond.reason == BEYOND and "do not fit the window" in long.reason
 
 

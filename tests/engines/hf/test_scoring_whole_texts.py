@@ -178,7 +178,7 @@ class TestInside:
     def test_virtual_tokens_that_fill_the_window_leave_no_room(self, loaded):
         loaded.lead = VirtualPrefix(embeddings=torch.zeros(5, 48))
         (answer,) = self.scorer(loaded, 5).score([Score(text="the cat")])
-        assert isinstance(answer, Failure) and "no room" in answer.reason
+        assert isinstance(answer, Failure) and "no space" in answer.reason
 
     def test_a_model_without_a_stated_limit_reads_as_much_as_in_lm_eval(self, loaded, monkeypatch):
         seen = []

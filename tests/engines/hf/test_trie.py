@@ -59,7 +59,7 @@ def test_a_token_of_a_row_sees_its_own_branch_up_to_itself(branches, depth):
     some = [branch for branch in branches if len(branch.fed) > depth and branch.fed[:depth] == branches[-1].fed[:depth]]
     row = packed_row(some, depth)
     tokens, positions = row.tokens[0], row.positions[0]
-    seen = np.tri(len(tokens), dtype=bool) if row.seen is None else row.seen
+    seen = np.tri(len(tokens), dtype=bool) if row.visible is None else row.visible
     for branch, path in zip(some, row.paths, strict=True):
         assert [tokens[place] for place in path] == list(branch.fed[depth:])
         assert [positions[place] for place in path] == list(range(depth, len(branch.fed)))
