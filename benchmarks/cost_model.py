@@ -32,7 +32,7 @@ from scipy.optimize import nnls
 
 from evalharness.checkpoints.open_model import from_pretrained
 from evalharness.engines.base import factory_of
-from evalharness.engines.hf.trie import common
+from evalharness.engines.hf.trie import prefix_length
 from evalharness.json_text import parse_json
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
@@ -126,7 +126,7 @@ def pieces_of(task: PreparedTask, ids: Any) -> dict[str, float]:
                 fed.append(ids(request.prompt))
         fed.sort()
         for before, own in pairwise([(), *fed]):
-            shared = common(before, own)
+            shared = prefix_length(before, own)
             sums["tokens"] += len(own) - shared
             sums["depth"] += (len(own) ** 2 - shared**2) / 2
     return dict(sums)

@@ -19,7 +19,7 @@ from evalharness.errors import UsageError
 from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_blocks import with_blocks
-from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, needless, next_scale
+from evalharness.experiments.repair_rules import WORDS, RepairRule, choose, next_scale, reason_against
 from evalharness.experiments.setting import difference, rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.merging.parents import Parents
@@ -233,7 +233,7 @@ def _searched(plan: _Plan) -> Repair:
     base = PathPoint(scale=0.0, gain=NOTHING, suite=NOTHING, fingerprint=plan.ends.base.fingerprint)
     whole = _measured(plan, plan.choosing, repair.candidate, (1.0,))
     points: tuple[PathPoint, ...] = (base, whole)
-    if reason := needless(rule, whole):
+    if reason := reason_against(rule, whole):
         return replace(repair, points=points, reason=reason)
     while (scale := next_scale(rule, points)) is not None:
         point = _part_measured(plan, f"lambda-{scale:g}", (scale,))

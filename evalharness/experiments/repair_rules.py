@@ -33,8 +33,8 @@ KEPT = -1.0  # margins of the suite
 ABOUT_EQUAL = 0.05  # share of the gain; hundreds of rows do not tell smaller differences apart
 
 
-def needless(rule: RepairRule, candidate: PathPoint) -> str:
-    """Return why the candidate needs no repair; "" where it does."""
+def reason_against(rule: RepairRule, candidate: PathPoint) -> str:
+    """Return why the candidate should not be repaired; "" where it should."""
     if candidate.gain is None or candidate.suite is None:
         return "the gain on the target or the change over the suite could not be measured"
     if candidate.gain.value <= 0:

@@ -25,7 +25,7 @@ from evalharness.records.requests import Rank, Ranking, row_of
 from evalharness.records.results import Results
 from evalharness.report.sweep import DIVERGED, PEAKS, TRAINED, UNUSABLE, Point, outcome_of
 from evalharness.run.collect import collect
-from evalharness.run.evaluation import settle
+from evalharness.run.evaluation import carry_out
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.session import answer_source
@@ -97,7 +97,7 @@ def training_facts(path: Path) -> dict[str, float]:
 def _measure(spec: PointJob, listener: ProgressListener) -> tuple[Results, float | None]:
     factory = factory_of(spec.job.engine)
     run_plan = spec.selection.run_plan(make_run_plan(spec.job))
-    measured = settle(spec.job, run_plan, listener, factory)
+    measured = carry_out(spec.job, run_plan, listener, factory)
     listener.phase(f"{spec.point.name}: loss on the rows to choose on")
     return measured, _loss(spec, run_plan, run_plan.candidates[0])
 

@@ -16,7 +16,7 @@ from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.stages import STAGES, Stages
 from evalharness.run.contamination import with_overlaps
-from evalharness.run.evaluation import settle
+from evalharness.run.evaluation import carry_out
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.run_log import RunLog, tell
@@ -41,7 +41,7 @@ def run_trace(
         tell(_unmeasured(run_plan, track), listener, run_log)
     out = job.output.folder
     (out / STAGES.name).unlink(missing_ok=True)
-    results_of_run = settle(job, run_plan, listener, factory, run_log)
+    results_of_run = carry_out(job, run_plan, listener, factory, run_log)
     listener.phase("over the stages")
     stages = stages_of(out, track)
     STAGES.write(out, stages)

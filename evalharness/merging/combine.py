@@ -19,10 +19,10 @@ from evalharness.checkpoints.load import load
 from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.sealed import sealed
 from evalharness.errors import UsageError, first_line, pass_on_memory_error
-from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.into_base import DEVICE, EXACT
 from evalharness.merging.job import MergeJob
 from evalharness.merging.parents import Parents
+from evalharness.merging.tokenizer_files import carry_tokenizer
 
 FIRST, MERGED = "default", "merged"  # adapters' names in peft's wrapper
 SUMMED = ("linear", "cat", "svd")  # methods whose result should be the weighted sum of the adapters' updates

@@ -18,8 +18,8 @@ from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.merging import probes
-from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.probes import LogitDifference, Logits
+from evalharness.merging.tokenizer_files import carry_tokenizer
 from evalharness.records.models import Checkpoint
 
 EXACT, DEVICE = "float32", "cpu"

@@ -8,11 +8,11 @@ from typing import Any
 
 from evalharness import checkpoints, merging, registry
 from evalharness.checkpoints.recognise import recognise
-from evalharness.merging.carried import other_tokenizers
 from evalharness.merging.job import MergeJob, check_job
 from evalharness.merging.output import new_checkpoint
 from evalharness.merging.parents import Parents, parents_of
 from evalharness.merging.record import ends_as_full, merge_facts, write_record
+from evalharness.merging.tokenizer_files import other_tokenizers
 
 STEP = "step of a merge"
 

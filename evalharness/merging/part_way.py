@@ -20,12 +20,12 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError
 from evalharness.merging.blocks import LayerBlocks
-from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.job import MergeJob
 from evalharness.merging.output import new_checkpoint
 from evalharness.merging.parents import Parents, base_text, beside_factors, check_full, common_base, refuse_unmergeable
 from evalharness.merging.record import merge_facts, write_record
 from evalharness.merging.task_vectors import merge_weights
+from evalharness.merging.tokenizer_files import carry_tokenizer
 from evalharness.records.models import Checkpoint
 
 LINEAR = "linear"

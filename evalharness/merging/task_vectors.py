@@ -22,9 +22,9 @@ from evalharness.checkpoints.files import TensorFacts
 from evalharness.checkpoints.libraries import unwarned
 from evalharness.checkpoints.precision import BITS, common_dtype
 from evalharness.errors import ModelError
-from evalharness.merging.carried import carry_tokenizer
 from evalharness.merging.job import MergeJob
 from evalharness.merging.parents import Parents, tensors_of
+from evalharness.merging.tokenizer_files import carry_tokenizer
 from evalharness.records.models import Checkpoint
 
 SHARD = 2_000_000_000  # bytes of a file, and of the result in memory at one time

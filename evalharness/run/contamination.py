@@ -149,7 +149,7 @@ class _Search:
         )
         self.hits_by_source: dict[str, tuple[dict[int, Hit], int]] = {}
         self._pairs: dict[tuple[str, str, str | None], TrainingPairs] = {}
-        here = [Path.cwd()] if Path.cwd() != Path(Path.cwd().anchor) else []  # below the root lies everything
+        here = [Path.cwd()] if Path.cwd() != Path(Path.cwd().anchor) else []  # every file is below the root
         self.places = [*here, *filter(None, [job.data.folder]), *job.data.overrides.values()]
 
     def in_path(self, path: Path) -> TrainingOverlap:
@@ -186,9 +186,9 @@ class _Search:
         return self._overlap(by_source, messages)
 
     def _task(self, stated: TrainingSource) -> tuple[dict[str, str], Any, str]:
-        """Read the rows of a task's split: their columns, and the prompts and answers that training made of them.
+        """Read the rows of a task's split: their columns, and training's prompts and answers from them.
 
-        A sweep trains on what it did not hold out to choose on, and leaves that beside its candidates.
+        A sweep trains on the rows that it did not hold out, and writes these beside its candidates.
         """
         name, split, source = str(stated.source["name"]), str(stated.source["split"]), self.run_plan.source
         task = self.library.task(name)

@@ -63,10 +63,10 @@ def evaluate(
             listener.phase("reading tasks and checkpoints")
             run_plan = make_run_plan(job)
             run_plan = with_overlaps(job, run_plan) if overlaps else run_plan
-        return settle(job, run_plan, listener, factory or factory_of(job.engine), run_log)
+        return carry_out(job, run_plan, listener, factory or factory_of(job.engine), run_log)
 
 
-def settle(
+def carry_out(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
     """Carry out a plan: everything of a run after `make_run_plan`."""

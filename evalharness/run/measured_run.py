@@ -19,7 +19,7 @@ from evalharness.records.models import NO_TARGET, Checkpoint, EngineInfo, ModelK
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
 from evalharness.run.facts import Outcomes, all_facts, facts_before
-from evalharness.run.overlap_facts import seen_units
+from evalharness.run.overlap_facts import overlapping_units
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.signature import signature_of
@@ -129,7 +129,7 @@ def gather(job: Job, state: RunState, info: EngineInfo) -> MeasuredRun:
         models=(base, *(_model_row(candidate, plan) for candidate in others)),
         signature=signature_of(job, run_plan, prompts, every, info),
         errors=tuple(error for outcome in of_tasks for error in outcome.errors),
-        seen=seen_units(run_plan, prepared),
+        seen=overlapping_units(run_plan, prepared),
     )
 
 

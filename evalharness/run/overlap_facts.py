@@ -14,7 +14,7 @@ from evalharness.records.requests import Example, PreparedTask, row_of
 from evalharness.run.plan import RunPlan
 
 
-def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
+def overlapping_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
     """Collect the units with an example that a candidate saw, by candidate and task."""
     return {
         name: {

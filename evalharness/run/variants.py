@@ -1,5 +1,7 @@
 """Choose what a run asks: the wording of its tasks, their added metrics, and the variants beside them.
 
+The ways of --describe:
+
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
     fairness     every choice task with words of its texts in another dialect, and with other first names in them

@@ -32,9 +32,9 @@ from evalharness.records.models import Method
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import (
     attention_layers,
-    ended_by,
     linear_layers,
-    matched,
+    matching_layers,
+    paths_ending_with,
     peft_targets,
     selected_parameters,
 )
@@ -101,9 +101,9 @@ def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
         targets = list(TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING[kind])
         feedforward = list(TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind])
     else:
-        targets, attention = matched(model, peft_targets(model, recipe)), set(attention_layers(model))
+        targets, attention = matching_layers(model, peft_targets(model, recipe)), set(attention_layers(model))
         feedforward = [path for path in targets if path not in attention]
-    if not any(ended_by(name, linear_layers(model)) for name in targets):
+    if not any(paths_ending_with(name, linear_layers(model)) for name in targets):
         raise UsageError("--targets", f"IA3's usual layers ({', '.join(targets)}) are not in this model", "name others")
     return IA3Config(task_type=task, target_modules=targets, feedforward_modules=feedforward)
 
@@ -163,12 +163,12 @@ def _start_prefix(trainable: PeftModel, model: PreTrainedModel) -> None:
         table.copy_(flat.reshape(table.shape).to(table.dtype))
 
 
-def finite(model: nn.Module) -> bool:
+def all_finite(model: nn.Module) -> bool:
     """Return whether all trained values are finite."""
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters() if parameter.requires_grad)
 
 
-def sizes(model: nn.Module) -> tuple[int, int]:
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """Count (trained parameters, parameters of the whole model as it answers)."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(number for number, trained in counts if trained), sum(number for number, _ in counts)

@@ -10,7 +10,7 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokeniz
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.records.tokenizers import Unrenderable
-from evalharness.training.example_file import ASSISTANT, Example, Pair, Turns, is_turns, quoted, role_of
+from evalharness.training.example_file import ASSISTANT, Example, Pair, Turns, is_turns, name_by_answer, role_of
 from evalharness.training.tool_turns import TOOL, calls_in, message_of, tools_in
 
 IGNORED = -100  # the label that cross-entropy ignores
@@ -54,7 +54,7 @@ class Encoder:
     limit: int | None = None
     answer_limit: int | None = None
     chat: ChatTemplate | None = None
-    place: Callable[[Example], str] = quoted
+    place: Callable[[Example], str] = name_by_answer
     passes_over: bool = False
 
     def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:

@@ -13,7 +13,7 @@ from evalharness import fingerprint
 from evalharness.data.contents import form_of, lines, unreadable
 from evalharness.data.files import json_value, kind, numbered
 from evalharness.errors import DataError
-from evalharness.training.tool_turns import CALLS, TOOL, TOOLS, Turn, beside, packed, tools_of
+from evalharness.training.tool_turns import CALLS, TOOL, TOOLS, Turn, further_keys, tools_of, with_tools
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -53,7 +53,7 @@ def role_of(role: str) -> str:
     return ASSISTANT if role == GIVEN else role
 
 
-def quoted(example: Example) -> str:
+def name_by_answer(example: Example) -> str:
     """Name an example by the beginning of its answer."""
     answers = [turn[1] for turn in example if turn[0] == ASSISTANT] if is_turns(example) else [example[1]]
     return f"training example {answers[0][:40]!r}"
@@ -67,7 +67,7 @@ def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
             for where, _, each in placed_examples(Path(path)):
                 if each in distinct:
                     return where
-    return quoted(examples[0])
+    return name_by_answer(examples[0])
 
 
 class ExampleFile(NamedTuple):
@@ -177,7 +177,7 @@ def _some(where: str, completion: str) -> str:
 
 
 def _messages(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
-    return MESSAGES, packed(_turns(where, row["messages"], "role", "content"), tools_of(where, row))
+    return MESSAGES, with_tools(_turns(where, row["messages"], "role", "content"), tools_of(where, row))
 
 
 def _conversations(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
@@ -185,7 +185,7 @@ def _conversations(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
     turns = row["conversations"]
     theirs = isinstance(turns, list) and any(isinstance(turn, dict) and "from" in turn for turn in turns)
     read = _turns(where, turns, *(("from", "value") if theirs else ("role", "content")))
-    return SHARED if theirs else MESSAGES, packed(read, tools_of(where, row))
+    return SHARED if theirs else MESSAGES, with_tools(read, tools_of(where, row))
 
 
 def _turns(where: str, messages: Any, role_key: str, text_key: str) -> Turns:
@@ -208,7 +208,7 @@ def _turn(where: str, turn: Any, role_key: str, text_key: str) -> Turn:
     role, text, weight = SHAREGPT.get(turn[role_key], turn[role_key]), turn.get(text_key), turn.get("weight")
     if role not in ROLES:
         raise DataError(where, f"has the {role_key} {turn[role_key]!r}", f"one of {', '.join(ROLES)} would be right")
-    more = beside(where, turn)
+    more = further_keys(where, turn)
     if text is None and CALLS in more:
         text = ""
     if not isinstance(text, str):

@@ -19,17 +19,17 @@ from evalharness import peak_memory
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.errors import StoreError, UsageError
-from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
+from evalharness.training.adapt import TrainableModel, all_finite, expected_warnings, parameter_counts
 from evalharness.training.batches import batches_by_length, collate
+from evalharness.training.checkpoint_keeper import CandidateMaker, CheckpointKeeper, checkpoint_facts
 from evalharness.training.data import TrainingSet
 from evalharness.training.encoded_set import EncodedSet, encode_set
 from evalharness.training.interrupts import HeldSignal, held_back
-from evalharness.training.kept import CandidateMaker, CheckpointKeeper, checkpoint_facts
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
 from evalharness.training.reporters import reporters
 from evalharness.training.save import TrainingCourse, course_of, save_model, training_json, write_training_json
-from evalharness.training.start import StartingPoint, check_machine, open_weights, starting_point, trainable
+from evalharness.training.start import StartingPoint, check_machine, make_trainable, open_weights, starting_point
 from evalharness.training.states import last_saved, load_trained, resume_note, step_of
 from evalharness.training.summary import form_notes
 from evalharness.training.trainer import (
@@ -88,7 +88,7 @@ def _make(
     loaded = open_weights(recipe, start)
     encoded = encode_set(recipe, examples, start, loaded, report)
     set_seed(recipe.seed)
-    model, recipe = trainable(loaded.model, recipe, start)
+    model, recipe = make_trainable(loaded.model, recipe, start)
     maker = CandidateMaker(
         recipe=recipe,
         start=start,
@@ -133,7 +133,7 @@ def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
 
 
 def _announce(maker: CandidateMaker, report: Report) -> None:
-    recipe, encoded, (trained, whole) = maker.recipe, maker.encoded, sizes(maker.model)
+    recipe, encoded, (trained, whole) = maker.recipe, maker.encoded, parameter_counts(maker.model)
     packed = f" in {len(encoded.rows)} packs" if recipe.packing else ""
     counts = f"{trained:,} of {whole:,} parameters ({trained / whole:.2%})"
     for line in form_notes({"sources": maker.examples.sources, "validation": maker.examples.validation_source}):
@@ -192,7 +192,7 @@ def _fit(
     if course.validated:
         load_trained(model, output.best)
         report(f"kept: the weights of step {course.validated[best_of(course.validated)][0]}")
-    if not finite(model):
+    if not all_finite(model):
         raise diverged(recipe, "the last step left weights that are no finite numbers")
     return course
 

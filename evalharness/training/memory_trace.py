@@ -39,7 +39,7 @@ from evalharness.checkpoints.open_model import CLASSES, architecture_in, archite
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture, Method
-from evalharness.training.adapt import TrainableModel, adapt, expected_warnings, sizes
+from evalharness.training.adapt import TrainableModel, adapt, expected_warnings, parameter_counts
 from evalharness.training.memory import MemoryForecast, RowShape
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import linear_layers
@@ -219,7 +219,7 @@ def _head_at_the_end(model: TrainableModel, learned: int) -> Iterator[None]:
 
 
 def _summed(recipe: Recipe, model: TrainableModel, packed: Mapping[str, int], live: LiveBytes) -> MemoryForecast:
-    trained, whole = sizes(model)
+    trained, whole = parameter_counts(model)
     gradients = sum(each.nbytes for each in model.parameters() if each.requires_grad)
     beside = gradients if recipe.definition.adapter else 0
     every = sum(each.nbytes for each in (*model.parameters(), *model.buffers())) - beside

@@ -19,7 +19,7 @@ from evalharness.checkpoints.files import ADAPTER_CONFIG, GENERATION_CONFIG, TRA
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.errors import ModelError
 from evalharness.records.models import Method
-from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
+from evalharness.training.adapt import TrainableModel, all_finite, expected_warnings, parameter_counts
 from evalharness.training.data import TrainingSet
 from evalharness.training.encoded_set import EncodedSet
 from evalharness.training.looks import looks_of
@@ -80,7 +80,7 @@ def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model:
     elif recipe.save_dtype is not None:  # only the adapter: the weights under it may be quantised
         for parameter in filter(lambda each: each.requires_grad, model.parameters()):
             parameter.data = parameter.data.to(DTYPES[saved_as])
-    if not finite(model):
+    if not all_finite(model):
         raise ModelError(recipe.out, f"some weights are too large for {saved_as}", f"--save-dtype {TRAINED_IN}")
     with expected_warnings():
         if isinstance(model, PeftModel):
@@ -124,7 +124,7 @@ def training_json(
     """Describe the training for training.json, without times and sizes, which `write_training_json` adds. `place`: the
     candidate's final path.
     """
-    trained, whole = sizes(model)
+    trained, whole = parameter_counts(model)
     last = course.losses[-LAST:]
     return {
         **lineage(start, recipe, place),

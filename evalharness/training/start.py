@@ -171,7 +171,7 @@ def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
     return loaded
 
 
-def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> tuple[TrainableModel, Recipe]:
+def make_trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> tuple[TrainableModel, Recipe]:
     """Return the model with its trainable parts, and the recipe with the rank, targets and length of an adapter that is
     trained further.
 

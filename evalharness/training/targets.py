@@ -51,7 +51,7 @@ def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
     if isinstance(targets, str) and SIGNS & set(targets):
         return _checked_pattern(model, recipe, targets, layers)
     for name in recipe.target_names:
-        if not ended_by(name, layers):
+        if not paths_ending_with(name, layers):
             raise _no_layer(recipe, name, layers)
     return list(recipe.target_names)
 
@@ -64,23 +64,23 @@ def shortest_endings(paths: list[str], others: set[str]) -> list[str]:
     for path in paths:
         parts = path.split(".")
         endings = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        names[next((name for name in endings if not ended_by(name, others)), path)] = None
+        names[next((name for name in endings if not paths_ending_with(name, others)), path)] = None
     return list(names)
 
 
-def ended_by(name: str, paths: Iterable[str]) -> list[str]:
+def paths_ending_with(name: str, paths: Iterable[str]) -> list[str]:
     """List the paths that end with the name, as peft matches names."""
     return [path for path in paths if path == name or path.endswith(f".{name}")]
 
 
-def matched(model: PreTrainedModel, targets: str | list[str]) -> list[str]:
+def matching_layers(model: PreTrainedModel, targets: str | list[str]) -> list[str]:
     """List the paths of the linear layers that `peft_targets` chose."""
     layers = linear_layers(model)
     if targets == ALL_LINEAR:
         return list(layers)
     if isinstance(targets, str):
         return [name for name in layers if re.fullmatch(targets, name)]
-    return [name for name in layers if any(ended_by(target, [name]) for target in targets)]
+    return [name for name in layers if any(paths_ending_with(target, [name]) for target in targets)]
 
 
 def _checked_pattern(model: PreTrainedModel, recipe: Recipe, targets: str, layers: dict[str, nn.Module]) -> str:

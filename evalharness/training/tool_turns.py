@@ -18,7 +18,7 @@ Turn = tuple[str, str] | tuple[str, str, str]
 """(role, content), and as JSON the message's other keys: calls, names, in the first turn the tools."""
 
 
-def beside(where: str, turn: Mapping[str, Any]) -> dict[str, Any]:
+def further_keys(where: str, turn: Mapping[str, Any]) -> dict[str, Any]:
     """Read a turn's keys beside its text: its calls of tools, the call that it answers. Raises DataError."""
     more = {key: str(turn[key]) for key in BESIDE if turn.get(key)}
     calls = turn.get(CALLS)
@@ -33,7 +33,7 @@ def tools_of(where: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return _listed(where, TOOLS, tools) if tools else []
 
 
-def packed(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
+def with_tools(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
     """Put the tools of a conversation into its first turn."""
     if not tools:
         return tuple(turns)

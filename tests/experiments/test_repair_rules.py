@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.experiments.halves import draw_halves
-from evalharness.experiments.repair_rules import FIRST, MORE, RepairRule, choose, needless, next_scale
+from evalharness.experiments.repair_rules import FIRST, MORE, RepairRule, choose, next_scale, reason_against
 from evalharness.records.comparison import Estimate
 from evalharness.report.repair import PathPoint
 
@@ -75,12 +75,14 @@ def test_equals_go_to_the_smaller_and_none_may_qualify() -> None:
 
 
 def test_what_needs_no_repair_says_why() -> None:
-    assert "lost nothing" in needless(RepairRule.KNEE, point(1, 0.5, 0.0))
-    assert "gained nothing" in needless(RepairRule.KNEE, point(1, 0.0, -1))
-    assert "within its margin" in needless(RepairRule.WITHIN_MARGIN, point(1, 0.5, -0.5))
-    assert needless(RepairRule.KNEE, point(1, 0.5, -0.5)) == "" == needless(RepairRule.WITHIN_MARGIN, ENDS[1])
+    assert "lost nothing" in reason_against(RepairRule.KNEE, point(1, 0.5, 0.0))
+    assert "gained nothing" in reason_against(RepairRule.KNEE, point(1, 0.0, -1))
+    assert "within its margin" in reason_against(RepairRule.WITHIN_MARGIN, point(1, 0.5, -0.5))
+    assert (
+        reason_against(RepairRule.KNEE, point(1, 0.5, -0.5)) == "" == reason_against(RepairRule.WITHIN_MARGIN, ENDS[1])
+    )
     unmeasured = PathPoint(scale=1, gain=None, suite=None, fingerprint="f")
-    assert "could not be measured" in needless(RepairRule.KNEE, unmeasured)
+    assert "could not be measured" in reason_against(RepairRule.KNEE, unmeasured)
 
 
 def in_half_b(rows: list[tuple[str, str]], seed: int) -> dict[tuple[str, str], bool]:

@@ -28,7 +28,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.sweep import LOSS, SWEEP, Outcome, Point, Sweep, outcome_of
-from evalharness.run.evaluation import settle
+from evalharness.run.evaluation import carry_out
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
 from evalharness.tasks import split_rows
@@ -218,7 +218,7 @@ def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str
     )
     chosen_on = selection.run_plan(run_plan)
     pairs = point_module.pairs_chosen_on(chosen_on, "target", limited.statistics.seed)
-    settle(limited, chosen_on, SilentListener(), FACTORY)
+    carry_out(limited, chosen_on, SilentListener(), FACTORY)
     asked = job.output.folder / "samples" / "target" / "same.jsonl"
     prompts = [json.loads(line)["prompt"] for line in asked.read_text().splitlines()]
     assert [prompt for prompt, _ in pairs] == prompts and len(prompts) == 5

@@ -23,7 +23,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generation, Ranking, Request, Response
-from evalharness.run.evaluation import evaluate, settle
+from evalharness.run.evaluation import carry_out, evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
 
@@ -231,7 +231,7 @@ def test_a_campaign_may_bring_its_own_contest(job: MakeJob) -> None:
     run_job = job("llama-lora", "llama-prompt")
     run_plan = make_run_plan(run_job)
     one = replace(run_plan, candidates=run_plan.candidates[1:])
-    found = settle(run_job, one, SilentListener(), Recording())
+    found = carry_out(run_job, one, SilentListener(), Recording())
     assert [model.name for model in found.models] == ["base", "llama-prompt"]
 
 

@@ -122,7 +122,7 @@ def test_a_template_that_asks_otherwise_than_it_records_is_refused(texts):
         texts.tokenizer,
         "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}it is {% endif %}",
     )
-    with pytest.raises(DataError, match="once the answer is given"):
+    with pytest.raises(DataError, match="once the answer follows"):
         Encoder(texts, chat=chat).encode(TALK)
 
 

@@ -57,12 +57,12 @@ def in_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> list[Result | Refusal]:
-    """Do what `in_given_batches` does in batches planned by length; the results are in the order of the items."""
-    results = in_given_batches(items, plan(lengths, limits), forward, read)
+    """Do what `in_planned_batches` does in batches planned by length; the results are in the order of the items."""
+    results = in_planned_batches(items, plan(lengths, limits), forward, read)
     return [results[i] for i in range(len(items))]
 
 
-def in_given_batches(
+def in_planned_batches(
     items: Sequence[Item],
     batches: Sequence[Sequence[int]],
     forward: Callable[[Sequence[Item]], Output],

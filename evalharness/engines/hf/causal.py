@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.hf.model_adapter import ModelAdapter
-from evalharness.engines.hf.rows import BatchRow, Tokens, after_lead, cached, right_padded
+from evalharness.engines.hf.rows import BatchRow, Tokens, after_lead, lead_cache, right_padded
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 
 
@@ -60,7 +60,7 @@ class Causal(ModelAdapter):
             text = model.get_input_embeddings()(inputs.pop("input_ids"))  # (rows, width, hidden)
             inputs["inputs_embeds"] = torch.cat([lead.embeddings.expand(len(rows), -1, -1), text], dim=1)
         if lead.cache is not None:
-            inputs |= {"past_key_values": cached(lead, len(rows), model.config), "use_cache": True}
+            inputs |= {"past_key_values": lead_cache(lead, len(rows), model.config), "use_cache": True}
         inputs["attention_mask"] = mask
         if self.positioned:
             first = lead.tokens - before  # cached tokens have their positions already
@@ -80,7 +80,7 @@ class Causal(ModelAdapter):
         ids = torch.tensor(rows, device=device)
         if lead.cache is not None:
             mask = torch.tensor([[1] * lead.tokens + [0] * pad + [1] * (width - pad) for pad in pads], device=device)
-            cache = cached(lead, len(prompts), model.config)
+            cache = lead_cache(lead, len(prompts), model.config)
             return {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}, width
         mask = torch.tensor([[0] * pad + [1] * (lead.tokens + width - pad) for pad in pads], device=device)
         inputs = {"input_ids": ids, "attention_mask": mask}

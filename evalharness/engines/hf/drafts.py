@@ -17,7 +17,7 @@ import torch
 from evalharness.engines.hf.endings import TokenPrompt
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
-from evalharness.engines.hf.trie import common
+from evalharness.engines.hf.trie import prefix_length
 
 FIRST, LEAST, MOST = 4, 1, 64  # drafted tokens that are read with the first prompt of a block, and later bounds
 AGAIN = 16  # tokens of a draft that are tried again after one that the model did not write
@@ -70,7 +70,7 @@ class Drafting:
     def _settle(self, row: LoopRow, proposed: Tokens, output: Sequence[int]) -> None:
         if not row.draft:
             return
-        agreed = common(tuple(output), row.draft)
+        agreed = prefix_length(tuple(output), row.draft)
         if proposed and len(row.new) == len(output):
             self._learn(agreed, len(proposed))
         if row.again and agreed > 1:

@@ -1,6 +1,6 @@
 """Describe and open engines that answer with transformers, count their tokens and render their chats.
 
-torch is imported when an engine is opened; facts that were remembered need no transformers.
+Opening an engine imports torch; remembered facts need not even transformers.
 """
 
 from __future__ import annotations

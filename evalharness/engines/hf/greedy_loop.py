@@ -23,7 +23,7 @@ from evalharness.engines.hf.loop_passes import Passes, passes_of
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.ragged_cache import RaggedCache
 from evalharness.engines.hf.rows import Tokens
-from evalharness.engines.hf.trie import common
+from evalharness.engines.hf.trie import prefix_length
 
 PREFILL = 1024  # tokens of a pass that reads prompts: larger ones are no faster on a CPU
 HEADER = 16  # least length of a common beginning of all prompts that is worth a pass of its own
@@ -81,7 +81,7 @@ class GreedyLoop:
         if self.limits.rows == 1 or len(prompts) < 2:
             return 0
         first, last = min(prompt.tokens for prompt in prompts), max(prompt.tokens for prompt in prompts)
-        length = min(common(first, last), min(len(prompt.tokens) for prompt in prompts) - 1)
+        length = min(prefix_length(first, last), min(len(prompt.tokens) for prompt in prompts) - 1)
         return length if length >= HEADER else 0
 
     def _places(self, prompts: Sequence[TokenPrompt]) -> int:

@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.engines.hf.model_adapter import logits_at
 from evalharness.engines.hf.ragged_cache import RaggedCache, keys_and_values
-from evalharness.engines.hf.rows import Tokens, cached
+from evalharness.engines.hf.rows import Tokens, lead_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, posit
 
 
 def _filled(prefix: VirtualPrefix, rows: int, model: PreTrainedModel) -> DynamicCache:
-    return cached(prefix, rows, model.config) if prefix.cache else DynamicCache(config=model.config)
+    return lead_cache(prefix, rows, model.config) if prefix.cache else DynamicCache(config=model.config)
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:

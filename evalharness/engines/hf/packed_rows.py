@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from evalharness.engines.hf.trie import Branch, common
+from evalharness.engines.hf.trie import Branch, prefix_length
 
 MOST_FILLED = 1.05  # most tokens of padded rows, as a multiple of the tokens of one packed row
 States = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # keys and values of every layer, each (1, heads, tokens, size)
@@ -38,7 +38,7 @@ def packed_row(branches: Sequence[Branch], depth: int) -> PackedRow:
     paths: list[NDArray[np.int64]] = []
     starts: list[tuple[int, int]] = []
     for i, branch in enumerate(branches):
-        shared = common(branches[i - 1].fed, branch.fed) - depth if i else 0
+        shared = prefix_length(branches[i - 1].fed, branch.fed) - depth if i else 0
         new = branch.fed[depth + shared :]
         own = np.arange(len(tokens), len(tokens) + len(new))
         starts.append((len(tokens), shared))
@@ -61,7 +61,7 @@ def even_rows(branches: Sequence[Branch]) -> PackedRow | None:
     """
     width, packed = max(len(branch.fed) for branch in branches), len(branches[0].fed)
     for one, other in pairwise(branches):
-        packed += len(other.fed) - common(one.fed, other.fed)
+        packed += len(other.fed) - prefix_length(one.fed, other.fed)
     if len(branches) == 1 or width * len(branches) > MOST_FILLED * packed:
         return None
     return PackedRow(

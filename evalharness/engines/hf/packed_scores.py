@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
 from evalharness.checkpoints.load import VirtualPrefix
-from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_given_batches
+from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_planned_batches
 from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.loop_passes import passes_of
 from evalharness.engines.hf.model_adapter import last_feed_forward, logits_at
@@ -128,7 +128,7 @@ class PackedPairScorer:
                 if group.header:
                     headers.append(self._continued(headers[-1], group, model, lead, keep=adapter))
                 ask = partial(self._forward, header=headers[-1], model=model, lead=lead)
-                results |= in_given_batches(branches, group.rows, ask, read)
+                results |= in_planned_batches(branches, group.rows, ask, read)
         return [results[i] for i in range(len(branches))]
 
     def _forward(

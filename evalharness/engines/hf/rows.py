@@ -44,7 +44,7 @@ def after_lead(mask: torch.Tensor, virtual: int) -> torch.Tensor:
     return torch.cat([mask.new_ones(len(mask), virtual), mask], dim=1)
 
 
-def cached(lead: VirtualPrefix, rows: int, config: PreTrainedConfig | None = None) -> DynamicCache:
+def lead_cache(lead: VirtualPrefix, rows: int, config: PreTrainedConfig | None = None) -> DynamicCache:
     """Copy the lead's keys and values into a new cache for every row; `config` says which layers have a sliding
     window.
     """

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.hf.model_adapter import ModelAdapter
-from evalharness.engines.hf.rows import BatchRow, Tokens, after_lead, cached, right_padded
+from evalharness.engines.hf.rows import BatchRow, Tokens, after_lead, lead_cache, right_padded
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 from evalharness.errors import ModelError
 
@@ -87,7 +87,7 @@ class Seq2Seq(ModelAdapter):
         which = torch.tensor([distinct[source] for source in sources], device=ids.device)
         inputs = {"encoder_outputs": BaseModelOutput(last_hidden_state=states[which]), "attention_mask": mask[which]}
         if lead.cache is not None:
-            inputs["past_key_values"] = EncoderDecoderCache(cached(lead, len(sources)), DynamicCache())
+            inputs["past_key_values"] = EncoderDecoderCache(lead_cache(lead, len(sources)), DynamicCache())
         return inputs
 
 

@@ -25,7 +25,7 @@ from evalharness.engines.hf.pair_scores import PlainPairScorer, RunScore, Scores
 from evalharness.engines.hf.rows import BatchRow, Tokens, right_padded, scored_places
 from evalharness.engines.hf.seq2seq import Seq2Seq
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
-from evalharness.engines.hf.trie import common
+from evalharness.engines.hf.trie import prefix_length
 from evalharness.errors import first_line
 
 EXACT = (1e-3, 1e-5)  # float32: effect of rounding on a log-likelihood, in nats and relative
@@ -205,7 +205,7 @@ def _trunk(source: Tokens, readers: dict[Tokens, list[TokenPair]]) -> Trunk:
     predicted: dict[TokenPair, int] = {}
     branches: dict[BatchRow, tuple[TokenPair, ...]] = {}
     for fed, pairs in readers.items():
-        shared = common(fed, longest)
+        shared = prefix_length(fed, longest)
         predicted |= dict.fromkeys(pairs, shared)
         if shared < len(fed):
             branches[BatchRow(source, fed, tuple(pair.continuation[shared:] for pair in pairs))] = tuple(pairs)

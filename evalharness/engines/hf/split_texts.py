@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tokenizers import Tokenizer
 
 from evalharness.checkpoints.fast_tokenizer import has_shared_steps
-from evalharness.engines.hf.trie import common
+from evalharness.engines.hf.trie import prefix_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,7 +51,7 @@ class SharedBeginnings:
     def __call__(self, text: str) -> tuple[int, ...]:
         while not text.startswith(self._beginnings[-1].text):
             self._beginnings.pop()
-        shared, self._last = common(text, self._last), text
+        shared, self._last = prefix_length(text, self._last), text
         start = self._beginnings[-1]
         at = max(len(start.text), shared - NEAR)
         cuts = [cut.end() for cut in CUT.finditer(text, at, shared)]

@@ -35,7 +35,7 @@ class HeaderGroup:
     rows: list[list[int]] = field(default_factory=list)
 
 
-def common(one: Text, other: Text) -> int:
+def prefix_length(one: Text, other: Text) -> int:
     """Return the length of the longest common prefix of two token sequences, or of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:  # `one` and `other` agree up to `low`; slices are compared in C
@@ -52,7 +52,7 @@ def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
     The trie is walked from its root: a subtree of at most `budget` tokens stays whole, a larger one is cut at its first
     fork, after a header where its branches share enough. No scored position is part of a header.
     """
-    shared = [0, *(common(one.fed, other.fed) for one, other in pairwise(branches))]
+    shared = [0, *(prefix_length(one.fed, other.fed) for one, other in pairwise(branches))]
     plan = [HeaderGroup(header=(), above=0)]
     waiting = [(range(len(branches)), plan[0])] if branches else []
     while waiting:

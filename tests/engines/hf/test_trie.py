@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.engines.hf.packed_rows import MOST_FILLED, even_rows, packed_row
-from evalharness.engines.hf.trie import LEAST_HEADER, STEP, Branch, common, groups
+from evalharness.engines.hf.trie import LEAST_HEADER, STEP, Branch, groups, prefix_length
 
 token = st.integers(0, 2)
 text = st.lists(token, min_size=1, max_size=60).map(tuple)
@@ -23,7 +23,7 @@ def drawn_branches(draw):
 
 @given(text, text)
 def test_common_is_the_first_place_where_they_differ(one, other):
-    length = common(one, other)
+    length = prefix_length(one, other)
     assert one[:length] == other[:length]
     assert length == min(len(one), len(other)) or one[length] != other[length]
 

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.load import LoadedModel
-from evalharness.training.adapt import TrainableModel, sizes
+from evalharness.training.adapt import TrainableModel, parameter_counts
 from evalharness.training.data import TrainingSet
 from evalharness.training.encoded_set import EncodedSet
 from evalharness.training.output_lock import CHECKPOINTS, UnfinishedOutput, checkpoints_in, step_folder
@@ -57,7 +57,7 @@ class CandidateMaker:
     def announcement(self, steps: int) -> str:
         """Return a line on how many candidates the training will keep, and about how much disk space they take."""
         number = (steps - 1) // (self.recipe.keep_checkpoints or steps)
-        trained, whole = sizes(self.model)
+        trained, whole = parameter_counts(self.model)
         values = trained if self.recipe.definition.adapter else whole
         each = values * DTYPES[saved_dtype(self.recipe, self.start)].itemsize
         return f"keeping at most {number} checkpoints on the way, about {decimal(each * number)} of weights in all"
