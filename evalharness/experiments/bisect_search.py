@@ -54,8 +54,8 @@ def most_looks(checkpoints: int) -> int:
 def next_look(checkpoints: int, course: Course) -> int | None:
     """Return the place to test next; None at the end. The last checkpoint comes first, then halves of the interval
     before the earliest that forgot. Remaining looks go to the middle of the widest untested interval, because a search
-    by halves does not notice a unit that comes back. Such a check can withdraw the result, but not move it, because the
-    correction for multiple looks holds only for the places of the search by halves.
+    by halves does not notice a unit that comes back. Such a check can withdraw the result, but not move it: otherwise
+    the places of the looks would depend on too much for the correction for multiple looks.
     """
     if checkpoints - 1 not in course:
         return checkpoints - 1

@@ -60,7 +60,7 @@ class LiveComparison:
                 self.drift.follow_model(candidate, partial(_ask, engine), model.token_counter(candidate))
         state = RunState(self.run_plan, compare_plan(self.job, self.run_plan, by_model[base]), self.prompts, outcomes)
         run = gather(self.job, state, info)
-        run = run if self.drift is None else self.drift.drifted(run)
+        run = run if self.drift is None else self.drift.with_drift(run)
         if out is None:
             return analyse(run)
         results.open_folder(out)

@@ -25,7 +25,7 @@ from evalharness.records.requests import Generate, Generation, Request
 from evalharness.records.results import Drift
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.collect import Answers, AnswerSource, collect
-from evalharness.run.drift_sources import DriftSources, own_ways
+from evalharness.run.drift_sources import DriftSources, departures_from_suite
 from evalharness.run.plan import RunPlan
 from evalharness.run.session import Session
 
@@ -77,12 +77,12 @@ class DriftRecorder:
             other = [None if request is None else answers[request.id] for request in of_kind]
             self.drifts.append(drift_of(texts, checkpoint.name, base, other, self._level))
 
-    def drifted(self, run: MeasuredRun) -> MeasuredRun:
+    def with_drift(self, run: MeasuredRun) -> MeasuredRun:
         """Add the ranked drifts of every model but the base, and the forecasts from them, to a measured run."""
         if not self.drifts:
             return run
         drifts = rank_drifts(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
-        suite, remarks = self.run_plan.suite, own_ways(self.job, self.run_plan)
+        suite, remarks = self.run_plan.suite, departures_from_suite(self.job, self.run_plan)
         foreseen = forecasts(drifts, run.models, suite.name if suite else "", self.sources.table, remarks)
         return replace(run, drift=drifts, drift_forecasts=foreseen)
 

@@ -83,7 +83,7 @@ def drift_sources(
     return DriftSources(neutral=neutral, generative=tuple(in_turn), inputs=inputs, table=table)
 
 
-def own_ways(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
+def departures_from_suite(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
     """List where a run departs from its suite, so that a table of other candidates may not hold for it."""
     tasks, ways = job.tasks, []
     ways += ["other tasks"] * bool(tasks.names or _is_other(run_plan.suite))

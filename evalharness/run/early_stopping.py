@@ -38,7 +38,7 @@ OPTION = "--until-decided"
 Key = tuple[str, str]  # model, task
 
 
-def check(job: Job, run_plan: RunPlan) -> None:
+def check_early_stopping(job: Job, run_plan: RunPlan) -> None:
     """Check that the run can stop early. Raises UsageError for groups and variants that cannot be stopped early."""
     if not job.statistics.until_decided:
         return

@@ -40,7 +40,7 @@ class EngineSlot:
             self._refuse_other(engine, checkpoint)
         is_same = last is not None and weights_of(last) == weights_of(checkpoint)
         if not (is_same or checkpoint.endpoint or isinstance(self.factory, SpreadsBlocks)):  # it reports these
-            self._run_log.loaded(weights_name(checkpoint))
+            self._run_log.add_load(weights_name(checkpoint))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
 

@@ -32,7 +32,7 @@ from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
 from evalharness.run.drift import DriftRecorder
 from evalharness.run.drift_sources import drift_sources, neutral_texts, tasks_to_answer
-from evalharness.run.early_stopping import RoundsOfRun, check
+from evalharness.run.early_stopping import RoundsOfRun, check_early_stopping
 from evalharness.run.engine_slot import EngineSlot
 from evalharness.run.explain import check_base, with_explanation
 from evalharness.run.measured_run import RunState, compare_plan, gather, notices_before
@@ -82,14 +82,14 @@ def carry_out(
             )
             with run_log.timed("prove"):
                 state, info = _proven(state, context)
-            with run_log.timed("answer"), _late():
+            with run_log.timed("answer"), _as_incomplete():
                 state = _answered(state, context, drift)
             if job.description.explain:
                 with run_log.timed("explain"):
                     state = with_explanation(state, context)
         listener.phase("comparing")
         with run_log.timed("compare"):
-            analysed = write_measured(job, state, drift.drifted(gather(job, state, info)))
+            analysed = write_measured(job, state, drift.with_drift(gather(job, state, info)))
         results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
         results.write_results(out, analysed)
         return results.read_results(out)
@@ -106,7 +106,7 @@ def _prepared(
     _verify(run_plan, listener, run_log)
     run_plan = within_abilities(run_plan, factory, job.description.measures_drift)
     run_plan = with_decoding_rules(run_plan, factory, job.engine.generation_config)
-    check(job, run_plan)
+    check_early_stopping(job, run_plan)
     listener.phase("making prompts")
     base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
     texts = drift_sources(job, run_plan, neutral, prompts, factory)
@@ -155,7 +155,7 @@ def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]
 
 
 @contextmanager
-def _late() -> Iterator[None]:
+def _as_incomplete() -> Iterator[None]:
     """Turn a ModelError into the error of an incomplete run: the checkpoints' files are verified by now."""
     try:
         yield

@@ -24,14 +24,14 @@ class ModelCost:
     device: int | None = None
     checkpoint: Checkpoint | None = None
 
-    def answered(self, seconds: float, tokens: dict[str, int]) -> None:
+    def add_answers(self, seconds: float, tokens: dict[str, int]) -> None:
         """Add the seconds and tokens of computed answers."""
         self.answering += seconds
         if "prompt_tokens" in tokens:
             self.prompt_tokens = (self.prompt_tokens or 0) + tokens["prompt_tokens"]
         self.answer_tokens = (self.answer_tokens or 0) + tokens["answer_tokens"]
 
-    def peaked(self, process: int, device: int | None) -> None:
+    def add_peaks(self, process: int, device: int | None) -> None:
         """Keep the highest peaks of all turns."""
         self.process = max(self.process or 0, process)
         self.device = self.device if device is None else max(self.device or 0, device)

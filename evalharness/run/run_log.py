@@ -46,9 +46,9 @@ class RunLog:
         for key, amount in amounts.items():
             setattr(cost, key, getattr(cost, key) + amount)
 
-    def answered(self, model: str, seconds: float, tokens: dict[str, int]) -> None:
+    def add_answers(self, model: str, seconds: float, tokens: dict[str, int]) -> None:
         """Add the seconds and tokens of a model's computed answers."""
-        self.models.setdefault(model, ModelCost()).answered(seconds, tokens)
+        self.models.setdefault(model, ModelCost()).add_answers(seconds, tokens)
 
     def spend(self, task: str, model: str, **amounts: float) -> None:
         """Add the costs of one model's answers to one task: seconds, requests computed and stored, tokens read and
@@ -58,7 +58,7 @@ class RunLog:
         for key, amount in amounts.items():
             row[key] = row.get(key, 0) + amount
 
-    def answered_on(self, block: AnsweredBlock) -> None:
+    def add_block(self, block: AnsweredBlock) -> None:
         """Add a block's costs to its node, and each worker that was lost over the block to its node."""
         for node in block.losses:
             self._of_node(node)["workers_lost"] += 1
@@ -74,7 +74,7 @@ class RunLog:
         amounts = ("blocks", "requests", "seconds", "loads", "peak_process_bytes", "workers_lost")
         return self.nodes.setdefault(node, dict.fromkeys(amounts, 0))
 
-    def loaded(self, weights: str) -> None:
+    def add_load(self, weights: str) -> None:
         self.loads[weights] = self.loads.get(weights, 0) + 1
 
     @contextmanager
@@ -87,7 +87,7 @@ class RunLog:
             self.peaks_of = UP_TO
         yield
         cost.seconds += time.perf_counter() - begun
-        cost.peaked(peak_memory.process_peak(), peak_memory.device_peak())
+        cost.add_peaks(peak_memory.process_peak(), peak_memory.device_peak())
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for run.json: seconds, stored and computed requests by model (and by task for `--describe

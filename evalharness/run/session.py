@@ -177,7 +177,7 @@ class Session:
                 counts_by_id = self.context.prompt_tokens.setdefault(self.counter, {})
                 tokens["prompt_tokens"] = _prompt_tokens(requests, self.counter, counts_by_id)
         if is_computed:
-            log.answered(name, seconds, tokens)
+            log.add_answers(name, seconds, tokens)
         if described:
             log.spend(task, name, seconds=seconds, **counts, **tokens)
 
@@ -185,9 +185,9 @@ class Session:
         """Record the costs of a block that another process answered."""
         log = self.context.run_log
         for weights in cost.loads:
-            log.loaded(weights)
+            log.add_load(weights)
         log.count(self.checkpoint.name, seconds=cost.seconds)
-        log.models[self.checkpoint.name].peaked(cost.process, cost.device)
+        log.models[self.checkpoint.name].add_peaks(cost.process, cost.device)
 
 
 @contextmanager

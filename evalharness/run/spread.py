@@ -99,7 +99,7 @@ class Spread:
         context.store.add(model, context.info.fingerprint, [each for each in own if not isinstance(each, Failure)])
         failures = context.ahead.failures.setdefault(model, {})
         failures.update({each.request_id: each for each in own if isinstance(each, Failure)})
-        context.run_log.answered_on(answered)
+        context.run_log.add_block(answered)
         if answered.cost is not None:
             block.session.spend(answered.cost)
         seconds = answered.cost.seconds if answered.cost else 0.0

@@ -90,7 +90,7 @@ class GenerateRules(ContractFixtures):
 
 
 def _inside(text: str) -> str:
-    """Return the visible text from about the middle of a line; "" where a character is unfinished."""
+    """Return the first line of the second half of a visible text; "" where a character is unfinished."""
     visible = text.strip()
     rest = visible[len(visible) // 2 :].strip()
     return "" if UNFINISHED in rest else rest.split("\n")[0].strip()

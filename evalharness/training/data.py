@@ -47,7 +47,7 @@ class TrainingSet:
         return fingerprint.of_value(self.examples)
 
     def place_of(self, example: Example) -> str:
-        """Return an example's place, a row of a task or a line of a file; without one, its beginning."""
+        """Return an example's place, a row of a task or a line of a file; without one, its answer's beginning."""
         return self.first_place([example])
 
     def first_place(self, examples: Sequence[Example]) -> str:
