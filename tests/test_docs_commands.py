@@ -162,19 +162,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, options in TRAININGS.items():
             more = ["--task", "sst2", "--steps", "4", "--batch-size", "4", "--data-dir", "data", *options.split()]
             assert exit_code("train", "--base", folder / "base", *more, "--out", name) == 0
-        arguments = (
-            "--model",
-            "tuned=full",
-            "--model",
-            "lora=lora",
-            "--base",
-            "base",
-            "--suite",
-            "demo",
-            "--limit",
-            20,
-        )
-        assert exit_code("run", *arguments, "--data-dir", "data", "--out", "run") == 0
+        for path in (*folder.rglob("adapter_config.json"), *folder.rglob("training.json")):  # copied to any depth
+            path.write_text(re.sub(r'"(\.\./)+base"', f'"{folder / "base"}"', path.read_text("utf-8")), "utf-8")
+        arguments = "--model tuned=full --model lora=lora --base base --suite demo --limit 20 --data-dir data --out run"
+        assert exit_code("run", *arguments.split()) == 0
     return folder
 
 
