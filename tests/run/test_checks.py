@@ -152,14 +152,14 @@ def test_devices_that_always_are(name: str) -> None:
     ("version", "reason"), [("2.13.0+cpu", "is for CPUs only"), ("2.13.0", "this machine has none")]
 )
 def test_an_accelerator_that_cannot_be_is_refused(version: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_names.metadata, "version", lambda _: version)
+    monkeypatch.setattr(device_names, "versions_of", lambda _: {"torch": version})
     monkeypatch.setattr(device_names, "ACCELERATORS", ("no-such-device*",))
     with pytest.raises(UsageError, match=f"--device: cuda:1 asked for, but .*{reason}.*; use --device auto or cpu"):
         checks.check_device("cuda:1")
 
 
 def test_an_accelerator_that_may_be_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_names.metadata, "version", lambda _: "2.13.0+cu130")
+    monkeypatch.setattr(device_names, "versions_of", lambda _: {"torch": "2.13.0+cu130"})
     monkeypatch.setattr(device_names, "ACCELERATORS", ("null",))
     checks.check_device("cuda")
 
