@@ -242,9 +242,11 @@ def test_without_its_measurements_an_older_run_is_refused_by_name(
     capsys.readouterr()
     for command in ("gate", "report"):
         assert exit_code(command, run) == 2
-        said = capsys.readouterr().err
-        assert "results.json: its verdicts are of rule 1, this evalharness judges by rule 2" in said
-        assert "measurements.parquet, from which it would be judged again, is missing; run the evaluation again" in said
+        errors = capsys.readouterr().err
+        assert "results.json: its verdicts are of rule 1, this evalharness judges by rule 2" in errors
+        assert (
+            "measurements.parquet, from which it would be judged again, is missing; run the evaluation again" in errors
+        )
 
 
 def test_the_base_of_an_older_run_is_as_good(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
