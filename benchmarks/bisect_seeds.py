@@ -31,7 +31,7 @@ from evalharness.experiments.demo import base, world
 from evalharness.experiments.jobs import BisectJob
 from evalharness.paths import shipped
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
 from evalharness.run.progress import SilentListener
@@ -89,7 +89,7 @@ def row_of(folder: Path, seed: int) -> dict[str, Any]:
 def _compared(folder: Path, seed: int) -> dict[str, Any]:
     scan = evaluate(job_of(folder, seed, ALPHA / LOOKS))
     course = "".join(course_of(scan))
-    search = changed(job_of(folder, seed, ALPHA), out=folder / f"bisect-{seed}")
+    search = job_with(job_of(folder, seed, ALPHA), out=folder / f"bisect-{seed}")
     bisection = run_bisect(BisectJob(search))
     return {
         "seed": seed,

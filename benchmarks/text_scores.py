@@ -23,7 +23,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 
 from evalharness.metrics.build import build
-from evalharness.metrics.sentences import one_a_line
+from evalharness.metrics.sentences import one_per_line
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
@@ -96,7 +96,7 @@ def main() -> int:
     texts = draw(arguments.examples, 1 + arguments.candidates)
     models = [[*predictions(pairs)] for pairs in texts]
     some = texts[-1][: arguments.of_theirs]
-    lines = [(one_a_line(output), one_a_line(reference)) for output, reference in some]
+    lines = [(one_per_line(output), one_per_line(reference)) for output, reference in some]
     print(f"{arguments.examples:,} examples × {len(models)} models; microseconds of processor time a text")
     ratios, alike = [], True
     for label, names, theirs, pairs in (

@@ -4,7 +4,7 @@
     results = evalharness.evaluate(["runs/my-lora"], suite="forgetting", data_dir="data")
     results.gate().exit_code  # 0: it may ship
 
-`evaluate` is what the command `evalharness run` stands on; names here are imported when they are first used.
+The command `evalharness run` calls `evaluate`. Names of this module are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# It says, whenever peft imports it on a CPU, that an optional kernel is not installed. What it cannot do, it raises.
+# on a CPU it warns of a missing optional kernel at every import; what it cannot do, it raises
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 PUBLIC = {

@@ -1,5 +1,6 @@
-"""The public functions, which the command line calls, too; `searches` has those that evaluate several times. What is
-heavy is imported when it is called.
+"""The public functions, which the command line also calls. `searches` has those that evaluate several times.
+
+Heavy modules are imported when a function needs them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.experiments.by_size import by_size
 from evalharness.experiments.jobs import ForecastJob
-from evalharness.folder_lock import PATIENCE, held
+from evalharness.folder_lock import PATIENCE, hold_folder
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
 from evalharness.merging.job import MergeJob
 from evalharness.notebook import PlanResults, RunResults, as_policy
-from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job, several
+from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job, texts_of
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.option_types import check_options, spelled_out
+from evalharness.records.option_types import check_options, list_options
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.report.sizes import PAGE, SIZES, Sizes
@@ -37,7 +38,7 @@ from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
 
-@spelled_out
+@list_options
 def evaluate(
     models: Texts,
     suite: str | None = None,
@@ -47,15 +48,14 @@ def evaluate(
     factory: EngineFactory | None = None,
     **options: Unpack[JobOptions],
 ) -> RunResults:
-    """Evaluate candidates against their base and return the results; the run's folder is left as `evalharness run`
-    leaves it, but for the page.
+    """Evaluate candidates against their base and return the results. It writes the same folder as `evalharness run`,
+    without the page.
 
-    `models`: the candidates, [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `policy`: of the gate, or the file that states it,
-    whose suite, margins and error rate hold where no option says otherwise; None: no file is looked for. `listener`
-    hears of the progress; `factory` stands in for the engine. Raises EvalHarnessError, whose `exit_code` is the one the
-    command would end with.
+    `models`: the candidates, [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `policy`: the gate's policy or its file; options
+    override its suite, margins and error rate; None: no file is read. `listener` is told of the progress; `factory`
+    replaces the engine. Raises EvalHarnessError, whose `exit_code` is that of the command.
 
-    The options are the command's; texts are as good as paths:
+    The options are the command's; a text may stand for a path:
 
     * models: base, baseline, target, targets, train_data, placebo, precision, allow_noop,
       allow_mixed_engines
@@ -69,7 +69,7 @@ def evaluate(
       engine_options
     * places: out (None: runs/<time>-<suite>), store (None: in the user's cache directory)
 
-    `records.job_options.JobOptions` says what each of them means.
+    `records.job_options.JobOptions` explains each of them.
     """
     job = make_job(models, suite, as_policy(policy), **options)
     check_job(job, factory)
@@ -78,7 +78,7 @@ def evaluate(
     return RunResults(record, job.output.folder)
 
 
-@spelled_out
+@list_options
 def compare(
     runs: Texts,
     *,
@@ -92,26 +92,26 @@ def compare(
     out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
 ) -> RunResults:
-    """Compare what finished runs measured; no model answers.
+    """Compare the measurements of finished runs, without running a model.
 
-    One RUN: its candidates with its base again, which gives what the run found unless margins or `alpha` are given.
+    One RUN: its candidates with its base again; the results differ from the run's only by other margins or `alpha`.
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
-    Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: what is to be known of these
-    by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
-    `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
-    candidates were trained for; `allow_mixed_engines`: also runs that different engines answered, such rows flagged;
-    `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.
+    Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: facts of their metrics, by metric
+    or task, that no log, column or name tells: {"wer": {"higher_is_better": False, "high": 2}}. `margin`: of all tasks
+    on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single candidates were
+    trained for; `allow_mixed_engines`: also runs that different engines answered, such rows flagged; `out`: a folder
+    for the files; `notify` gets notices. Raises EvalHarnessError.
     """
-    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
+    options = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
     rest = {"metrics": metrics, "allow_mixed_engines": allow_mixed_engines, "out": out}
-    check_options({**given, **rest}, get_type_hints(compare))
-    texts, named = tuple(map(str, several(runs))), margins or {}
+    check_options({**options, **rest}, get_type_hints(compare))
+    texts, by_name = texts_of(runs), margins or {}
     if out is not None:
         check_output(Path(out))
-    measured, notices = _read(texts, named, metrics or {}, allow_mixed_engines)
+    measured, notices = _read(texts, by_name, metrics or {}, allow_mixed_engines)
     for notice in notices:
         notify(notice)
-    measured = with_targets(with_margins(measured, margin, named, alpha), target, targets or {})
+    measured = with_targets(with_margins(measured, margin, by_name, alpha), target, targets or {})
     record = analyse(measured)
     if out is None:
         return RunResults(record, measured=measured)
@@ -121,7 +121,7 @@ def compare(
     return RunResults(record, Path(out))
 
 
-@spelled_out
+@list_options
 def compare_by_size(
     runs: Texts,
     *,
@@ -132,27 +132,27 @@ def compare_by_size(
     targets: Mapping[str, str] | None = None,
     out: str | Path | None = None,
 ) -> Sizes:
-    """Put finished runs of bases of several sizes side by side: each run's candidates are compared with its own base,
-    as `compare(RUN)` compares them, and stand by the number of its parameters.
+    """Compare finished runs of bases of several sizes: each run's candidates with its own base, as `compare(RUN)` does,
+    ordered by the base's number of parameters.
 
     The options are those of `compare`; `out`: a folder for sizes.json and sizes.html. Raises UsageError for what is no
-    run, and NotComparableError where they were not asked the same rows, or are not judged alike.
+    run, and NotComparableError if the runs have other rows or rules of verdicts.
     """
-    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
-    check_options({**given, "out": out}, get_type_hints(compare_by_size))
+    options = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
+    check_options({**options, "out": out}, get_type_hints(compare_by_size))
     if out is not None:
         check_output(Path(out))
-    named = {**({"": target} if target else {}), **(targets or {})}
-    sizes = by_size(tuple(map(str, several(runs))), margin, margins or {}, alpha, named)
+    targets = {**({"": target} if target else {}), **(targets or {})}
+    sizes = by_size(texts_of(runs), margin, margins or {}, alpha, targets)
     if out is not None:
         page: str = registry.find(report.REGISTRY, "sizes", "view")(sizes)
-        with held(Path(out), "--out", patience=PATIENCE):
+        with hold_folder(Path(out), "--out", patience=PATIENCE):
             write_text(Path(out) / PAGE, page)
             SIZES.write(Path(out), sizes)
     return sizes
 
 
-@spelled_out
+@list_options
 def load(run: str | Path) -> RunResults:
     """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
     holds none.
@@ -161,7 +161,7 @@ def load(run: str | Path) -> RunResults:
     return RunResults.load(run)
 
 
-@spelled_out
+@list_options
 def plan(
     suite: str | None = None,
     *,
@@ -174,13 +174,13 @@ def plan(
     listener: ProgressListener | None = None,
     **options: Unpack[PlanOptions],
 ) -> PlanResults:
-    """Forecast what a comparison could decide, before any model has answered, as `evalharness plan` does: for every
-    gate unit what it certifies and detects, and how often the gate passes.
+    """Forecast what a comparison could decide, before any model runs, as `evalharness plan` does: what every gate unit
+    could certify and detect, and how often the gate passes.
 
-    `power`: with which probability a verdict should come out. `flips`, `skill`: the share of answers that is assumed to
-    change, and how far from chance to perfect the base is, where no `earlier` run (RUN[#NAME]) says. `probe`: so many
-    requests a task are answered by `base`, to take the time. `out`: a folder for plan.json; `listener` hears of the
-    progress. The options are those of `evaluate` that say what is asked, how, and by which engine:
+    `power`: the probability of a verdict to plan for. `flips`, `skill`: the assumed share of answers that change, and
+    how far from chance to perfect the base is, unless an `earlier` run (RUN[#NAME]) says. `probe`: the number of
+    requests a task that `base` answers to measure the time. `out`: a folder for plan.json; `listener` is told of the
+    progress. The options are those of `evaluate` for tasks, prompts and engine:
 
     * tasks: tasks, include, limit, num_fewshot, split, target
     * rows: data_dir, data, columns
@@ -190,8 +190,8 @@ def plan(
 
     Raises EvalHarnessError.
     """
-    given = {"power": power, "flips": flips, "skill": skill, "earlier": earlier, "probe": probe, "out": out}
-    check_options({"suite": suite, **given}, get_type_hints(plan))
+    assumptions = {"power": power, "flips": flips, "skill": skill, "earlier": earlier, "probe": probe, "out": out}
+    check_options({"suite": suite, **assumptions}, get_type_hints(plan))
     if not (suite or options.get("tasks")):
         raise UsageError("plan", "nothing to plan", "name a suite or tasks")
     if out is not None:
@@ -204,7 +204,7 @@ def plan(
     return planned
 
 
-@spelled_out
+@list_options
 def gate(
     run: str | Path | RunResults | Results,
     *,
@@ -219,14 +219,14 @@ def gate(
     against: Literal["base", "baseline", "both"] | None = None,
     baseline: str | Path | None = None,
 ) -> Decision:
-    """Decide whether the candidates of a run (`candidates`: these) may ship, as `evalharness gate` does. The decision
-    has `exit_code` and `reasons`, of all and of each.
+    """Decide whether the candidates of a run may ship, as `evalharness gate` does. The decision has `exit_code` and
+    `reasons`, of all candidates and of each.
 
-    `policy`: what may pass, or the file that states it (None: no file is looked for), over which the options stand.
+    `candidates`: only these. `policy`: the gate's policy or its file (None: no file is read); options override it.
     `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
-    ones, in their metric's unit. `against`: whose scores candidates are held against, and `baseline`, the file of
-    accepted ones; it, and other margins or another `alpha` than the run was judged by, need the run's folder. Raises
-    UsageError for what is not there.
+    ones, in their metric's unit. `against`: the scores that candidates are compared with; `baseline`: the file of
+    accepted scores. A baseline, and margins or an `alpha` other than the run's, need the run's folder. Raises
+    UsageError for names and files that do not exist.
     """
     of_policy: dict[str, Any] = {"margin": margin, "margins": margins, "alpha": alpha, "ceiling": ceiling}
     of_policy |= {"ceilings": ceilings, "on_inconclusive": on_inconclusive, "against": against}
@@ -242,7 +242,7 @@ def gate(
     return decide(Path(run), judged_by(Path(run), whole)[0], whole, candidates)
 
 
-@spelled_out
+@list_options
 def merge(
     models: Texts,
     out: str | Path,
@@ -257,29 +257,30 @@ def merge(
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     notify: Callable[[str], None] = lambda notice: None,
 ) -> dict[str, Any]:
-    """Merge an adapter into its base, several adapters to one, or full weights of one base, as `evalharness checkpoint
-    merge` does; what the result's merge.json says.
+    """Merge an adapter into its base, several adapters into one, or full weights of one base, as `evalharness
+    checkpoint merge` does. Returns the content of merge.json.
 
-    `weights`: by the models' names; `density`: the share of values that a pruning `method` keeps; `rank`: of what svd
-    leaves; `dtype`: of the result (None: as the files have it); `notify` hears notices. Raises EvalHarnessError.
+    `weights`: by the models' names; `density`: the share of values that a pruning `method` keeps; `rank`: of the
+    adapter that svd makes; `dtype`: of the result (None: as in the files); `notify` gets notices. Raises
+    EvalHarnessError.
     """
-    given = {"models": models, "out": out, "base": base, "method": method, "weights": weights, "density": density}
-    given |= {"seed": seed, "rank": rank, "into_base": into_base, "dtype": dtype}
-    check_options(given, get_type_hints(merge))
-    texts = tuple(map(str, several(models)))
-    job = MergeJob(**{**given, "models": texts, "out": Path(out), "weights": weights or {}})  # type: ignore[arg-type]
+    options = {"models": models, "out": out, "base": base, "method": method, "weights": weights, "density": density}
+    options |= {"seed": seed, "rank": rank, "into_base": into_base, "dtype": dtype}
+    check_options(options, get_type_hints(merge))
+    options |= {"models": texts_of(models), "out": Path(out), "weights": weights or {}}
+    job = MergeJob(**options)  # type: ignore[arg-type]
     return cast(dict[str, Any], registry.find(merging.REGISTRY, "merge", "stage")(job, notify))
 
 
 def _read(
     texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement], mixed_engines: bool
 ) -> tuple[MeasuredRun, Sequence[str]]:
-    """What runs, or logs, measured, and notices."""
+    """The measurements of runs or logs, and notices."""
     if are_logs(texts):
         if mixed_engines:
             raise UsageError("--allow-mixed-engines", "logs do not say which engine answered them", "leave it out")
         return read_logs(texts, margins, metrics)
     if metrics:
-        raise UsageError("--metric", "runs know what their metrics are", "leave it out")
+        raise UsageError("--metric", "runs state their metrics themselves", "leave it out")
     measured, notices = read_runs(texts, mixed_engines)
     return measured, (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))

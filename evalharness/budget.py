@@ -1,8 +1,8 @@
-"""Bound what other people's templates and patterns may take: units of work for what is computed, CPU time for the rest.
+"""Limit the work of templates and patterns from task files: counted units of work, and CPU time.
 
-Units are counted, so that a template is refused alike on every machine; the time ends what cannot be counted, such as a
-regular expression that backtracks. It is the CPU time of the process, so a machine that is busy or sleeps refuses
-nothing. It needs a POSIX timer and the main thread; elsewhere it is looked at with every unit of work only.
+Units are counted, so that every machine refuses the same templates. The time limit ends what cannot be counted, such as
+a regular expression that backtracks. It is the CPU time of the process: a busy machine refuses nothing. It needs a
+POSIX timer and the main thread; elsewhere the time is only checked between units of work.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SECONDS = 2.0  # of one rendering, or of the filters of one answer
-AGAIN = 0.05  # seconds until an end that something caught is raised again
+SECONDS = 2.0  # for one rendering, or the filters of one answer
+AGAIN = 0.05  # seconds until TooMuch is raised again, where a pattern or template caught it
 LONGEST = 4_000_000  # units of one value: characters, and ITEM for each value inside a list or mapping
 MOST = 40_000_000  # units of one rendering
 STEP = 100  # units of every call, operation, step of a loop and piece of output
@@ -35,7 +35,7 @@ CONTAINERS: tuple[type[Collection[Any]], ...] = (
 
 
 class TooMuch(Exception):
-    """Work that other people's text asks for, and that is beyond what one rendering or filter may take."""
+    """One rendering or filter would take more work than it may."""
 
 
 class Account:
@@ -47,7 +47,7 @@ class Account:
         self._steps = 0
 
     def spend(self, units: int) -> None:
-        """Raises TooMuch where nothing is left."""
+        """Take units off the account. Raises TooMuch if none are left."""
         self._left -= units + STEP
         self._steps += 1
         if self._left < 0:
@@ -56,7 +56,7 @@ class Account:
             raise TooMuch(f"it takes more than {SECONDS:g} s")
 
     def spend_value(self, value: Any) -> None:
-        """Pay for a value that was made. Raises TooMuch, also for one value that is too large."""
+        """Take the size of a new value off the account. Raises TooMuch, also for one value that is too large."""
         units = size(value)
         check_size(units)
         self.spend(units)
@@ -69,7 +69,7 @@ def check_size(units: int) -> None:
 
 
 def size(value: Any) -> int:
-    """Units of a value with all that is inside it, what stands twice counted twice; at most a little over LONGEST."""
+    """Units of a value and of everything inside it; counting stops a little over LONGEST."""
     if isinstance(value, (str, bytes, bytearray)):
         return len(value)
     if isinstance(value, int):
@@ -88,7 +88,7 @@ def size(value: Any) -> int:
 
 
 def digits(number: int) -> int:
-    """About how many digits a whole number has. Raises TooMuch where these are more than a number may have."""
+    """The approximate number of digits of a whole number. Raises TooMuch above MOST_DIGITS."""
     count = number.bit_length() * 3 // 10
     if count > MOST_DIGITS:
         raise TooMuch(f"a number has more than {MOST_DIGITS} digits")
@@ -96,7 +96,7 @@ def digits(number: int) -> int:
 
 
 class _Timer:
-    """Whether the timer runs, as its signal's handler sees it."""
+    """Does the timer run? For the signal's handler."""
 
     running = False
 
@@ -113,8 +113,8 @@ def _stop() -> None:
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """End what is done inside after SECONDS of CPU time, also a regular expression: it raises TooMuch there. Inside
-    another one nothing changes.
+    """Raise TooMuch inside the block after SECONDS of CPU time, also within a regular expression. A nested block adds
+    nothing.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or _Timer.running or not hasattr(signal, "setitimer"):
@@ -128,6 +128,6 @@ def time_limit() -> Iterator[None]:
     finally:
         try:
             _stop()
-        finally:  # where the signal came on the way here
+        finally:  # the signal may have interrupted the first call
             _stop()
             signal.signal(signal.SIGVTALRM, before)

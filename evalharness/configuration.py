@@ -1,4 +1,4 @@
-"""Find what a repository's `evalharness.toml` and `pyproject.toml` state: a table of each name, read and not judged."""
+"""Find and read the tables of a repository's `evalharness.toml` and `pyproject.toml`, without checking their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from evalharness.errors import UsageError, did_you_mean
 
 OWN, PROJECT = "evalharness.toml", "pyproject.toml"
-WITHIN = {PROJECT: ("tool", "evalharness")}  # where our tables stand; at the top of every other file
+WITHIN = {PROJECT: ("tool", "evalharness")}  # the keys above our tables; none in every other file
 GATE = "gate"
 DEFAULTS = "defaults"  # options of every command that has them
 COMMANDS = ("run", "train", "sweep", "repair", "plan", "trace", "bisect", "compare")  # whose options a file may state
@@ -19,21 +19,21 @@ KNOWN = (GATE, DEFAULTS, *COMMANDS)
 
 
 def stated(name: str, start: Path | None = None) -> dict[Path, Mapping[str, Any]]:
-    """The table `name` of the nearest folder that has one, by file, the one that stands over the other last: `start`
-    (None: the working directory), or above it up to the root of its repository.
+    """The tables `name`, by file, of the nearest folder that has one: `start` (None: the working directory) or a folder
+    above it, up to the root of its repository. The last file overrides the first.
 
-    Raises UsageError for a file that cannot be read, and for a table that none is called.
+    Raises UsageError for a file that cannot be read, and for a table of an unknown name.
     """
     for folder in _up_to_repository((start or Path()).absolute()):
         tables = {folder / file: table_of(folder / file, name) for file in (PROJECT, OWN) if lexists(folder / file)}
-        if found := {path: table for path, table in tables.items() if table is not None}:
-            return found
+        if stated := {path: table for path, table in tables.items() if table is not None}:
+            return stated
     return {}
 
 
 def table_of(path: Path, name: str) -> Mapping[str, Any] | None:
-    """The table `name` of one file, in the form of pyproject.toml where it has that name, else in that of
-    evalharness.toml; None where it has none. Raises UsageError.
+    """The table `name` of one file; None if it has none. A file called pyproject.toml has it under [tool.evalharness].
+    Raises UsageError.
     """
     try:
         document: Any = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -52,7 +52,7 @@ def table_of(path: Path, name: str) -> Mapping[str, Any] | None:
 
 
 def heading(path: Path, name: str) -> str:
-    """What leads to the table `name` in this file: "gate", "tool.evalharness.gate"."""
+    """The heading of the table `name` in this file: "gate", "tool.evalharness.gate"."""
     return ".".join((*WITHIN.get(path.name, ()), name))
 
 
@@ -68,7 +68,7 @@ def _table(document: Any, path: Path, keys: Collection[str]) -> Mapping[str, Any
 
 
 def _up_to_repository(start: Path) -> list[Path]:
-    """The folder and those above it up to the root of its repository; the folder alone where it is in none."""
+    """The folder and those above it up to the root of its repository; only the folder if it is in none."""
     folders = [start, *start.parents]
     root = next((at for at, folder in enumerate(folders) if (folder / ".git").exists()), 0)
     return folders[: root + 1]

@@ -1,4 +1,4 @@
-"""Examine the machine and the installation: versions, extras, devices, folders to write to, the hub, memory."""
+"""Examine the machine and the installation: versions, extras, devices, writable folders, the hub, memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATIENCE = 3.0  # seconds for the hub
 
 
 class Condition(StrEnum):
-    """What an examination finds. Only what is broken keeps something from working that the installation promises."""
+    """The result of an examination. Only a broken piece stops something that the installation promises."""
 
     FINE = "fine"
     ABSENT = "absent"
@@ -45,7 +45,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """One thing that was looked at: `words` say what was seen, and what would be right where it is not fine."""
+    """The result of one examination: `words` say what is there and, if it is not fine, what would be right."""
 
     area: str
     name: str
@@ -54,7 +54,7 @@ class Examination:
 
 
 def examine(environ: Mapping[str, str], patience: float = PATIENCE) -> Iterator[Examination]:
-    """Look at everything in turn. `environ`: the environment's variables; `patience`: seconds that the hub has."""
+    """Examine everything in turn. `environ`: the environment's variables; `patience`: seconds to wait for the hub."""
     yield _fine("system", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _fine("system", "memory", _memory())
     yield from packages()
@@ -80,8 +80,8 @@ def _memory() -> str:
 def packages(
     version_of: Callable[[str], str] = metadata.version, stated: list[str] | None = None
 ) -> Iterator[Examination]:
-    """What the package needs and what each extra adds, with the versions that are there. `stated`: the requirements;
-    None: those that the installed package states.
+    """The packages that this one and its extras need, with the versions installed. `stated`: the requirements; None:
+    those of the installed package.
     """
     try:
         texts = (metadata.requires(PACKAGE) or []) if stated is None else stated
@@ -125,8 +125,9 @@ def _of_packages(
         adds = f"would add {ADDS[name.strip('[]')]}; " if name.strip("[]") in ADDS else ""
         condition, words = Condition.ABSENT, f"{adds}not installed: {', '.join(missing)}; {fix}"
     elif missing or wrong:
-        gone = [f"{', '.join(missing)} missing"] if missing else []
-        condition, words = Condition.BROKEN, f"{'; '.join([*gone, *(text.split(' ; ')[0] for text in wrong)])}; {fix}"
+        problems = [f"{', '.join(missing)} missing"] if missing else []
+        problems += [text.split(" ; ")[0] for text in wrong]
+        condition, words = Condition.BROKEN, f"{'; '.join(problems)}; {fix}"
     else:
         condition, words = Condition.FINE, there
     return Examination(area="packages", name=name, condition=condition, words=words)
@@ -136,7 +137,7 @@ def _of_packages(
 
 
 def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Examination]:
-    """What torch computes on. Broken where torch is installed and cannot be imported."""
+    """The devices of torch. It is broken if it is installed and cannot be imported."""
     version = versions_of(["torch"]).get("torch")
     if version is None:
         words = f"{os.cpu_count()} CPUs; torch, which [hf] brings, is not installed"
@@ -147,7 +148,7 @@ def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Ex
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
         threads = torch.get_num_threads()
-    except Exception as error:  # whatever a library that does not fit this machine raises
+    except Exception as error:  # a library built for another machine may raise anything
         words = f"torch {version} does not work ({type(error).__name__}: {first_line(error)}); install it again"
         yield Examination(area="devices", name="torch", condition=Condition.BROKEN, words=words)
         return
@@ -163,7 +164,7 @@ def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Ex
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Examination]:
-    """Where answers and runs are kept unless another place is named."""
+    """The default folders of answers and runs."""
     places: tuple[tuple[str, str, Callable[[], Path]], ...] = (
         ("store", "name another file with --store", lambda: default_store(environ)),
         ("runs", "name another folder with --out", lambda: run_folder(None).parent / "store"),
@@ -172,32 +173,32 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Examination]:
         try:
             path = place()
             check_folder(path.parent, fix)
-            shown = path if name == "store" else path.parent.absolute()
-            yield _fine("folders", name, f"{shown} can be written")
+            writable = path if name == "store" else path.parent.absolute()
+            yield _fine("folders", name, f"{writable} can be written")
         except StoreError as error:
             yield Examination(area="folders", name=name, condition=Condition.ABSENT, words=str(error))
 
 
 def hub(environ: Mapping[str, str], patience: float) -> Examination:
-    """Does the hub answer, whatever it says? A hub that is away is absent: what lies on disk runs without it."""
+    """Does the hub answer? Without it, models and data on disk still run."""
     endpoint = environ.get("HF_ENDPOINT") or HUB
     if environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE:
         return _hub(Condition.ABSENT, f"{endpoint} is not asked: HF_HUB_OFFLINE is set")
-    said: list[str] = []
+    answers: list[str] = []  # a reason why there is none, or ""
 
     def ask() -> None:
         try:
             with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=patience):
-                said.append("")
+                answers.append("")
         except urllib.error.HTTPError:
-            said.append("")  # it answered
+            answers.append("")  # an error's status is an answer, too
         except (OSError, ValueError) as error:
-            said.append(first_line(getattr(error, "reason", error)))
+            answers.append(first_line(getattr(error, "reason", error)))
 
-    thread = threading.Thread(target=ask, daemon=True)  # looking up a name heeds no time-out
+    thread = threading.Thread(target=ask, daemon=True)  # the look-up of a host's name has no time-out
     thread.start()
     thread.join(patience + 0.5)
-    why = said[0] if said else f"no answer within {patience:g} seconds"
+    why = answers[0] if answers else f"no answer within {patience:g} seconds"
     if not why:
         return _hub(Condition.FINE, f"{endpoint} answers")
     return _hub(Condition.ABSENT, f"{endpoint} is away ({why}); models and data on disk run without it")

@@ -1,4 +1,4 @@
-"""Name what can go wrong, as the user meets it: one line "where: what is wrong; what would be right" and an exit code.
+"""The errors that a user sees: one line "where: what is wrong; what would be right", and an exit code.
 
 EvalHarnessError            1  (only its children are raised)
 ├── UsageError              2  the command line, the configuration
@@ -19,7 +19,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 class EvalHarnessError(Exception):
-    """An error that the user can mend. `str(error)` is the line that they read; no traceback is shown."""
+    """An error that the user can correct. `str(error)` is the line that they read; no traceback is shown."""
 
     exit_code = 1
 
@@ -28,7 +28,7 @@ class EvalHarnessError(Exception):
         super().__init__(f"{where}: {what}" + (f"; {fix}" if fix else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keep its parts where it goes from one process to another."""
+        """Pickle its parts, for errors that another process raised."""
         return type(self), (self.where, self.what, self.fix), self.__dict__
 
 
@@ -63,7 +63,7 @@ class StoreError(EvalHarnessError):
 
 
 class MissingPackageError(EvalHarnessError):
-    """A package is not installed that comes with an extra of this one."""
+    """A package of one of our extras is not installed."""
 
     exit_code = 2
 
@@ -75,33 +75,33 @@ class NotComparableError(EvalHarnessError):
 
 
 def first_line(error: object) -> str:
-    """The first line of an exception's text; the name of its class where it has none."""
+    """The first line of an exception's text, or the name of its class if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Is this the accelerator's or the operating system's way to say that memory does not suffice?"""
+    """Does the error say that memory, the accelerator's or the machine's, does not suffice?"""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
     )
 
 
 def pass_on_memory_error(error: Exception) -> None:
-    """Raise MemoryError where that is what an error says, whatever its class: nothing that was given is wrong."""
+    """Raise MemoryError if the error says that memory does not suffice: then the input is not at fault."""
     if out_of_memory(error):
         raise MemoryError(first_line(error)) from error
 
 
 def some_of(words: Sequence[str], most: int) -> str:
-    """List the first of some words, and say how many more there are."""
+    """List the first `most` words, and the number of the others."""
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
-def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
-    """A hint for a mistyped name: the nearest known names, or the first few when nothing is near."""
-    names = sorted(known)
+def did_you_mean(word: str, names: Iterable[str], most: int = 3) -> str:
+    """A hint for a mistyped name: the nearest of `names`, or the first few if none is near."""
+    names = sorted(names)
     near = difflib.get_close_matches(word, names, n=most, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(near) + "?"
-    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return f"known: {shown}" if names else "none is known"
+    first = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"known: {first}" if names else "none is known"

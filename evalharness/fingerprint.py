@@ -1,6 +1,6 @@
-"""Name content by its hash (a value, a text, a file), and draw a number that hangs on content alone.
+"""Hash values, bytes and files, and draw random numbers that depend on content alone.
 
-Equal content has the same name, and the same draw, on every machine.
+Equal content has the same hash and the same draw on every machine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_value(value: Any) -> str:
-    """SHA-256 of a JSON-like value, whatever the order of its keys. Raises ValueError for NaN, TypeError for other
+    """SHA-256 of a JSON-like value; the order of keys does not matter. Raises ValueError for NaN, TypeError for other
     types.
     """
     return of_bytes(CANONICAL.encode(value).encode())
 
 
 def short(digest: str) -> str:
-    """The beginning of a digest, where a file has to be small: 48 bits of it."""
+    """The first 48 bits of a digest, for files that must be small."""
     return digest[:SHORT]
 
 
 def agree(one: str, other: str) -> bool:
-    """Are two digests the same, of which either may be shortened?"""
+    """Are two digests, either of them maybe shortened, the same?"""
     length = min(len(one), len(other))
     return one == other or (length >= SHORT and one[:length] == other[:length])
 
@@ -44,5 +44,5 @@ def of_file(path: Path) -> str:
 
 
 def uniform_hash(value: Any) -> float:
-    """A number in [0, 1) that depends on nothing but the JSON-like value: the same whenever it is drawn again."""
+    """A pseudorandom number in [0, 1) that depends only on the JSON-like value."""
     return int(of_value(value)[:13], 16) / 16**13

@@ -1,4 +1,4 @@
-"""Hold a folder for one writer at a time, by a lock on a file in it that ends with its process, however that ends."""
+"""Lock a folder for one writer at a time. The lock is on a file in it and ends with its process."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ LOCK = ".evalharness.lock"
 HOLDER = re.compile(r"process \d{1,20}, begun [-:\d ]{1,40} UTC")
 UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # file systems without locks
 WRITABLE = "name a folder that can be written"
-PATIENCE = 10.0  # seconds that a command of a moment waits for another one
-_HELD: set[int] = set()  # descriptors of this process
+PATIENCE = 10.0  # seconds that a short command waits for another one
+_LOCKS: set[int] = set()  # descriptors of this process
 
 
 @contextmanager
-def held(
-    folder: Path, where: str, shown: Path | None = None, patience: float = 0.0, new: bool = False
+def hold_folder(
+    folder: Path, where: str, name: Path | None = None, patience: float = 0.0, new: bool = False
 ) -> Iterator[None]:
-    """Hold `folder`, which is made where it is missing; where it is `new`, it is taken away again if it stays empty.
+    """Lock `folder`, which is made if it is missing. A folder that was made here, or is `new`, is removed if it stays
+    empty.
 
-    `where`, `shown`: the option and the folder as an error names them; `patience`: seconds to wait for another writer.
-    Raises UsageError where another one, in this process or not, holds it, StoreError where it cannot be made or locked.
+    `where`, `name`: the option and the folder in error messages; `patience`: seconds to wait for another writer.
+    Raises UsageError if another writer, in this process or not, holds it; StoreError if it cannot be made or locked.
     """
-    new, shown, deadline = new or not folder.exists(), shown or folder, time.monotonic() + patience
+    new, name, deadline = new or not folder.exists(), name or folder, time.monotonic() + patience
     while True:
         try:
-            lock = _locked(folder)
+            lock = _lock_folder(folder)
             break
         except BlockingIOError:
             if time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
-            what = f"another run ({_holder(folder)}) writes to {shown}"
+            what = f"another run ({_holder(folder)}) writes to {name}"
             raise UsageError(where, what, "give another folder, or wait until it has ended") from None
         except OSError as error:
             if error.errno in UNSUPPORTED:
                 what = f"files cannot be locked here ({error.strerror})"
-                raise StoreError(shown, what, f"name a folder on another file system with {where}") from error
-            raise StoreError(shown, f"cannot write here ({error.strerror})", f"{WRITABLE} with {where}") from error
-    _HELD.add(lock)
+                raise StoreError(name, what, f"name a folder on another file system with {where}") from error
+            raise StoreError(name, f"cannot write here ({error.strerror})", f"{WRITABLE} with {where}") from error
+    _LOCKS.add(lock)
     try:
         yield
     finally:
@@ -57,14 +58,14 @@ def held(
         if new:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-        _HELD.discard(lock)
+        _LOCKS.discard(lock)
         os.close(lock)
 
 
 @contextmanager
-def made_new(folder: Path) -> Iterator[Path]:
-    """Make and hold a folder that was not there before: `folder`, or the same with -2, -3 … behind its name; give its
-    path. Raises StoreError.
+def make_folder(folder: Path) -> Iterator[Path]:
+    """Make and lock a new folder, `folder` or the same with -2, -3 … after its name, and yield its path. Raises
+    StoreError.
     """
     number, path = 1, folder
     try:
@@ -78,17 +79,17 @@ def made_new(folder: Path) -> Iterator[Path]:
                 path = folder.with_name(f"{folder.name}-{number}")
     except OSError as error:
         raise StoreError(path, f"cannot write here ({error.strerror})", f"{WRITABLE} with --out") from error
-    with held(path, "--out", new=True):
+    with hold_folder(path, "--out", new=True):
         yield path
 
 
-def _locked(folder: Path) -> int:
-    """Open the folder's lock file and lock it until it is closed. Raises BlockingIOError where another one has it."""
+def _lock_folder(folder: Path) -> int:
+    """Open the folder's lock file and lock it until it is closed. Raises BlockingIOError if another writer holds it."""
     while True:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):  # its holder has just removed the folder
+            with contextlib.suppress(FileNotFoundError):  # another writer has just removed the folder
                 if not stat.S_ISDIR(folder.stat().st_mode):
                     raise
         try:
@@ -104,7 +105,7 @@ def _locked(folder: Path) -> int:
                 os.truncate(lock, 0)
                 os.write(lock, f"process {os.getpid()}, begun {begun} UTC\n".encode())
                 return lock
-        except FileNotFoundError:  # its holder has just finished and removed it
+        except FileNotFoundError:  # another writer has just finished and removed it
             pass
         except OSError:
             os.close(lock)
@@ -113,20 +114,20 @@ def _locked(folder: Path) -> int:
 
 
 def _holder(folder: Path) -> str:
-    """Say who holds the folder, as far as that can be read."""
+    """The process that holds the folder, as far as that can be read."""
     try:
         with (folder / LOCK).open(encoding="ascii", errors="replace") as file:
-            said = HOLDER.match(file.readline(200))
+            holder = HOLDER.match(file.readline(200))
     except OSError:
-        said = None
-    return said[0] if said else "of another process"
+        holder = None
+    return holder[0] if holder else "of another process"
 
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock_file(lock: int) -> None:
-        os.lseek(lock, 1 << 30, os.SEEK_SET)  # behind what is written there, which others read
+        os.lseek(lock, 1 << 30, os.SEEK_SET)  # behind the text, which others must be able to read
         try:
             msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -139,10 +140,10 @@ else:
     def _lock_file(lock: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _let_go() -> None:
-        """Close the parent's locks in a forked child, which would hold them longer than the parent lives."""
-        for lock in _HELD:
+    def _close_locks() -> None:
+        """Close the parent's locks in a forked child, which could outlive the parent and keep them."""
+        for lock in _LOCKS:
             os.close(lock)
-        _HELD.clear()
+        _LOCKS.clear()
 
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_locks)

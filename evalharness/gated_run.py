@@ -1,4 +1,4 @@
-"""Assert what the gate makes of a finished run: of one gate unit, of the suite, of a candidate as a whole."""
+"""Assert in a test that a finished run passes the gate: one gate unit, the suite, or a whole candidate."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from evalharness.report.gate_lines import headline
 
 @dataclass(frozen=True, slots=True)
 class GatedRun:
-    """What a finished run found, and what the gate decides of it under a policy. `candidate` is one of the run, None:
-    each of them.
+    """The results of a finished run and the gate's decision under a policy.
+
+    `candidate`: the name of one of the run's candidates; None: each of them.
     """
 
     results: Results = field(repr=False)  # pytest shows the arguments of a test that fails
     decision: Decision = field(repr=False)
 
     def assert_retained(self, unit: str, candidate: str | None = None, allow_undecided: bool = False) -> None:
-        """Raise AssertionError, with the gate's reason, unless a gate unit, or the suite, is retained.
+        """Raise AssertionError, with the gate's reason, unless a gate unit or the suite is retained.
 
-        What the policy waives, warns of or does not look at passes, as it does at the gate; so does with
-        `allow_undecided` what is neither retained nor forgotten. Where a candidate is incomplete, no unit of it passes.
-        Raises UsageError for a unit or a candidate that is not in the run.
+        As at the gate, a unit passes if the policy waives it, only warns of it or turns it off; with `allow_undecided`,
+        an undecided unit passes, too. No unit of an incomplete candidate passes. Raises UsageError for a unit or a
+        candidate that is not in the run.
         """
-        __tracebackhide__ = True  # of pytest: the test's own line is shown
+        __tracebackhide__ = True  # pytest then shows the test's own line
         passing = (UnitOutcome.RETAINED, *EXCUSES, *(UNDECIDED if allow_undecided else ()))
         _refuse(line for each in self._of(candidate) for line in _against_unit(each, unit, passing))
 
@@ -53,16 +54,16 @@ class GatedRun:
         every = self.decision.candidates
         if not every:
             _refuse(self.decision.reasons)
-        chosen = [each for each in every if candidate in (None, each.name)]
-        if not chosen:
-            known = {each.name for each in every}
-            raise UsageError("candidate", f"no candidate {candidate!r} in the run", did_you_mean(str(candidate), known))
-        return chosen
+        matches = [each for each in every if candidate in (None, each.name)]
+        if not matches:
+            names = {each.name for each in every}
+            raise UsageError("candidate", f"no candidate {candidate!r} in the run", did_you_mean(str(candidate), names))
+        return matches
 
 
 def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
-    """The run of a folder, judged by a policy: that of a file, "none", or None: the one of the folder `start`. Raises
-    UsageError and NotComparableError as the gate does.
+    """The run of a folder, judged by a policy: a file's, "none", or None for the one found from the folder `start`.
+    Raises UsageError and NotComparableError as the gate does.
     """
     read = policy_of(policy, start)
     results = judged_by(run, read)[0]
@@ -70,7 +71,7 @@ def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
 
 
 def _against_unit(candidate: CandidateDecision, unit: str, passing: Collection[UnitOutcome]) -> Iterator[str]:
-    """What speaks against a unit of a candidate."""
+    """The gate's reasons against a unit of a candidate."""
     by_name = {name: each for each in candidate.units for name in names_known(each.row.task, each.row.variant)}
     if unit not in by_name:
         raise UsageError("unit", f"no gate unit {unit!r} in the run", did_you_mean(unit, by_name))
@@ -83,5 +84,5 @@ def _against_unit(candidate: CandidateDecision, unit: str, passing: Collection[U
 
 def _refuse(lines: Collection[str] | Iterator[str]) -> None:
     __tracebackhide__ = True
-    if said := "\n".join(map(plain, lines)):
-        raise AssertionError(said)
+    if reasons := "\n".join(map(plain, lines)):
+        raise AssertionError(reasons)

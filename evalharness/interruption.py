@@ -1,4 +1,4 @@
-"""Stop a command at its next step after SIGINT or SIGTERM, also where a library has swallowed the exception."""
+"""Stop a command at its next step after SIGINT or SIGTERM, also if a library has swallowed the exception."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _received: list[int] = []
 
 @contextmanager
 def signals_caught() -> Iterator[None]:
-    """Let the first signal raise KeyboardInterrupt, and be remembered for `stop_if_interrupted`; the second ends the
+    """Let the first signal raise KeyboardInterrupt, and record it for `stop_if_interrupted`; the second ends the
     process at once. Main thread only.
     """
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
@@ -27,15 +27,15 @@ def signals_caught() -> Iterator[None]:
 
 
 def stop_if_interrupted() -> None:
-    """Raise KeyboardInterrupt where a signal came: an exception that is raised inside a destructor or a library's
-    callback may never have arrived.
+    """Raise KeyboardInterrupt if a signal came: the first exception may have been lost in a destructor or a library's
+    callback.
     """
     if _received:
         raise KeyboardInterrupt
 
 
 def exit_code() -> int:
-    """128 + the signal that came: 130 for SIGINT, and where none is known; 143 for SIGTERM."""
+    """128 + the signal that came: 130 for SIGINT, and without a signal; 143 for SIGTERM."""
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 

@@ -1,4 +1,4 @@
-"""Parse JSON that a user hands in: whatever is wrong with it is a ValueError, also where numbers are not finite."""
+"""Parse a user's JSON: every error in it is a ValueError, numbers that are not finite included."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import math
 import re
 from typing import Any
 
-TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]')  # a text, that of a key, and the ends of objects
+TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]')  # a text or key, and the ends of objects
 
 
 class NotFiniteError(ValueError):
-    """A number in JSON that no finite float holds."""
+    """A number in JSON that is not finite, or beyond the range of a float."""
 
 
 class RepeatedKeyError(ValueError):
-    """A key that stands twice in one object, of which JSON parsers keep the last."""
+    """A key that appears twice in one object; JSON parsers keep the last one."""
 
 
 def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -> Any:
-    """The value of a JSON text. Raises ValueError for what is not JSON or nested too deeply and, where all numbers are
-    to be `finite`, for NaN, infinity and numbers beyond the range of a float, with the key under which one stands.
-    `distinct`: RepeatedKeyError for a key that stands twice in one object.
+    """The value of a JSON text. Raises ValueError for what is not JSON or is nested too deeply.
+
+    `finite`: raise NotFiniteError, with its key, for NaN, infinity and numbers beyond the range of a float.
+    `distinct`: raise RepeatedKeyError for a key that appears twice in one object.
     """
     pairs = _distinct if distinct else None
     try:
@@ -36,7 +37,7 @@ def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -
 
 
 def number_in(value: Any) -> float:
-    """Read a text, or what a JSON text holds, as a number; NaN where it is none."""
+    """A text or JSON value as a number, NaN if it is none."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -44,7 +45,7 @@ def number_in(value: Any) -> float:
 
 
 def line_of_repeated(text: str) -> int:
-    """The line, from 1, of the first key that stands for a second time in its object."""
+    """The line, from 1, of the first key that appears for the second time in its object."""
     keys: list[set[str]] = []
     for token in TOKEN.finditer(text):
         if token[0] == "{":
@@ -63,7 +64,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in values if keys.count(key) > 1)
-        raise RepeatedKeyError(f"the key {twice[:60]!r} stands more than once in an object")
+        raise RepeatedKeyError(f"the key {twice[:60]!r} appears more than once in an object")
     return values
 
 
@@ -78,7 +79,7 @@ def _finite(text: str) -> float:
 
 
 def _place_of_infinite(document: object) -> str:
-    """The keys that lead to a number that is not finite, such as models[2].seconds; empty where it stands alone."""
+    """The path of a number that is not finite, such as models[2].seconds; "" for the document itself."""
     pending: list[tuple[str, object]] = [("", document)]
     while pending:
         place, value = pending.pop()

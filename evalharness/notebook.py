@@ -1,6 +1,6 @@
-"""What a notebook holds: the results of a run, and the forecast of one, each with what one does with it next.
+"""Results and forecasts as objects for a notebook: they show themselves, and have methods for the next steps.
 
-Both are facades over the records; what is heavy is imported when it is called.
+Both are facades over the records; heavy modules are imported when a method needs them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ FigureName = Literal["tradeoff", "forest"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunResults:
-    """What a run or a comparison concluded: `evalharness.Results`.
+    """The results of a run or a comparison: `evalharness.Results`.
 
-    `record`: all of it, as results.json has it. `folder`: where its files lie, if they lie anywhere. `measured`: what a
-    comparison without a folder was made of. Two are equal where their records are.
+    `record`: the content of results.json. `folder`: of its files, if there are any. `measured`: the measurements of a
+    comparison without a folder. Two are equal if their records are.
     """
 
     record: Results
@@ -50,20 +50,18 @@ class RunResults:
 
     @classmethod
     def load(cls, run: str | Path) -> RunResults:
-        """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
-        holds none.
-        """
+        """The results of a finished run's folder by this version's rule. Raises UsageError if there are none."""
         check_options({"run": run}, {"run": str | Path})
         path = Path(run)
         return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
 
     def __repr__(self) -> str:
-        """In short: who may ship, in the gate's words."""
+        """A summary: which candidates may ship."""
         order = candidate_order(self.record).candidates
-        return self.record.shown([f"{each.name} {STANDINGS[each.decision.exit_code]}" for each in order])
+        return self.record.summary([f"{each.name} {STANDINGS[each.decision.exit_code]}" for each in order])
 
     def _repr_html_(self) -> str:
-        """Who may ship in a sentence, and a line a candidate."""
+        """Which candidates may ship, in one sentence, and a line for each candidate."""
         return str(registry.find(report.REGISTRY, "first_screen", "view")(self.record))
 
     @property
@@ -73,12 +71,12 @@ class RunResults:
 
     @property
     def models(self) -> tuple[ModelRow, ...]:
-        """The base, the candidates, and what was measured beside them."""
+        """The base, the candidates, and the reference models."""
         return self.record.models
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """A row for each candidate, and task, group, family or suite, and metric."""
+        """A row for each candidate, metric, and task, group, family or suite."""
         return self.record.comparisons
 
     @property
@@ -92,7 +90,7 @@ class RunResults:
         return self.record.signature
 
     def to_pandas(self) -> DataFrame:
-        """Every comparison in a row, numbers in the metric's unit and empty where nothing was measured."""
+        """A table with a row for each comparison; numbers in the metric's unit, empty if nothing was measured."""
         return registry.find(report.REGISTRY, "frame", "view")(self.record)
 
     def plot(self, figure: FigureName | None = None) -> Figure:
@@ -101,33 +99,32 @@ class RunResults:
         where there is nothing to draw.
         """
         check_options({"figure": figure}, {"figure": FigureName | None})
-        drawn: Figure = registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
-        return drawn
+        plot: Figure = registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
+        return plot
 
     def gate(self, policy: str | Path | Policy | None = None, *, candidates: Sequence[str] = ()) -> Decision:
-        """Decide whether the candidates (`candidates`: these) may ship, by a policy or the file that states it (None:
-        the defaults; no file is looked for). `evalharness.gate` takes single options, too. Raises UsageError.
+        """Decide whether the candidates (`candidates`: only these) may ship, by a policy or its file (None: the
+        defaults; no file is read). `evalharness.gate` also takes single options. Raises UsageError.
         """
         check_options({"candidates": candidates}, {"candidates": Sequence[str]})
         return self.decide(as_policy(policy), candidates)
 
     def decide(self, policy: Policy, candidates: Sequence[str] = ()) -> Decision:
-        """Decide by a policy. Its measurements are read where it asks for other margins than the verdicts have."""
+        """Decide by a policy. The measurements are only read if its margins differ from those of the verdicts."""
         judged, _ = judged_by(self.record, policy, self.folder)
         return decide(self.folder, judged, policy, candidates)
 
     def examples(self, task: str, *, candidates: str | Sequence[str] = (), lost: bool = False) -> DataFrame:
-        """What base and candidates wrote to the examples of a task or group, side by side: a row an example and
-        candidate. `lost`: those alone that a candidate lost, the largest losses first. Raises UsageError where the
-        texts are not there.
+        """The outputs of base and candidates on a task or group: a row for each example and candidate. `lost`: only
+        those that a candidate lost, the largest losses first. Raises UsageError if the texts are missing.
         """
         names = (candidates,) if isinstance(candidates, str) else candidates
         return registry.find(report.REGISTRY, "examples", "view")(self.folder, self.record, task, names, lost)
 
     def save(self, folder: str | Path) -> Path:
-        """Write results, measurements and samples into a folder, over an older run that lies there, and return it:
-        `load`, and `evalharness gate`, `compare` and `report` read it. Where they lie already, nothing is written.
-        Raises UsageError and StoreError.
+        """Write results, measurements and samples into a folder, over an older run in it, and return the folder. `load`
+        and `evalharness gate`, `compare` and `report` read it. In their own folder nothing is written. Raises
+        UsageError and StoreError.
         """
         out = _folder(folder)
         check_output(out)
@@ -138,7 +135,7 @@ class RunResults:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PlanResults:
-    """What a comparison could decide: what `evalharness.plan` returns. `forecast`: all of it, as plan.json has it."""
+    """The result of `evalharness.plan`: what a comparison could decide. `forecast`: the content of plan.json."""
 
     forecast: Forecast
 
@@ -163,7 +160,7 @@ class PlanResults:
 
 
 def as_policy(policy: str | Path | Policy | None) -> Policy:
-    """A policy, that of a file, or the defaults. Raises UsageError."""
+    """The policy itself, that of its file, or the defaults. Raises UsageError."""
     check_options({"policy": policy}, {"policy": str | Path | Policy | None})
     if policy is None or isinstance(policy, Policy):
         return policy or Policy()

@@ -1,4 +1,4 @@
-"""Find the folders that are shipped with the code, and the store and a run's folder where nobody names one."""
+"""Paths of the folders shipped with the code, and the default paths of the store and of a run."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ def shipped(folder: str) -> Path:
 
 
 def default_store(environ: Mapping[str, str]) -> Path:
-    """`$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError where there is no such
-    directory.
-    """
-    if named := environ.get("EVALHARNESS_STORE"):
-        return Path(named)
+    """`$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError without a home directory."""
+    if path := environ.get("EVALHARNESS_STORE"):
+        return Path(path)
     cache = environ.get("XDG_CACHE_HOME")
     try:
         folder = Path(cache) if cache else Path.home() / ".cache"
@@ -39,6 +37,6 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 
 def run_folder(suite: str | None) -> Path:
-    """runs/<time>-<suite>, in UTC, where a run is kept whose folder nobody named."""
+    """runs/<time>-<suite>, in UTC: the default folder of a run."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", suite or "tasks")[:80]
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{harmless}"

@@ -1,6 +1,4 @@
-"""Measure the most memory that work takes: of the process, from a mark that Linux lets one set again, and of a CUDA
-device, where torch has been imported and sees one.
-"""
+"""Measure the peak memory of the process and of its CUDA device."""
 
 from __future__ import annotations
 
@@ -14,19 +12,19 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes the
 
 
 def process_peak() -> int:
-    """Return the most bytes that this process held in memory since its start, or since `reset` where that worked."""
+    """The most bytes that this process held in memory since its start, or since a successful `reset`."""
     return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def device_peak() -> int | None:
-    """Return the most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
+    """The most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
     cuda = _cuda()
     return None if cuda is None else int(cuda.max_memory_allocated())
 
 
 def reset() -> bool:
-    """Begin to measure peaks anew, on the device too. False where the process's cannot be: then it is "up to" a time
-    and not "in" it.
+    """Start new measurements of both peaks. False if the process's cannot start anew (only Linux can): it then counts
+    from the start of the process.
     """
     cuda = _cuda()
     if cuda is not None:
@@ -47,6 +45,6 @@ def _status(key: str) -> int | None:
 
 
 def _cuda() -> Any:
-    """Return torch.cuda where it is in use: nothing that runs without torch imports it for a number."""
+    """torch.cuda if it is in use. It is not imported for a number."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None

@@ -1,4 +1,4 @@
-"""Give pytest the fixture `evalharness_run`: a finished run, judged by the repository's policy, to assert things of.
+"""Give pytest the fixture `evalharness_run`: a finished run, judged by the repository's policy, for assertions.
 
 PYTEST_DONT_REWRITE: nothing is asserted here, and pytest warns of what it can no longer rewrite
 """
@@ -34,21 +34,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Judge the run before the first test, where any uses it: what is wrong with it is a wrong use, and said once. A
-    worker of pytest-xdist cannot end its session so: there, the tests that use it fail.
+    """Judge the run before the first test if any test uses it: an unusable run ends the session with one message. A
+    worker of pytest-xdist cannot end its session like that; there, the tests that use the run fail.
     """
     config = session.config
     used = any(RUN in getattr(item, "fixturenames", ()) for item in session.items)
-    if used and not (config.option.collectonly or hasattr(config, "workerinput") or _given(config, RUN) == NONE):
+    if used and not (config.option.collectonly or hasattr(config, "workerinput") or _setting(config, RUN) == NONE):
         config.stash[JUDGED] = _judged(config)
 
 
 @pytest.fixture(scope="session")
 def evalharness_run(pytestconfig: pytest.Config) -> GatedRun:
-    """The run of --evalharness-run DIR with what the gate decides of it: `results`, `decision`,
-    `assert_retained(unit)`, `assert_may_ship()`.
+    """The run of --evalharness-run DIR with the gate's decision: `results`, `decision`, `assert_retained(unit)`,
+    `assert_may_ship()`.
     """
-    if _given(pytestconfig, RUN) == NONE:
+    if _setting(pytestconfig, RUN) == NONE:
         pytest.skip("--evalharness-run is none")
     if JUDGED in pytestconfig.stash:
         return pytestconfig.stash[JUDGED]
@@ -59,8 +59,8 @@ def evalharness_run(pytestconfig: pytest.Config) -> GatedRun:
 
 
 def _judged(config: pytest.Config) -> GatedRun:
-    """Raises pytest.UsageError for a run or a policy that is not given, cannot be read, or cannot be judged."""
-    run = _given(config, RUN)
+    """Judge the run. Raises pytest.UsageError for a run or a policy that is missing, or cannot be read or judged."""
+    run = _setting(config, RUN)
     if run is None:
         fix = (
             f"give --evalharness-run DIR, state {RUN} in pytest's ini-file, or skip these tests: --evalharness-run none"
@@ -68,15 +68,15 @@ def _judged(config: pytest.Config) -> GatedRun:
         raise pytest.UsageError(f"{RUN}: a test uses it, and no run is given; {fix}")
     try:
         judged: GatedRun = registry.find(REGISTRY, "gated_run", "stage")(
-            Path(run), _given(config, POLICY), config.invocation_params.dir
+            Path(run), _setting(config, POLICY), config.invocation_params.dir
         )
     except EvalHarnessError as error:
         raise pytest.UsageError(str(error)) from error
     return judged
 
 
-def _given(config: pytest.Config, name: str) -> str | None:
-    """What an option says, else the ini-file; its paths are from its own folder."""
+def _setting(config: pytest.Config, name: str) -> str | None:
+    """The value of an option, else of the ini-file, whose paths are relative to its folder."""
     if (option := config.getoption(name)) is not None:
         return str(option)
     stated = str(config.getini(name))

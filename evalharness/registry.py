@@ -1,7 +1,7 @@
-"""Find pieces by name: in our tables of "module:attribute", and in the entry points of whatever package is installed.
+"""Find engines, metrics, readers and stages by name: in our tables and in other packages' entry points.
 
-Each of our packages keeps its own table, `REGISTRY: dict[str, str]`, in its `__init__`, and names only its own files
-there. Nothing is imported before somebody wants the piece.
+A table maps names to "module:attribute". Each of our packages has its own, `REGISTRY: dict[str, str]`, in its
+`__init__`, with only its own files. A module is imported when its piece is looked up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from evalharness.errors import MissingPackageError, UsageError, did_you_mean
 
 HF = "accelerate datasets evaluate huggingface_hub peft safetensors tokenizers torch transformers".split()
-EXTRA_OF = {  # a module to the extra that brings it
+EXTRA_OF = {  # module -> the extra that installs it
     **dict.fromkeys(HF, "hf"),
     "bitsandbytes": "quant",
     "gguf": "gguf",
@@ -26,7 +26,7 @@ EXTRA_OF = {  # a module to the extra that brings it
     "vllm": "vllm",
 }
 TASKS = "folder of tasks"
-GROUPS = {  # what other packages may add, to the group of entry points in which they name it
+GROUPS = {  # what other packages may add -> their group of entry points
     "engine": "evalharness.engines",
     "metric": "evalharness.metrics",
     "reader": "evalharness.readers",
@@ -34,35 +34,35 @@ GROUPS = {  # what other packages may add, to the group of entry points in which
 }
 
 
-def names(known: Mapping[str, str], what: str) -> list[str]:
-    """Every name that `find` knows: those of the table `known`, then those that other packages add."""
-    return [*known, *(name for name in _added(what) if name not in known)]
+def names(table: Mapping[str, str], what: str) -> list[str]:
+    """Every name that `find` accepts: those of `table`, then those that other packages add."""
+    return [*table, *(name for name in _added(what) if name not in table)]
 
 
-def check(known: Mapping[str, str], name: str, what: str) -> None:
-    """Raise UsageError, with the nearest known names, where nothing has this name, and where several packages have it.
-    Imports nothing.
+def check(table: Mapping[str, str], name: str, what: str) -> None:
+    """Check, without importing anything, that exactly one piece has this name. Raises UsageError with the nearest
+    names, or the packages that share it.
     """
     added = _added(what).get(name, ())
-    if added and (name in known or len(added) > 1):
-        owners = [*(["evalharness"] if name in known else []), *map(_package, added)]
+    if added and (name in table or len(added) > 1):
+        owners = [*(["evalharness"] if name in table else []), *map(_package, added)]
         fix = f"uninstall {' or '.join(map(_package, added))}, or have it use another name"
         raise UsageError(f"{what} {name}", f"is the name of a {what} of {' and of '.join(owners)}", fix)
-    if not added and name not in known:
-        raise UsageError(what, f"unknown {what} {name!r}", did_you_mean(name, names(known, what)))
+    if not added and name not in table:
+        raise UsageError(what, f"unknown {what} {name!r}", did_you_mean(name, names(table, what)))
 
 
-def find(known: Mapping[str, str], name: str, what: str) -> Any:
-    """The attribute that `name` stands for in the table `known`, else in another package's entry points; `what` says
-    what kind of thing it is, in errors and in `GROUPS`.
+def find(table: Mapping[str, str], name: str, what: str) -> Any:
+    """The attribute that `name` stands for in `table`, else in another package's entry points. `what`: its kind, for
+    errors and in `GROUPS`.
 
-    Raises UsageError as `check` does and where another package's piece cannot be loaded, and MissingPackageError where
-    ours needs packages that only an extra brings.
+    Raises UsageError as `check` does and if another package's piece cannot be loaded, and MissingPackageError if ours
+    needs an extra that is not installed.
     """
-    check(known, name, what)
-    if name not in known:
+    check(table, name, what)
+    if name not in table:
         return load(_added(what)[name][0], what)
-    module, _, attribute = known[name].partition(":")
+    module, _, attribute = table[name].partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
@@ -78,8 +78,8 @@ def find(known: Mapping[str, str], name: str, what: str) -> Any:
 
 
 def task_folders() -> list[Path]:
-    """The folders of task files that other packages name: each entry point is a package with YAML files in it, or a
-    path. Raises UsageError where one cannot be loaded.
+    """The folders of task files that other packages add. An entry point is a package with YAML files in it, or a path.
+    Raises UsageError if one cannot be loaded.
     """
     folders = []
     for entry in (entry for of_name in _added(TASKS).values() for entry in of_name):
@@ -93,10 +93,10 @@ def task_folders() -> list[Path]:
 
 
 def load(entry: EntryPoint, what: str) -> Any:
-    """What an entry point of another package stands for. Raises UsageError naming the package."""
+    """The object of another package's entry point. Raises UsageError naming the package."""
     try:
         return entry.load()
-    except Exception as error:  # whatever somebody else's module raises
+    except Exception as error:  # another package's module may raise anything
         problem = f"{entry.value} of {_package(entry)} cannot be loaded ({type(error).__name__}: {error})"
         raise UsageError(f"{what} {entry.name}", problem, f"mend or uninstall {_package(entry)}") from error
 
@@ -112,7 +112,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _added(what: str) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Entry points by name, sorted, so that nothing depends on the order in which packages are installed."""
+    """Entry points by name, sorted, so that the order of installation does not matter."""
     added: dict[str, tuple[EntryPoint, ...]] = {}
     entries = entry_points(group=GROUPS[what]) if what in GROUPS else ()
     for entry in sorted(entries, key=lambda entry: (entry.name, _package(entry))):

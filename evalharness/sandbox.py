@@ -1,6 +1,6 @@
-"""Render other people's Jinja templates in its immutable sandbox, within a budget of work, size and time.
+"""Render Jinja templates of task files in its immutable sandbox, within a budget of work, size and time.
 
-What stays within it renders as it does without it: charges are added to a template, and nothing else.
+A template within the budget renders as in plain Jinja: only charges are added to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_SOURCE = 200_000  # characters of a template
 TEXTS = (str, bytes, bytearray)
 SIZED: tuple[type[Sized], ...] = (*TEXTS, *CONTAINERS)
 COSTLY = {"wordwrap": 16, "title": 4, "urlize": 16, "striptags": 4, "pprint": 64}  # units for each character
-HANDED_ON = ("first", "last", "default", "d", "min", "max", "attr", "safe")  # filters whose value was there before
+HANDED_ON = ("first", "last", "default", "d", "min", "max", "attr", "safe")  # filters that make no new value
 
 # what compiling and rendering may raise
 FAILURES = (
@@ -37,7 +37,7 @@ _account: ContextVar[Account] = ContextVar("account")
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's immutable sandbox in which everything that can grow or repeat is charged."""
+    """Jinja's immutable sandbox that charges everything that can grow or repeat."""
 
     intercepted_binops = frozenset(("*", "**", "%", "+", "-", "/", "//"))
 
@@ -52,7 +52,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         Jinja's Environment.
         """
         super().__init__(**options)
-        self.globals.pop("lipsum", None)  # not the same each time, as is `random`
+        self.globals.pop("lipsum", None)  # random, like the filter `random`
         self.globals |= {"dict": _NewDict(), **names}
         self.globals["namespace"] = _charged_namespace(namespace)
         every = {name: each for name, each in self.filters.items() if name != "random"} | dict(filters)
@@ -62,7 +62,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super()._generate(_Charging().visit(source), *arguments, **options)
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
-        """Jinja's, which cannot rewrite the traceback of what came between two lines."""
+        """As Jinja's, but for TooMuch: Jinja cannot rewrite the traceback of an exception from a signal."""
         if isinstance(error := sys.exception(), TooMuch):
             raise error
         super().handle_exception(source)
@@ -72,11 +72,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         check_size(units)
         _account.get().spend(units)
         value = super().call_binop(context, operator, left, right)
-        size(value)  # numbers have an end, too
+        size(value)  # it raises TooMuch for a number that is too long
         return value
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        built_in = getattr(obj, "__wrapped__", obj)  # str.format is wrapped
+        built_in = getattr(obj, "__wrapped__", obj)  # Jinja wraps str.format
         owner = getattr(built_in, "__self__", None)
         if isinstance(obj, LoopContext):
             args = tuple(map(_steps_of, args))
@@ -89,7 +89,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _NewDict:
-    """`dict` of templates, without the methods of the type, which change mappings that are there."""
+    """`dict` in templates, without the type's methods, which can change mappings."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
@@ -99,10 +99,10 @@ class _NewDict:
 
 
 class BoundedTemplate:
-    """A compiled template, rendered within the budget every time."""
+    """A compiled template; every rendering has its own budget."""
 
     def __init__(self, environment: BoundedEnvironment, source: str) -> None:
-        """Raises one of FAILURES."""
+        """Compile the template. Raises one of FAILURES."""
         if len(source) > LONGEST_SOURCE:
             raise TooMuch(f"it has {len(source)} characters; at most {LONGEST_SOURCE} are read")
         _account.set(Account())
@@ -124,7 +124,7 @@ class BoundedTemplate:
 
 
 class _Charging(NodeTransformer):
-    """Put charges where values are made, put out or repeated."""
+    """Add charges to a template where values are made, put out or repeated."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
@@ -158,27 +158,27 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 
 def _with_charge(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, charged for what it is given and makes."""
+    """The filter with charges for its arguments and its value."""
     leading = int(hasattr(function, "jinja_pass_arg"))  # a context or an environment before its value
 
     @wraps(function)
     def charged(*args: Any, **kwargs: Any) -> Any:
-        given = list(args[leading:])
-        if name == "join" and given and isinstance(given[0], Iterator):
-            given[0] = [*_steps_of(given[0])]
-        units = units_of_filter(name, given, kwargs)
+        arguments = list(args[leading:])
+        if name == "join" and arguments and isinstance(arguments[0], Iterator):
+            arguments[0] = [*_steps_of(arguments[0])]
+        units = units_of_filter(name, arguments, kwargs)
         check_size(units)
-        first = given[0] if given else ""
+        first = arguments[0] if arguments else ""
         read = len(first) if isinstance(first, SIZED) else 1
         _account.get().spend(units + read * COSTLY.get(name, 1))
-        value = function(*args[:leading], *given, **kwargs)
+        value = function(*args[:leading], *arguments, **kwargs)
         return value if name in HANDED_ON else _pay_for(value)
 
     return charged
 
 
 def _charged_namespace(original: type[Namespace]) -> type[Namespace]:
-    """A namespace may be put into others at will, so that each is charged when it is written."""
+    """Jinja's namespace that is charged when it is put out: namespaces can be nested at will."""
 
     class ChargedNamespace(original):  # type: ignore[misc, valid-type]
         """As Jinja's."""
@@ -232,7 +232,7 @@ def _steps_of(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _pay_for(value: Any) -> Any:
-    """Charge a value that was made; one that is made step by step is charged by the step."""
+    """Charge a new value; an iterator is charged step by step."""
     if isinstance(value, Iterator):
         return _steps_of(value)
     _account.get().spend_value(value)

@@ -1,4 +1,4 @@
-"""The public functions that evaluate several times for one answer: `repair`, `bisect` and `engine_check`."""
+"""The public functions that evaluate several times: `repair`, `bisect` and `engine_check`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalharness.experiments.jobs import BisectJob, EngineCheckJob, RepairJob, e
 from evalharness.experiments.repair_rules import RepairRule
 from evalharness.notebook import as_policy
 from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job
-from evalharness.records.option_types import check_options, spelled_out
+from evalharness.records.option_types import check_options, list_options
 from evalharness.records.policy import Policy
 from evalharness.report.bisect import Bisection
 from evalharness.report.engine_check import EngineCheck
@@ -22,7 +22,7 @@ from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
 
-@spelled_out
+@list_options
 def repair(
     candidate: str | Path,
     suite: str | None = None,
@@ -34,11 +34,11 @@ def repair(
     listener: ProgressListener | None = None,
     **options: Unpack[JobOptions],
 ) -> Repair:
-    """Go part of the way from a candidate back to its base, as `evalharness repair` does, with the options of
-    `evaluate`; what repair.json says. Where `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
+    """Merge a candidate part of the way back to its base, as `evalharness repair` does, with the options of `evaluate`.
+    Returns the content of repair.json. If `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
     """
-    given = {"candidate": candidate, "suite": suite, "rule": rule, "blocks": blocks, "choose_split": choose_split}
-    check_options(given, get_type_hints(repair))
+    own_options = {"candidate": candidate, "suite": suite, "rule": rule, "blocks": blocks, "choose_split": choose_split}
+    check_options(own_options, get_type_hints(repair))
     job = make_job(candidate, suite, as_policy(policy), **options)
     check_job(job)
     with held_output(job) as job:
@@ -46,7 +46,7 @@ def repair(
         return cast(Repair, run_repair(RepairJob(job, RepairRule(rule), blocks, choose_split), listener)[0])
 
 
-@spelled_out
+@list_options
 def bisect(
     checkpoints: Texts,
     suite: str | None = None,
@@ -57,14 +57,13 @@ def bisect(
     **options: Unpack[JobOptions],
 ) -> Bisection:
     """Find the first checkpoint of a training that forgot, as `evalharness bisect` does, with the options of
-    `evaluate`; what bisect.json says: `outcome`, `first`, `looks`.
+    `evaluate`. Returns the content of bisect.json: `outcome`, `first`, `looks`.
 
-    `checkpoints`: each in order ([NAME=]PATH, or one 'DIR/*'), or the folder of one training with its steps inside;
-    `unit`: the gate unit that is followed, None: any. The folder of a look has results: `load(out / look.folder)`.
-    Raises EvalHarnessError.
+    `checkpoints`: all in order ([NAME=]PATH, or one 'DIR/*'), or the folder of a training with its steps inside;
+    `unit`: the gate unit to follow; None: any. The folder of a look has results: `load(out / look.folder)`. Raises
+    EvalHarnessError.
     """
-    given = {"checkpoints": checkpoints, "suite": suite, "unit": unit}
-    check_options(given, get_type_hints(bisect))
+    check_options({"checkpoints": checkpoints, "suite": suite, "unit": unit}, get_type_hints(bisect))
     training = Path(checkpoints) if isinstance(checkpoints, (str, Path)) else None
     models = checkpoints if training is None or not training.is_dir() else steps_of(training)
     job = make_job(models, suite, as_policy(policy), **options)
@@ -74,10 +73,10 @@ def bisect(
         return cast(Bisection, run_bisect(BisectJob(job, unit), listener))
 
 
-CHECK_SUITE, CHECK_LIMIT = "demo", 8  # what two engines are asked where nothing is named: rows that are shipped
+CHECK_SUITE, CHECK_LIMIT = "demo", 8  # the default of an engine check: its rows are shipped
 
 
-@spelled_out
+@list_options
 def engine_check(
     first: str,
     second: str,
@@ -90,17 +89,17 @@ def engine_check(
     listener: ProgressListener | None = None,
     **options: Unpack[PlanOptions],
 ) -> EngineCheck:
-    """Ask two engines the same requests, as `evalharness engine check` does: how far their answers are apart, and each
-    engine's from its own when it is asked again. `equal` says whether they answer alike.
+    """Compare the answers of two engines to the same requests, as `evalharness engine check` does, and those of each
+    engine with its own second answers. `equal` says whether the two engines agree.
 
     `first`, `second`: ENGINE=MODEL; `first_options`, `second_options`: settings of one of them (device, dtype,
     batch_size, batch_tokens, strict, generation_config) and options of its own; `tolerance`: nats, None: the larger of
-    their near ties; `same_texts`: the least share of texts that must be alike. The options are those of `plan` that say
-    what is asked; without a suite and tasks, 8 examples of each task of the suite demo. Raises EvalHarnessError.
+    their near ties; `same_texts`: the least share of texts that must be alike. The options are those of `plan` for
+    tasks and prompts; without a suite and tasks, 8 examples of each task of the suite demo. Raises EvalHarnessError.
     """
-    given: dict[str, object] = {"first": first, "second": second, "suite": suite, "tolerance": tolerance}
-    given |= {"same_texts": same_texts, "first_options": first_options, "second_options": second_options}
-    check_options(given, get_type_hints(engine_check))
+    own_options: dict[str, object] = {"first": first, "second": second, "suite": suite, "tolerance": tolerance}
+    own_options |= {"same_texts": same_texts, "first_options": first_options, "second_options": second_options}
+    check_options(own_options, get_type_hints(engine_check))
     if not (suite or options.get("tasks")):
         suite = CHECK_SUITE
     options["limit"] = options.get("limit") or CHECK_LIMIT

@@ -1,4 +1,4 @@
-"""Wait for an answer for some time at the most, where what is called has no time limit of its own."""
+"""Call a function that has no time limit of its own, and wait for its answer for a limited time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
-def within(seconds: float, question: Callable[[], Answer]) -> Answer:
-    """Return what a function returns. Raises what it raises, and TimeoutError where that takes longer: the function is
-    then left behind in its thread, as resolving a host's name has no time limit.
+def call_within(seconds: float, question: Callable[[], Answer]) -> Answer:
+    """The function's value. Raises its errors, and TimeoutError after so many seconds; the function then goes on in its
+    thread, because resolving a host's name cannot be stopped.
     """
     answer: Future[Answer] = Future()
 

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, wherever the process or the machine stops, and whoever else writes it."""
+"""Write a file atomically: it is complete or absent after a crash, and with several writers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
-SHOWN = 40  # characters of the name: with what is put around them, a file system takes no more than 255 bytes
+PREFIX = 40  # characters of the name in the temporary one, which may have 255 bytes
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place, let the disk take it, and rename it into its place; make the folders above it.
-    Of several writers the last one wins. Raises OSError.
-    """
+    """Write a file atomically and make the folders above it. Of several writers the last one wins. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(data)
@@ -25,10 +23,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write, which takes its place when all is written and is removed when that fails. Raises
-    OSError.
+    """Yield a temporary file in the same folder; it is flushed to disk and renamed to `path` at the end, and removed
+    after an error. Raises OSError.
     """
-    start = f".{path.name[:SHOWN]}."
+    start = f".{path.name[:PREFIX]}."
     with _among_writers(path.parent, start):
         beside = path.with_name(f"{start}{secrets.token_hex(8)}.unfinished")
         try:
@@ -54,14 +52,14 @@ else:
 
     @contextmanager
     def _among_writers(folder: Path, start: str) -> Iterator[None]:
-        """Share a lock on the folder with all who write into it. Who has it alone removes what killed ones left."""
+        """Share a lock on the folder with its other writers. The only writer removes the files of killed ones."""
         lock = None
-        with suppress(OSError):  # of a folder that cannot be listed or locked: nothing is removed there
+        with suppress(OSError):  # a folder that cannot be listed or locked: nothing is removed there
             lock = os.open(folder, os.O_RDONLY)
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for left in folder.glob(f"{escape(start)}*.unfinished"):
-                    left.unlink(missing_ok=True)
+                for unfinished in folder.glob(f"{escape(start)}*.unfinished"):
+                    unfinished.unlink(missing_ok=True)
             fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             yield

@@ -88,7 +88,7 @@ def zoo(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture
 def files_checked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Remember from test to test what was found out about a checkpoint's files, as runs over one store do."""
-    with memory.kept_in(tmp_path_factory.getbasetemp() / "checked"):
+    with memory.remember_in(tmp_path_factory.getbasetemp() / "checked"):
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 from evalharness import engines, registry
 from evalharness.engines.base import factory_of
 from evalharness.errors import MissingPackageError, TaskError, UsageError
-from evalharness.metrics.build import check_asked
+from evalharness.metrics.build import check_readable
 from evalharness.records.models import EngineSettings
 from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.tasks.library import Library
@@ -106,7 +106,7 @@ def test_a_metric_says_what_it_reads(install: Callable[..., None]) -> None:
     install("odd", metrics="odd = os:getcwd\nless = evalharness.metrics.choice:acc")
     for name in ("odd", "less"):
         with pytest.raises(TaskError, match=f"metric {name}: does not say in `reads`"):
-            check_asked(MetricSpec(id=name, name=name), OutputType.MULTIPLE_CHOICE)
+            check_readable(MetricSpec(id=name, name=name), OutputType.MULTIPLE_CHOICE)
 
 
 def test_folders_of_tasks_keep_our_names(install: Callable[..., None], tmp_path: Path) -> None:

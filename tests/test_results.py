@@ -350,7 +350,7 @@ def test_measurements_come_back(tmp_path: Path) -> None:
         task="sst2", metric="mine", model="b", units=("u1", "u2"), sizes=(1, 3), rows=np.zeros((2, 0)), point=0.25
     )
     seen = {"c": {"sst2": frozenset({"u2"})}}
-    run = measured_run([facts], [full, point], signature={"note": "kept"}, seen=seen, models=RESULTS.models)
+    run = measured_run([facts], [full, point], signature={"note": "kept"}, seen_units=seen, models=RESULTS.models)
     results.write_measurements(tmp_path, run)
     first = (tmp_path / "measurements.parquet").read_bytes()
     read = results.read_measurements(tmp_path)

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from evalharness.waiting import within
+from evalharness.waiting import call_within
 
 
 def test_an_answer_and_an_error_in_time_are_passed_on() -> None:
-    assert within(60, lambda: 3) == 3
+    assert call_within(60, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        within(60, lambda: 1 / 0)
+        call_within(60, lambda: 1 / 0)
 
 
 def raise_timeout() -> None:
@@ -21,11 +21,11 @@ def raise_timeout() -> None:
 
 def test_a_time_out_of_the_question_itself_keeps_its_words() -> None:
     with pytest.raises(TimeoutError, match="its own"):
-        within(60, raise_timeout)
+        call_within(60, raise_timeout)
 
 
 def test_silence_is_a_time_out() -> None:
     never = threading.Event()
     with pytest.raises(TimeoutError, match="no answer within 0 s"):
-        within(0.01, never.wait)
+        call_within(0.01, never.wait)
     never.set()

@@ -17,10 +17,10 @@ from margin import ALPHA, LEVEL, WORLDS, found_in, options_text, verdict
 from worlds import Answers, World
 
 from evalharness.stats.assess import assess_at_margin
-from evalharness.stats.forecast import Rule, simulated
+from evalharness.stats.forecast import Rule, simulated_outlook
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import certifiable_margin, detectable_drop, odds
-from evalharness.stats.redraw import again
+from evalharness.stats.redraw import redraw_units
 
 POWER = 0.8
 EARLIER = 4000  # units
@@ -77,8 +77,10 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
         (margin, retained), (drop, forgotten) = _enumerated(case)
         draws, losing = 0, case.build
     else:
-        losing = partial(again, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
-        outlook = simulated(losing, Rule(margin=case.margin, alpha=ALPHA, tests=UNITS, power=POWER), case.draws, rng)
+        losing = partial(redraw_units, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
+        outlook = simulated_outlook(
+            losing, Rule(margin=case.margin, alpha=ALPHA, tests=UNITS, power=POWER), case.draws, rng
+        )
         margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
     row: dict[str, Any] = {
         "group": case.group,

@@ -17,7 +17,7 @@ from evalharness.stats.assess import Finding
 from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.needed import needed
 from evalharness.stats.pairs import Pairs
-from evalharness.stats.redraw import again
+from evalharness.stats.redraw import redraw_units
 from evalharness.stats.suite import combine
 
 AGAIN = 60  # draws of the number that one comparison names
@@ -101,7 +101,7 @@ def _moved(pairs: Pairs, units: int, lost: float, rng: np.random.Generator) -> P
     if pairs.kind == "binary":
         flips = float(np.any(pairs.base != pairs.candidate, axis=1).mean())
         return Answers(units, flips, lost, margin=pairs.margin or 0.0)(rng)
-    drawing = again(pairs, units, lost)
+    drawing = redraw_units(pairs, units, lost)
     if drawing is None:
         raise ValueError("so much cannot be lost")
     return replace(drawing(rng), margin=pairs.margin)

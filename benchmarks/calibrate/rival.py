@@ -19,7 +19,7 @@ from margin import ALPHA, found_in
 from scipy.stats import t
 from worlds import Answers
 
-from evalharness.stats.gate_forecast import GateResult, decided
+from evalharness.stats.gate_forecast import GateResult, decide_draw
 
 LEVEL, LEAST, MAX_DROP = 0.95, 10, 0.02
 OUTCOMES = {"GO": GateResult.PASSES, "NO-GO": GateResult.FAILS, "INCONCLUSIVE": GateResult.UNDECIDED}
@@ -55,7 +55,7 @@ def measure(case: Suite, seed: int) -> dict[str, Any]:
     for _ in range(case.draws):
         counts = [world.counts(rng) for world in worlds]
         findings = [found_in(lambda _, w=w, c=c: w.pairs(*c), rng) for w, c in zip(worlds, counts, strict=True)]  # type: ignore[misc]
-        ours[decided(findings, ALPHA).result] += 1
+        ours[decide_draw(findings, ALPHA).result] += 1
         theirs[published([(gained, lost, case.n) for lost, gained, _ in counts])] += 1
     row: dict[str, Any] = {"group": "rival", "cell": case.name, "draws": case.draws}
     for name, result in OUTCOMES.items():

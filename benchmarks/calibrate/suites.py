@@ -16,9 +16,9 @@ from worlds import Answers, World, confusions, errors, jittered, rare, summaries
 
 from evalharness.stats.enums import Verdict
 from evalharness.stats.forecast import Rule
-from evalharness.stats.gate_forecast import GateDraw, GateOdds, decided, gate
-from evalharness.stats.redraw import Losing, again
-from evalharness.stats.redraw import answers as redrawn
+from evalharness.stats.gate_forecast import GateDraw, GateOdds, decide_draw, gate_odds
+from evalharness.stats.redraw import Losing, redraw_units
+from evalharness.stats.redraw import draw_answers as redrawn
 
 MARGIN = 0.02  # of all scores but BLEU, of which it is 1
 Design = tuple[int, float, float]  # answers asked, the base's accuracy, chance
@@ -155,7 +155,7 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
     worlds, whole = worlds_of(case), case.kind.startswith("nothing changed")
     lost = -1.0 if case.kind.startswith("suite at its margin") else None
     for _ in range(case.draws):
-        draw = decided([found_in(world, rng, whole) for world in worlds], ALPHA)
+        draw = decide_draw([found_in(world, rng, whole) for world in worlds], ALPHA)
         counts.update(_claims(draw, lost))
     rates = {name: count / case.draws for name, count in sorted(counts.items())}
     forecast = _shares(foretold(case, rng), case) if case.foretold else {}
@@ -190,11 +190,11 @@ def foretold(case: Case, rng: np.random.Generator) -> GateOdds:
     else:
         units = [_redrawn(design, case.flips) for design in LAYOUTS[case.layout]]
         margins = [MARGIN] * len(units)
-    return gate(units, margins, Rule(margin=MARGIN, alpha=ALPHA, tests=len(units)), case.foretold, rng)
+    return gate_odds(units, margins, Rule(margin=MARGIN, alpha=ALPHA, tests=len(units)), case.foretold, rng)
 
 
 def _again(pairs: Any, units: int) -> Losing:
-    return lambda drop: again(pairs, units, drop)
+    return lambda drop: redraw_units(pairs, units, drop)
 
 
 def _redrawn(design: Design, flips: float) -> Losing:

@@ -55,7 +55,7 @@ def main() -> None:
     texts = pairs(int(sys.argv[2]))
     score = {"ours": ours, "theirs": theirs}[sys.argv[1]]
     if score is theirs:
-        texts = [(sentences.one_a_line(reference), sentences.one_a_line(text)) for reference, text in texts]
+        texts = [(sentences.one_per_line(reference), sentences.one_per_line(text)) for reference, text in texts]
     score(texts[:1])  # imports what it needs
     busy, wall = time.process_time(), time.perf_counter()
     scores = score(texts)

@@ -22,9 +22,9 @@ from evalharness.records.answers import AnswerCounts
 from evalharness.records.measurements import Measurement
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow
-from evalharness.results import structured
+from evalharness.results import structure_json
 from evalharness.results.digest import with_digest
-from evalharness.results.structuring import Form, parsed
+from evalharness.results.structuring import Form, parse_document
 
 FILE = "evalharness-baseline.json"  # the default name
 VERSION = 1
@@ -219,8 +219,8 @@ def read_file(path: Path) -> BaselineFile:
         fix = "write one with `evalharness baseline accept RUN`, or name it as `baseline` in the policy or an option"
         raise UsageError(path, f"no baseline file can be read here ({error.strerror})", fix) from error
     try:
-        document = parsed(content, path, FORM)
-        whole = structured(document, _Document, path, fix=AGAIN)
+        document = parse_document(content, path, FORM)
+        whole = structure_json(document, _Document, path, fix=AGAIN)
         return _file(path, fingerprint.of_bytes(content), whole)
     except UsageError as error:
         raise NotComparableError(error.where, error.what, error.fix) from error
@@ -261,7 +261,7 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
 def _answers(counts: Sequence[Any], path: Path) -> AnswerCounts | None:
     """The counts of a task's answers, those left out being 0; None where there are none."""
     by_name = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
-    return structured(by_name, AnswerCounts, path, "counts", AGAIN) if counts else None
+    return structure_json(by_name, AnswerCounts, path, "counts", AGAIN) if counts else None
 
 
 def _task_of(columns: Columns, signatures: Sequence[str]) -> ScoredTask:

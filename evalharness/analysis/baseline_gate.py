@@ -181,7 +181,7 @@ def _joined(
         errors=tuple(error for error in run.errors if error.model != old),
         drift=(),
         drift_forecasts=(),
-        seen={},
+        seen_units={},
     )
 
 

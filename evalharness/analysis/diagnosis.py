@@ -20,7 +20,7 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import VariantKind
 from evalharness.stats.assess import assess
-from evalharness.stats.pairs import Pairs, pooled
+from evalharness.stats.pairs import Pairs, pool_pairs
 from evalharness.stats.resample import Floats
 from evalharness.tasks.variants import BIAS, CALIBRATION, LENIENT, STRICT, UNPARSED
 
@@ -109,7 +109,7 @@ class _UnitDiagnosis:
 
         def part(lost_at: list[int], gained_at: list[int]) -> Estimate:
             parts = [_part(rows, pairs, lost_at, gained_at) for rows, pairs in of_tasks]
-            whole = pooled(parts, None, macro)
+            whole = pool_pairs(parts, None, macro)
             return Estimate.of(assess(whole, self.choice.ci_level, np.random.default_rng(0), 1).difference)
 
         return WrittenFlips(

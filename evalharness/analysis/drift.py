@@ -170,7 +170,7 @@ def _mean(rows: Floats, level: float) -> Estimate:
     value, shares = float(rows[:, 0].sum()) / total, rows[:, 1] / total
     if len(rows) < 2:
         return Estimate(value=value)
-    low, high = WeightedMean.as_seen(value, rows[:, 0] / total - value * shares, shares).interval(level)
+    low, high = WeightedMean.from_unbounded(value, rows[:, 0] / total - value * shares, shares).interval(level)
     return Estimate(value=value, low=low, high=high)
 
 

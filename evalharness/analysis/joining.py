@@ -109,10 +109,10 @@ def join(
         models=models,
         signature={**base.run.signature, **_signature(parts, models, shared, groups)},
         errors=tuple(error for part in parts for error in part.run.errors if error.task in shared),
-        seen={
+        seen_units={
             model: {task: units for task, units in of.items() if task in shared}
             for part in parts
-            for model, of in part.run.seen.items()
+            for model, of in part.run.seen_units.items()
         },
     )
     absent = sorted({name for part in parts for name in part.facts} - set(shared))
@@ -189,11 +189,17 @@ def _part(text: str, run: MeasuredRun, names: Sequence[str]) -> RunPart:
     models = tuple(model for model in run.models if model.name in names)
     measurements = tuple(m for m in run.measurements if m.model in names)
     errors = tuple(error for error in run.errors if error.model in names)
-    seen_units = {model: of for model, of in run.seen.items() if model in names}
+    seen_units = {model: of for model, of in run.seen_units.items() if model in names}
     return RunPart(
         text=text,
         run=replace(
-            run, models=models, measurements=measurements, errors=errors, drift=(), drift_forecasts=(), seen=seen_units
+            run,
+            models=models,
+            measurements=measurements,
+            errors=errors,
+            drift=(),
+            drift_forecasts=(),
+            seen_units=seen_units,
         ),
     )
 

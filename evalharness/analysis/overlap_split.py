@@ -29,7 +29,7 @@ def overlap_rows(run: MeasuredRun) -> tuple[Comparison, ...]:
     """The rows of each candidate on the two parts of every task that it saw examples of, and of groups with such a
     task.
     """
-    return tuple(row for name, units in run.seen.items() for row in _of_candidate(run, name, units))
+    return tuple(row for name, units in run.seen_units.items() for row in _of_candidate(run, name, units))
 
 
 def _of_candidate(run: MeasuredRun, candidate: str, seen_units: SeenUnits) -> list[Comparison]:

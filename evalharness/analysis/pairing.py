@@ -19,7 +19,7 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import ROUNDS, round_of
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pairs import Interval, Pairs, match
+from evalharness.stats.pairs import Interval, Pairs, match_units
 from evalharness.stats.resample import Floats
 from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
 from evalharness.tasks.metadata import ACCURACIES
@@ -55,7 +55,7 @@ def pair_rows(
         base = rows_of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
     failed = {model: task.failed.get(model, 0) for model in sides}
     try:
-        matched = match(base.units, base.sizes, other.units, other.sizes)
+        matched = match_units(base.units, base.sizes, other.units, other.sizes)
     except ValueError as error:
         raise NotComparableError(
             task.name, f"{error} in the scores by {metric.id}", "unit ids must be distinct"

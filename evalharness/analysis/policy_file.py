@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 from evalharness.configuration import GATE, heading, place, stated, table_of
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.policy import Policy
-from evalharness.results import structured
+from evalharness.results import structure_json
 
 NONE = "none"  # in place of a file: no policy but the options
 HINTS: Final = {name: hint for name, hint in get_type_hints(Policy).items() if name != "sources"}
@@ -71,7 +71,7 @@ def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
     for key, value in table.items():
         if key not in HINTS:
             raise UsageError(place(path, GATE, key), "there is no such key", did_you_mean(key, HINTS))
-        values[key] = structured(value, HINTS[key], source, f"{prefix}.{key}", f"{RIGHT[key]} would be right")
+        values[key] = structure_json(value, HINTS[key], source, f"{prefix}.{key}", f"{RIGHT[key]} would be right")
     if values.get("baseline"):
         values["baseline"] = relpath(path.parent / values["baseline"])
     return policy.with_values(values, source)

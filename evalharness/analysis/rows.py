@@ -21,9 +21,9 @@ from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.early_stopping import ROUNDS, SequentialUnit, sequential_unit
-from evalharness.stats.engine_noise import NoiseLevel, noise_level, widened
+from evalharness.stats.engine_noise import NoiseLevel, noise_level, widen
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pairs import Interval, Pairs, pooled
+from evalharness.stats.pairs import Interval, Pairs, pool_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> 
     """The pairs of a task, or the pooled pairs of a group's members (`parts`), at a margin."""
     if subject.group is None:
         return replace(parts[0], margin=margin)
-    return pooled(parts, margin, subject.macro)
+    return pool_pairs(parts, margin, subject.macro)
 
 
 def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
@@ -177,7 +177,7 @@ def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> tuple[Find
         what = f"{subject.metric} is not a finite number"
         raise NotComparableError(subject.name, what, "it must have a value for every sum of rows")
     noise = _noise(data, subject)
-    return widened(finding, noise.bound if noise else 0.0), noise
+    return widen(finding, noise.bound if noise else 0.0), noise
 
 
 def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers: BothCounts) -> tuple[Flag, ...]:

@@ -11,7 +11,7 @@ from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.comparison import MARGINS, Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
-from evalharness.stats.engine_noise import NoiseLevel, mean_noise, widened
+from evalharness.stats.engine_noise import NoiseLevel, mean_noise, widen
 from evalharness.stats.suite import combine, mean_difference, mean_share_kept, median_difference
 
 
@@ -49,7 +49,7 @@ def suite_row(
     if data.candidate not in plan.targets:
         flags.append(Flag.NO_TARGET)
     noise = _noise(counting)
-    finding = widened(combine(findings, level), noise.bound if noise else 0.0)
+    finding = widen(combine(findings, level), noise.bound if noise else 0.0)
     if not finding.can_retain and any(each.units and each.skill is None for each in findings):
         flags.append(Flag.CHANCE_UNKNOWN)
     return replace(
@@ -99,7 +99,7 @@ def family_rows(units: Sequence[ComparisonDraft], plan: ComparePlan) -> list[Com
 def _of_family(name: str, of: Sequence[ComparisonDraft], plan: ComparePlan) -> ComparisonDraft:
     findings, noise = [row.finding for row in of], _noise(of)
     finding = replace(combine(findings, plan.level), margin=None, p_forgotten=None, p_retained=None)
-    row = _row((name, Level.FAMILY), of, widened(finding, noise.bound if noise else 0.0))
+    row = _row((name, Level.FAMILY), of, widen(finding, noise.bound if noise else 0.0))
     share_kept = mean_share_kept(findings, plan.level)
     return replace(row, noise=noise, watch=_least(of), retention=share_kept, median=median_difference(findings))
 

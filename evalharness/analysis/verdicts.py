@@ -126,7 +126,7 @@ def _noise(row: ComparisonDraft) -> EngineNoise | None:
     level = row.noise
     if level is None:
         return None
-    return EngineNoise(n=level.units, flips=level.changed, mean_change=level.seen, widened_by=level.bound)
+    return EngineNoise(n=level.units, flips=level.changed, mean_change=level.total, widened_by=level.bound)
 
 
 def _without_unmeasured(row: Comparison) -> Comparison:

@@ -1,6 +1,4 @@
-"""Handle checkpoints as files: recognise, fingerprint, verify, load. `REGISTRY` are the pieces that need heavy
-libraries.
-"""
+"""Recognise, fingerprint, verify and load checkpoints. `REGISTRY` has the functions that need heavy libraries."""
 
 REGISTRY = {
     "fetch": "evalharness.checkpoints.hub:fetch",

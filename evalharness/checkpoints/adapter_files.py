@@ -1,4 +1,4 @@
-"""Read what an adapter's files say of it, without peft: its type, the task that is to answer, virtual tokens, sizes."""
+"""Read an adapter's type, task, virtual tokens and sizes from its files, without peft."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evalharness.records.models import Architecture, Kind
 
 ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": Architecture.CAUSAL, "SEQ_2_SEQ_LM": Architecture.SEQ2SEQ}
 WORDS = {Architecture.CAUSAL: "a decoder-only model", Architecture.SEQ2SEQ: "an encoder-decoder model"}
-TASK_COUNTS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where a type says how many tasks it learned
-FROZEN = {  # stored and never trained: random, taken from the base, or the places of what is trained
+TASK_COUNTS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # type -> key of the number of its tasks
+FROZEN = {  # tensors that are stored and never trained: random, copied from the base, or indices
     "ADAMSS": ("adamss_newB",),
     "DELORA": ("delora_w_norm",),
     "FROD": ("frod_s_indices", "frod_s_size", "frod_V"),
@@ -32,8 +32,8 @@ TOKENS = "trainable_tokens_delta"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
-    """What an adapter's files say of it. `values`: numbers in its file, of which `trained` could be; `learned_for`: the
-    architecture that its task type is of, where it says.
+    """What an adapter's files say of it. `values`: numbers in its file; `trained`: those of them that training could
+    change; `learned_for`: the architecture of its task type; None: not stated.
     """
 
     kind: Kind
@@ -46,11 +46,11 @@ class AdapterFacts:
 
 
 def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
-    """Read what adapter_config.json and the header of the weights say; `task`: which of several learned tasks is to
-    answer.
+    """Read adapter_config.json and the header of the weights. `task`: the one to use, of an adapter that learned
+    several.
 
-    The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model
-    says.
+    The file of weights may be missing (sizes are 0 then). Raises ModelError for anything that is no supported adapter
+    of a language model.
     """
     where = directory / files.ADAPTER_CONFIG
     config = files.read_json(where)
@@ -80,18 +80,18 @@ def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
 
 
 def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]) -> int:
-    """Count the stored numbers that could be trained."""
+    """Count the stored numbers that training could change."""
     frozen, targets = FROZEN.get(config["peft_type"], ()), config.get("target_modules")
-    chosen = {name: facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))}
+    sizes = {name: facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))}
     if config["peft_type"] == "TRAINABLE_TOKENS":  # of tied embeddings, peft stores one and the same for each place
         ends = tuple(f".{target}.{TOKENS}" for target in ([targets] if isinstance(targets, str) else targets or ()))
-        chosen = {name: size for name, size in chosen.items() if name.endswith(ends)} or chosen
+        sizes = {name: size for name, size in sizes.items() if name.endswith(ends)} or sizes
     share = _trained_share(config) if config["peft_type"] == "CARTRIDGE" else 1.0
-    return round(sum(chosen.values()) * share)
+    return round(sum(sizes.values()) * share)
 
 
 def _trained_share(config: dict[str, Any]) -> float:
-    """Return the share of a cartridge's virtual tokens that are not frozen; 1 where its configuration does not say."""
+    """The share of a cartridge's virtual tokens that are not frozen; 1 if its configuration does not say."""
     frozen, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
     if isinstance(frozen, int) and isinstance(tokens, int) and 0 <= frozen <= tokens and tokens > 0:
         return (tokens - frozen) / tokens
@@ -99,7 +99,7 @@ def _trained_share(config: dict[str, Any]) -> float:
 
 
 def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> int | None:
-    """Return which task's prompt answers; None for an adapter that learned one."""
+    """The task whose prompt is used; None for an adapter that learned one."""
     key = TASK_COUNTS.get(config["peft_type"])
     count = config.get(key, 1) if key else 1
     if not isinstance(count, int) or count < 1:
@@ -120,18 +120,20 @@ def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> 
 def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
     number, started_from = config.get("num_virtual_tokens"), config.get("cpt_token_ids")
     if config["peft_type"] == "CPT" and isinstance(started_from, list) and started_from:
-        return len(started_from)  # whatever the file says, as in peft
+        return len(started_from)  # as in peft, whatever num_virtual_tokens is
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= VIRTUAL_LIMIT:
         raise ModelError(where, f"num_virtual_tokens is {number!r}", f"a whole number from 1 to {VIRTUAL_LIMIT}")
     return number
 
 
 def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: Architecture) -> None:
-    """Raise ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a
-    base.
+    """Raise ModelError if an adapter cannot have been trained on this base, or its type is not supported on its
+    architecture.
     """
     recorded = files.training_record(directory)[0].get("architecture")
-    learned_for = facts.learned_for or next((known for known in WORDS if known == recorded), None)
+    learned_for = facts.learned_for or next(
+        (architecture_name for architecture_name in WORDS if architecture_name == recorded), None
+    )
     if learned_for not in (None, architecture):
         raise ModelError(
             directory,

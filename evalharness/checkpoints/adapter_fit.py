@@ -1,6 +1,4 @@
-"""Read an adapter's configuration with peft, and check that its file holds exactly the tensors that its base has places
-for.
-"""
+"""Read an adapter's configuration with peft, and check that its tensors fit its base exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from transformers import PreTrainedModel
 from evalharness.checkpoints import files
 from evalharness.checkpoints.adapter_files import ARCHITECTURES, TASK_COUNTS
 from evalharness.checkpoints.kinds import TYPES, refusal, refusal_on_quantised
-from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
+from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, without_warnings
 from evalharness.checkpoints.limits import check_adapter
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
 from evalharness.checkpoints.resized import check_rows, check_tokens, embedding_rows, second_copies
@@ -32,20 +30,17 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFit:
-    """What of an adapter fits but is worth knowing: base tensors that the adapter's file replaces (resized or trained
-    embeddings), and other notices.
-    """
+    """Notices about an adapter that fits, and the base's tensors that it replaces (resized or trained embeddings)."""
 
     replaced: tuple[str, ...]
     notices: tuple[str, ...]
 
 
 def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
-    """Compare the file with what the base, given without data (meta device), expects of this adapter. Raises ModelError
-    where the file does not hold exactly that.
+    """Compare the adapter's tensors with those that peft builds on the base, which has no data (meta device). Raises
+    ModelError if they differ.
 
-    Types that compute with the base's values to be built at all are accounted for as strictly, but when they are
-    loaded.
+    Types that cannot be built without the base's values are checked as strictly when they are loaded.
     """
     config, notices = adapter_config(checkpoint, architecture_of(empty))
     if TYPES[checkpoint.adapter].computes or getattr(config, "layer_replication", None):
@@ -62,9 +57,9 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
     for name in second_copies(checkpoint.path / files.ADAPTER, expected.keys() | of_base.keys()):
         del stored[name]
     replaced = tuple(sorted(name for name in stored if name not in expected and name in of_base))
-    wanted = {**expected, **{name: of_base[name] for name in replaced}}
-    check_rows(checkpoint, rows, stored, wanted)
-    check_shapes(checkpoint, stored, wanted)
+    places = {**expected, **{name: of_base[name] for name in replaced}}
+    check_rows(checkpoint, rows, stored, places)
+    check_shapes(checkpoint, stored, places)
     if TYPES[checkpoint.adapter].acts == "embeddings":
         check_width(checkpoint, config, empty)
     if getattr(config, "bias", "none") != "none":
@@ -73,14 +68,12 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
 
 
 def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> PeftModel:
-    """Put peft's wrapper around the model, adapter layers inside, nothing loaded. What peft draws at random for them
-    moves no other chance.
-    """
+    """Put peft's wrapper with new adapter layers around the model. The random state outside does not change."""
     on_meta = next(model.parameters()).device.type == "meta"
     kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type or "", PeftModel)
     try:
         check_adapter(checkpoint.path, vars(config), [name for name, _ in model.named_modules()])
-        with unwarned(), torch.random.fork_rng():
+        with without_warnings(), torch.random.fork_rng():
             return kind(model, config, autocast_adapter_dtype=not on_meta, low_cpu_mem_usage=on_meta)
     except UNLOADABLE as error:
         pass_on_memory_error(error)
@@ -90,27 +83,27 @@ def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> 
 
 
 def unwrapped(wrapped: PeftModel) -> PreTrainedModel:
-    """Return the transformers model inside peft's wrapper, adapter layers in it."""
+    """The transformers model inside peft's wrapper, with its adapter layers."""
     return cast(PreTrainedModel, wrapped.get_base_model())
 
 
 def adapter_tensors(wrapped: PeftModel) -> dict[str, torch.Tensor]:
-    """Collect the adapter's tensors in the model, by their names in its file."""
-    with unwarned():
+    """The adapter's tensors in the model, by their names in its file."""
+    with without_warnings():
         tensors: dict[str, torch.Tensor] = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     return tensors
 
 
 def shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
-    """Map each name to its tensor's shape."""
+    """The tensors' shapes by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def check_shapes(checkpoint: Checkpoint, stored: Shapes, wanted: Shapes) -> None:
+def check_shapes(checkpoint: Checkpoint, stored: Shapes, places: Shapes) -> None:
     """Raise ModelError naming tensors that are missing, extra or of the wrong shape."""
-    wrong = misnamed(wanted.keys() - stored.keys(), stored.keys() - wanted.keys())
-    differ = sorted(name for name in stored.keys() & wanted.keys() if stored[name] != wanted[name])
-    wrong += [f"wrong shape {name}: {stored[name]} where {wanted[name]} belongs" for name in differ[:SHOWN]]
+    wrong = misnamed(places.keys() - stored.keys(), stored.keys() - places.keys())
+    differ = sorted(name for name in stored.keys() & places.keys() if stored[name] != places[name])
+    wrong += [f"wrong shape {name}: {stored[name]} where {places[name]} belongs" for name in differ[:SHOWN]]
     if wrong:
         raise ModelError(
             checkpoint.path, f"the adapter does not fit its base {checkpoint.base}: {'; '.join(wrong)}", FIX
@@ -118,7 +111,7 @@ def check_shapes(checkpoint: Checkpoint, stored: Shapes, wanted: Shapes) -> None
 
 
 def check_width(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> None:
-    """Raise ModelError where virtual tokens are not as wide as the base's embeddings."""
+    """Raise ModelError if virtual tokens are not as wide as the base's embeddings."""
     assert isinstance(config, PromptLearningConfig)
     hidden = embedding_shape(base)[1]
     if config.token_dim != hidden:
@@ -134,8 +127,8 @@ Refusal = tuple[str, str] | None  # what is wrong, and what would be right
 
 
 def adapter_config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[PeftConfig, tuple[str, ...]]:
-    """Read peft's configuration, and notices about fields that this peft does not know. Raises ModelError for what
-    cannot be answered with.
+    """Read peft's configuration, and notices about fields that this peft does not know. Raises ModelError for an
+    adapter that cannot be evaluated.
     """
     where = checkpoint.path / files.ADAPTER_CONFIG
     if why := refusal(checkpoint.adapter, architecture):
@@ -143,10 +136,10 @@ def adapter_config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[
     if why := refusal_on_quantised(checkpoint.adapter, checkpoint.precision):
         raise ModelError(where, why, "give its base without quantisation (--precision none where its files hold it so)")
     config, notices = _read(checkpoint)
-    wanted, task_type = TASK_TYPES[architecture], getattr(config.task_type, "value", config.task_type)
-    if task_type not in (None, wanted):
+    expected, task_type = TASK_TYPES[architecture], getattr(config.task_type, "value", config.task_type)
+    if task_type not in (None, expected):
         raise ModelError(
-            where, f"task_type {task_type}, on a base that is {architecture}", f"an adapter trained for {wanted}"
+            where, f"task_type {task_type}, on a base that is {architecture}", f"an adapter trained for {expected}"
         )
     if refused := _unsteady(config) or _task_refusal(checkpoint, config):
         raise ModelError(where, *refused)
@@ -168,7 +161,7 @@ def _read(checkpoint: Checkpoint) -> tuple[PeftConfig, tuple[str, ...]]:
 
 
 def _unsteady(config: PeftConfig) -> Refusal:
-    """Refuse options with which a text's answer hangs on chance, on the rest of the batch, or on files elsewhere."""
+    """Refuse options that make an answer depend on chance, on the rest of the batch, or on other files."""
     if getattr(config, "alora_invocation_tokens", None):
         what = "an activated LoRA (alora_invocation_tokens), which works from some token on, is not supported"
         return what, "give a LoRA that works everywhere"
@@ -184,13 +177,13 @@ def _unsteady(config: PeftConfig) -> Refusal:
 
 
 def task_count(config: PeftConfig) -> int:
-    """Count the tasks that the adapter has a part for; 0 where its type knows no tasks."""
+    """The number of tasks that the adapter learned; 0 if its type has no tasks."""
     key = TASK_COUNTS.get(str(getattr(config.peft_type, "value", config.peft_type)))
     return int(getattr(config, key, 1)) if key else 0
 
 
 def _task_refusal(checkpoint: Checkpoint, config: PeftConfig) -> Refusal:
-    """Say why the chosen task cannot answer; None where it is one of those that the adapter learned."""
+    """Why the chosen task cannot be used; None if the adapter learned it."""
     count, task = task_count(config), checkpoint.adapter_task
     each = f"{checkpoint.path}#0 to #{count - 1}"
     if task is None:
@@ -203,8 +196,8 @@ def _task_refusal(checkpoint: Checkpoint, config: PeftConfig) -> Refusal:
 
 
 def with_plain_start(config: PeftConfig) -> PeftConfig:
-    """Copy the configuration without a start from the base's values (PiSSA, OLoRA, …), which ends with tensors of the
-    same names and shapes.
+    """Copy the configuration without an initialisation from the base's values (PiSSA, OLoRA, …): names and shapes of
+    the tensors are the same.
     """
     plain = copy.copy(config)
     for name in ("init_lora_weights", "init_weights"):

@@ -1,4 +1,4 @@
-"""Attach an adapter to a model through peft, with every tensor of its file accounted for."""
+"""Attach an adapter to a model with peft, and check that every tensor of its file is loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from evalharness.checkpoints.adapter_fit import (
     wrap,
 )
 from evalharness.checkpoints.kinds import PLACEBO, TYPES
-from evalharness.checkpoints.libraries import UNLOADABLE, first_names, unwarned
+from evalharness.checkpoints.libraries import UNLOADABLE, first_names, without_warnings
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.checkpoints.resized import ORIGINAL, second_copies
@@ -39,9 +39,7 @@ from evalharness.records.models import Checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachedAdapter:
-    """What answers with the adapter: the model (`wrapped` is peft's wrapper around it), and what stands before every
-    text.
-    """
+    """The model with an adapter (`wrapped`: peft's wrapper around it), and the virtual tokens before every text."""
 
     model: PreTrainedModel
     wrapped: PeftModel | None = None
@@ -49,17 +47,16 @@ class AttachedAdapter:
 
 
 def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
-    """Put the adapter's layers into a copy of the base over the same weights, unmerged, in eval mode; or leave the base
-    and return what stands before every text.
+    """Put the adapter's layers, unmerged and in eval mode, into a copy of the base over the same weights; or, for
+    virtual tokens, return the base and the tokens.
 
-    The base stays as it is. Adapter matrices stay float32 on a base of fewer bits where peft has it so (LoRA and most
-    others). Raises ModelError unless each tensor of the file is in the model afterwards, and no tensor of the adapter
-    comes from elsewhere.
+    The base does not change. Adapter matrices stay float32 on a base of fewer bits as in peft (LoRA and most others).
+    Raises ModelError unless the adapter's tensors in the model are exactly those of the file.
     """
     if checkpoint.adapter == PLACEBO:
         return _placebo(base)
     config, _ = adapter_config(checkpoint, architecture_of(base))
-    # torch's default, which it warns about (FRoD) unless it is said
+    # torch's default, about which it warns (FRoD) unless it is set
     torch.sparse.check_sparse_tensor_invariants.disable()
     wrapped = _loaded(checkpoint, config, base)
     if TYPES[checkpoint.adapter].acts == "layers":
@@ -71,12 +68,12 @@ def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
 
 
 def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PeftModel:
-    """Wrap a copy of the base by peft, and load the adapter's values into it."""
+    """Wrap a copy of the base with peft, and load the adapter's values into it."""
     stored = load_file(checkpoint.path / files.ADAPTER)
     wrapped = wrap(checkpoint, config, _writable_copy(checkpoint, config, base))
     unshare(wrapped, set(stored))  # tensors of the base that the file replaces
     try:
-        with unwarned():  # what is missing is named below
+        with without_warnings():  # missing tensors are named below
             wrapped.load_adapter(
                 str(checkpoint.path), "default", torch_device=str(base.device), autocast_adapter_dtype=True
             )
@@ -90,12 +87,12 @@ def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -
 
 
 def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PreTrainedModel:
-    """Make a copy whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values
-    takes them out of the base, one of `target_parameters` puts these in anew at each call.
+    """Copy the base, with its own memory for the weights that peft changes: a LoRA that is initialised from the base's
+    values subtracts them, and one of `target_parameters` replaces these at each call.
     """
     fresh = copy_over_same_weights(base)
-    written = tuple(f".{name}" for name in getattr(config, "target_parameters", None) or ())
-    unshare(fresh, {name for name, _ in fresh.named_parameters() if f".{name}".endswith(written)})
+    suffixes = tuple(f".{name}" for name in getattr(config, "target_parameters", None) or ())
+    unshare(fresh, {name for name, _ in fresh.named_parameters() if f".{name}".endswith(suffixes)})
     if isinstance(getattr(config, "init_lora_weights", None), str):
         tried = unwrapped(wrap(checkpoint, with_plain_start(config), copy_over_same_weights(base)))
         layers = [name for name, module in tried.named_modules() if isinstance(module, BaseTunerLayer)]
@@ -104,15 +101,17 @@ def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedM
 
 
 def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapped: PeftModel) -> None:
-    """Raise ModelError unless the model holds what the file holds."""
+    """Raise ModelError unless the model has the values of the file."""
     state, own = wrapped.state_dict(), adapter_tensors(wrapped)
     copies = second_copies(checkpoint.path / files.ADAPTER, state.keys() | own.keys())
     stored = {name: tensor for name, tensor in stored.items() if name not in copies}
-    held = {name: tensor for name, tensor in state.items() if name in stored} | own
-    check_shapes(checkpoint, shapes(stored), shapes(held))
-    # what lies under a module that is trained whole computes nothing, and may be tied to another
+    tensors = {name: tensor for name, tensor in state.items() if name in stored} | own
+    check_shapes(checkpoint, shapes(stored), shapes(tensors))
+    # the original of a module that is trained whole computes nothing, and may be tied to another
     used = {name: tensor for name, tensor in stored.items() if ORIGINAL not in name}
-    lost = [name for name, tensor in used.items() if not torch.equal(tensor.to(held[name].dtype), held[name].cpu())]
+    lost = [
+        name for name, tensor in used.items() if not torch.equal(tensor.to(tensors[name].dtype), tensors[name].cpu())
+    ]
     if lost:
         raise ModelError(checkpoint.path, f"peft did not load {first_names(lost)}", FIX)
 
@@ -120,7 +119,7 @@ def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapp
 def _virtual_prefix(
     checkpoint: Checkpoint, config: PeftConfig, wrapped: PeftModel, base: PreTrainedModel
 ) -> VirtualPrefix:
-    """Compute what the adapter puts before every text, in the base's dtype and on its device."""
+    """Compute the adapter's virtual tokens, in the base's dtype and on its device."""
     task = torch.tensor([checkpoint.adapter_task or 0], device=base.device) if task_count(config) else None
     with torch.no_grad():
         prompt = wrapped.get_prompt(1, task_ids=task)
@@ -134,8 +133,8 @@ def _virtual_prefix(
 def _cache(
     checkpoint: Checkpoint, prompt: object, base: PreTrainedModel
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Take keys and values of every layer out of a prefix, each (heads, virtual tokens, head size), in the base's
-    dtype. `prompt`: a Cache, whatever peft's annotation says.
+    """Keys and values of every layer of a prefix, each (heads, virtual tokens, head size), in the base's dtype.
+    `prompt`: a Cache, although peft annotates another type.
     """
     own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
     if not isinstance(own_attention, Cache):
@@ -147,19 +146,19 @@ def _cache(
         for layer in own_attention.layers
         if isinstance(layer, CacheLayerMixin) and layer.keys is not None and layer.values is not None
     ]
-    wanted = getattr(base.config.get_text_config(decoder=True), "num_hidden_layers", len(layers))
-    if len(layers) != wanted:
-        raise ModelError(checkpoint.path, f"its prefix is for {len(layers)} layers, its base has {wanted}", FIX)
+    count = getattr(base.config.get_text_config(decoder=True), "num_hidden_layers", len(layers))
+    if len(layers) != count:
+        raise ModelError(checkpoint.path, f"its prefix is for {len(layers)} layers, its base has {count}", FIX)
     return tuple((keys[0].detach().to(base.dtype), values[0].detach().to(base.dtype)) for keys, values in layers)
 
 
 def _fix_task(wrapped: PeftModel, task: int) -> None:
-    """Let Poly's layers mix their skills by one task for good, which peft takes from each call."""
+    """Fix the task by which Poly's layers mix their skills; peft takes it from each call."""
 
     def with_task(
-        _: nn.Module, given: tuple[torch.Tensor, ...], options: dict[str, object]
+        _: nn.Module, arguments: tuple[torch.Tensor, ...], options: dict[str, object]
     ) -> tuple[tuple[torch.Tensor, ...], dict[str, object]]:
-        return given, {**options, "task_ids": torch.full((len(given[0]),), task, device=given[0].device)}
+        return arguments, {**options, "task_ids": torch.full((len(arguments[0]),), task, device=arguments[0].device)}
 
     for module in wrapped.modules():
         if isinstance(module, PolyLayer):
@@ -167,8 +166,8 @@ def _fix_task(wrapped: PeftModel, task: int) -> None:
 
 
 def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
-    """Call the model once: few types know quantised weights, and peft says so only in the forward pass. Raises
-    ModelError with what it says.
+    """Call the model once: few types support quantised weights, and peft raises only in the forward pass. Raises
+    ModelError with its reason.
     """
     model, ids = unwrapped(wrapped), torch.zeros(1, 2, dtype=torch.long, device=wrapped.device)
     inputs = {"input_ids": ids, "decoder_input_ids": ids} if model.config.is_encoder_decoder else {"input_ids": ids}
@@ -186,8 +185,8 @@ def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
 
 
 def _placebo(base: PreTrainedModel) -> AttachedAdapter:
-    """Copy the base with a LoRA as it is before training, which adds zero to every linear layer."""
-    with unwarned(), torch.random.fork_rng():
+    """Copy the base with an untrained LoRA, which adds zero to every linear layer."""
+    with without_warnings(), torch.random.fork_rng():
         config = LoraConfig(r=8, target_modules="all-linear", task_type=TASK_TYPES[architecture_of(base)])
         wrapped = get_peft_model(copy_over_same_weights(base), config)
     return AttachedAdapter(model=unwrapped(wrapped).eval(), wrapped=wrapped.eval())

@@ -1,6 +1,4 @@
-"""Conclude from the content of files what is costly to find out, once for as long as content, code and libraries stay
-the same.
-"""
+"""Cache costly results that depend only on the content of files, on our code and on library versions."""
 
 from __future__ import annotations
 
@@ -20,27 +18,27 @@ LIBRARIES = (
     *("torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "numpy", "accelerate"),
     *("bitsandbytes", "gguf", "sentencepiece", "protobuf", "tiktoken"),
 )
-CODE = ("checkpoints", "engines")  # packages of ours that conclude
+CODE = ("checkpoints", "engines")  # our packages whose code computes such results
 
 
-def concluded(what: str, files: Iterable[Path], given: Any, conclude: Callable[[], Any]) -> Any:
-    """What `conclude` returns, as JSON gives it back; remembered, where something remembers, for these files' content
-    and for `given`, and found out again where either, our code or a library is another.
+def conclude_once(what: str, files: Iterable[Path], inputs: Any, conclude: Callable[[], Any]) -> Any:
+    """The value of `conclude`, as JSON. Inside `memory.remember_in` it is computed once for the same content of the
+    files, `inputs`, code and library versions.
 
-    It may depend on nothing else, be None, or be kept where it raises. Raises what `conclude` raises, and OSError.
+    It must depend on nothing else. None and exceptions are not remembered. Raises what `conclude` raises, and OSError.
     """
-    known = memory.current()
-    if known is None:
+    store = memory.current()
+    if store is None:
         return json.loads(json.dumps(conclude()))
     before = {path: fingerprint.state_of(path) for path in sorted(set(files))}
     content = [(str(path), fingerprint.of_file(path)) for path in before]
-    key = [what, _code(), _versions(), given, content]
-    value = known.recall(key)
+    key = [what, _code(), _versions(), inputs, content]
+    value = store.recall(key)
     if value is None:
         stand = all(memory.may_stand(path.resolve(), state) for path, state in before.items())
         value = json.loads(json.dumps(conclude()))
         if stand and all(fingerprint.state_of(path) == state for path, state in before.items()):
-            known.keep(key, value)
+            store.keep(key, value)
     return value
 
 
@@ -52,6 +50,6 @@ def _versions() -> list[str]:
 
 @functools.cache
 def _code() -> str:
-    """The digest of what concludes: the files of our packages."""
+    """The digest of the code of our packages."""
     texts = [path.read_bytes() for name in CODE for path in sorted((paths.PACKAGE / name).rglob("*.py"))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()

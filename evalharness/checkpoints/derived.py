@@ -1,4 +1,4 @@
-"""Derive checkpoints from a recognised one: the same at another precision, and what is measured beside a base."""
+"""Derive checkpoints from a recognised one: at another precision, and the references of a base."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evalharness.records.models import Checkpoint, ModelKind
 
 
 def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """Return the same checkpoint, its full weights (an adapter's base's) quantised to `precision` on loading; "" is as
-    the files hold them.
+    """The same checkpoint with its full weights (an adapter's base's) quantised to `precision` on loading; "": as in
+    the files.
 
-    Raises ModelError for an unknown precision, and where the files themselves are quantised in another way.
+    Raises ModelError for an unknown precision, and if the files themselves are quantised in another way.
     """
     directory = checkpoint.weights
     stored = precision_of(directory / files.CONFIG, files.model_config(directory))
@@ -35,9 +35,9 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     return replace(checkpoint, precision=precision, fingerprint=identity)
 
 
-def refuse_changed(checkpoint: Checkpoint) -> None:
-    """Raise ModelError unless the checkpoint's files have the identity, and say of its window and architecture, what
-    they did when it was recognised.
+def check_unchanged(checkpoint: Checkpoint) -> None:
+    """Raise ModelError unless the checkpoint's files still have the identity, window and architecture with which it was
+    recognised.
     """
     config = files.model_config(checkpoint.weights)
     stated = files.window_of(config), files.architecture_of(config)
@@ -47,16 +47,14 @@ def refuse_changed(checkpoint: Checkpoint) -> None:
 
 
 def unquantised_of(base: Checkpoint) -> Checkpoint:
-    """Return the base as its files hold it, to be measured beside the base that is quantised on loading. Raises
-    ModelError where the files are quantised.
+    """The base without quantisation, as a reference for the base that is quantised on loading. Raises ModelError if its
+    files are quantised.
     """
     return replace(at_precision(base, ""), name="unquantised", kind=ModelKind.UNQUANTISED, base=base.path)
 
 
 def placebo_of(base: Checkpoint) -> Checkpoint:
-    """Return the base behind an adapter that changes nothing: what differs from the base then is noise of the
-    measurement.
-    """
+    """The base behind an adapter that changes nothing: its differences from the base are the engine's noise."""
     return replace(
         base,
         name="placebo",

@@ -1,6 +1,4 @@
-"""Describe a checkpoint beyond its record, for `checkpoint show`: how its adapter is made, types of its tensors, what
-lies inside.
-"""
+"""Describe a checkpoint for `checkpoint show`: its adapter's settings, types of tensors, and checkpoints inside."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ LEAVES = ("weight", "bias")
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Collect facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot
-    be read.
-    """
+    """The facts by name, as JSON; those that do not apply are left out. Raises ModelError if a file cannot be read."""
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint))), **_merge(checkpoint.path)}
     if not checkpoint.adapter:
         model_type = files.model_config(checkpoint.path).get("model_type")
@@ -54,17 +50,17 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _merge(directory: Path) -> dict[str, Any]:
-    """What merge.json says of a merged checkpoint: how it was merged, and its parents with their fingerprints."""
+    """The content of a merged checkpoint's merge.json: how it was merged, and its parents with their fingerprints."""
     record = files.training_record(directory)[0]
     parents = record.get("parents")
     if not (isinstance(record.get("combination"), str) and isinstance(parents, list)):
         return {}
-    named = [each for each in parents if isinstance(each, dict) and isinstance(each.get("name"), str)]
-    kept = [{key: each.get(key) for key in ("name", "path", "kind", "fingerprint")} for each in named]
-    weights = [_first(each, ("weight",)) for each in named]
+    entries = [each for each in parents if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    facts = [{key: each.get(key) for key in ("name", "path", "kind", "fingerprint")} for each in entries]
+    weights = [_first(each, ("weight",)) for each in entries]
     numbers = {key: _first(record, (key,)) for key in ("density", "seed")}
     merge = {"combination": record["combination"], "into_base": record.get("into_base") is True, **numbers}
-    return {"merge": merge | {"parents": [each | {"weight": w} for each, w in zip(kept, weights, strict=True)]}}
+    return {"merge": merge | {"parents": [each | {"weight": w} for each, w in zip(facts, weights, strict=True)]}}
 
 
 def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
@@ -72,7 +68,7 @@ def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
 
 
 def _dtypes(paths: Iterable[Path]) -> list[tuple[str, int]]:
-    """Count types of tensors: how many tensors have each, the commonest first."""
+    """Types of tensors and their numbers, the commonest first."""
     return Counter(facts.dtype for path in paths for facts in files.tensors(path).values()).most_common()
 
 
@@ -90,10 +86,9 @@ def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
 
 
 def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], int]:
-    """Find the base's modules that an adapter's tensors belong to, as their last names, and how many modules there are.
+    """The last names of the base's modules that an adapter's tensors belong to, and the number of these modules.
 
-    Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be
-    looked for.
+    Files name the base's tensors with and without a model's prefix, so only the last name of a module can be compared.
     """
     leaves = {part for name in base if not is_auxiliary(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
     modules = set()

@@ -1,4 +1,4 @@
-"""Check the names of devices and number types, and tell without torch where there can be no accelerator."""
+"""Check the names of devices and number types, and tell without torch whether there can be an accelerator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev o
 
 
 def check_dtype(name: str, device: str) -> None:
-    """Raise UsageError for an unknown number type, and for float16 on a CPU, which has no kernels of use for it."""
+    """Raise UsageError for an unknown number type, and for float16 on a CPU, which has no fast kernels for it."""
     if name not in DTYPES:
         raise UsageError("--dtype", f"unknown dtype {name!r}", f"one of {', '.join(DTYPES)}")
     if name == "float16" and device == "cpu":
@@ -20,12 +20,12 @@ def check_dtype(name: str, device: str) -> None:
 
 
 def is_cpu(name: str) -> bool:
-    """Whether the device of this name is the CPU, as far as can be told without torch."""
+    """Is the device of this name the CPU, as far as can be told without torch?"""
     return name == "cpu" or (name == "auto" and bool(without_accelerator()))
 
 
 def without_accelerator() -> str:
-    """Say why no accelerator can be used; "" where one may be, which torch knows."""
+    """Why no accelerator can be used; "" if there may be one."""
     version = versions_of(["torch"]).get("torch")
     if version is None:
         return ""

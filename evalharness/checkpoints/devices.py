@@ -1,4 +1,4 @@
-"""Choose the device and the number type that weights are held in, or refuse what cannot be had."""
+"""Choose the device and the number type of weights, or refuse unavailable ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in device_
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type. Raises UsageError as `check_dtype` does."""
+    """The torch type of a name. Raises UsageError as `check_dtype` does."""
     check_dtype(name, device.type)
     return DTYPES[name]
 
 
 def device_of(name: str) -> torch.device:
-    """Return the torch device; of "auto" the accelerator if there is one, else the CPU. Raises UsageError for a device
-    that is not there.
+    """The torch device of a name; "auto": the accelerator if there is one, else the CPU. Raises UsageError for a
+    missing device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Find the directory of a checkpoint, the base that its own files name, and the checkpoints inside a folder."""
+"""Find the directory of a checkpoint, the base that its files name, and the checkpoints inside a folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from evalharness.checkpoints import REGISTRY, files
 from evalharness.checkpoints.naming import EVERY, CheckpointSpec, exists, parse
 from evalharness.errors import ModelError, UsageError
 
-CHECKPOINTS = "checkpoints"  # the folder of candidates that a training kept on the way
+CHECKPOINTS = "checkpoints"  # the folder of a training's intermediate checkpoints
 STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
 STEPS_WANTED = "name a folder with step-N or checkpoint-N inside, or the checkpoints in order with --stage"
 SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.ADAPTER)
 
 
 def checkpoints_in(directory: Path) -> tuple[Path, ...]:
-    """List the checkpoints right inside: checkpoint-N (or step-N) in the order of N, then the others by name. ()
-    where there are none.
+    """The checkpoints directly inside: checkpoint-N (or step-N) in the order of N, then the others by name.
 
-    Incomplete ones count, so that they are refused by name and never left out in silence.
+    Incomplete ones are included, so that they are refused by name and not left out silently.
     """
     try:
         folders = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -35,17 +34,17 @@ def checkpoints_in(directory: Path) -> tuple[Path, ...]:
 
 
 def steps_of(folder: Path) -> tuple[Path, ...]:
-    """List the checkpoints of one training in the order of its steps: the checkpoint-N or step-N folders right inside,
-    or those that `train --keep-checkpoints` left under `folder` and `folder` itself, which comes last unless its
-    training.json says that the weights of an earlier step were kept. Raises ModelError where there are none.
+    """The checkpoints of one training in the order of its steps: the checkpoint-N or step-N folders directly inside, or
+    those that `train --keep-checkpoints` left and `folder` itself. It comes last, unless its training.json says that it
+    has the weights of an earlier step. Raises ModelError without checkpoints.
     """
     if not folder.is_dir():
         raise ModelError(folder, "no such directory", STEPS_WANTED)
-    kept = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
-    steps = [path for path in checkpoints_in(kept) if STEP.fullmatch(path.name)]
+    parent = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
+    steps = [path for path in checkpoints_in(parent) if STEP.fullmatch(path.name)]
     if not steps:
         raise ModelError(folder, "no checkpoints of a training inside", STEPS_WANTED)
-    if kept == folder or not any((folder / sign).is_file() for sign in SIGNS):
+    if parent == folder or not any((folder / sign).is_file() for sign in SIGNS):
         return tuple(steps)
     validation = files.training_record(folder)[0].get("validation")
     best = validation.get("best_step") if isinstance(validation, dict) else None
@@ -59,10 +58,10 @@ def _order(name: str) -> tuple[int, int, str]:
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """Write `[NAME=]DIR/*` out as one text for each checkpoint inside, called NAME-<folder> where NAME is given; leave
-    any other text as it is.
+    """Expand `[NAME=]DIR/*` to one text for each checkpoint inside, with the name NAME-<folder> if there is a NAME; any
+    other text stays as it is.
 
-    Raises ModelError where there is no such directory, or none inside.
+    Raises ModelError if there is no such directory, or no checkpoint inside.
     """
     spec = parse(text)
     if not spec.names_several:
@@ -79,9 +78,7 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def expand_all(texts: Sequence[str]) -> tuple[str, ...]:
-    """Expand every text. Those that name no name and whose folders are called alike are called PARENT-<folder>, where
-    that tells them apart.
-    """
+    """Expand every text. Checkpoints without a NAME in folders of the same name get the name PARENT-<folder>."""
     expanded = [one for text in texts for one in expand(text)]
     specs = [parse(text) for text in expanded]
     paths = [spec.path.absolute() for spec in specs]
@@ -105,7 +102,7 @@ WANTED = "a directory with config.json and model.safetensors, or with adapter_co
 
 
 def directory_of(spec: CheckpointSpec) -> Path:
-    """Find where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory,
+    """The directory of the files; those of a hub id are fetched. Raises ModelError if there is no such directory, and
     UsageError for a model behind a server.
     """
     refuse_served(spec)
@@ -123,27 +120,27 @@ def directory_of(spec: CheckpointSpec) -> Path:
         inside = spec.path.suffix in (".safetensors", ".bin", ".json")
         fix = f"give its directory ({spec.path.parent})" if inside else f"give {WANTED}"
         raise ModelError(spec.location, "is a file, not a directory", fix)
-    if (spec.path / "snapshots").is_dir() and (spec.path / "refs").is_dir():  # how huggingface_hub keeps a model
+    if (spec.path / "snapshots").is_dir() and (spec.path / "refs").is_dir():  # huggingface_hub's layout
         raise ModelError(spec.location, "is the cache of a hub model, not a checkpoint", _snapshot_advice(spec.path))
     return spec.path.resolve()
 
 
 def refuse_served(spec: CheckpointSpec) -> None:
-    """Raise UsageError for a model behind a server, where files are needed."""
+    """Raise UsageError for a model behind a server, which has no files."""
     if spec.served is not None:
         what = "a model behind a server has no files, which are needed here"
         raise UsageError(spec.location, what, "give the checkpoint's directory")
 
 
 def _snapshot_advice(cache: Path) -> str:
-    """Name the snapshots that lie in a cache of huggingface_hub."""
-    kept = sorted(str(path) for path in (cache / "snapshots").iterdir() if path.is_dir())
-    return f"give {' or '.join(kept[:3])}" if kept else "it holds no snapshot: download the model again"
+    """Name the snapshots in a cache of huggingface_hub."""
+    snapshots = sorted(str(path) for path in (cache / "snapshots").iterdir() if path.is_dir())
+    return f"give {' or '.join(snapshots[:3])}" if snapshots else "it holds no snapshot: download the model again"
 
 
 def base_of(text: str) -> str | None:
-    """Find the base that the checkpoint's own files name: training.json ("base") first, then adapter_config.json. A
-    local one is made absolute. Of a model behind a server, the one on it that the server says it was made of.
+    """The base that the checkpoint's files name: training.json ("base") first, then adapter_config.json. A local path
+    is made absolute. For a model behind a server: the parent that the server states.
     """
     spec = parse(text)
     if spec.served is not None:
@@ -153,7 +150,7 @@ def base_of(text: str) -> str | None:
 
 
 def base_named_in(directory: Path) -> str | None:
-    """Find the base that the files in a directory name."""
+    """The base that the files in a directory name."""
     training, place = files.training_record(directory)
     adapter = files.read_json(directory / files.ADAPTER_CONFIG) if (directory / files.ADAPTER_CONFIG).is_file() else {}
     for base, beside in ((training.get("base"), place), (adapter.get("base_model_name_or_path"), directory)):
@@ -172,7 +169,7 @@ def _is_place(path: Path) -> bool:
 
 
 def base_directory(base: str | None) -> Path | None:
-    """Find the directory of a base of full weights; None where it is not named or is away."""
+    """The directory of the base of full weights; None if it is not named or missing."""
     try:
         return None if base is None else directory_of(parse(base))
     except ModelError:
@@ -180,9 +177,7 @@ def base_directory(base: str | None) -> Path | None:
 
 
 def adapter_base_directory(adapter: Path, base: str | None) -> Path:
-    """Find the directory of an adapter's base. Raises ModelError where it is not named or is away: an adapter cannot do
-    without.
-    """
+    """The directory of an adapter's base. Raises ModelError if it is not named or missing."""
     if base is None:
         raise ModelError(adapter, "neither training.json nor adapter_config.json names its base", "give --base PATH")
     try:

@@ -1,4 +1,4 @@
-"""Split texts by the `tokenizers` library alone where that is known to give what transformers' tokenizer gives."""
+"""Split texts with the `tokenizers` library alone if that gives the same tokens as transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, fingerprint
-from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.conclusions import conclude_once
 from evalharness.checkpoints.special_tokens import SpecialTokens
 from evalharness.errors import ModelError
 from evalharness.fingerprint import of_bytes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FILE = "tokenizer.json"
-# what a class may do otherwise between a text and its ids
+# methods by which a class could change how texts become ids
 STEPS = (
     *("__call__", "_call_one", "encode", "encode_plus", "batch_encode_plus", "_encode_plus", "_batch_encode_plus"),
     *("_get_padding_truncation_strategies", "set_truncation_and_padding", "_convert_encoding"),
@@ -31,11 +31,11 @@ SHARED_CODE = ("transformers.tokenization_utils_base", "transformers.tokenizatio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerFacts:
-    """What is known of a tokenizer without transformers.
+    """Facts of a tokenizer that replace transformers.
 
-    `around`: the special tokens around a prompt, by architecture; `split_by`: the digest of the tokenizer.json that
-    splits texts as transformers does, "" where none is known to; `ids`: of special tokens, by role; `texts`: of those
-    of BOS and EOS; `words`: special tokens as a chat template is given them; `chat`: the default chat template.
+    `around`: the special tokens around a prompt, by architecture; `split_by`: the digest of a tokenizer.json that
+    splits texts as transformers does, "" if it may not; `ids`: of special tokens, by role; `texts`: of BOS and EOS;
+    `words`: special tokens as variables of chat templates; `chat`: the default chat template.
     """
 
     around: Mapping[str, Mapping[str, Any]]
@@ -47,12 +47,10 @@ class TokenizerFacts:
 
 
 class FastTokenizer:
-    """Stands for a tokenizer of transformers where texts are split for counting, by its `backend_tokenizer`, and chats
-    rendered.
-    """
+    """Replaces a tokenizer of transformers for splitting texts (with its `backend_tokenizer`) and rendering chats."""
 
     def __init__(self, directory: Path, facts: TokenizerFacts) -> None:
-        """Raises ModelError where tokenizer.json is another than the facts are of."""
+        """Read tokenizer.json. Raises ModelError if the facts are of another one."""
         data = (directory / FILE).read_bytes()
         if of_bytes(data) != facts.split_by:
             raise ModelError(directory / FILE, fingerprint.CHANGED, fingerprint.ONCE_WRITTEN)
@@ -75,26 +73,28 @@ class FastTokenizer:
 
 
 def has_shared_steps(kind: type) -> bool:
-    """Whether a class of tokenizers hands texts to its `backend_tokenizer` by the code that all such classes share."""
+    """Does a class of tokenizers pass texts to its `backend_tokenizer` by the code that all such classes share?"""
     steps = (vars(each)[step] for each in kind.__mro__ for step in STEPS if step in vars(each))
     return hasattr(kind, "backend_tokenizer") and all(step.__module__ in SHARED_CODE for step in steps)
 
 
 def tokenizer_facts(directory: Path) -> TokenizerFacts:
-    """What is known of the tokenizer whose files lie in a directory. Raises ModelError where it cannot be read."""
+    """The facts of the tokenizer in a directory. Raises ModelError if it cannot be read."""
     return _facts(directory)[0]
 
 
 def prompt_tokens_in(directory: Path, architecture: Architecture) -> SpecialTokens:
-    """The special tokens around a prompt by the tokenizer in a directory. Raises ModelError as `tokenizer_facts`."""
+    """The special tokens that the tokenizer in a directory puts around a prompt. Raises ModelError as
+    `tokenizer_facts`.
+    """
     around = tokenizer_facts(directory).around[architecture]
     return SpecialTokens(tuple(around["before"]), tuple(around["after"]), around["prefix"])
 
 
 def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokenizerBase:
-    """What splits texts, and renders chats, as the tokenizer in a directory does; that itself where it is in memory, or
-    nothing lighter is known to do the same. `prefix`: the token of which the text is needed. Raises ModelError where it
-    cannot be read.
+    """A tokenizer that splits texts and renders chats as the one in a directory does: a FastTokenizer if it does the
+    same and the full one is not in memory. `prefix`: a token whose text is needed. Raises ModelError if it cannot be
+    read.
     """
     facts, loaded = _facts(directory)
     if loaded is None and facts.split_by and prefix in {None, *(token for token, _ in facts.texts)}:
@@ -104,7 +104,7 @@ def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokeni
 
 
 def _facts(directory: Path) -> tuple[TokenizerFacts, PreTrainedTokenizerBase | None]:
-    """The facts, and the tokenizer itself where it was loaded for them."""
+    """The facts, and the tokenizer itself if it was loaded for them."""
     loaded: list[PreTrainedTokenizerBase] = []
 
     def conclude() -> dict[str, Any]:
@@ -112,5 +112,5 @@ def _facts(directory: Path) -> tuple[TokenizerFacts, PreTrainedTokenizerBase | N
         loaded.append(tokenizer)
         return dict(facts)
 
-    facts = concluded("tokenizer", fingerprint.tokenizer_paths(directory), [], conclude)
+    facts = conclude_once("tokenizer", fingerprint.tokenizer_paths(directory), [], conclude)
     return TokenizerFacts(**facts), loaded[0] if loaded else None

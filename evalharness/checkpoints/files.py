@@ -1,4 +1,4 @@
-"""Read what a checkpoint's files say: JSON, the list of weight files, names and shapes of tensors, but no values."""
+"""Read a checkpoint's JSON files, the list of its weight files, and names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evalharness.records.models import Architecture
 CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json", "generation_config.json"
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
 TRAINING, MERGE = "training.json", "merge.json"
-RECORDS = (TRAINING, MERGE)  # how a checkpoint was made, and of what
+RECORDS = (TRAINING, MERGE)  # say how a checkpoint was made
 TOKENIZER_CONFIG = "tokenizer_config.json"
 VOCABULARIES = (
     "tokenizer.json",
@@ -46,7 +46,7 @@ LIMIT = 32_000_000  # bytes of a JSON file or a header: over 200,000 tensors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFacts:
-    """What a safetensors header says of one tensor, which lies in the bytes from `begin` to `end` of its file."""
+    """Type and shape of a tensor, and its bytes (from `begin` to `end`) in a safetensors file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ class TensorFacts:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the JSON object in a file. Raises ModelError where it is missing, too large, undecodable, or no object."""
+    """Read the JSON object in a file. Raises ModelError if it is missing, too large, undecodable, or no object."""
     try:
         if (size := path.stat().st_size) > LIMIT:
             raise ModelError(path, f"holds {size} bytes, and at most {LIMIT} are read", "save the checkpoint again")
@@ -75,10 +75,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
-    """List the safetensors files of full weights, in order of name; () where there are none. Raises ModelError where a
-    shard of the index is missing.
+    """The files of full weights, in order of name; () if there are none. Raises ModelError if a shard of the index is
+    missing.
 
-    One file wins over an index beside it, as in transformers: what is identified and verified must be what is loaded.
+    One file wins over an index beside it, as in transformers: the files verified must be the files loaded.
     """
     if (directory / WEIGHTS).is_file():
         return (directory / WEIGHTS,)
@@ -100,8 +100,8 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 
 
 def gguf_file(place: Path) -> Path | None:
-    """Find the GGUF file that a place stands for: the file itself, or the one in a directory without other weights.
-    Raises ModelError where several lie there.
+    """The GGUF file at a path: the file itself, or the one in a directory without other weights; else None. Raises
+    ModelError if there are several.
     """
     if place.is_file():
         return place if place.suffix == GGUF else None
@@ -117,8 +117,8 @@ def gguf_file(place: Path) -> Path | None:
 
 
 def model_config(place: Path) -> dict[str, Any]:
-    """Read the configuration of full weights: config.json, or what a GGUF file holds. Raises ModelError where it cannot
-    be read, and MissingPackageError where only the extra [gguf] can.
+    """Read the configuration of full weights, from config.json or a GGUF file. Raises ModelError if it cannot be read,
+    and MissingPackageError if that needs the extra [gguf].
     """
     path = gguf_file(place)
     return read_json(place / CONFIG) if path is None else dict(_gguf_header(path).config)
@@ -132,7 +132,7 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     """Read dtype and shape of every tensor in a safetensors file, by name, from its header.
 
     The layout: 8 bytes little-endian header length, JSON header with offsets relative to its end, data.
-    Raises ModelError where the header cannot be read or the data is cut short.
+    Raises ModelError if the header cannot be read or the data is cut short.
     """
     if path.suffix == GGUF:
         return dict(_gguf_header(path).tensors)
@@ -160,7 +160,7 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
 
 
 def _facts(entry: dict[str, Any], data: int) -> TensorFacts:
-    """`data`: where the tensors' bytes begin in the file."""
+    """The facts of a header's entry. `data`: where the tensors' bytes begin in the file."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
@@ -174,12 +174,12 @@ def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:
 
 
 def architecture_of(config: dict[str, Any]) -> Architecture:
-    """Tell from config.json whether it is an encoder-decoder model or a decoder-only one."""
+    """The architecture that config.json states."""
     return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
 
 
 def window_of(config: dict[str, Any]) -> int | None:
-    """Return the positions that the model has, as its configuration states; None where it states none."""
+    """The number of positions that the model's configuration states; None if it states none."""
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
     for key in WINDOW_KEYS:
@@ -189,31 +189,29 @@ def window_of(config: dict[str, Any]) -> int | None:
 
 
 def tokenizer_files(directory: Path) -> tuple[str, ...]:
-    """List the names of the files that a tokenizer in the directory may be read from, chat templates in a folder of
-    their own aside.
-    """
+    """Names of the files that a tokenizer in the directory may be read from, without its folder of chat templates."""
     versions = sorted(path.name for path in directory.glob(VERSIONS))
     return (*TOKENIZER_PARTS, *versions, TOKENIZER_CONFIG)
 
 
 def has_tokenizer(directory: Path) -> bool:
-    """Does the directory hold a tokenizer's vocabulary, in a file of its own or of GGUF?"""
+    """Does the directory have a tokenizer's vocabulary, in its own file or a GGUF file?"""
     return has_vocabulary(directory) or gguf_file(directory) is not None
 
 
 def has_vocabulary(directory: Path) -> bool:
-    """Does the directory hold a tokenizer's vocabulary in a file of its own?"""
+    """Does the directory have a tokenizer's vocabulary in its own file?"""
     return any((directory / name).is_file() for name in VOCABULARIES)
 
 
 def has_weights(directory: Path) -> bool:
-    """Does the directory hold full weights, in one file or by an index?"""
+    """Does the directory have full weights, in one file or by an index?"""
     return (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
 
 
 def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
-    """Read what training.json, or the merge.json of a merged checkpoint, says ({} where there is none), and the
-    directory that it lies in: of a trainer's checkpoint-N folder, the one above.
+    """Read training.json, or the merge.json of a merged checkpoint ({} if there is none), and the directory of that
+    file: for a trainer's checkpoint-N folder maybe the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):

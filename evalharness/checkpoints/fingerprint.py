@@ -1,4 +1,4 @@
-"""Compute a checkpoint's identity: the content of all that can move an answer, and never a name or a path."""
+"""Compute a checkpoint's fingerprint from the content of all files that can change an answer."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ NOT_CONTENT = {
 
 
 TEMPLATES = "additional_chat_templates"
-CHANGED = "its files changed after they were looked at: its answers would be kept under another model's name"
+CHANGED = "its files changed after they were read: its answers would be stored under another model's name"
 ONCE_WRITTEN = "give the command again once they are all written"
-SETTLED = 1_000_000_000  # nanoseconds after which a write shows in a file's times, however coarse its clock
+SETTLED = 1_000_000_000  # nanoseconds after which a write changes a file's times, even with a coarse clock
 _digests: dict[Path, tuple[State, str]] = {}
-_doubted: set[Path] = set()  # to be hashed anew, whatever their state
+_doubted: set[Path] = set()  # files to hash again even if their state is the same
 
 
 def state_of(path: Path) -> State:
-    """Device, inode, size, and times: no program can set the time of change (the last). The file is opened: then a
-    network file system asks its server, too.
+    """Device, inode, size and times of a file; no program can set the last one, the time of change. The file is opened,
+    because only then a network file system asks its server.
     """
     with path.open("rb") as file:
         stat = os.fstat(file.fileno())
@@ -48,21 +48,21 @@ def state_of(path: Path) -> State:
 
 
 def of_file(path: Path) -> str:
-    """Return the file's digest, computed once while the file does not change: in this process, and in all runs that
-    remember in one file.
+    """The file's digest, computed once while the file does not change: in this process, and in all runs that share a
+    memory file.
     """
     path = path.resolve()
     state = state_of(path)
-    known, digest = _digests.get(path, ((), ""))
-    if known == state:
+    old_state, digest = _digests.get(path, ((), ""))
+    if old_state == state:
         return digest
     remembered, key = memory.current(), ["file", str(path), state]
-    if remembered is not None and path not in _doubted and isinstance(kept := remembered.recall(key), str):
-        _digests[path] = state, kept
-        return kept
-    stands = remembered is not None and memory.may_stand(path, state)  # as it is before it is read
+    if remembered is not None and path not in _doubted and isinstance(stored := remembered.recall(key), str):
+        _digests[path] = state, stored
+        return stored
+    stands = remembered is not None and memory.may_stand(path, state)  # before it is read
     now, digest = time.time_ns(), fingerprint.of_file(path)
-    if now - state[-1] > SETTLED:  # else it could be written again without another time
+    if now - state[-1] > SETTLED:  # else another write might not change its times
         _digests[path] = state, digest
         _doubted.discard(path)
     if remembered is not None and stands:
@@ -72,8 +72,8 @@ def of_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
-    """Raise ModelError where a file is written or replaced while the block runs. `afresh`: compute its digest anew when
-    it is asked for next, whatever its times say.
+    """Raise ModelError if a file is written or replaced while the block runs. `afresh`: hash it again the next time,
+    even if its times are the same.
     """
     before = {path.resolve(): state_of(path) for path in paths}
     yield
@@ -86,7 +86,7 @@ def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
 
 
 def covered(directory: Path) -> tuple[Path, ...]:
-    """List the files of a checkpoint that its identity covers, but for full weights."""
+    """The files of a checkpoint that its fingerprint covers, without full weights."""
     names = (files.CONFIG, files.GENERATION_CONFIG, files.INDEX, files.ADAPTER_CONFIG, files.ADAPTER)
     small = [directory / name for name in (*names, *files.tokenizer_files(directory))]
     return (*(path for path in small if path.is_file()), *sorted((directory / TEMPLATES).glob("*.jinja")))
@@ -95,12 +95,14 @@ def covered(directory: Path) -> tuple[Path, ...]:
 def _content(path: Path) -> Any:
     if path.name not in NOT_CONTENT:
         return of_file(path)
-    kept = {key: _finite(value) for key, value in files.read_json(path).items() if key not in NOT_CONTENT[path.name]}
-    return {key: _as_peft_reads(value) for key, value in kept.items()} if path.name == files.ADAPTER_CONFIG else kept
+    values = {key: _finite(value) for key, value in files.read_json(path).items() if key not in NOT_CONTENT[path.name]}
+    return (
+        {key: _as_peft_reads(value) for key, value in values.items()} if path.name == files.ADAPTER_CONFIG else values
+    )
 
 
 def _finite(value: Any) -> Any:
-    """Write Infinity and NaN by name: some configurations have them, and JSON proper does not know them."""
+    """Replace Infinity and NaN by their names: some configurations have them, and JSON does not allow them."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -109,8 +111,8 @@ def _finite(value: Any) -> Any:
 
 
 def _as_peft_reads(value: Any) -> Any:
-    """Sort lists of names: peft writes its sets (target_modules and the like) in an order that changes from process to
-    process. Keep the order of keys: of the patterns of a `rank_pattern` or its kin peft takes the first that fits.
+    """Sort lists of names, because peft writes its sets (such as target_modules) in a random order. Keep the order of
+    keys, because peft uses the first pattern of a mapping (such as rank_pattern) that matches.
     """
     if isinstance(value, dict) and value:
         return list(value.items())
@@ -130,26 +132,26 @@ def _tokenizer(directory: Path) -> dict[str, Any]:
 
 
 def of_tokenizer(directory: Path) -> str:
-    """Compute the identity of the tokenizer whose files lie in `directory`, or which a GGUF file there holds."""
+    """The fingerprint of the tokenizer in `directory`, in its own files or a GGUF file."""
     inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
     return fingerprint.of_value([_tokenizer(directory), inside and of_file(inside)])
 
 
 def tokenizer_paths(directory: Path) -> tuple[Path, ...]:
-    """List the files that the identity of the tokenizer in `directory` covers."""
-    named = [directory / name for name in files.tokenizer_files(directory) if (directory / name).is_file()]
+    """The files that the fingerprint of the tokenizer in `directory` covers."""
+    paths = [directory / name for name in files.tokenizer_files(directory) if (directory / name).is_file()]
     inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
-    return (*named, *sorted((directory / TEMPLATES).glob("*.jinja")), *([inside] if inside else []))
+    return (*paths, *sorted((directory / TEMPLATES).glob("*.jinja")), *([inside] if inside else []))
 
 
 def of_tensors(directory: Path) -> str:
-    """Compute the identity of full weights alone, whatever lies beside them."""
+    """The fingerprint of full weights alone, without configuration and tokenizer."""
     return fingerprint.of_value([of_file(path) for path in files.weight_files(directory)])
 
 
 def of_weights(directory: Path) -> str:
-    """Compute the identity of a model with full weights: configuration, weights, generation configuration, tokenizer,
-    chat templates.
+    """The fingerprint of a model with full weights: weights, configuration, generation configuration, tokenizer, chat
+    templates.
     """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
@@ -157,27 +159,25 @@ def of_weights(directory: Path) -> str:
 
 
 def differences(one: Path, other: Path) -> tuple[str, ...]:
-    """Name the files beside full weights of which the content differs: configurations, tokenizer, chat templates."""
+    """The names of the files beside full weights that differ: configurations, tokenizer, chat templates."""
     configs = (files.CONFIG, files.GENERATION_CONFIG)
     first, second = ({**_present(place, configs), **_tokenizer(place)} for place in (one, other))
     return tuple(name for name in sorted({*first, *second}) if first.get(name) != second.get(name))
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
-    """Compute the identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks,
-    answering as it does for `task`.
+    """The fingerprint of an adapter on the base with the fingerprint `base`; `task`: the one used, of an adapter that
+    learned several.
     """
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _tokenizer(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 
 
 def of_quantised(weights: str, precision: str) -> str:
-    """Compute the identity of the model with the fingerprint `weights` when it is quantised on loading; "" leaves it as
-    it is.
-    """
+    """The fingerprint of the model with the fingerprint `weights`, quantised on loading to `precision` ("": not)."""
     return fingerprint.of_value(["quantised", weights, precision]) if precision else weights
 
 
 def of_placebo(base: str) -> str:
-    """Compute the identity of the base with the fingerprint `base` behind an adapter that changes nothing."""
+    """The fingerprint of the base with the fingerprint `base` behind an adapter that changes nothing."""
     return fingerprint.of_value(["placebo", base])

@@ -1,6 +1,4 @@
-"""Say how a folder becomes a checkpoint that can be evaluated where a trainer or library left another form in it:
-pickles, shards of FSDP or DeepSpeed, tensors under the names of a wrapper.
-"""
+"""Say how to convert weights of other formats: pickles, FSDP or DeepSpeed shards, a wrapper's tensor names."""
 
 from __future__ import annotations
 
@@ -12,12 +10,12 @@ from pathlib import Path
 from evalharness.checkpoints import files
 
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx")
-STATE = (  # what a Trainer keeps beside weights, so that it can go on
+STATE = (  # what a Trainer stores beside weights to resume
     *("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin", "trainer_state.json"),
     "rng_state*.pth",
 )
 SHOWN = 6
-Advice = tuple[str, str]  # what is there, and what makes a checkpoint of it
+Advice = tuple[str, str]  # what is there, and how to make a checkpoint of it
 
 TO_SAFETENSORS = (
     "import pathlib, torch, safetensors.torch as s; d = pathlib.Path({directory!r}); "
@@ -26,26 +24,26 @@ TO_SAFETENSORS = (
 )
 RENAME = (
     "import pathlib, re, safetensors.torch as s; d = pathlib.Path({directory!r}); "
-    "w = {{re.sub({sought!r}, '', k): v.clone() for f in d.glob({pattern!r}) for k, v in s.load_file(f).items()}}; "
+    "w = {{re.sub({part!r}, '', k): v.clone() for f in d.glob({pattern!r}) for k, v in s.load_file(f).items()}}; "
     "s.save_file(w, d / {out!r}, {{'format': 'pt'}})"
 )
 
 
 def contents(directory: Path) -> str:
-    """Say what lies in a directory instead of a checkpoint, for an error message; "" where it is empty."""
+    """The names in a directory that is no checkpoint, for an error message; "" if it is empty."""
     names = sorted(path.name for path in directory.iterdir())
     return f", found {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
 
 
 def advice(directory: Path) -> Advice | None:
-    """Say in which other form weights lie in a directory without safetensors of any, and the command that makes a
-    checkpoint of it; None where there is none.
+    """The other format of the weights in a directory without safetensors, and the command that converts them; None if
+    there are none.
     """
     return _pickled(directory) or _in_parts(directory) or _of_another_library(directory) or _state_alone(directory)
 
 
 def _in_parts(directory: Path) -> Advice | None:
-    """Recognise what FSDP, DeepSpeed and torch.distributed wrote, one part a process."""
+    """Recognise weights that FSDP, DeepSpeed or torch.distributed saved in one part per process."""
     deepspeed = next((path.name for path in sorted(directory.glob("global_step*")) if path.is_dir()), None)
     if deepspeed or (directory / "zero_to_fp32.py").is_file():
         what = f"weights in parts, as DeepSpeed saves them ({deepspeed or 'zero_to_fp32.py'})"
@@ -61,7 +59,7 @@ def _in_parts(directory: Path) -> Advice | None:
 
 
 def _pickled(directory: Path) -> Advice | None:
-    """Recognise weights that `torch.save` wrote."""
+    """Recognise weights that `torch.save` saved."""
     for pattern, out in (("adapter_model*.bin", files.ADAPTER), ("pytorch_model*.bin", files.WEIGHTS)):
         names = sorted(path.name for path in directory.glob(pattern))
         if names:
@@ -81,7 +79,7 @@ def _of_another_library(directory: Path) -> Advice | None:
 
 
 def _state_alone(directory: Path) -> Advice | None:
-    """Recognise a trainer's folder without weights, and shards without the list of them."""
+    """Recognise a trainer's folder without weights, and shards without their index."""
     shards = sorted(path.name for path in directory.glob("model-*-of-*.safetensors"))
     if shards:
         return f"shards ({shards[0]}, …) without {files.INDEX}", f"copy {files.INDEX} from where they were made"
@@ -93,7 +91,7 @@ def _state_alone(directory: Path) -> Advice | None:
 
 
 def _beside(directory: Path) -> str:
-    """Say which files are to be copied, too."""
+    """The part of the advice about files to copy."""
     if any((directory / name).is_file() for name in (files.CONFIG, files.ADAPTER_CONFIG)):
         return ""
     return f"; and copy {files.CONFIG} and the tokenizer's files of its base beside them"
@@ -105,7 +103,7 @@ def _command(*words: object) -> str:
 
 # ---- names of wrappers -----------------------------------------------------------------------------------------------
 
-ANYWHERE = {  # what wraps a module, as it stands in the names of tensors
+ANYWHERE = {  # parts of tensors' names by which a wrapper is known
     "_orig_mod.": "torch.compile",
     "_fsdp_wrapped_module.": "FSDP",
     "_checkpoint_wrapped_module.": "activation checkpointing",
@@ -117,19 +115,19 @@ OWN = ("weight", "bias")  # what follows these words in an adapter's file as pef
 
 
 def wrapped_names(directory: Path, names: Iterable[str], adapter: bool) -> Advice | None:
-    """Say which wrapper's names the tensors of full weights or of an adapter have, and the command that renames them;
-    None where they have none.
+    """If tensors of full weights or of an adapter have names of a wrapper: which one, and the command that renames
+    them; else None.
     """
-    known = list(names)
+    names = list(names)
     for prefix, wrapper in ANYWHERE.items():
-        if any(prefix in name for name in known):
+        if any(prefix in name for name in names):
             return _renamed(directory, adapter, f"names of {wrapper} ({prefix})", re.escape(prefix))
     for prefix, wrapper in FIRST.items():
-        if all(name.startswith(prefix) for name in known) and not (adapter and prefix == "base_model.model."):
-            if not adapter and any(part in name for name in known for part in LAYERS):
-                return _adapter_in_weights(known)
+        if all(name.startswith(prefix) for name in names) and not (adapter and prefix == "base_model.model."):
+            if not adapter and any(part in name for name in names for part in LAYERS):
+                return _adapter_in_weights(names)
             return _renamed(directory, adapter, f"names of {wrapper} ({prefix})", f"^{re.escape(prefix)}")
-    own = {match[2] for name in known if adapter and (match := NAMED.search(name)) and match[2] not in OWN}
+    own = {match[2] for name in names if adapter and (match := NAMED.search(name)) and match[2] not in OWN}
     if len(own) == 1:
         (name,) = own
         what = f"the adapter's name ({name}) in the names of its tensors"
@@ -145,8 +143,8 @@ def _adapter_in_weights(names: list[str]) -> Advice:
     return what, "merge them where they were made (model.merge_and_unload().save_pretrained(DIR))"
 
 
-def _renamed(directory: Path, adapter: bool, what: str, sought: str) -> Advice:
+def _renamed(directory: Path, adapter: bool, what: str, part: str) -> Advice:
     pattern, out = (files.ADAPTER, files.ADAPTER) if adapter else ("model*.safetensors", files.WEIGHTS)
-    code = RENAME.format(sought=sought, directory=str(directory), pattern=pattern, out=out)
+    code = RENAME.format(part=part, directory=str(directory), pattern=pattern, out=out)
     kind = "an adapter" if adapter else "weights"
     return f"{kind} saved with {what}", f"rename them: {_command('python', '-c', code)}"

@@ -1,4 +1,4 @@
-"""Read by which rules a checkpoint's answers are decoded: the greedy part of its or its base's generation config."""
+"""Read the rules of greedy decoding from a checkpoint's or its base's generation config."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from evalharness.checkpoints.libraries import quiet
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint, RulesFrom
 
-# each model's own, under whatever rules
+# always the model's own
 SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-# what greedy decoding takes from a generation config beside special tokens, each with transformers' own check of its
-# value; sampling, beams, limits and caches are not the checkpoint's to choose
+# the keys that change greedy decoding, each with transformers' own check of its value; the checkpoint does not choose
+# sampling, beams, limits and caches
 RULES: Mapping[str, Callable[[Any], object]] = {
     "repetition_penalty": lambda value: processors.RepetitionPenaltyLogitsProcessor(value),
     "encoder_repetition_penalty": lambda value: processors.RepetitionPenaltyLogitsProcessor(value),
@@ -47,8 +47,8 @@ TOKENS = (  # keys whose values are tokens, or lists of such
 
 
 def generation_config(checkpoint: Checkpoint, rules_from: RulesFrom) -> GenerationConfig:
-    """The rules by which a checkpoint's answers are decoded, with special tokens of its own. Raises ModelError naming
-    file and key where one cannot be followed.
+    """The rules by which a checkpoint's answers are decoded, with its own special tokens. Raises ModelError naming file
+    and key of a rule that is invalid.
     """
     special = _special(_read(checkpoint.weights))
     _check(checkpoint.weights, special)
@@ -66,8 +66,8 @@ def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
 
 
 def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-    """Rules and special tokens in which a checkpoint's generation config differs from its base's: by key, the base's
-    value and its own (None: none).
+    """The differences of a checkpoint's generation config from its base's: by key, the base's value and its own (None:
+    none).
     """
     if checkpoint.base is None or checkpoint.weights == checkpoint.base:
         return {}
@@ -81,7 +81,7 @@ def _special(config: GenerationConfig) -> dict[str, Any]:
 
 
 def stated(config: GenerationConfig) -> dict[str, Any]:
-    """The rules of a config that change something, as JSON has them."""
+    """The rules of a config that change something, as JSON."""
     values = {key: getattr(config, key, None) for key in RULES}
     changing = {key: value for key, value in values.items() if value is not None and value != NO_RULE.get(key)}
     plain: dict[str, Any] = json.loads(json.dumps(changing, default=str))
@@ -89,24 +89,24 @@ def stated(config: GenerationConfig) -> dict[str, Any]:
 
 
 def _read(directory: Path) -> GenerationConfig:
-    """The generation config as transformers gives it to the model: of its file, else of config.json."""
+    """The generation config as transformers reads it: from its file, else from config.json."""
     where = _where(directory)
     of_model: dict[str, Any] = {} if where.name == files.GENERATION_CONFIG else {"_from_model_config": True}
     try:
         with quiet():
             return GenerationConfig.from_pretrained(directory, where.name, local_files_only=True, **of_model)
-    except Exception as error:  # whatever values of odd types lead to
+    except Exception as error:  # values of wrong types may raise anything
         what = f"{_unreadable(where)}transformers cannot read it as a generation config ({first_line(error)})"
         raise ModelError(where, what, "mend it") from None
 
 
 def _unreadable(path: Path) -> str:
-    """Name the key whose value transformers does not even read."""
+    """Name the key whose value transformers cannot read."""
     for key, value in files.read_json(path).items():
         try:
             GenerationConfig(**{key: value})
         except Exception:  # as above
-            return f"{key} is {_shown(value)}: "
+            return f"{key} is {_in_short(value)}: "
     return ""
 
 
@@ -118,11 +118,13 @@ def _check(directory: Path, values: Mapping[str, Any]) -> None:
             if key in RULES:
                 RULES[key](value)
         except Exception as error:
-            raise ModelError(where, f"{key} is {_shown(value)}, which cannot be ({first_line(error)})", fix) from None
+            raise ModelError(
+                where, f"{key} is {_in_short(value)}, which cannot be ({first_line(error)})", fix
+            ) from None
         for token in _tokens([item[0] for item in value] if key == "sequence_bias" else value, key):
             least = -1 if key in SPECIAL else 0
             if isinstance(token, bool) or not isinstance(token, int) or not least <= token < size:
-                what = f"{key} is {_shown(value)}, and there are tokens from 0 to {size - 1}"
+                what = f"{key} is {_in_short(value)}, and there are tokens from 0 to {size - 1}"
                 raise ModelError(where, what, fix)
 
 
@@ -132,7 +134,7 @@ def _where(directory: Path) -> Path:
 
 
 def _vocabulary(directory: Path) -> int:
-    """Rows of the embedding matrix, as config.json states them."""
+    """The number of rows of the embedding matrix that config.json states."""
     config = files.read_json(directory / files.CONFIG)
     inner = config.get("text_config")
     size = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
@@ -147,6 +149,6 @@ def _tokens(value: Any, key: str) -> Iterator[Any]:
         yield value
 
 
-def _shown(value: Any) -> str:
+def _in_short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -19,15 +19,15 @@ from evalharness.errors import ModelError, first_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GGUFHeader:
-    """What a GGUF file says: its configuration as transformers has it in config.json, and its tensors by name."""
+    """A GGUF file's configuration, in the form of config.json, and its tensors by name."""
 
     config: dict[str, Any]
     tensors: dict[str, TensorFacts]
 
 
 def header(path: Path) -> GGUFHeader:
-    """Read the header of a GGUF file, once while it does not change. Raises ModelError where it cannot be read, or is
-    of an architecture that transformers does not open.
+    """Read the header of a GGUF file, once while it does not change. Raises ModelError if it cannot be read, or if
+    transformers does not support its architecture.
     """
     stat = path.stat()
     return _header(path, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
@@ -35,7 +35,7 @@ def header(path: Path) -> GGUFHeader:
 
 @lru_cache(maxsize=8)
 def _header(path: Path, _: tuple[int, ...]) -> GGUFHeader:
-    """`_`: the file's state, which makes a changed file a new key."""
+    """Read the header. `_`: the file's state, which makes a changed file a new key of the cache."""
     with quiet():
         try:
             tensors = {each.name: _facts(each) for each in GGUFReader(path).tensors}
@@ -55,7 +55,7 @@ def _facts(tensor: Any) -> TensorFacts:
 
 
 def nonfinite(path: Path) -> list[str]:
-    """Name the tensors with NaN or infinite values."""
+    """The names of tensors with NaN or infinite values."""
     with np.errstate(all="ignore"):
         each = ((tensor.name, dequantize(tensor.data, tensor.tensor_type)) for tensor in GGUFReader(path).tensors)
         return [name for name, values in each if not np.isfinite(values).all()]

@@ -1,6 +1,4 @@
-"""Fetch a checkpoint's files from the hub to a local directory, few kinds of files only, and fail fast when it is
-away.
-"""
+"""Fetch a checkpoint's files from the hub, only the kinds that are needed, and fail fast if the hub does not answer."""
 
 from __future__ import annotations
 
@@ -11,12 +9,12 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from evalharness.errors import ModelError, first_line
-from evalharness.waiting import within
+from evalharness.waiting import call_within
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
-UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
+UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks
 PATIENCE = 4.0  # seconds to wait for the hub's answer
-REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first that fits: one of these is a child of another
+REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first match counts: some are subclasses of others
     GatedRepoError: ("this hub repository asks for a login", "run `hf auth login`, or give a local directory"),
     RevisionNotFoundError: ("the hub has no such revision", "name a branch, tag or commit of the repository"),
     RepositoryNotFoundError: (
@@ -30,8 +28,8 @@ REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first that fits: one
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """Return the local snapshot of a hub repository; the cached one when the hub is away. Raises ModelError when there
-    is neither.
+    """The local snapshot of a hub repository; the cached one if the hub does not answer. Raises ModelError if there is
+    neither.
     """
     silent, quiet = _silent(name, revision), are_progress_bars_disabled()
     disable_progress_bars()
@@ -58,11 +56,9 @@ def fetch(name: str, revision: str | None) -> Path:
 
 
 def _silent(name: str, revision: str | None) -> bool:
-    """Tell whether the hub accepts a question and never answers: a download, which has no time limit of its own, would
-    wait for ever.
-    """
+    """Does the hub accept a connection and never answer? A download has no time limit and would wait for ever."""
     try:
-        within(PATIENCE, lambda: HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE))
-    except Exception as error:  # whatever it answers, the download says it better
+        call_within(PATIENCE, lambda: HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE))
+    except Exception as error:  # the download reports other errors better
         return isinstance(error, TimeoutError)
     return False

@@ -1,6 +1,4 @@
-"""List every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and
-quantised weights it is supported.
-"""
+"""The table of adapter types that peft knows: name, how they act, supported architectures and quantisations."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ UNPACKS = "needs the weights' values, and peft unpacks bitsandbytes' only"
 
 @dataclass(frozen=True, slots=True)
 class AdapterType:
-    """How a type of adapter works, and on what. `acts`: by layers put into the base, by embeddings before the
-    (encoder's) text, or by a cached prefix in every (decoder's) layer.
+    """How a type of adapter works, and on what it is supported.
 
-    `architectures`: those that it is supported with; `why_not`: the reason for the others. `computes`: it cannot be
-    built without the base's values. `quantised`: the precisions of the base's weights that it is supported on ("other":
-    every method but bitsandbytes), by comparison with its effect on the same weights unpacked; `why_not_quantised`:
-    what its layers do on the others.
+    `acts`: by layers in the base, by embeddings before the (encoder's) text, or by a cached prefix in every (decoder's)
+    layer. `architectures`: the supported ones; `why_not`: the reason for the others. `computes`: it cannot be built
+    without the base's values. `quantised`: the supported precisions of the base's weights ("other": every method but
+    bitsandbytes), on which its effect is the same as on the unpacked weights; `why_not_quantised`: what its layers do
+    on the others.
     """
 
     kind: str
@@ -64,7 +62,7 @@ TYPES: dict[str, AdapterType] = {
         "lily",
         "layers",
         (),
-        "its router averages over every token of the batch, so that an answer hangs on its neighbours",
+        "its router averages over every token of the batch, so that an answer depends on its neighbours",
     ),
     "LN_TUNING": AdapterType("ln-tuning", "layers"),
     "LOHA": AdapterType("loha", "layers", quantised=("int8",), why_not_quantised=SHAPE),
@@ -98,20 +96,22 @@ TYPES: dict[str, AdapterType] = {
 
 
 def refusal(adapter: str, architecture: Architecture) -> str:
-    """Say why an adapter of this type cannot answer on a base of this architecture; "" where it can."""
-    known = TYPES.get(adapter)
-    if known is None:
+    """Why an adapter of this type is not supported on a base of this architecture; "" if it is."""
+    adapter_type = TYPES.get(adapter)
+    if adapter_type is None:
         return f"an adapter of type {adapter!r}, which is unknown"
-    if architecture in known.architectures:
+    if architecture in adapter_type.architectures:
         return ""
-    return f"an adapter of type {adapter} on a base that is {architecture} is not supported: {known.why_not}"
+    return f"an adapter of type {adapter} on a base that is {architecture} is not supported: {adapter_type.why_not}"
 
 
 def refusal_on_quantised(adapter: str, precision: str) -> str:
-    """Say why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it
-    can.
-    """
-    known = TYPES.get(adapter)
-    if known is None or not precision or (precision if precision in BITSANDBYTES else "other") in known.quantised:
+    """Why an adapter of this type is not supported on weights of this precision ("": not quantised); "" if it is."""
+    adapter_type = TYPES.get(adapter)
+    if (
+        adapter_type is None
+        or not precision
+        or (precision if precision in BITSANDBYTES else "other") in adapter_type.quantised
+    ):
         return ""
-    return f"peft's {adapter} {known.why_not_quantised}, so that it cannot answer on a base in {precision}"
+    return f"peft's {adapter} {adapter_type.why_not_quantised}, so that it cannot answer on a base in {precision}"

@@ -1,4 +1,4 @@
-"""Call transformers, peft and safetensors quietly, and know what they raise of files that cannot be loaded."""
+"""Call transformers, peft and safetensors quietly; UNLOADABLE lists what they raise for files that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SHOWN = 5
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress transformers' progress bars and load reports (their content is raised as errors here), and peft's one
-    deprecation notice.
+    """Suppress transformers' progress bars and load reports (we raise their content as errors), and a deprecation
+    notice of peft.
     """
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -41,8 +41,8 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_into_memory() -> Iterator[None]:
-    """Let transformers read weights into memory of their own, tensor by tensor, where it would map their files: mapped
-    weights change with the file. (`disable_mmap` does so, too, and holds every file twice.)
+    """Let transformers read weights into memory, tensor by tensor, instead of mapping their files: mapped weights
+    change with the file. (`disable_mmap` also does so, but holds every file twice.)
     """
 
     def reading(path: str, framework: str = "pt", device: object = "cpu", **_: object) -> object:
@@ -57,13 +57,13 @@ def read_into_memory() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unwarned() -> Iterator[None]:
-    """Suppress the same and every warning: what would be warned about is checked afterwards."""
+def without_warnings() -> Iterator[None]:
+    """Suppress the same, and every warning: their causes are checked afterwards."""
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def first_names(names: Iterable[str]) -> str:
-    """List a few names in order, and how many more."""
+    """A few names in order, and the number of the others."""
     return some_of(sorted(names), SHOWN)

@@ -1,6 +1,4 @@
-"""Bound what a checkpoint's configuration can cost before anything is built of it: counts, sizes, and the time that its
-patterns take to match.
-"""
+"""Refuse checkpoint configurations that would take excessive memory or time, before a model is built."""
 
 from __future__ import annotations
 
@@ -16,11 +14,11 @@ from typing import Any
 from evalharness.checkpoints.files import ADAPTER_CONFIG, CONFIG, TensorFacts
 from evalharness.errors import ModelError
 
-LAYERS, SIZE, POSITIONS = 256, 1 << 20, 1 << 24  # what is allowed whatever the weights hold
+LAYERS, SIZE, POSITIONS = 256, 1 << 20, 1 << 24  # allowed with any weights
 COUNTED = re.compile(r"^(?!.*(size|dim|width|capacity)).*(layers?|experts?|blocks)(_|$)")
 SIZED = re.compile(r"dim|size|width|head|rank|(^|_)d_|n_embd|hidden", re.IGNORECASE)
 PLACED = re.compile(r"position|n_ctx|seq|window|context", re.IGNORECASE)
-NO_COUNT = ("max_window_layers",)  # compared with a layer's number; nothing is built of it
+NO_COUNT = ("max_window_layers",)  # only compared with a layer's number
 PATIENCE = 3.0  # seconds for all matches of an adapter's patterns; they take milliseconds
 QUANTIFIERS = re.compile(r"[*+{]")
 MATCH = """
@@ -37,7 +35,7 @@ for pattern in patterns:
 
 
 def check_sizes(directory: Path, config: Mapping[str, Any], stored: Mapping[str, TensorFacts]) -> None:
-    """Raise ModelError for a number in config.json far beyond what tensors are stored, naming its key and the limit."""
+    """Raise ModelError for a number in config.json far beyond the stored tensors, naming its key and the limit."""
     longest = max((length for facts in stored.values() for length in facts.shape), default=1)
     limits = (
         (COUNTED, max(LAYERS, len(stored)), f"{len(stored)} tensors are stored"),
@@ -52,7 +50,7 @@ def check_sizes(directory: Path, config: Mapping[str, Any], stored: Mapping[str,
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield every whole number in a configuration with its key, of inner ones, too."""
+    """Every whole number in a configuration, and in those inside it, with its key."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _numbers(value)
@@ -61,8 +59,8 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def check_adapter(directory: Path, config: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise ModelError where an adapter replicates too many layers, or where matching its patterns with the names of
-    its base's modules takes too long.
+    """Raise ModelError if an adapter replicates too many layers, or if its patterns take too long to match the names of
+    its base's modules.
     """
     replicated = sum(end - start for start, end in config.get("layer_replication") or ())
     if replicated > 4 * LAYERS:
@@ -75,7 +73,7 @@ def check_adapter(directory: Path, config: Mapping[str, Any], names: Iterable[st
 
 
 def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what peft takes as regular expressions."""
+    """The values that peft uses as regular expressions."""
     for key in ("target_modules", "exclude_modules", "target_parameters"):
         if isinstance(config.get(key), str):
             yield config[key]
@@ -87,7 +85,7 @@ def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _match_in_time(patterns: tuple[str, ...], names: tuple[str, ...], patience: float) -> bool:
-    """Match in a process of its own, which can be ended: nothing ends a match in this one."""
+    """Do all patterns match or fail in time? In a process of its own, because a match cannot be interrupted."""
     text = json.dumps([patterns, names])
     try:
         subprocess.run([sys.executable, "-I", "-c", MATCH], input=text, text=True, timeout=patience, check=True)

@@ -1,6 +1,4 @@
-"""Load a checkpoint as a model in memory that answers, complete or refused: weights, adapter or soft prompt,
-tokenizer.
-"""
+"""Load a checkpoint into memory: weights, adapter or soft prompt, and tokenizer. An incomplete one is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, shared_weights
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.devices import device_of, dtype_of
 from evalharness.checkpoints.generation_rules import generation_config
 from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
@@ -33,10 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualPrefix:
-    """What stands before every text: nothing, embeddings (virtual tokens, hidden), or a cache.
+    """The virtual tokens before every text: none, embeddings (virtual tokens, hidden), or a cache.
 
-    Embeddings stand before the text, of encoder-decoder models the encoder's. The cache is (keys, values) of every
-    layer, each (heads, virtual tokens, head size); of encoder-decoder models those of the decoder's self-attention.
+    Embeddings come before the (encoder's) text. The cache is (keys, values) of every layer, each (heads, virtual
+    tokens, head size); in encoder-decoder models, of the decoder's self-attention.
     """
 
     embeddings: torch.Tensor | None = None
@@ -52,10 +50,10 @@ class VirtualPrefix:
 
 @dataclass(slots=True, kw_only=True)
 class ResidentWeights:
-    """Full weights in memory that adapters are put on and that stay as they are; `model` is None once released.
+    """Full weights in memory that several adapters share; `model` is None once released.
 
-    `key` is what they were loaded from and how; `pristine` is the model's own generation configuration, which decoding
-    replaces; `marks` show whether something wrote into them.
+    `key`: their source and settings; `pristine`: the model's own generation configuration, which decoding replaces;
+    `marks` show whether something wrote into them.
     """
 
     model: PreTrainedModel | None
@@ -66,11 +64,11 @@ class ResidentWeights:
 
 @dataclass(slots=True, kw_only=True)
 class LoadedModel:
-    """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object
-    where nothing is put in).
+    """A model ready to run: `model`, in eval mode, with adapter layers; `bare`: the base without them (the same object
+    if there are none).
 
-    `lead` stands before every text; `around` are the special tokens around a prompt, None: those of the tokenizer;
-    `adapter` is peft's wrapper around `model`, or None.
+    `lead`: the virtual tokens before every text; `around`: the special tokens around a prompt, None: those of the
+    tokenizer; `adapter`: peft's wrapper around `model`, or None.
     """
 
     model: PreTrainedModel
@@ -85,27 +83,27 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, VirtualPrefix]]:
-        """Yield, with the adapter on or off, the model to ask and what to put before every text."""
+        """The model and the virtual tokens before every text, with the adapter on or off."""
         yield (self.model, self.lead) if adapter else (self.bare, VirtualPrefix())
 
     @property
     def alone(self) -> bool:
-        """Whether each row must be asked alone: int8 keeps the columns of 16 bits in which any row of the batch has an
-        outlier (Dettmers et al. 2022).
+        """Must each row be computed alone? int8 uses 16 bits for columns in which any row of the batch has an outlier
+        (Dettmers et al. 2022).
         """
         return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
 
     @property
     def unmergeable(self) -> str:
-        """Why the adapter cannot be merged into the base's weights; "" where it can."""
+        """Why the adapter cannot be merged into the base's weights; "" if it can."""
         if self.adapter is None:
             return "virtual tokens are no weights" if self.lead.tokens else "there is no adapter"
         return str(registry.find(REGISTRY, "unmergeable", "checkpoint step")(self.adapter))
 
     @contextlib.contextmanager
     def merged(self) -> Iterator[PreTrainedModel | None]:
-        """Yield the model computing with every adapter layer merged into its weight, one at a time; None where that
-        cannot be, see `unmergeable`.
+        """The model with every adapter layer merged into its weight as it computes, one at a time; None if
+        `unmergeable`.
         """
         if self.unmergeable:
             yield None
@@ -121,12 +119,12 @@ def load(
     resident: ResidentWeights | None = None,
     rules_from: RulesFrom | None = None,
 ) -> LoadedModel:
-    """Load the checkpoint into memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in;
-    `rules_from`: by whose rules it decodes (None: as transformers reads its generation configuration).
+    """Load the checkpoint into memory, in eval mode. `dtype`: the type to cast weights to; `rules_from`: whose rules of
+    decoding to use (None: the generation configuration as transformers reads it).
 
-    `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
-    ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, and where the
-    files are not those any more that were recognised; UsageError for a dtype or device that cannot be had.
+    `resident`: the result of `resident_of` for the model before; its weights are reused if they are the same, else
+    released. Raises ModelError if anything is missing, unused or does not fit, and if the files changed after they were
+    recognised; UsageError for an unavailable dtype or device.
     """
     place = device_of(device)
     kind = dtype_of(dtype, place)
@@ -141,7 +139,7 @@ def load(
         loaded = _answering(private, resident, tokenizer, place)
         if rules_from is not None:
             loaded.model.generation_config = loaded.bare.generation_config = generation_config(private, rules_from)
-        refuse_changed(private)
+        check_unchanged(private)
     loaded.bare.name_or_path = loaded.bare.config.name_or_path = str(checkpoint.weights)
     loaded.model.name_or_path = loaded.model.config.name_or_path = str(checkpoint.weights)
     tokenizer.name_or_path = str(tokenizer_directory(checkpoint))
@@ -149,7 +147,7 @@ def load(
 
 
 def _gguf_unchanged(private: Checkpoint) -> contextlib.AbstractContextManager[None]:
-    """Refuse a GGUF file that is written while its configuration, its tokenizer and its weights are read one by one."""
+    """Refuse a GGUF file that is written while its configuration, tokenizer and weights are read one by one."""
     inside = files.gguf_file(private.weights)
     return fingerprint.unchanged([] if inside is None else [inside], afresh=False)
 
@@ -157,7 +155,7 @@ def _gguf_unchanged(private: Checkpoint) -> contextlib.AbstractContextManager[No
 def _answering(
     private: Checkpoint, resident: ResidentWeights, tokenizer: PreTrainedTokenizerBase, place: torch.device
 ) -> LoadedModel:
-    """Put the checkpoint together from the full weights in memory and what else lies in its private folders."""
+    """Put the checkpoint together from the full weights in memory and its other files in private folders."""
     bare = resident.model
     assert bare is not None
     bare.generation_config = copy.deepcopy(resident.pristine)
@@ -177,9 +175,7 @@ def _answering(
 
 
 def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
-    """Return the full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no
-    more.
-    """
+    """The full weights for the next `load`; None if something wrote into them. `loaded` must not be used any more."""
     resident = loaded.resident
     if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:
         _release(resident)
@@ -202,7 +198,7 @@ def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, pla
         quantised.prepare_layers(directory, model)
     else:
         torch.nn.Module.to(model, place)
-    # as in a model that an adapter is in: torch multiplies in another order where a weight wants gradients
+    # as in a model with an adapter: torch multiplies in another order if a weight requires gradients
     model.eval().requires_grad_(False)
     return ResidentWeights(
         model=model, key=key, pristine=copy.deepcopy(model.generation_config), marks=shared_weights.marks(model)
@@ -210,7 +206,7 @@ def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, pla
 
 
 def _release(resident: ResidentWeights | None) -> None:
-    """Release the memory, whoever still holds the ResidentWeights."""
+    """Release the memory, even if something still refers to the ResidentWeights."""
     if resident is not None and resident.model is not None:
         resident.model = None
         gc.collect()

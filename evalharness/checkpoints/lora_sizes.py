@@ -1,4 +1,4 @@
-"""Count what LoRA trains of each matrix against all its weights: d × k of them, and r(d + k) in A and B."""
+"""Count the trained parameters of each LoRA matrix, r(d + k) in A and B, against its d × k weights."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ WRAPPER = "base_model.model."  # before the names in an adapter's file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraMatrix:
-    """One matrix of d × k weights under LoRA of rank r. `beside`: what is trained of it beside A and B (DoRA's
-    magnitudes, biases); `in_base`: the shape that the base's files have it in, None where they do not have it by this
-    name.
+    """One matrix of d × k weights under LoRA of rank r. `beside`: trained parameters beside A and B (DoRA's magnitudes,
+    biases); `in_base`: its shape in the base's files, None if they do not have it by this name.
     """
 
     module: str
@@ -32,12 +31,12 @@ class LoraMatrix:
 
     @property
     def weights(self) -> int:
-        """The matrix's own weights."""
+        """The number of the matrix's weights."""
         return self.d * self.k
 
     @property
     def trainable(self) -> int:
-        """What LoRA trains in their place."""
+        """The number of parameters that LoRA trains in their place."""
         return self.r * (self.d + self.k) + self.beside
 
     def __str__(self) -> str:
@@ -48,8 +47,8 @@ class LoraMatrix:
 
 
 def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
-    """The matrices of a LoRA, in the order of their names, from the names and shapes in its and its base's files; () of
-    any other checkpoint, and of a LoRA on parameters that are no module's weight.
+    """The matrices of a LoRA in the order of their names, from names and shapes in its and its base's files; () for any
+    other checkpoint, and for a LoRA on parameters that are no module's weight.
     """
     if checkpoint.adapter != "LORA":
         return ()
@@ -60,12 +59,12 @@ def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
 
 
 def matrices_of(stored: Mapping[str, TensorFacts], base: Mapping[str, TensorFacts]) -> tuple[LoraMatrix, ...]:
-    """The same of the tensors of an adapter's file and of its base's."""
+    """The same from the tensors of an adapter's file and of its base's."""
     modules: dict[str, dict[str, TensorFacts]] = {}
     for name, facts in stored.items():
         if part := PART.fullmatch(name):
             modules.setdefault(part[1], {})[part[2][-1]] = facts
-    found = []
+    matrices = []
     for module, parts in sorted(modules.items()):
         if set(parts) == {"A", "B"} and len(parts["A"].shape) > 1 and parts["B"].shape:
             beside = sum(f.size for name, f in stored.items() if name.startswith(f"{module}.lora_")) - sum(
@@ -73,8 +72,8 @@ def matrices_of(stored: Mapping[str, TensorFacts], base: Mapping[str, TensorFact
             )
             r, k = parts["A"].shape[0], prod(parts["A"].shape[1:])
             shape = _in_base(module, base)
-            found.append(LoraMatrix(module=module, d=parts["B"].shape[0], k=k, r=r, beside=beside, in_base=shape))
-    return tuple(found)
+            matrices.append(LoraMatrix(module=module, d=parts["B"].shape[0], k=k, r=r, beside=beside, in_base=shape))
+    return tuple(matrices)
 
 
 def _in_base(module: str, base: Mapping[str, TensorFacts]) -> tuple[int, ...] | None:
@@ -85,20 +84,20 @@ def _in_base(module: str, base: Mapping[str, TensorFacts]) -> tuple[int, ...] | 
 
 
 def fewer(matrices: Sequence[LoraMatrix]) -> str:
-    """How many fewer values are trained than there are weights, in percent."""
+    """By how many percent the trained values are fewer (or more) than the weights, in words."""
     share = 1 - sum(each.trainable for each in matrices) / max(1, sum(each.weights for each in matrices))
     return f"{abs(share):.0%}".replace("%", f" % {'fewer' if share >= 0 else 'more'}")
 
 
 def lora_facts(matrices: Sequence[LoraMatrix]) -> dict[str, Any]:
-    """All of it as JSON knows it."""
+    """Totals and matrices as JSON."""
     weights, trainable = (sum(values) for values in zip(*((m.weights, m.trainable) for m in matrices), strict=True))
     each = [asdict(m) | {"weights": m.weights, "trainable": m.trainable} for m in matrices]
     return {"weights": weights, "trainable": trainable, "fewer": 1 - trainable / max(1, weights), "matrices": each}
 
 
 def in_short(matrices: Sequence[LoraMatrix]) -> str:
-    """All matrices in a line."""
+    """One line about all matrices."""
     ranks = sorted({each.r for each in matrices})
     rank = f"r = {ranks[0]}" if len(ranks) == 1 else f"r = {ranks[0]} to {ranks[-1]}"
     weights, trainable = sum(each.weights for each in matrices), sum(each.trainable for each in matrices)

@@ -1,6 +1,4 @@
-"""Remember from one run to the next what reading files showed: digests, and what was concluded from content. All of it
-can be found out again: the file may be deleted at any time.
-"""
+"""Cache digests and other results of reading files from one run to the next. The cache may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from typing import Any
 from evalharness import fingerprint
 
 State = tuple[int, ...]
-MOST = 10_000  # entries kept, the newest
-# nanoseconds without a write after which a file's state stands for its content from run to run. In this time dirty
-# pages are written back, so that a later write through a mapping shows, too; and it exceeds what clocks are apart.
+MOST = 10_000  # entries, the newest
+# nanoseconds without a write after which a file's state identifies its content from run to run. In this time dirty
+# pages are written back, so that later writes through a mapping change the state; and it exceeds clock differences.
 AT_REST = 60_000_000_000
 MOUNTS = Path("/proc/self/mountinfo")
 LOCAL = set("ext2 ext3 ext4 xfs btrfs zfs f2fs jfs bcachefs overlay tmpfs ramfs".split())  # file systems of one machine
@@ -27,8 +25,8 @@ _open: list[Memory] = []
 
 
 class Memory:
-    """Values as JSON has them, by keys as JSON has them, in a SQLite file. Where it cannot be used nothing is
-    remembered; one that is damaged is removed.
+    """JSON values by JSON keys in a SQLite file. If the file cannot be used, nothing is remembered; a damaged one is
+    removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,12 +35,12 @@ class Memory:
         with self._forgiven():
             path.parent.mkdir(parents=True, exist_ok=True)
             file = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-            file.execute("PRAGMA synchronous=OFF")  # what power failures leave of it is checked, or removed
+            file.execute("PRAGMA synchronous=OFF")  # damage by a power failure is detected
             file.execute("CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, value TEXT, digest TEXT)")
             self._file = file
 
     def recall(self, key: Any) -> Any:
-        """The value, or None where none is kept, or not as it was written."""
+        """The value; None if there is none, or a damaged one."""
         with self._forgiven():
             if self._file is None:
                 return None
@@ -53,7 +51,7 @@ class Memory:
         return None
 
     def keep(self, key: Any, value: Any) -> None:
-        """Keep a value that is not None."""
+        """Store a value that is not None."""
         with self._forgiven():
             if self._file is not None:
                 name, text = fingerprint.of_value(key), json.dumps(value)
@@ -77,7 +75,7 @@ class Memory:
             yield
         except (OSError, sqlite3.Error, ValueError) as error:
             self._end()
-            if type(error) is sqlite3.DatabaseError:  # no database, or a malformed one; not one that is busy
+            if type(error) is sqlite3.DatabaseError:  # malformed, not busy
                 with contextlib.suppress(OSError):
                     self._path.unlink()
 
@@ -87,8 +85,8 @@ def _digest(name: str, text: object) -> str:
 
 
 @contextlib.contextmanager
-def kept_in(path: Path) -> Iterator[None]:
-    """Remember in this file for as long as the block runs; in the file of a block around it where there is one."""
+def remember_in(path: Path) -> Iterator[None]:
+    """Use this file as the memory while the block runs; inside another such block, that block's file."""
     if _open:
         yield
         return
@@ -101,19 +99,19 @@ def kept_in(path: Path) -> Iterator[None]:
         memory.close()
 
 
-def beside(store: Path) -> Path:
-    """The file in which a run remembers that keeps its answers in `store`."""
+def memory_path(store: Path) -> Path:
+    """The memory file beside the store of a run's answers."""
     return store.with_name(f"{store.name}.checked")
 
 
 def current() -> Memory | None:
-    """What remembers now, if anything does."""
+    """The memory in use; None outside `remember_in`."""
     return _open[-1] if _open else None
 
 
 def may_stand(path: Path, state: State) -> bool:
-    """Whether the state (device, inode, size, times of content and of change) of a file, taken before it was read,
-    stands for its content in later runs: it is at rest, on a file system of this machine.
+    """Does the state of a file (device, inode, size, times), taken before it was read, identify its content in later
+    runs? Yes if it is at rest, on a file system of this machine.
     """
     return time.time_ns() - max(state[-2:]) > AT_REST and _is_local(path)
 
@@ -121,13 +119,13 @@ def may_stand(path: Path, state: State) -> bool:
 def _is_local(path: Path) -> bool:
     mounts, parents = _mounts(), (path, *path.parents)
     if not mounts:
-        return True  # the system lists none, as macOS
+        return True  # the system lists none (macOS)
     return next((mounts[str(place)] for place in parents if str(place) in mounts), "") in LOCAL
 
 
 @functools.cache
 def _mounts() -> dict[str, str]:
-    """Type of the file system by the folder on which it is mounted."""
+    """Types of file systems by the folders on which they are mounted."""
     try:
         lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -1,6 +1,4 @@
-"""Let a model with adapter layers compute merged: each layer's weight is merged as the layer is called, and put back
-after.
-"""
+"""Compute with merged adapter layers: each layer's weight is merged when the layer is called, and restored after."""
 
 from __future__ import annotations
 
@@ -26,12 +24,12 @@ if TYPE_CHECKING:
         """A module of peft's: BaseTunerLayer is a mixin."""
 
 
-Snapshot = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries, and what they held
+Snapshot = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries and their old content
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Say why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once
-    in each shape.
+    """Why peft cannot merge this adapter into its base's weights; "" if it can. Each kind of layer is tried once in
+    each shape.
     """
     layers, tuner = _layers(wrapped), wrapped.base_model
     if not layers:
@@ -55,10 +53,10 @@ def unmergeable(wrapped: PeftModel) -> str:
 
 @contextlib.contextmanager
 def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
-    """Yield the model computing with every adapter layer merged into its weight: one layer's weight is held twice at a
+    """The model with every adapter layer merged into its weight as it computes; one layer's weight is held twice at a
     time.
 
-    What `merge_and_unload` gives, without a second copy of the base, which is bitwise the same afterwards.
+    It computes what `merge_and_unload` gives, without a second copy of the base, which is bitwise the same afterwards.
     """
     snapshots: dict[int, Snapshot] = {}
 
@@ -84,8 +82,8 @@ def _layers(wrapped: PeftModel) -> list[TunerModule]:
 
 
 def _kind(layer: TunerModule) -> tuple[object, ...]:
-    """Return a key that is equal for layers that merge alike. Packed weights of two shapes can have one shape of codes,
-    so that the features count as well.
+    """A key that is equal for layers that merge alike. It has the features, because packed weights of two shapes can
+    have codes of one shape.
     """
     base = layer.get_base_layer()
     features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))
@@ -93,7 +91,7 @@ def _kind(layer: TunerModule) -> tuple[object, ...]:
 
 
 def _compute(base: nn.Module) -> None:
-    """Call the layer once: of a merged weight that peft did not pack again, it says so only when it computes."""
+    """Call the layer once: one whose merged weight peft did not pack again raises only when it computes."""
     features, weight = getattr(base, "in_features", None), getattr(base, "weight", None)
     if isinstance(features, int) and weight is not None:
         dtype = weight.dtype if weight.is_floating_point() else torch.float32
@@ -102,14 +100,14 @@ def _compute(base: nn.Module) -> None:
 
 
 def _merge(layer: TunerModule) -> Snapshot:
-    """Merge the layer into a copy of its weights; gives what it was made of."""
+    """Merge the layer into a copy of its weights, and return what `_restore` needs."""
     parts = [part for module in layer.modules() for part in (module._modules, module._parameters, module._buffers)]
     snapshot = [(part, dict(part)) for part in (*parts, *_quantisation_states(layer.get_base_layer()))]
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in layer.get_base_layer().modules():
             for name, parameter in module._parameters.items():
-                if type(parameter) is nn.Parameter:  # a quantised one is replaced by peft, not written into
+                if type(parameter) is nn.Parameter:  # peft replaces a quantised one and does not write into it
                     module._parameters[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
         try:
             layer.merge()  # not peft's safe merge, which would copy once more
@@ -128,8 +126,8 @@ def _restore(layer: TunerModule, snapshot: Snapshot) -> None:
 
 
 def _quantisation_states(base: nn.Module) -> list[dict[str, Any]]:
-    """Find where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made
-    in, and its state.
+    """The dictionaries in which bitsandbytes stores what unpacks a quantised weight: attributes of the layer in which
+    the weight was made, and its state.
     """
     maker = getattr(getattr(base, "weight", None), "module", None)
     owners = [base, *([maker] if isinstance(maker, nn.Module) else [])]

@@ -1,5 +1,6 @@
-"""Parse a checkpoint as the user writes it: `[NAME=]PATH[#TASK]`, `[NAME=]DIR/*`, `[NAME=]HUB_ID[@REV]` or
-`[NAME=]URL#MODEL`.
+"""Parse a user's text for a checkpoint.
+
+It is `[NAME=]PATH[#TASK]`, `[NAME=]DIR/*`, `[NAME=]HUB_ID[@REV]` or `[NAME=]URL#MODEL`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ TASK = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSpec:
-    """A checkpoint's text in its parts.
+    """The parts of a checkpoint's text.
 
-    `name`: what results are to call it; `location`: a path as typed, a hub id, or the address of a model that `served`
-    has in parts; `revision`: of a hub id; `task`: which task's prompt is to answer, of an adapter that learned several.
+    `name`: for the results; `location`: a path as typed, a hub id, or the address of a model that `served` has in
+    parts; `revision`: of a hub id; `task`: the one to use, of an adapter that learned several.
     """
 
     name: str | None
@@ -33,7 +34,7 @@ class CheckpointSpec:
 
     @property
     def path(self) -> Path:
-        """The location as a path, `~` expanded where there is such a home."""
+        """The location as a path, with `~` expanded if possible."""
         try:
             return Path(self.location).expanduser()
         except RuntimeError:
@@ -41,12 +42,12 @@ class CheckpointSpec:
 
     @property
     def names_several(self) -> bool:
-        """Whether it is `DIR/*`, every checkpoint in a folder."""
+        """Is it `DIR/*`, every checkpoint in a folder?"""
         return self.served is None and self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
-        """Return what results call it: as given, else as its directory or repository is called, with the task where one
-        is chosen; a served model, as its server calls it, but for what stands before a slash.
+        """Its name in results: the stated one, else that of its directory or repository, with the task if one is
+        chosen; of a served model the server's name for it, after the last slash.
         """
         if self.served is not None:
             return self.name or self.served.model.rpartition("/")[2] or self.served.model
@@ -55,7 +56,7 @@ class CheckpointSpec:
 
 
 def exists(location: str | Path) -> bool:
-    """Tell whether there is such a file or directory. False, too, for what no path can be."""
+    """Is there such a file or directory? False for texts that cannot be a path."""
     try:
         return Path(location).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
@@ -63,8 +64,8 @@ def exists(location: str | Path) -> bool:
 
 
 def parse(text: str) -> CheckpointSpec:
-    """Split the text. A path that exists wins over every reading of its `=`, `#` and `@`; a hub id has one slash at
-    most; an address is neither. Raises ModelError where nothing is named.
+    """Parse the text. An existing path wins over every other reading of its `=`, `#` and `@`; a hub id has at most one
+    slash. Raises ModelError if it names nothing.
     """
     if address := ADDRESS.fullmatch(text):
         served = parse_served(address[2])

@@ -1,4 +1,4 @@
-"""Open full weights as a transformers model, every tensor accounted for, or as an empty one without data."""
+"""Open full weights as a transformers model that uses every tensor, or as an empty one without data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAPPINGS = {
     Architecture.CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
     Architecture.SEQ2SEQ: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 }
-EAGER = "eager"  # the attention that every architecture has, whatever its config.json asks for
+EAGER = "eager"  # the attention that every architecture has
 WANTED = {
     Architecture.CAUSAL: "give a causal language model",
     Architecture.SEQ2SEQ: "give an encoder-decoder model that writes text",
@@ -39,28 +39,26 @@ def architecture_in(directory: Path) -> Architecture:
 
 
 def gguf_options(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the directory that transformers reads, and the options that name a GGUF file in it where that is what
-    `directory` stands for.
-    """
+    """The directory that transformers reads and, for a GGUF file, the options that name it."""
     path = files.gguf_file(directory)
     return (directory, {}) if path is None else (path.parent, {"gguf_file": path.name})
 
 
 def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
-    """Return the architecture of a model in memory."""
+    """The architecture of a model in memory."""
     return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 
 
 def embedding_shape(model: PreTrainedModel) -> torch.Size:
-    """Return (rows, width) of the input embeddings."""
+    """(rows, width) of the input embeddings."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return weight.shape
 
 
 def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
-    """Return the attention implementation that the model is opened with: sdpa where the architecture has it, else
-    eager.
+    """The attention implementation that the model is opened with: sdpa if the architecture has it, else eager. Raises
+    ModelError for an unknown architecture.
     """
     with quiet():
         try:
@@ -77,16 +75,16 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
 
 
 def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
-    """Open full weights as a model, every tensor accounted for and in memory that no file is mapped to. Raises
-    ModelError naming tensors that are missing, extra or of the wrong shape, and MemoryError.
+    """Open full weights as a model, in memory that no file is mapped to. Raises ModelError naming tensors that are
+    missing, extra or of the wrong shape, and MemoryError.
     """
     model: PreTrainedModel
     source, gguf = gguf_options(directory)
-    if gguf:  # in full, also where kernels could compute with the packed weights
+    if gguf:  # unpacked, also if kernels could compute with the packed weights
         options |= gguf | {"quantization_config": GgufConfig(dequantize=True)}
     with quiet(), read_into_memory():
         try:
-            if not gguf:  # apart, because its own wish for an attention would win over `options`
+            if not gguf:  # separately, because its own attention setting would override `options`
                 options["config"] = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
             model, report = CLASSES[architecture_in(directory)].from_pretrained(
                 source,
@@ -115,7 +113,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
 
 
 def _misfits(report: Mapping[str, Any]) -> list[str]:
-    """Put into words what transformers' loading report says of tensors that have no place."""
+    """The misfits in transformers' loading report, in words."""
     return [
         *misnamed(report["missing_keys"], report["unexpected_keys"]),
         *(
@@ -127,14 +125,14 @@ def _misfits(report: Mapping[str, Any]) -> list[str]:
 
 
 def misnamed(missing: set[str], unexpected: set[str]) -> list[str]:
-    """Name the tensors that only one of model and file has."""
-    named = {"missing": missing, "unexpected": unexpected}
-    return [f"{what} {first_names(names)}" for what, names in named.items() if names]
+    """The tensors that only the model or only the file has, in words."""
+    by_problem = {"missing": missing, "unexpected": unexpected}
+    return [f"{what} {first_names(names)}" for what, names in by_problem.items() if names]
 
 
 def empty_model(directory: Path) -> PreTrainedModel:
-    """Build the full weights' model on the meta device: of files that are not quantised after every tensor was
-    accounted for.
+    """Build the full weights' model on the meta device. Tensors of files that are not quantised are checked, as by
+    `from_pretrained`.
     """
     source, gguf = gguf_options(directory)
     if not gguf and QUANTISED not in files.read_json(directory / files.CONFIG):

@@ -1,6 +1,4 @@
-"""Tell from config.json in which precision weights are kept, and from names and shapes of tensors how many parameters
-they are.
-"""
+"""Read the precision of weights from config.json, and count parameters from names and shapes of tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ QUANTISED = "quantization_config"  # of config.json
 COMPUTE = "bnb_4bit_compute_dtype"
 FOUR_BIT_KEYS = ("bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "llm_int8_skip_modules")
 INT8_KEYS = ("llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_skip_modules")
-FILE_DEFAULTS = {  # what a file means that does not say
+FILE_DEFAULTS = {  # of keys that a file does not state
     "bnb_4bit_use_double_quant": False,
     "bnb_4bit_quant_storage": "uint8",
     COMPUTE: "float32",
@@ -23,8 +21,8 @@ FILE_DEFAULTS = {  # what a file means that does not say
     "llm_int8_has_fp16_weight": False,
     "llm_int8_skip_modules": None,
 }
-LOADING_DEFAULTS = {**FILE_DEFAULTS, "bnb_4bit_use_double_quant": True}  # what `quantised.loading_options` asks for
-ON_LOADING = ("nf4", "fp4", "int8")  # what weights of more bits can be made while they are loaded
+LOADING_DEFAULTS = {**FILE_DEFAULTS, "bnb_4bit_use_double_quant": True}  # as in `quantised.loading_options`
+ON_LOADING = ("nf4", "fp4", "int8")  # precisions to which weights can be quantised on loading
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16}  # all others have 8
 FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors
 PACKED = (".qweight", ".weight_packed")  # several values in each whole number: GPTQ and AWQ, compressed-tensors
@@ -38,9 +36,7 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
 
 
 def common_dtype(paths: tuple[Path, ...]) -> str:
-    """The type that most values in safetensors files have, as torch calls it; float32 for what is no float that weights
-    are trained in.
-    """
+    """torch's name of the type of most values in safetensors files; float32 for types that are not trained in."""
     values = Counter[str]()
     for tensor in all_tensors(paths).values():
         values[FILE_TYPES.get(tensor.dtype, "float32")] += tensor.size
@@ -48,10 +44,10 @@ def common_dtype(paths: tuple[Path, ...]) -> str:
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
-    """Tell how the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method
-    as config.json calls it.
+    """The precision of the weights in the files: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the
+    method's name in config.json.
 
-    Raises ModelError, of the file `where`, where config.json does not say which method it is.
+    Raises ModelError, naming the file `where`, if config.json does not state the method.
     """
     stated = config.get(QUANTISED)
     if stated is None:
@@ -75,8 +71,8 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
 
 
 def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
-    """List in what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on
-    loading, in the usual way.
+    """The differences between bitsandbytes' quantization_config of a checkpoint and its base's; None: the base is
+    quantised on loading, in the usual way.
     """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
         return ()
@@ -92,12 +88,12 @@ def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Tell whether a tensor is what a library stores beside quantised weights (scales, code books, states)."""
+    """Does a library store this tensor beside quantised weights (scales, code books, states)?"""
     return name.endswith(AUXILIARY) or ".quant_state." in name
 
 
 def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Count the weights that a tensor stands for; `config` is that of the model."""
+    """The number of weights that a tensor contains; `config`: the model's."""
     tensor = facts[name]
     if QUANTISED not in config:
         return tensor.size
@@ -110,7 +106,7 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
 
 
 def _packed_bits(stated: Any) -> int:
-    """Return the bits of a packed weight, 4 where the configuration does not say."""
+    """The bits of a packed weight; 4 if the configuration does not say."""
     if not isinstance(stated, dict):
         return 4
     groups = stated.get("config_groups")
@@ -121,8 +117,8 @@ def _packed_bits(stated: Any) -> int:
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Count the parameters in full weights: without stored buffers (causal masks, rotary frequencies) and without what
-    is tied and stored twice.
+    """The number of parameters in full weights, without stored buffers (causal masks, rotary frequencies) and second
+    copies of tied tensors.
     """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
     twice = stored_twice(facts, config)
@@ -130,8 +126,8 @@ def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> in
 
 
 def stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
-    """Name tensors that are tied and stored twice: encoder-decoder models have one embedding for both sides; a head is
-    tied where the configuration says so.
+    """The second copies of tied tensors: encoder-decoder models have one embedding for both sides; a head is tied if
+    the configuration says so.
     """
     shared = next((name for name in facts if name.endswith("shared.weight")), None)
     sides = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")

@@ -1,6 +1,4 @@
-"""Hold weights quantised: how transformers loads them, what bitsandbytes' layers need to be shared and to compute alike
-everywhere, and whether stored tensors fit their model. Checking unpacks nothing and needs no quantisation library.
-"""
+"""Load quantised weights, prepare their layers, and check stored tensors without a quantisation library."""
 
 from __future__ import annotations
 
@@ -23,16 +21,16 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
 LIBRARY = "bitsandbytes"
-logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it speaks with every pass, and when peft imports it
+logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it logs with every pass, and when peft imports it
 
 
 def loading_options(
     directory: Path, precision: str, stored: bool, kind: torch.dtype, place: torch.device
 ) -> dict[str, Any]:
-    """Return the options of `from_pretrained` that hold weights in `precision`; `stored` where the files hold them so.
+    """The options of `from_pretrained` for weights in `precision`; `stored`: the files have them so.
 
-    4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError where bitsandbytes is
-    needed and not installed.
+    4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError if bitsandbytes is needed
+    and not installed.
     """
     if precision in ON_LOADING and importlib.util.find_spec(LIBRARY) is None:
         raise ModelError(
@@ -54,11 +52,11 @@ def loading_options(
 
 
 def prepare_layers(directory: Path, model: nn.Module) -> None:
-    """Prepare layers for the first answer: int8 layers move their weights to where copies share them; 4-bit layers on a
-    CPU never repack theirs.
+    """Prepare layers for sharing: int8 layers move their weights to where copies share them; 4-bit layers on a CPU
+    never repack theirs.
 
-    Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into what is
-    shared. Raises ModelError where transformers passed over how the files are quantised.
+    Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into shared
+    memory. Raises ModelError if transformers ignored the quantisation of the files.
     """
     if getattr(model, "hf_quantizer", None) is None:
         raise ModelError(
@@ -85,8 +83,7 @@ def fits_quantised(
     """Check the stored tensors; return the model on the meta device, and notices. Raises ModelError naming tensors that
     are missing, extra, or of the wrong size.
 
-    bitsandbytes keeps the names of what it quantises; of other libraries' files only finiteness and completeness of the
-    shards are checked.
+    bitsandbytes does not rename tensors; of other libraries' files only finite values and complete shards are checked.
     """
     empty = empty_model(checkpoint.path)
     if checkpoint.precision not in ON_LOADING:
@@ -94,7 +91,7 @@ def fits_quantised(
         return empty, (f"{checkpoint.name}: weights quantised by {checkpoint.precision}: {late}",)
     config = files.read_json(checkpoint.path / files.CONFIG)
     wrong = _incomplete(stored, checkpoint.precision)
-    # with a conversion mapping, files and model name their tensors in two ways
+    # with a conversion mapping, files and model have different names for their tensors
     if not get_checkpoint_conversion_mapping(empty.config.model_type):
         wrong += _misfits(empty, {name: values_of(name, stored, config) for name in stored if not is_auxiliary(name)})
     if wrong:
@@ -107,7 +104,7 @@ def fits_quantised(
 
 
 def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[str]:
-    """Name packed weights without what unpacks them, and the reverse."""
+    """Packed weights without their scales or state, and the reverse, in words."""
     if precision == "int8":
         packed = [name for name, facts in stored.items() if facts.dtype == "I8"]
         lost = [name for name in packed if f"{name.removesuffix('weight')}SCB" not in stored]
@@ -119,11 +116,11 @@ def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[st
 
 
 def _misfits(empty: PreTrainedModel, stored: dict[str, int]) -> list[str]:
-    """Say where names and numbers of weights differ from the model's. `stored`: name to number of weights."""
-    wanted = {name: math.prod(tensor.shape) for name, tensor in empty.named_parameters()}
-    missing = wanted.keys() - stored.keys() - set(empty._tied_weights_keys or ())
-    wrong = misnamed(missing, stored.keys() - wanted.keys() - empty.state_dict().keys())
+    """Differences of names and numbers of weights from the model's. `stored`: name -> number of weights."""
+    sizes = {name: math.prod(tensor.shape) for name, tensor in empty.named_parameters()}
+    missing = sizes.keys() - stored.keys() - set(empty._tied_weights_keys or ())
+    wrong = misnamed(missing, stored.keys() - sizes.keys() - empty.state_dict().keys())
     # one value pads an odd number
-    other = sorted(name for name in stored.keys() & wanted.keys() if abs(stored[name] - wanted[name]) > 1)
-    wrong += [f"wrong size {name}: {stored[name]} values where {wanted[name]} belong" for name in other[:SHOWN]]
+    other = sorted(name for name in stored.keys() & sizes.keys() if abs(stored[name] - sizes[name]) > 1)
+    wrong += [f"wrong size {name}: {stored[name]} values where {sizes[name]} belong" for name in other[:SHOWN]]
     return wrong

@@ -1,4 +1,4 @@
-"""Recognise what kind of model a checkpoint's files are (never its name), its base, sizes and identity."""
+"""Recognise a checkpoint from its files, not its name: kind, base, sizes and fingerprint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from evalharness.records.job import ModelSelection
 from evalharness.records.models import Checkpoint, ModelKind
 
 Role = Literal["base", "candidate"]
-ELSEWHERE = (  # keys of config.json by which transformers reads other files
+ELSEWHERE = (  # keys of config.json that make transformers read other files
     ("transformers_weights", "another file of weights", files.WEIGHTS),
     ("configuration_files", "other configurations", files.CONFIG),
 )
@@ -37,17 +37,15 @@ SHOWN = 6
 
 
 def recognise(text: str, *, base: str | None = None, role: Role = "candidate") -> Checkpoint:
-    """Recognise the checkpoint that `text` names. `base` wins over what its files say; its own name is its directory's
-    unless given.
+    """Recognise the checkpoint that `text` names. `base` overrides the one in its files.
 
-    The base of full weights may stay unknown (None); an adapter's may not. Raises ModelError, saying what the directory
-    holds, for anything that cannot be evaluated; UsageError for a model behind a server, which `recognise_model` takes,
-    too.
+    The base of full weights may be unknown (None), an adapter's may not. Raises ModelError, naming the directory's
+    content, for anything that cannot be evaluated; UsageError for a model behind a server: see `recognise_model`.
     """
     spec = parse(text)
     try:
         return _recognised(spec, base, role)
-    except (OSError, RuntimeError) as error:  # what cannot be read, or vanished in between; links that go round
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise ModelError(
             spec.location, f"cannot be read ({error})", "check its permissions and that nothing else writes there"
         ) from None
@@ -61,8 +59,8 @@ def recognise_model(
     limits: RequestLimits | None = None,
     by_chat: bool = False,
 ) -> Checkpoint:
-    """Recognise the checkpoint or the model behind a server that `text` names, a served one by chat where a run asks it
-    so. Raises ModelError, and NotComparableError where the server would have to be asked more than the limits allow.
+    """Recognise the checkpoint or the model behind a server that `text` names. `by_chat`: the run uses the server's
+    chat endpoint. Raises ModelError, and NotComparableError if that needs more requests than the limits allow.
     """
     spec = parse(text)
     if spec.served is not None:
@@ -73,8 +71,8 @@ def recognise_model(
 def recognise_candidates(
     models: ModelSelection, base: str | None, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> tuple[Checkpoint, ...]:
-    """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
-    ModelError, and UsageError for a target of no candidate.
+    """Recognise the candidates of a run, each with its stated target, else that of its files. Raises ModelError, and
+    UsageError for the target of an unknown candidate.
     """
     candidates = tuple(recognise_model(text, base=base, limits=limits, by_chat=by_chat) for text in models.candidates)
     names = [candidate.name for candidate in candidates]
@@ -88,9 +86,7 @@ def recognise_candidates(
 
 
 def holds_itself(directory: Path) -> bool:
-    """Tell whether there is something at its top to recognise, and be it broken; else checkpoints can only lie
-    inside.
-    """
+    """Does the directory itself have weights or an adapter, even incomplete? Else checkpoints can only be inside."""
     adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
     weights = files.has_weights(directory) or files.gguf_file(directory) is not None
     return weights or any(path.is_file() for path in adapter)
@@ -148,7 +144,7 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
 
 
 def _checked_config(directory: Path) -> dict[str, Any]:
-    """Read config.json of a model that can be loaded without anybody else's code."""
+    """Read config.json. Raises ModelError unless the model can be loaded by transformers' own code."""
     where = directory / files.CONFIG
     if files.gguf_file(directory) is not None:
         return files.model_config(directory)
@@ -182,8 +178,8 @@ def _checked_config(directory: Path) -> dict[str, Any]:
 
 
 def _refuse_folder_of_several(directory: Path) -> None:
-    """Raise ModelError where the checkpoints lie inside: a trainer's output folder without final weights, or adapters
-    under their names.
+    """Raise ModelError if the checkpoints are inside: a trainer's output folder without final weights, or named
+    adapters.
     """
     names = [path.name for path in checkpoints_in(directory)]
     if names:
@@ -199,19 +195,17 @@ def _refuse_folder_of_several(directory: Path) -> None:
 
 
 def _no_weights(directory: Path, what: str) -> ModelError:
-    """Make the error of a directory without weights in a form that can be read: what lies there, and what makes a
-    checkpoint of it.
-    """
-    said = foreign.advice(directory)
-    if said is None:
+    """The error for a directory without readable weights: what is there, and how to make a checkpoint of it."""
+    advice = foreign.advice(directory)
+    if advice is None:
         return ModelError(directory, f"{what}{foreign.contents(directory)}", f"safetensors only: give {WANTED}")
-    return ModelError(directory, f"{what}: {said[0]}", said[1])
+    return ModelError(directory, f"{what}: {advice[0]}", advice[1])
 
 
 def _refuse_names(directory: Path, names: Iterable[str], adapter: bool) -> None:
-    said = foreign.wrapped_names(directory, names, adapter)
-    if said is not None:
-        raise ModelError(directory, *said)
+    advice = foreign.wrapped_names(directory, names, adapter)
+    if advice is not None:
+        raise ModelError(directory, *advice)
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------
@@ -250,9 +244,7 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
 
 
 def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFacts) -> dict[str, Any]:
-    """Read the configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for
-    them.
-    """
+    """Read the configuration of an adapter's base. Raises ModelError if the adapter cannot be for it."""
     if (base / files.ADAPTER_CONFIG).is_file():
         raise ModelError(
             adapter,
@@ -267,7 +259,7 @@ def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFac
 
 
 def _precision_of_training(directory: Path) -> str:
-    """Read how the base was quantised that an adapter was trained on, as training.json records it."""
+    """The precision of the base on which an adapter was trained, from training.json."""
     training, place = files.training_record(directory)
     stated = training.get("precision") or ""
     if stated not in ("", *ON_LOADING):

@@ -1,6 +1,4 @@
-"""Account for what peft saves with an adapter whose base's embeddings were resized: second copies of tensors, and the
-base that the adapter needs.
-"""
+"""Handle adapters of a base with resized embeddings: second copies of tensors, and the base that the adapter needs."""
 
 from __future__ import annotations
 
@@ -31,10 +29,10 @@ RESIZE = (
 
 
 def second_copies(file: Path, loaded: Collection[str]) -> frozenset[str]:
-    """Name the tensors in an adapter's file that only repeat, value by value, another one of the file that is loaded.
+    """The tensors in an adapter's file that only repeat the values of a loaded one.
 
     peft stores a module that is trained whole a second time under `modules_to_save`, and trained tokens of tied
-    embeddings for each place, and reads one of the two.
+    embeddings for each module, and reads one of the two.
     """
     names = tensors(file).keys()
     with safe_open(file, framework="pt") as stored:
@@ -55,9 +53,7 @@ def _first_copies(name: str, loaded: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRows:
-    """How many rows a base's embeddings have, one a token, and the names of the modules that hold them, tied ones
-    together.
-    """
+    """The number of rows of a base's embeddings, one per token, and the names of their modules, tied ones together."""
 
     number: int
     modules: tuple[tuple[str, ...], ...]
@@ -79,15 +75,19 @@ def embedding_rows(base: PreTrainedModel) -> EmbeddingRows:
     )
 
 
-def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, wanted: Shapes) -> None:
-    """Raise ModelError, saying how to make the base that it needs, where an adapter was trained on embeddings with
-    another number of rows and fits but for that.
+def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, places: Shapes) -> None:
+    """Raise ModelError, with the command that resizes the base, if an adapter was trained on embeddings with another
+    number of rows and otherwise fits.
     """
-    rows = _rows_of_training(stored, wanted, base.number)
+    rows = _rows_of_training(stored, places, base.number)
     if rows is None:
         return
     what = f"trained with embeddings of {rows} rows (resize_token_embeddings), its base {checkpoint.base} has "
-    lost = [tied[0] for tied in base.modules if not any(_holds(known, name) for known in stored for name in tied)]
+    lost = [
+        tied[0]
+        for tied in base.modules
+        if not any(_holds(stored_name, name) for stored_name in stored for name in tied)
+    ]
     if lost:
         only = f"the rows of {' and '.join(lost)} are not in its file, only in the model that was trained"
         fix = f"{only}: save that model's base (model.unload().save_pretrained(DIR)) and give it with --base"
@@ -99,8 +99,8 @@ def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, want
 
 
 def check_tokens(checkpoint: Checkpoint, base: EmbeddingRows, indices: object) -> None:
-    """Raise ModelError where an adapter trains tokens that have no row in its base. `indices`: a list of token ids, or
-    one by module's name.
+    """Raise ModelError if an adapter trains tokens that have no row in its base. `indices`: a list of token ids, or
+    lists by module.
     """
     lists = list(indices.values()) if isinstance(indices, dict) else [indices]
     tokens = [token for each in lists if isinstance(each, list) for token in each if isinstance(token, int)]
@@ -114,13 +114,13 @@ def _holds(name: str, module: str) -> bool:
     return any(name.endswith(f"{module}{value}") for value in BASE_VALUES)
 
 
-def _rows_of_training(stored: Shapes, wanted: Shapes, rows: int) -> int | None:
-    """Tell from tensors of the wrong shape how many rows the embeddings had in training; None where no other number of
-    rows explains them all.
+def _rows_of_training(stored: Shapes, places: Shapes, rows: int) -> int | None:
+    """The number of rows of the embeddings in training, from tensors of the wrong shape; None if no number explains
+    them all.
     """
-    if stored.keys() != wanted.keys():
+    if stored.keys() != places.keys():
         return None
-    differ = [(stored[name], wanted[name]) for name in stored if stored[name] != wanted[name]]
+    differ = [(stored[name], places[name]) for name in stored if stored[name] != places[name]]
     lengths = {
         has for pair in differ if len(pair[0]) == len(pair[1]) for has, wants in zip(*pair, strict=True) if has != wants
     }

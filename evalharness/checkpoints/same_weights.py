@@ -1,4 +1,4 @@
-"""Tell whether two directories hold the same full weights, whatever files their tensors lie in."""
+"""Compare the full weights in two directories, however they are split into files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK = 1 << 20  # bytes
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    """Are all tensors alike in name, type, shape and values? Reading ends at the first that is not."""
+    """Are all tensors equal in name, type, shape and values? Reading ends at the first difference."""
     if fingerprint.of_tensors(one) == fingerprint.of_tensors(other):
         return True
     first, second = _places(one), _places(other)

@@ -1,6 +1,4 @@
-"""Show a checkpoint to libraries through a private folder: copies of the files that its identity covers, links to its
-weights, and nothing else.
-"""
+"""Give libraries a private folder of a checkpoint: copies of the files in its fingerprint, and links to its weights."""
 
 from __future__ import annotations
 
@@ -18,10 +16,10 @@ from evalharness.records.models import Checkpoint
 
 @contextlib.contextmanager
 def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """Yield the checkpoint, and its base, in private folders. What is raised of them names their own.
+    """The checkpoint and its base in private folders. Errors raised inside the block name their own folders.
 
-    Whatever is read there is in the identity that is computed there, and whoever writes into the checkpoint's own
-    folders changes neither, weights aside. Raises ModelError where there is no room for the copies.
+    Libraries then read only files that the fingerprint covers, and later writes into the checkpoint's own folders
+    change nothing, weights excepted. Raises ModelError if there is no space for the copies.
     """
     with contextlib.ExitStack() as stack:
         places = {place for place in (checkpoint.path, checkpoint.base) if place is not None}
@@ -32,22 +30,24 @@ def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
 
 @contextlib.contextmanager
 def sealed_folder(directory: Path) -> Iterator[Path]:
-    """Yield the private folder of one folder's files, as `sealed` does."""
+    """The private folder of one folder's files, as `sealed` does."""
     with contextlib.ExitStack() as stack:
         try:
-            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="evalharness-", ignore_cleanup_errors=True))
-            private = Path(made).resolve() / directory.name
+            temporary = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="evalharness-", ignore_cleanup_errors=True)
+            )
+            private = Path(temporary).resolve() / directory.name
             private.mkdir(exist_ok=True)
             _fill(private, directory)
         except OSError as error:
             what = f"its small files cannot be copied to a private folder ({error})"
-            fix = "see that they can be read, and set TMPDIR to a folder with room for them"
+            fix = "see that they can be read, and set TMPDIR to a folder with enough space"
             raise ModelError(directory, what, fix) from None
         try:
             yield private
         except EvalHarnessError as error:
-            named = [text.replace(str(private), str(directory)) for text in (error.where, error.what, error.fix)]
-            raise type(error)(*named) from error.__cause__
+            texts = [text.replace(str(private), str(directory)) for text in (error.where, error.what, error.fix)]
+            raise type(error)(*texts) from error.__cause__
 
 
 def _fill(private: Path, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Recognise a model behind a server by what it answers: the same weights at another address are the same model."""
+"""Recognise a model behind a server by its answers: the same weights at another address are the same model."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from evalharness.records.models import Checkpoint, ModelKind
 from evalharness.records.probe_answers import ProbeAnswers
 
 STEP = "served model"
-MOST = 64  # models of one window and tokenizer that are remembered, the newest
-COARSE = 5e-4  # nats; a server with more noise hides what one more step of training moves
+MOST = 64  # models remembered per window and tokenizer, the newest
+COARSE = 5e-4  # nats; with more noise, one step of training cannot be seen
 
 
 def check_offered(location: ServedLocation) -> None:
-    """Check that the server is there and has the model. Raises ModelError."""
+    """Raise ModelError unless the server answers and has the model."""
     registry.find(openai_api.REGISTRY, "offered", STEP)(location)
 
 
 def recognise_served(
     spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> Checkpoint:
-    """Recognise the model behind an address. What its server does not say, its sizes, is None. `by_chat`: it is told by
-    its answers in the server's chat template. Raises ModelError where it does not answer, or not the same twice.
+    """Recognise the model behind an address. Its sizes are None: a server does not state them. `by_chat`: its answers
+    are those in the server's chat template. Raises ModelError if it does not answer, or not the same twice.
     """
     location = spec.served
     assert location is not None
@@ -49,24 +49,24 @@ def recognise_served(
 
 
 def identity_of(stated: list[object], probes: ProbeAnswers) -> str:
-    """The fingerprint of the remembered model that states and answers the same, within noise; else a new one, which is
-    remembered from now on.
+    """The fingerprint of the remembered model with the same facts and answers, within noise; else a new one, which is
+    then remembered.
     """
-    known, key = memory.current(), ["served model", 1, TOKENS, PROMPTS, stated]
-    remembered = (known.recall(key) if known else None) or []
-    for name, given in remembered:
-        before = ProbeAnswers.from_json(given)
+    store, key = memory.current(), ["served model", 1, TOKENS, PROMPTS, stated]
+    remembered = (store.recall(key) if store else None) or []
+    for name, old_answers in remembered:
+        before = ProbeAnswers.from_json(old_answers)
         if before is not None and same(before, probes):
             return str(name)
     answers = dataclasses.asdict(probes)
     name = fingerprint.of_value([*key, answers])
-    if known:
-        known.keep(key, [*remembered, [name, answers]][-MOST:])
+    if store:
+        store.keep(key, [*remembered, [name, answers]][-MOST:])
     return name
 
 
 def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What is worth knowing of how surely a served model is told from others."""
+    """Notices about how reliably a served model is distinguished from others."""
     probes = checkpoint.probes
     if probes is None:
         return ()
@@ -82,5 +82,5 @@ def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def answer_alike(one: ProbeAnswers | None, other: ProbeAnswers | None) -> bool:
-    """Tell whether two served models give the same answers to the probes."""
+    """Do two served models give the same answers to the probes?"""
     return one is not None and other is not None and same(one, other)

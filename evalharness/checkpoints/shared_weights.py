@@ -1,6 +1,4 @@
-"""Copy a model's modules over the same tensors, so that an adapter goes into the copy and the model stays as it is; and
-notice what writes into shared tensors all the same.
-"""
+"""Copy a model's modules without its tensors, for an adapter in the copy, and detect writes into shared tensors."""
 
 from __future__ import annotations
 
@@ -13,18 +11,17 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-SAMPLE = 1 << 16  # values of a tensor that its mark looks at
+SAMPLE = 1 << 16  # values of a tensor in its mark
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}  # by bytes
 Mark = tuple[int, int, int]  # of a tensor: address, torch's count of writes, sum over a sample
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def copy_over_same_weights(model: Model) -> Model:
-    """A copy of the modules; every parameter is a new one over the same memory, buffers and quantised weights are the
-    very same.
+    """Copy the modules. Parameters are new ones over the same memory; buffers and quantised weights are shared.
 
-    New parameters, because peft puts other data into some (`parameter.data = …`); what it writes in place must be
-    cloned first (`unshare`).
+    Parameters are new, because peft assigns other data to some (`parameter.data = …`); those that it writes in place
+    must be cloned first (`unshare`).
     """
     memo: dict[int, object] = {id(one): one for one in chain(model.buffers(), _quantisation_states(model))}
     for parameter in model.parameters():
@@ -34,22 +31,20 @@ def copy_over_same_weights(model: Model) -> Model:
 
 
 def _quantisation_states(model: nn.Module) -> list[object]:
-    """What bitsandbytes' layers hold beside parameters and buffers: the scales of 4-bit weights, the tensors in the
-    state of int8 layers.
+    """State of bitsandbytes' layers beside parameters and buffers: scales of 4-bit weights, tensors in the state of
+    int8 layers.
     """
-    held = [vars(module) for module in model.modules()]
-    states = [vars(one["state"]) for one in held if hasattr(one.get("state"), "__dict__")]
+    attributes = [vars(module) for module in model.modules()]
+    states = [vars(one["state"]) for one in attributes if hasattr(one.get("state"), "__dict__")]
     tensors: list[object] = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
-    return [*tensors, *(one["quant_state"] for one in held if one.get("quant_state") is not None)]
+    return [*tensors, *(one["quant_state"] for one in attributes if one.get("quant_state") is not None)]
 
 
 def marks(model: nn.Module) -> tuple[Mark, ...]:
-    """A mark of every tensor, the scales of quantised weights too: where it lies, how often torch wrote into it, and a
-    sum over its content.
+    """A mark of every tensor, including the scales of quantised weights: address, torch's count of writes, and a sum.
 
-    The sum is over all of a small tensor and over SAMPLE values spread over a large one: writes past torch's count
-    (`tensor.data`, kernels) show where they change the whole of a weight, as a merge does; one of a few values in a
-    large tensor may stay unseen.
+    The sum is over all of a small tensor and over SAMPLE values spread over a large one. So writes that torch does not
+    count (`tensor.data`, kernels) show if they change a whole weight, as a merge does; a write of a few values may not.
     """
     return tuple(
         (tensor.data_ptr(), tensor._version, _sample_sum(tensor))
@@ -58,17 +53,17 @@ def marks(model: nn.Module) -> tuple[Mark, ...]:
 
 
 def _sample_sum(tensor: torch.Tensor) -> int:
-    """A weighted sum of a sample, its bits taken as whole numbers: an exchange of values moves it as well."""
+    """A weighted sum of a sample's bits as whole numbers; swapped values change it, too."""
     if not tensor.numel():
         return 0
     flat = tensor.detach().reshape(-1)
     bits = BITS[min(4, flat.element_size())]
-    taken = flat[:: max(1, flat.numel() // SAMPLE) | 1].contiguous().view(bits).long()
-    return int((taken * (torch.arange(len(taken), device=taken.device) % 8191 + 1)).sum())
+    sample = flat[:: max(1, flat.numel() // SAMPLE) | 1].contiguous().view(bits).long()
+    return int((sample * (torch.arange(len(sample), device=sample.device) % 8191 + 1)).sum())
 
 
 def _scales(model: nn.Module) -> Iterator[torch.Tensor]:
-    """What unpacks the weights of bitsandbytes' layers."""
+    """The tensors that unpack the weights of bitsandbytes' layers."""
     for module in model.modules():
         state, four = getattr(module, "state", None), getattr(module, "quant_state", None)
         places = [(state, name) for name in ("CB", "SCB")]
@@ -79,9 +74,7 @@ def _scales(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def unshare(model: nn.Module, names: set[str]) -> None:
-    """Give `model` its own memory for the parameters and buffers of these names; modules that share one go on sharing
-    it.
-    """
+    """Give `model` its own memory for the parameters and buffers of these names; tied modules stay tied."""
     clones: dict[int, torch.Tensor] = {}
     for path, module in model.named_modules():
         for tensors in _tensors_of(module):
@@ -96,7 +89,7 @@ def unshare(model: nn.Module, names: set[str]) -> None:
 
 
 def _tensors_of(module: nn.Module) -> tuple[dict[str, torch.Tensor | None], ...]:
-    """The module's own parameters and buffers, in the dictionaries that torch keeps them in."""
+    """torch's dictionaries of the module's own parameters and buffers."""
     return cast(tuple[dict[str, torch.Tensor | None], ...], (module._parameters, module._buffers))
 
 

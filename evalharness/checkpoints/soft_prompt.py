@@ -1,4 +1,4 @@
-"""Read what a soft prompt's virtual tokens are near to: tokens of the base's vocabulary, and one another."""
+"""Find the nearest vocabulary tokens of a soft prompt's virtual tokens, and cluster the virtual tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.conclusions import conclude_once
 from evalharness.checkpoints.files import TensorFacts
 from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.special_tokens import tokenizer_directory
@@ -20,21 +20,21 @@ from evalharness.checkpoints.vocabulary import token_texts
 from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
-READ = ("PROMPT_TUNING", "P_TUNING")  # types whose file holds the very embeddings that stand before a text
+READ = ("PROMPT_TUNING", "P_TUNING")  # types whose file has the embeddings themselves
 TABLE = "prompt_embeddings"
 NEAREST = 5  # tokens
 ALIKE = 0.5  # cosine similarity that any two of a cluster have at least
 RULE = f"complete linkage: any two virtual tokens of a cluster have a cosine similarity of at least {ALIKE}"
-MOST = 2000  # virtual tokens: a cluster tree of more takes memory
-CHUNK = 1 << 25  # bytes of embeddings in float32 that are looked at together
-PLACES = 4  # decimals kept, so that the same files give the same text whatever adds up in which order
+MOST = 2000  # virtual tokens: a larger cluster tree takes too much memory
+CHUNK = 1 << 25  # bytes of embeddings in float32 that are read together
+PLACES = 4  # decimals, so that the same files give the same text in any order of summation
 DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
     "F64": np.dtype("<f8"),
 }
-INPUTS = (  # ends of the names that architectures give their input embeddings
+INPUTS = (  # ends of the names of input embeddings
     *("embed_tokens.weight", "wte.weight", "shared.weight", "word_embeddings.weight", "embed_in.weight"),
     *("tok_embeddings.weight", "embeddings.weight", "embedding.weight"),
 )
@@ -42,10 +42,10 @@ Array = NDArray[np.float32]
 
 
 def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is near to each virtual token, as JSON knows it; {} where there is none, `reason` alone where there are no
-    tokens that it could be near to. Remembered for the same files. Raises ModelError where one cannot be read.
+    """The nearest tokens and the clusters of virtual tokens, as JSON; {} without virtual tokens, only `reason` if they
+    have no nearest tokens. Remembered for the same files. Raises ModelError if a file cannot be read.
 
-    `nearest`: of each virtual token the tokens of the largest cosine similarity to the base's input embeddings, with
+    `nearest`: for each virtual token the tokens of the base's input embeddings with the largest cosine similarity, and
     their Euclidean distance; `clusters`: the virtual tokens, by RULE.
     """
     if not checkpoint.virtual_tokens or not (checkpoint.path / files.ADAPTER).is_file():  # a model in memory has none
@@ -57,9 +57,9 @@ def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
     read = [checkpoint.path / files.ADAPTER, *files.weight_files(checkpoint.weights)]
     vocabulary = tokenizer_directory(checkpoint) / "tokenizer.json"
     read += [vocabulary] if vocabulary.is_file() else []
-    given = [checkpoint.virtual_tokens, str(vocabulary)]
+    inputs = [checkpoint.virtual_tokens, str(vocabulary)]
     try:
-        return dict(concluded("soft prompt", read, given, lambda: _facts(checkpoint, vocabulary)))
+        return dict(conclude_once("soft prompt", read, inputs, lambda: _facts(checkpoint, vocabulary)))
     except OSError as error:
         raise ModelError(
             checkpoint.path, f"cannot be read ({error})", "check its permissions, and its base's"
@@ -94,20 +94,18 @@ def _rounded(value: np.floating[Any]) -> float:
 
 
 def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | None:
-    """Find the base's input embeddings of this width: their file and place in it; None where none are known there, or
-    not as floats.
-    """
-    found = {}
+    """The file and the facts of the base's input embeddings of this width; None if there are none, or not as floats."""
+    matches = {}
     for path in files.weight_files(directory):
         for name, facts in files.tensors(path).items():
             end = next((n for n, end in enumerate(INPUTS) if f".{name}".endswith(f".{end}")), None)
             if end is not None and len(facts.shape) == 2 and facts.shape[1] == width and facts.dtype in DTYPES:
-                found[end, "decoder" in name, name] = path, facts
-    return found[min(found)] if found and files.gguf_file(directory) is None else None
+                matches[end, "decoder" in name, name] = path, facts
+    return matches[min(matches)] if matches and files.gguf_file(directory) is None else None
 
 
 def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
-    """Read a matrix in float32, so many rows at a time that they, and `values_each` computed of each, fit in CHUNK."""
+    """Read a matrix in float32, as many rows at a time as fit into CHUNK together with `values_each` values of each."""
     rows, width = facts.shape
     dtype = DTYPES[facts.dtype]
     step = max(1, CHUNK // (4 * max(1, width, values_each)))
@@ -120,8 +118,8 @@ def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
 
 
 def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[np.int64], Array, NDArray[np.float64]]:
-    """Find of each virtual token (tokens, width) the NEAREST rows of the embeddings by cosine similarity, the smaller
-    id first where two are alike: ids, similarities and Euclidean distances, each (tokens, NEAREST).
+    """For each virtual token of a prompt (tokens, width) the NEAREST rows of the embeddings by cosine similarity; of
+    equals the smaller id is first. Returns ids, similarities and Euclidean distances, each (tokens, NEAREST).
     """
     unit, lengths = _unit(prompt)
     ids = np.empty((len(prompt), 0), np.int64)
@@ -144,19 +142,19 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
 
 
 def _best(similarities: Array) -> NDArray[np.int64]:
-    """The places of the NEAREST largest of each row, the largest first."""
+    """The places of the NEAREST largest values of each row, the largest first."""
     return np.argsort(-similarities, axis=1, kind="stable")[:, :NEAREST]
 
 
 def _unit(rows: Array) -> tuple[Array, NDArray[np.float64]]:
-    """The rows of length 1, zeros aside, and how long they were."""
+    """The rows scaled to length 1 (zeros stay), and their lengths."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     divisor = np.where(lengths > 0, lengths, 1.0)[:, None]
     return np.divide(rows, divisor, out=np.empty_like(rows), casting="same_kind"), lengths
 
 
 def clusters(prompt: Array) -> list[list[int]]:
-    """The places of virtual tokens that are alike, by RULE, the largest cluster first."""
+    """Clusters of similar virtual tokens by RULE, as places, the largest cluster first."""
     if len(prompt) == 1:
         return [[0]]
     unit = _unit(prompt)[0].astype(np.float64)
@@ -170,9 +168,11 @@ def clusters(prompt: Array) -> list[list[int]]:
 
 
 def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
-    """Nearest tokens and clusters in a line each; the first `most` of either."""
-    named = [[f"{name_of(token)} {token['cosine']:.2f}" for token in tokens[:3]] for tokens in facts["nearest"]]
-    near = [f"{place}: {' '.join(tokens)}" for place, tokens in enumerate(named)]
+    """One line of nearest tokens and one of clusters, the first `most` of either."""
+    tokens_of_each = [
+        [f"{name_of(token)} {token['cosine']:.2f}" for token in tokens[:3]] for tokens in facts["nearest"]
+    ]
+    near = [f"{place}: {' '.join(tokens)}" for place, tokens in enumerate(tokens_of_each)]
     several = [f"{{{', '.join(map(str, places))}}}" for places in facts["clusters"] if len(places) > 1]
     alone = sum(len(places) == 1 for places in facts["clusters"])
     parts = [*_some(several, most), *([f"{alone} alone"] if alone else [])]
@@ -180,7 +180,7 @@ def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
 
 
 def name_of(token: Mapping[str, Any]) -> str:
-    """A token as it is shown: its text in quotes, else its id."""
+    """A token's text in quotes, else its id."""
     return f"#{token['id']}" if token.get("text") is None else repr(token["text"])
 
 

@@ -1,4 +1,4 @@
-"""Tell where a checkpoint's tokenizer lies, and which special tokens a tokenizer puts around a text."""
+"""Find a checkpoint's tokenizer, and the special tokens that a tokenizer puts around a text."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
 
 
 def tokenizer_directory(checkpoint: Checkpoint) -> Path:
-    """Return where the checkpoint's tokenizer lies: its own directory, else (adapters) its base's."""
+    """The directory of the checkpoint's tokenizer: its own, else (for adapters) its base's."""
     if checkpoint.base is not None and checkpoint.adapter and not files.has_tokenizer(checkpoint.path):
         return checkpoint.base
     return checkpoint.path
 
 
 def prompt_directory(checkpoint: Checkpoint) -> Path:
-    """Return where the tokenizer lies whose special tokens stand around a checkpoint's prompts: its base's, so that
-    both read the same; its own where there is no base with a tokenizer.
+    """The directory of the tokenizer whose special tokens are put around a checkpoint's prompts: its base's, so that
+    both read the same; its own if there is no base with a tokenizer.
     """
     base = checkpoint.base
     return base if base is not None and files.has_tokenizer(base) else tokenizer_directory(checkpoint)
@@ -34,7 +34,7 @@ def prompt_directory(checkpoint: Checkpoint) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """The ids of the special tokens that stand before and after a text, and of the one that stands for an empty one."""
+    """The ids of the special tokens before and after a text, and of the one that replaces an empty text."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ class SpecialTokens:
 
 
 def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-    """The special tokens that a tokenizer adds to a text by itself. Raises ModelError where it cannot split one."""
+    """The special tokens that a tokenizer adds to a text by itself. Raises ModelError if it cannot split a text."""
     whole, plain = token_ids(tokenizer, special=True), token_ids(tokenizer, special=False)
     for start in range(len(whole) - len(plain) + 1):
         if plain and whole[start : start + len(plain)] == plain:
@@ -54,9 +54,9 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture) -> SpecialTokens:
-    """The special tokens around a prompt by this tokenizer: what it puts before a text, each token once, and after it
-    what the encoder of an encoder-decoder model reads there. Nothing ends a text that a decoder goes on with. An empty
-    one is BOS, else EOS, as lm-eval has it.
+    """The special tokens that this tokenizer puts around a prompt: those before a text, each once, and for an
+    encoder-decoder model those after it. Nothing follows a text that a decoder continues. An empty text is BOS, else
+    EOS, as in lm-eval.
     """
     added = added_tokens(tokenizer)
     after = added.after if architecture == Architecture.SEQ2SEQ else ()
@@ -65,16 +65,16 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture
 
 
 def text_between(tokens: SpecialTokens, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Show a text between its special tokens: `<s> TEXT </s>`."""
+    """A text between its special tokens, for messages: `<s> TEXT </s>`."""
     before, after = (tokenizer.convert_ids_to_tokens(list(ids)) for ids in (tokens.before, tokens.after))
     return f"`{' '.join([*map(str, before), 'TEXT', *map(str, after)])}`"
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, *, special: bool) -> list[int]:
-    """The tokens of one text that has something of everything. Raises ModelError where it cannot be split."""
+    """The tokens of a varied probe text. Raises ModelError if it cannot be split."""
     try:
         return list(tokenizer(PROBE, add_special_tokens=special)["input_ids"])
-    except Exception as error:  # what a configuration of odd types leads to has no common class
+    except Exception as error:  # a configuration with values of wrong types may raise anything
         raise ModelError(
             tokenizer.name_or_path,
             f"its tokenizer cannot split a text ({first_line(error)})",

@@ -1,4 +1,4 @@
-"""Load the tokenizer that speaks for a checkpoint, and compare it and its chat template with its base's."""
+"""Load a checkpoint's tokenizer, and compare it and its chat template with its base's."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from evalharness.records.models import Architecture, Checkpoint
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies in a directory, from files that its identity covers. Raises ModelError where there
-    is none or it cannot be read.
+    """Load the tokenizer in a directory, only from files that its fingerprint covers. Raises ModelError if there is
+    none or it cannot be read.
     """
     with sealed_folder(directory) as private:
         tokenizer = tokenizer_in(private)
@@ -38,7 +38,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 
 
 def tokenizer_in(directory: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies in a private folder, as `load_tokenizer` does."""
+    """Load the tokenizer in a private folder, as `load_tokenizer` does."""
     if not files.has_tokenizer(directory):
         raise ModelError(directory, "no tokenizer", "save the tokenizer beside the weights (tokenizer.save_pretrained)")
     where = directory / files.TOKENIZER_CONFIG
@@ -56,24 +56,24 @@ def tokenizer_in(directory: Path) -> PreTrainedTokenizerBase:
         raise ModelError(
             directory, f"its tokenizer cannot be read ({first_line(error)})", "save the tokenizer again"
         ) from None
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers makes one all the same
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers makes an empty one without an error
         what = f"its tokenizer_class {type(tokenizer).__name__} reads none of the vocabulary's files there"
         raise ModelError(directory, what, "save the tokenizer again")
     return tokenizer
 
 
 PIECES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\s")  # how a file of tiktoken's begins, which may have the same name
+TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\s")  # the beginning of a tiktoken file, which may have the same name
 
 
 def _refuse_without_packages(directory: Path) -> None:
-    """Raise MissingPackageError where the tokenizer lies in a file that only packages read which are not installed."""
+    """Raise MissingPackageError if the tokenizer's file needs packages that are not installed."""
     file = next((directory / name for name in PIECES if (directory / name).is_file()), None)
     if file is None or (directory / "tokenizer.json").is_file():
         return
     with file.open("rb") as opened:
-        wanted = ["tiktoken"] if TIKTOKEN.match(opened.read(64)) else ["sentencepiece", "protobuf"]
-    if missing := [name for name in wanted if not any(distributions(name=name))]:
+        packages = ["tiktoken"] if TIKTOKEN.match(opened.read(64)) else ["sentencepiece", "protobuf"]
+    if missing := [name for name in packages if not any(distributions(name=name))]:
         what = f"its tokenizer is {file.name} alone, and {' and '.join(missing)} to read it with"
         fix = f"pip install {' '.join(missing)}, or save the tokenizer as tokenizer.json"
         raise MissingPackageError(directory, f"{what} {'are' if missing[1:] else 'is'} not installed", fix)
@@ -83,8 +83,8 @@ def _refuse_without_packages(directory: Path) -> None:
 
 
 def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
-    """The special tokens around a checkpoint's prompts, by the tokenizer in `prompt_directory`. Raises ModelError for a
-    tokenizer that cannot be read.
+    """The special tokens around a checkpoint's prompts, from the tokenizer in `prompt_directory`. Raises ModelError if
+    it cannot be read.
     """
     directory = prompt_directory(checkpoint)
     return _prompt_tokens_in(directory, of_tokenizer(directory), checkpoint.architecture)
@@ -92,7 +92,7 @@ def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
 
 @lru_cache(maxsize=64)
 def _prompt_tokens_in(directory: Path, content: str, architecture: Architecture) -> SpecialTokens:
-    """`content`: the tokenizer's fingerprint, which makes changed files a new key."""
+    """Load them. `content`: the tokenizer's fingerprint, which makes changed files a new key of the cache."""
     return prompt_tokens(load_tokenizer(directory), architecture)
 
 
@@ -103,10 +103,11 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerDifferences:
-    """`added`, `dropped`: token to id; `moved`: token to its id in the base and now; `special`: role to token in the
-    base and now.
+    """How a tokenizer differs from its base's.
 
-    `splits`: the same vocabulary, and yet a text becomes other tokens. `template`: "", "added", "dropped" or "changed".
+    `added`, `dropped`: token -> id; `moved`: token -> its id in the base and now; `special`: role -> token in the base
+    and now. `splits`: with the same vocabulary, a text becomes other tokens. `template`: "", "added", "dropped" or
+    "changed".
     """
 
     added: Mapping[str, int] = field(default_factory=dict)
@@ -118,8 +119,8 @@ class TokenizerDifferences:
 
 
 def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None:
-    """Compare its tokenizer from its base's; None where there is nothing to compare. Raises ModelError where one
-    cannot be read.
+    """Compare a checkpoint's tokenizer with its base's; None if it has only one. Raises ModelError if one cannot be
+    read.
     """
     directory, base = tokenizer_directory(checkpoint), checkpoint.base
     if base is None or base == directory or not files.has_tokenizer(base):
@@ -128,7 +129,7 @@ def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None
 
 
 def compare_tokenizers(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> TokenizerDifferences:
-    """Compare `own` with `base`."""
+    """Compare a tokenizer with its base's."""
     now, before = own.get_vocab(), base.get_vocab()
     roles = {role: (_text(getattr(base, role, None)), _text(getattr(own, role, None))) for role in ROLES}
     return TokenizerDifferences(

@@ -1,6 +1,4 @@
-"""Find out of a tokenizer what can be had without transformers, and whether its tokenizer.json alone splits texts as it
-does.
-"""
+"""Compute a tokenizer's facts with transformers, and check that its tokenizer.json alone splits texts alike."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ from evalharness.checkpoints.tokenizer import tokenizer_in
 from evalharness.fingerprint import of_bytes
 from evalharness.records.models import Architecture
 
-AFTERWARDS = ("post_processor", "truncation", "padding")  # of special tokens and lengths, which are not asked for
+AFTERWARDS = ("post_processor", "truncation", "padding")  # special tokens and lengths, which splitting does not use
 ROLES = ("bos", "eos", "pad", "unk")
 
 
 def facts_of(directory: Path) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
-    """The values of `TokenizerFacts`, and the tokenizer. Raises ModelError where it cannot be read."""
+    """The values of `TokenizerFacts`, and the tokenizer. Raises ModelError if it cannot be read."""
     with sealed_folder(directory) as private:
         tokenizer = tokenizer_in(private)
         data = (private / FILE).read_bytes() if (private / FILE).is_file() else b""
@@ -33,7 +31,7 @@ def facts_of(directory: Path) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
     texts = [(token, str(tokenizer.decode([token]))) for role in ("bos", "eos") if (token := ids[role]) is not None]
     try:
         chat = tokenizer.get_chat_template() if tokenizer.chat_template else None
-    except ValueError:  # said where a chat is to be rendered, by the tokenizer itself
+    except ValueError:  # the tokenizer itself raises it when a chat is rendered
         data, chat = b"", None
     facts = TokenizerFacts(
         around={kind.value: asdict(prompt_tokens(tokenizer, kind)) for kind in Architecture},
@@ -47,8 +45,8 @@ def facts_of(directory: Path) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
 
 
 def _splits_alike(tokenizer: PreTrainedTokenizerBase, data: bytes) -> bool:
-    """Whether the tokenizer hands texts to a pipeline, by the code that all such tokenizers share, that is the one in
-    its tokenizer.json: the same added tokens, normaliser, pre-tokeniser and model, to the last value.
+    """Does the tokenizer, by the code that all such tokenizers share, split texts with exactly the pipeline in its
+    tokenizer.json: the same added tokens, normaliser, pre-tokeniser and model?
     """
     if not has_shared_steps(type(tokenizer)) or tokenizer.split_special_tokens:
         return False
@@ -60,7 +58,7 @@ def _splits_alike(tokenizer: PreTrainedTokenizerBase, data: bytes) -> bool:
 
 
 def _leaves_texts(after: Any) -> bool:
-    """Whether a post-processor leaves the tokens of a text as they are where no special tokens are asked for."""
+    """Does a post-processor leave the tokens of a text unchanged if no special tokens are added?"""
     if after is None or after["type"] in ("ByteLevel", "RobertaProcessing", "BertProcessing"):
         return True
     if after["type"] == "Sequence":

@@ -1,6 +1,4 @@
-"""Read out of training.json the few facts of a candidate's training that results carry. What is not there, or is no
-such fact, is left out.
-"""
+"""Read from training.json the facts of a candidate's training that results show. Malformed ones are left out."""
 
 from __future__ import annotations
 
@@ -16,20 +14,20 @@ FACTS = (
     *("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens"),
     *("steps", "seed", "seconds", "examples", "replay", "after", "precision"),
 )
-SECTIONS = ("recipe", "data")  # objects of training.json that are looked through after itself
+SECTIONS = ("recipe", "data")  # objects in training.json that are searched after its own keys
 OF_RANK = ("rank", "alpha", "targets")
 FULL_WEIGHTS = (Method.FULL, Method.BITFIT, Method.LAYERS)  # methods that leave full weights
 WITH_TOKENS = (Method.PROMPT, Method.PREFIX, Method.P_TUNING)
 WITHOUT_RANK = (*FULL_WEIGHTS, *WITH_TOKENS, Method.IA3)
-OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
+OF_THE_END = ("steps", "seconds")  # of the finished training, not of an intermediate checkpoint
 
 
 def training_facts(directory: Path) -> dict[str, Any]:
-    """Read the facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N
-    folder from the one above.
+    """The FACTS that training.json states and that apply to its method; for a checkpoint-N folder, from the folder
+    above.
     """
     training, place = files.training_record(directory)
-    if isinstance(stage := training.get("after"), dict):  # of the stage before, its name is enough
+    if isinstance(stage := training.get("after"), dict):  # the name of the stage before is enough
         training = {**training, "after": stage.get("name") or stage.get("path")}
     sections = [training, *(training[key] for key in SECTIONS if isinstance(training.get(key), dict))]
     facts = {key: next((part[key] for part in sections if _is_fact(part.get(key))), None) for key in FACTS}
@@ -41,12 +39,11 @@ def training_facts(directory: Path) -> dict[str, Any]:
 
 
 def trained_parameters(directory: Path, parameters: int | None, kind: str = "") -> int:
-    """Read how many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of
-    another model than this one.
+    """The number of parameters that the training could change, from training.json; 0 if it does not say, or is about
+    another model.
 
-    Files do not tell: full weights hold all, however few were trained, and of virtual tokens made by a network only the
-    tokens are kept.
-    `parameters`: of full weights, None of an adapter, which must be of the `kind` that the training made.
+    The weights do not tell: full weights have all parameters, and of virtual tokens made by a network only the tokens
+    are saved. `parameters`: of full weights; None for an adapter, which must be of the `kind` that the training made.
     """
     training, _ = files.training_record(directory)
     trained, whole, method = (training.get(key) for key in ("trainable", "parameters", "method"))

@@ -1,4 +1,4 @@
-"""Verify a checkpoint once for as long as its files, its base's and what verifies them stay the same."""
+"""Verify a checkpoint once while its files, its base's, our code and the libraries stay the same."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
-from evalharness.checkpoints.conclusions import concluded
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.conclusions import conclude_once
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.served import notices_of
 from evalharness.records.models import Checkpoint
 
 
-def verified(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The notices of `verify.verify`, whose outcome is remembered where it refuses nothing; of a model behind a server,
-    how surely it is told from others. Raises ModelError as `verify.verify` does.
+def verify_once(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The notices of `verify.verify`, which are remembered; for a model behind a server, notices about how reliably it
+    is recognised. Raises ModelError as `verify.verify` does, and does not remember that.
     """
     if checkpoint.endpoint:
         return notices_of(checkpoint)
     if checkpoint.adapter == PLACEBO:
-        return ()  # it has no files but its base's
-    given = {name: str(value) for name, value in asdict(checkpoint).items()}
-    notices = concluded("verification", _read(checkpoint), given, lambda: list(_verify(checkpoint)))
-    refuse_changed(checkpoint)
+        return ()  # all its files are its base's
+    inputs = {name: str(value) for name, value in asdict(checkpoint).items()}
+    notices = conclude_once("verification", _read(checkpoint), inputs, lambda: list(_verify(checkpoint)))
+    check_unchanged(checkpoint)
     return tuple(notices)
 
 

@@ -1,4 +1,4 @@
-"""Verify a checkpoint's files before any answer is computed and without loading the model: refuse by name, or give
+"""Verify a checkpoint's files before a run, without loading the model: raise an error that names the problem, or return
 notices.
 """
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.libraries import SHOWN, first_names
 from evalharness.checkpoints.open_model import embedding_shape, empty_model
@@ -41,25 +41,25 @@ TEMPLATES = {
 
 
 def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Check that all is there, of the right shape, finite and trained from this base, and that its tokenizer fits.
-    Returns notices: allowed, and worth knowing.
+    """Check that all tensors are there, of the right shape, finite and trained from this base, and that the tokenizer
+    fits. Returns notices about allowed oddities.
 
-    Raises ModelError naming the tensors, tokens or files that are wrong, and where the files are written meanwhile or
-    are not those that were recognised. An adapter's base is looked at for shapes only: verify it by itself.
+    Raises ModelError naming the wrong tensors, tokens or files, and if the files changed since they were recognised. Of
+    an adapter's base only shapes are checked: verify it by itself.
     """
     if checkpoint.adapter == PLACEBO:
-        return ()  # it has no files but its base's
+        return ()  # all its files are its base's
     places = {checkpoint.path, checkpoint.weights}
     read = [path for place in places for path in (*fingerprint.covered(place), *files.weight_files(place))]
     with fingerprint.unchanged(read, afresh=False):
         notices, rows = _adapter(checkpoint) if checkpoint.adapter else _full_weights(checkpoint)
         notices = (*notices, *_trained_from(checkpoint), *_tokenizer(checkpoint, rows))
-    refuse_changed(checkpoint)
+    check_unchanged(checkpoint)
     return notices
 
 
 def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Return notices, and the rows of the embedding matrix."""
+    """Notices, and the number of rows of the embedding matrix."""
     weights = files.weight_files(checkpoint.path)
     if not weights:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
@@ -81,15 +81,13 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _unpacked(checkpoint: Checkpoint, stored: Mapping[str, files.TensorFacts]) -> tuple[str, ...]:
-    """Return a notice where the weights of a GGUF file are of few bits, which is part of every difference."""
+    """A notice if the weights of a GGUF file have few bits, which is part of every difference."""
     types = sorted({facts.dtype for facts in stored.values()} - {"F32", "F16", "BF16", "F64"})
     return (f"{checkpoint.name}: weights unpacked from a GGUF file's {', '.join(types)}",) if types else ()
 
 
 def _untied(checkpoint: Checkpoint, empty: PreTrainedModel, weights: tuple[Path, ...]) -> tuple[str, ...]:
-    """Return a notice for tensors that config.json ties to others, and that differ from them in the files:
-    transformers leaves these as they are.
-    """
+    """A notice about tensors that config.json ties and that differ in the files: transformers does not tie these."""
     places = {name: path for path in weights for name in files.tensors(path)}
     pairs = empty.get_expanded_tied_weights_keys(all_submodels=True).items()
     apart = [
@@ -108,7 +106,7 @@ def _differ(places: Mapping[str, Path], one: str, other: str) -> bool:
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Return notices, and the rows of the base's embedding matrix."""
+    """Notices, and the number of rows of the base's embedding matrix."""
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     path = checkpoint.path / files.ADAPTER
@@ -125,8 +123,8 @@ def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]) -> list[str]:
-    """Return a notice where full weights cannot have been fine-tuned from this base. Raises ModelError where the two
-    cannot even be asked the same way.
+    """A notice if full weights cannot have been fine-tuned from this base. Raises ModelError if the two have different
+    architectures.
     """
     if (own.get("is_encoder_decoder") is True) != (base.get("is_encoder_decoder") is True):
         kinds = f"{own.get('model_type')}, its base {checkpoint.base} {base.get('model_type')}"
@@ -144,17 +142,15 @@ def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: 
 def _quantisation_differences(
     checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]
 ) -> list[str]:
-    """Return a notice where weights that their files hold quantised are so in another way than the base with which they
-    are compared.
-    """
+    """A notice if the files' weights are quantised in another way than the base's."""
     different = quantisation_differences(own.get(QUANTISED), base.get(QUANTISED))
     what = "quantised otherwise than its base, which is part of every difference between them"
     return [f"{checkpoint.name}: {what}: {'; '.join(different)}"] if different else []
 
 
 def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return a notice where training.json records another base than the one given. Raises ModelError for an adapter: on
-    other weights it means nothing.
+    """A notice if training.json records another base. Raises ModelError for an adapter, which is meaningless on other
+    weights.
     """
     name, recorded = checkpoint.name, files.training_record(checkpoint.path)[0]
     if checkpoint.base is None or not recorded:
@@ -179,8 +175,8 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
-    """Return notices. Raises ModelError for tokens that have no row in the embedding matrix, or another id than the
-    base's.
+    """Notices about the tokenizer. Raises ModelError for tokens that have no row in the embedding matrix, or another id
+    than the base's.
     """
     directory = tokenizer_directory(checkpoint)
     tokenizer = load_tokenizer(directory)
@@ -209,9 +205,7 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
 
 
 def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> tuple[str, ...]:
-    """Return notices about tokens and templates that changed. Raises ModelError where a token of the base has another
-    id now.
-    """
+    """Notices about changed tokens and templates. Raises ModelError if a token of the base has another id."""
     if differences.moved:
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
         raise ModelError(
@@ -241,7 +235,7 @@ def _tokens(tokens: Mapping[str, int]) -> str:
 
 # ---- values ----------------------------------------------------------------------------------------------------------
 
-CHUNK = 1 << 24  # values looked at together
+CHUNK = 1 << 24  # values read together
 
 
 def refuse_nonfinite(path: Path) -> None:
@@ -267,7 +261,7 @@ def _nonfinite(path: Path) -> list[str]:
 
 
 def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
-    """Read a tensor a few rows at a time."""
+    """The values of a tensor, a few rows at a time."""
     view = file.get_slice(name)
     shape = view.get_shape()
     if not shape:
@@ -279,6 +273,6 @@ def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
 
 
 def _is_finite(chunk: torch.Tensor) -> bool:
-    """Tell whether all values are finite, which torch cannot ask a float of eight bits."""
+    """Are all values finite? torch cannot test floats of eight bits."""
     wide = chunk.float() if chunk.element_size() == 1 else chunk
     return not chunk.is_floating_point() or bool(torch.isfinite(wide).all())

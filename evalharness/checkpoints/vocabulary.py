@@ -1,4 +1,4 @@
-"""Read the texts of tokens out of tokenizer.json, without a library."""
+"""Read the texts of tokens from tokenizer.json, without a library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + place): byte for pl
 
 
 def token_texts(path: Path, ids: Collection[int]) -> dict[int, str]:
-    """The texts of these tokens, spaces and line ends as themselves; {} where the file is none that can be read."""
+    """The texts of these tokens, with real spaces and line ends; {} if the file cannot be read."""
     try:
         value = files.read_json(path)
     except ModelError:
@@ -25,16 +25,16 @@ def token_texts(path: Path, ids: Collection[int]) -> dict[int, str]:
     model, added = value.get("model"), value.get("added_tokens")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     byte_level = "ByteLevel" in json.dumps(value.get("decoder"))
-    wanted = frozenset(ids)
-    texts = {index: _text(token, byte_level) for token, index in _entries(vocabulary) if index in wanted}
+    needed_ids = frozenset(ids)
+    texts = {index: _text(token, byte_level) for token, index in _entries(vocabulary) if index in needed_ids}
     for each in added if isinstance(added, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("content"), str) and each.get("id") in wanted:
+        if isinstance(each, dict) and isinstance(each.get("content"), str) and each.get("id") in needed_ids:
             texts[each["id"]] = each["content"]
     return texts
 
 
 def _entries(vocabulary: Any) -> list[tuple[str, int]]:
-    """Tokens and ids: of a mapping, or of a list of [token, score]."""
+    """Tokens and ids of a mapping, or of a list of [token, score]."""
     if isinstance(vocabulary, Mapping):
         return [(token, index) for token, index in vocabulary.items() if isinstance(index, int)]
     rows = vocabulary if isinstance(vocabulary, list) else []
@@ -44,7 +44,7 @@ def _entries(vocabulary: Any) -> list[tuple[str, int]]:
 
 
 def _text(token: str, byte_level: bool) -> str:
-    """A token's text; of byte-level vocabularies the bytes that its letters stand for."""
+    """A token's text; in a byte-level vocabulary its letters stand for bytes."""
     if byte_level and all(letter in BYTES for letter in token):
         return bytes(BYTES[letter] for letter in token).decode("utf-8", errors="replace")
     return token.replace(WORD_START, " ")

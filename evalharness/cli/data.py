@@ -18,7 +18,7 @@ from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.fetch import verify
 from evalharness.data.lock import Lock, default_lock
 from evalharness.errors import DataError
-from evalharness.folder_lock import held
+from evalharness.folder_lock import hold_folder
 from evalharness.paths import default_store, shipped
 from evalharness.report.text_table import aligned
 from evalharness.tasks.fetching import FetchResult, fetch_tasks, lock_key, tasks_to_fetch
@@ -71,7 +71,7 @@ def fetch_command(**options: Any) -> int:
     tasks = tasks_to_fetch(library, suite, options["tasks"])
     rows = data_source(options, options["lock"] or default_lock(default_store(os.environ)))
     source = replace(rows, shipped=shipped(suite.data) if suite and suite.data else None)
-    with held(folder, "--to"):
+    with hold_folder(folder, "--to"):
         fetched = fetch_tasks(tasks, source, folder, options["splits"], options["training"], options["update"])
     if options["as_json"]:
         document = {"files": [asdict(entry) for entry, _ in fetched.entries], "without": fetched.without}

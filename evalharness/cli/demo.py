@@ -13,7 +13,7 @@ from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option, quiet_option, with_options
 from evalharness.cli.printing import print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
-from evalharness.folder_lock import held
+from evalharness.folder_lock import hold_folder
 from evalharness.report.repair import repairs_in
 from evalharness.report.repair_table import sentences
 from evalharness.report.sentences import headline
@@ -49,7 +49,7 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     and no GPU. After an interruption give the same command again.
     """
     check_output(out)
-    with held(out, "--out"), progress.listener(quiet) as listener:
+    with hold_folder(out, "--out"), progress.listener(quiet) as listener:
         run_demo = registry.find(experiments.REGISTRY, "demo", "command")
         results = run_demo(out, seed, listener, limit)
     print_lines(verdict_lines(results, terminal_width()))

@@ -22,7 +22,7 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.report.text_table import aligned
 from evalharness.report.wording import one_line
 from evalharness.results.documents import read_results
-from evalharness.results.samples import sample_of
+from evalharness.results.samples import find_sample
 from evalharness.tasks.library import Library
 
 USUAL = ("rouge1", "rouge2", "rougeL", "bleu")
@@ -80,7 +80,7 @@ def _texts(name: str | None, options: dict[str, Any]) -> tuple[str, Sequence[str
     if output is not None or references or not (name and options["example"]):
         what = "--run takes the texts of one example of TASK, and no others"
         raise UsageError("tasks explain", what, "TASK --run RUN --example ID would be right")
-    sample = sample_of(folder, read_results(folder), name, options["model"], options["example"])
+    sample = find_sample(folder, read_results(folder), name, options["model"], options["example"])
     return sample.output, sample.reference.split(" | ")
 
 

@@ -10,8 +10,8 @@ from evalharness import registry, report
 from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line
-from evalharness.folder_lock import PATIENCE, held
-from evalharness.results.files import RESULTS, inside
+from evalharness.folder_lock import PATIENCE, hold_folder
+from evalharness.results.files import RESULTS, find_run_file
 
 HTML, JSON = "html", "json"
 
@@ -39,7 +39,7 @@ def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:
         return
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
-        folder = inside(run, RESULTS, "results").parent
-        with held(folder, str(run), patience=PATIENCE):
+        folder = find_run_file(run, RESULTS, "results").parent
+        with hold_folder(folder, str(run), patience=PATIENCE):
             page = write(folder, lambda notice: print_line(f"note: {notice}", err=True))
         print_line(page)

@@ -99,7 +99,7 @@ def gc_command(
     place = _place(path)
     rule = RemovalRule(models=tuple(models), older_than_days=days, most_bytes=_size(max_size))
     facts = store.facts(place)
-    sources = store.chosen(facts.sources, rule, time.time())
+    sources = store.matching_sources(facts.sources, rule, time.time())
     for source in sources:
         print_line(f"  {described(source)}")
     count = f"{sum(sum(source.answers.values()) for source in sources):,} answers of {facts.answers:,}"
@@ -126,7 +126,7 @@ def export_command(path: Path | None, file: Path, models: Sequence[str], debug: 
         raise UsageError("--to", f"{file} exists already", "name a new file")
     sources: Sequence[SourceFacts] = ()
     if models:
-        sources = store.chosen(store.facts(place).sources, RemovalRule(models=tuple(models)), time.time())
+        sources = store.matching_sources(store.facts(place).sources, RemovalRule(models=tuple(models)), time.time())
     count = store.export(place, file, {source.model for source in sources})
     print_line(f"{file}: {count:,} answers")
 

@@ -1,9 +1,9 @@
 """Read BIG-bench as published (TASK/task.json, TASK/SUBTASK/task.json) into the hub's rows: an input is a whole prompt.
 
-The prompt is put together as BIG-bench does for JSON tasks: task_prefix, example_input_prefix, input, the choices where
-the task appends them, example_output_prefix; the white space around it goes, as on the hub. Two things differ from
-BIG-bench's own code: choices stand in the file's order, where BIG-bench shuffles them, and the splits train and
-validation are a draw of our own (the sizes are BIG-bench's).
+The prompt is made as in BIG-bench for JSON tasks: task_prefix, example_input_prefix, input, the choices if the task
+appends them, example_output_prefix; surrounding white space is removed, as on the hub. Two things differ from
+BIG-bench's own code: choices are in the file's order, which BIG-bench shuffles, and the splits train and validation are
+our own draw (with BIG-bench's sizes).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evalharness.data.layout import JsonObject, PublishedLayout, below, child
 from evalharness.errors import DataError
 
 TASK_FILE = "task.json"
-ENDING = "_zero_shot"  # what hails/bigbench adds to the name of a task
+ENDING = "_zero_shot"  # that hails/bigbench adds to the name of a task
 DEFAULTS = {
     "task_prefix": "",
     "example_input_prefix": "\nQ: ",
@@ -30,7 +30,7 @@ DEFAULTS = {
 }
 LEAST, SHARE = 16, 0.2  # validation: a fifth of the examples, or 16
 OPTION = re.compile(r"(\([A-Z]\)) .+|- (.+)")
-WHOLE = ("default", "all")  # splits that are every example
+WHOLE = ("default", "all")  # splits of all examples
 RENDERED = ("inputs", "targets", "multiple_choice_targets", "multiple_choice_scores")
 
 
@@ -56,7 +56,7 @@ def _task_files(place: Path) -> list[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Rows as the hub has them are a list, or name their prompts `inputs`."""
+    """The hub's rows are a list, or have their prompts in `inputs`."""
     if form_of(path) != ".json" or not path.is_file():
         return False
     start = "" if path.name == TASK_FILE else read_text(path)[: 1 << 20]
@@ -72,13 +72,13 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
         raise DataError(
             paths[0], f"has {len(rows)} example, too few for the split {split!r}", f"split {WHOLE[0]} has all examples"
         )
-    chosen = _validation(len(rows))
-    return [row for row in rows if (row["idx"] in chosen) == (split == "validation")]
+    validation = _validation(len(rows))
+    return [row for row in rows if (row["idx"] in validation) == (split == "validation")]
 
 
 def _validation(number: int) -> frozenset[int]:
-    """Indices of the validation split: a fifth of the examples, at least 16, at most half; drawn by the digest of the
-    index.
+    """Indices of the validation split, by the digest of the index: a fifth of the examples, at least 16, at most
+    half.
     """
     size = min(max(LEAST, math.floor(SHARE * number)), number // 2)
     return frozenset(sorted(range(number), key=lambda index: hashlib.sha256(str(index).encode()).digest())[:size])
@@ -147,8 +147,8 @@ def _scores(line: JsonObject) -> Mapping[str, Any]:
 
 
 def _listed(line: JsonObject) -> Mapping[str, Any]:
-    """The choices that stand at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"),
-    the target worth 1; none where there are no such lines, or the target is not among them.
+    """The choices at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"), with a score
+    of 1 for the target; {} if there are no such lines, or the target is not among them.
     """
     _, _, listed = line.text("input").rpartition("\nOptions:\n")
     matches = [OPTION.fullmatch(option.strip()) for option in listed.strip().split("\n")]

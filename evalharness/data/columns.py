@@ -1,6 +1,4 @@
-"""Find a task's columns in a file: by the names that the user states, by their own, or by other names of the same
-meaning.
-"""
+"""Find a task's columns in a file: by the names that the user states, by their own, or by common other names."""
 
 from __future__ import annotations
 
@@ -13,26 +11,26 @@ from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
 Names = Mapping[str, tuple[str, ...]]
-"""A column's name in the hub's schema -> other names of it, in lower case, the first that is there counts"""
+"""A column's name in the hub's schema -> other names of it, in lower case; the first present one counts"""
 OPTION = "--columns"
-PLACE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)  # of a template, where columns are named
-NAME = re.compile(r"\s*[^\W\d][\w#-]*( [\w#-]+)?\s*")  # of a column, where it is no sentence
+PLACE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)  # part of a template that may name columns
+NAME = re.compile(r"\s*[^\W\d][\w#-]*( [\w#-]+)?\s*")  # of a column, and no sentence
 LISTED = 20  # names in a message
 
 
 def columns_there(header: Collection[str]) -> str:
-    """Say which columns there are."""
+    """List the columns, for a message."""
     names = [repr(name) if not name.strip() or "," in name else name[:60] for name in header]
     return f"columns there: {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
-def stated(renames: Mapping[str, str], header: Collection[str], where: Path | str) -> None:
-    """Raises DataError for a name that the user states and that no column of a file has."""
+def check_renames(renames: Mapping[str, str], header: Collection[str], where: Path | str) -> None:
+    """Raise DataError for a name that the user states and that no column of a file has."""
     if absent := [f"{name}={column}" for name, column in renames.items() if column not in header]:
         raise DataError(where, f"{OPTION} {','.join(absent)} names no column of it", columns_there(header))
 
 
-def located(
+def find_columns(
     header: Collection[str],
     names: Names,
     renames: Mapping[str, str],
@@ -40,14 +38,14 @@ def located(
     optional: Collection[str] = (),
     rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, str]:
-    """The file's name of each column in `names`, without the `optional` ones that it does not have.
+    """The file's name of each column in `names`, without missing `optional` ones.
 
-    A name that a column lists is that column's, whatever else is called so. Raises DataError naming the columns that
-    are there and the one that is wanted; with the file's `rows`, also where columns of different values fit one.
+    A name that a column lists belongs to that column, even if another one has it. Raises DataError naming the missing
+    column and those of the file; with the file's `rows`, also if several columns with different values fit one.
     """
-    stated({name: column for name, column in renames.items() if name in names}, header, where)
-    taken = set(renames.values())
-    free = [name for name in header if name not in taken]
+    check_renames({name: column for name, column in renames.items() if name in names}, header, where)
+    used = set(renames.values())
+    free = [name for name in header if name not in used]
     places: dict[str, str] = {}
     for column, others in names.items():
         listed = {key for each, keys in names.items() if each != column for key in keys}
@@ -66,7 +64,7 @@ def located(
 
 
 def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any]], where: Path | str) -> str:
-    """The one that has the column's own name; else the first, where the others hold the same in every row."""
+    """The one with the column's own name, else the first. Raises DataError if the others differ in any row."""
     own = [name for name in fitting if name == column] or [n for n in fitting if n.strip().lower() == column.lower()]
     if len(own) == 1:
         return own[0]
@@ -77,25 +75,25 @@ def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any
 
 
 def in_words(names: Names) -> dict[str, str]:
-    """The other names of each column, for people."""
+    """The other names of each column, as text."""
     return {column: ", ".join(others) for column, others in names.items() if others}
 
 
 def uses(task: Task, column: str, names: Names) -> bool:
-    """Tell whether a task has a column: one of its data set, or one that its templates name."""
+    """Does a task use a column: one of its data set, or one that its templates name?"""
     if column in names:
         return True
     return any(text == column or names_column(text, column) for text in _texts(task))
 
 
 def names_column(template: str, column: str) -> bool:
-    """Tell whether a template speaks of a column."""
+    """Does a template name a column?"""
     return any(map(re.compile(rf"(?<!\w){re.escape(column)}(?!\w)").search, PLACE.findall(template)))
 
 
 def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:
-    """What the user states of a task's columns: COLUMN of every task that has it, NAME:COLUMN of one task or data set
-    (`own`: its names), which counts more.
+    """The user's names of a task's columns: COLUMN for every task that uses it, NAME:COLUMN for one task or data set
+    (`own`: its names), which overrides the former.
     """
     of_all: dict[str, str] = {}
     of_one: dict[str, str] = {}
@@ -118,8 +116,8 @@ def check_stated(stated_by: Mapping[str, str], tasks: Iterable[tuple[Task, Colle
     for key, column in stated_by.items():
         of, _, name = key.rpartition(":")
         if not any(uses(task, name, names) and (not of or of in own) for task, own, names in every):
-            known = {known for _, _, names in every for known in names}
-            fix = did_you_mean(name, known) if known else "a column that its task file names would be right"
+            all_names = {each for _, _, names in every for each in names}
+            fix = did_you_mean(name, all_names) if all_names else "a column that its task file names would be right"
             whose = f"the task {of!r} of this command" if of else "any task of this command"
             raise UsageError(OPTION, f"{key}={column}: {name!r} is no column of {whose}", fix)
 

@@ -1,6 +1,4 @@
-"""Read a file's bytes, text and lines, within bounds: plain or gzip, UTF-8 or UTF-16 with a byte order mark, any line
-ends.
-"""
+"""Read a file's bytes, text and lines within size limits: plain or gzip, UTF-8 or UTF-16, with any line ends."""
 
 from __future__ import annotations
 
@@ -16,17 +14,17 @@ from evalharness.errors import DataError, first_line
 TEXT_FORMS = (".jsonl", ".json", ".csv", ".tsv")
 FORMS = (*TEXT_FORMS, ".parquet", ".arrow")
 SUFFIXES = (*FORMS, *(f"{form}.gz" for form in TEXT_FORMS))  # of files of rows
-MARK = codecs.BOM_UTF8  # the byte order mark that some editors put before UTF-8 text
+MARK = codecs.BOM_UTF8  # the byte order mark that some editors write before UTF-8 text
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 GZIP = b"\x1f\x8b"
 MOST = 4 << 30  # bytes of a text that is read as a whole
 MOST_LINE = 64 << 20  # bytes of a line of JSON, and characters of a cell
-FREE, MOST_RATIO = 128 << 20, 100  # what is packed may unpack to so many bytes, or to so many times its size
+FREE, MOST_RATIO = 128 << 20, 100  # a packed file may unpack to FREE bytes, or to MOST_RATIO times its size
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 def form_of(path: Path) -> str:
-    """The suffix that says how rows are written, in lower case: ".csv" of A.csv.gz."""
+    """The suffix of the file's format, in lower case: ".csv" of A.csv.gz."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
@@ -36,7 +34,7 @@ def stem_of(path: Path) -> str:
 
 
 def check_regular(path: Path) -> None:
-    """Raises DataError for a path that is no regular file: opening a pipe would wait for ever."""
+    """Raise DataError for a path that is no regular file: opening a pipe would wait for ever."""
     try:
         regular, exists = path.is_file(), path.exists()
     except OSError as error:  # a name that is too long, a loop of links
@@ -52,19 +50,19 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 def most_unpacked(size: int) -> int:
-    """How many bytes a packed file of so many bytes may unpack to."""
+    """The number of bytes that a packed file of `size` bytes may unpack to."""
     return max(FREE, MOST_RATIO * size)
 
 
 def too_large(path: Path, most: int) -> DataError:
-    """The error for a file that unpacks to more than what is taken in."""
+    """The error for a file that unpacks to more than is read."""
     what = f"unpacks to more than {most >> 20} MiB, over {MOST_RATIO} times its size"
     return DataError(path, what, "rows that hold what they seem to hold would be right")
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, unpacked where they are gzip. Raises OSError, and DataError for gzip that is damaged and for more
-    than what is taken in.
+    """A file's bytes, with gzip unpacked. Raises OSError, and DataError for damaged gzip and for more bytes than the
+    limits.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -87,7 +85,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A file's text without a byte order mark, lines ending in a newline where all end alike. Raises OSError, and
+    """A file's text without a byte order mark. Line ends become newlines if all lines end alike. Raises OSError, and
     DataError for bytes that are neither UTF-8 nor UTF-16.
     """
     text = decode(read_bytes(path), path)
@@ -99,9 +97,9 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a file with their ends, one at a time; only a file that is packed or UTF-16 is held as a whole.
+    """The lines of a file with their ends, one at a time; only packed and UTF-16 files are read as a whole.
 
-    Raises OSError, and DataError naming the line for bytes that are no text and for a line of more than MOST_LINE.
+    Raises OSError, and DataError naming the line for bytes that are no text and for a line longer than MOST_LINE.
     """
     with path.open("rb") as file:
         if file.read(2) in (GZIP, *UTF16):
@@ -119,7 +117,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def decode(data: bytes, path: Path, lines_before: int = 0) -> str:
-    """Bytes as text, without a byte order mark at the file's beginning. Raises DataError naming the line."""
+    """Decode bytes, without a byte order mark at the file's beginning. Raises DataError naming the line."""
     if not lines_before and data[:2] in UTF16:
         try:
             return data.decode("utf-16")

@@ -1,4 +1,4 @@
-"""Compute the digest of rows: of their content and order, whatever file they lie in."""
+"""Compute the digest of rows from their content and order, independent of the file's format."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 from collections.abc import Sequence
 
 from evalharness.data.files import DataRow
-from evalharness.data.tables import typed
+from evalharness.data.tables import typed_value
 from evalharness.errors import DataError
 
 
 def digest_of(rows: Sequence[DataRow], origin: str) -> str:
-    """SHA-256 over the rows in their order. A text that is written as a number is, counts as the number, and nothing as
-    an empty text, since a CSV file does not tell them apart.
+    """SHA-256 over the rows in their order. A text that reads like a number counts as the number, and null as an empty
+    text, because a CSV file does not distinguish them.
 
-    Raises DataError for a row whose text is no Unicode (a lone surrogate).
+    Raises DataError for a text that is no Unicode (a lone surrogate), and for values that are no JSON.
     """
     digest = hashlib.sha256()
     for number, row in enumerate(rows):
@@ -42,4 +42,4 @@ def digest_of(rows: Sequence[DataRow], origin: str) -> str:
 
 
 def _cell(value: object) -> object:
-    return typed(value) if isinstance(value, str) else "" if value is None else value
+    return typed_value(value) if isinstance(value, str) else "" if value is None else value

@@ -1,4 +1,4 @@
-"""Read tables of drifts: CSV, a line a candidate."""
+"""Read tables of drifts: CSV files with one line per candidate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalharness.json_text import number_in
 from evalharness.paths import shipped
 from evalharness.records.drift_table import KINDS, TableCandidate
 
-FOLDER, PATTERN = "fixtures/atlas", "drift-*.csv"  # of the tables that are shipped
+FOLDER, PATTERN = "fixtures/atlas", "drift-*.csv"  # of the shipped tables
 RIGHT = "a table as `make atlas-world` writes it would be right"
 TEXTS = ("base", "base_fingerprint", "suite", "target", "method", "neutral_texts", "run")
 KL = {f"kl_{kind}": kind for kind in KINDS}
@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 def shipped_table() -> tuple[TableCandidate, ...]:
-    """Read the tables that are shipped. Raises DataError for one that is damaged."""
+    """Read the shipped tables. Raises DataError for a damaged one."""
     return tuple(row for path in sorted(shipped(FOLDER).glob(PATTERN)) for row in read_table(path))
 
 
@@ -51,29 +51,29 @@ def read_table(path: Path) -> tuple[TableCandidate, ...]:
 def _candidate(cells: Sequence[str], where: str) -> TableCandidate:
     if len(cells) != len(COLUMNS):
         raise DataError(where, f"has {len(cells)} cells", f"{len(COLUMNS)} would be right")
-    given = dict(zip(COLUMNS, cells, strict=True))
-    if empty := next((name for name in TEXTS if not given[name]), None):
+    values = dict(zip(COLUMNS, cells, strict=True))
+    if empty := next((name for name in TEXTS if not values[name]), None):
         raise DataError(where, f"{empty} is empty", RIGHT)
-    kl = {kind: _number(given, column, where) for column, kind in KL.items() if given[column]}
+    kl = {kind: _number(values, column, where) for column, kind in KL.items() if values[column]}
     if negative := next((kind for kind, value in kl.items() if value < 0), None):
         raise DataError(where, f"kl_{negative} is below 0", RIGHT)
     if not kl:
         raise DataError(where, f"has none of {', '.join(KL)}", RIGHT)
-    seed = _number(given, "seed", where)
+    seed = _number(values, "seed", where)
     if seed != int(seed):
-        raise DataError(where, f"seed is {given['seed']!r}", "a whole number would be right")
+        raise DataError(where, f"seed is {values['seed']!r}", "a whole number would be right")
     return TableCandidate(
-        **{name: given[name] for name in TEXTS},
-        rate=_number(given, "rate", where),
-        replay=_number(given, "replay", where),
+        **{name: values[name] for name in TEXTS},
+        rate=_number(values, "rate", where),
+        replay=_number(values, "replay", where),
         seed=int(seed),
         kl=kl,
-        margins=_number(given, "margins", where),
-        ability=_number(given, "ability", where) if given["ability"] else None,
+        margins=_number(values, "margins", where),
+        ability=_number(values, "ability", where) if values["ability"] else None,
     )
 
 
-def _number(given: Mapping[str, str], column: str, where: str) -> float:
-    if not math.isfinite(value := number_in(given[column])):
-        raise DataError(where, f"{column} is {given[column]!r}", "a finite number would be right")
+def _number(values: Mapping[str, str], column: str, where: str) -> float:
+    if not math.isfinite(value := number_in(values[column])):
+        raise DataError(where, f"{column} is {values[column]!r}", "a finite number would be right")
     return value

@@ -8,7 +8,7 @@ from pathlib import Path
 from evalharness.data.columns import Names
 from evalharness.data.contents import SUFFIXES, form_of, lines
 from evalharness.data.files import DataRow
-from evalharness.data.layout import PublishedLayout, below, named, objects
+from evalharness.data.layout import PublishedLayout, below, find_file, objects
 
 COLUMNS: Names = {
     "meaning_representation": ("mr", "meaning", "source", "input"),
@@ -24,7 +24,7 @@ def _places(config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(config: str, split: str, place: Path) -> Sequence[Path]:
-    return named(place, FILES.get(split, ()), list(SUFFIXES))
+    return find_file(place, FILES.get(split, ()), list(SUFFIXES))
 
 
 def _recognises(config: str, path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Fetch the rows of tasks into a folder in the hub's layout, with a manifest; and verify such a folder against it.
 
-DIR/DATASET_PATH/CONFIG/SPLIT.jsonl     CONFIG is "default" where the task names no dataset_name
+DIR/DATASET_PATH/CONFIG/SPLIT.jsonl     CONFIG is "default" if the task names no dataset_name
 DIR/MANIFEST.json                       each file's data set, rows, sha256, revision and licence
 """
 
@@ -29,7 +29,7 @@ Use = Literal["evaluation", "shots", "training", "asked for"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSplit:
-    """A split of a data set, the first task that uses it, and for what."""
+    """A split of a data set, the first task that uses it, and its use."""
 
     task: Task
     split: str
@@ -42,9 +42,7 @@ class TaskSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestEntry:
-    """A file of the manifest. `sha256` is of the file's bytes; `revision`: the hub's commit, None for rows that came
-    from files.
-    """
+    """A file in the manifest. `sha256`: of the file's bytes; `revision`: the hub's commit, None for rows from files."""
 
     file: str
     data_set: str
@@ -66,8 +64,8 @@ class Fault:
 
 
 def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training: bool = False) -> list[TaskSplit]:
-    """The splits that the tasks read: the evaluated one, that of the shots, with `training` the one to train on; or
-    exactly `splits`. Each once. Tasks whose rows are local files already have none.
+    """The splits that the tasks read, each once: the evaluated one, that of the shots, with `training` the one to train
+    on; or exactly `splits`. Tasks with local files are left out.
     """
     by_file: dict[str, TaskSplit] = {}
     for task in tasks:
@@ -84,10 +82,10 @@ def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training:
 
 
 def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = False) -> tuple[ManifestEntry, bool]:
-    """Write one split to its file and its entry to the manifest. Returns the entry, and False where the file was there.
+    """Write one split to its file and its entry to the manifest. Returns the entry, and whether the file was written.
 
-    A file that the manifest vouches for is kept, unless `update`. Raises DataError where another file is in the way,
-    and as `read_rows`.
+    A file that agrees with the manifest is kept, unless `update`. Raises DataError for another file at its path, and as
+    `read_rows`.
     """
     path = folder / each.file
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -117,16 +115,14 @@ def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = Fals
         revision=rows.revision,
         licence=task.licence or "not stated",
     )
-    # The manifest first: a file that it does not tell of would be in the way when the command is given again.
+    # the manifest first: a file without an entry would stop the next attempt
     _save(folder, {**entries, each.file: entry})
     _write(path, text)
     return entry, True
 
 
 def manifest(folder: Path) -> list[ManifestEntry]:
-    """The entries of the folder's manifest; none where there is no manifest. Raises DataError for one that cannot be
-    read.
-    """
+    """The entries of the folder's manifest; [] if there is none. Raises DataError if it cannot be read."""
     path = folder / MANIFEST
     if not path.exists():
         return []
@@ -141,7 +137,7 @@ def manifest(folder: Path) -> list[ManifestEntry]:
 
 
 def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
-    """The files that are as the manifest tells, and the faults: missing, changed, and extra ones. Raises DataError
+    """The files that agree with the manifest, and the faults: missing, changed and extra files. Raises DataError
     without a manifest.
     """
     if not (folder / MANIFEST).is_file():
@@ -176,7 +172,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _entry(item: Any) -> ManifestEntry | None:
-    """An entry as JSON has it; None where it is none. No entry may point out of the folder."""
+    """The entry of a JSON value; None if it is malformed, or points out of the folder."""
     if not isinstance(item, Mapping) or set(item) != set(ManifestEntry.__dataclass_fields__):
         return None
     texts = all(isinstance(item[key], str) for key in ("file", "data_set", "config", "split", "sha256", "licence"))

@@ -1,4 +1,4 @@
-"""Read the rows of a data file: JSON lines, JSON, CSV, TSV, Parquet, Arrow. Errors name file and line."""
+"""Read the rows of a data file (JSON lines, JSON, CSV, TSV, Parquet, Arrow), with errors that name file and line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
-from evalharness.data.columns import stated
+from evalharness.data.columns import check_renames
 from evalharness.data.contents import (
     FORMS,
     check_regular,
@@ -28,23 +28,23 @@ from evalharness.errors import DataError, first_line
 from evalharness.json_text import RepeatedKeyError, line_of_repeated, parse_json
 
 DataRow = Mapping[str, Any]
-"""A row of a data set: its columns by name, values as JSON has them."""
+"""A row of a data set: columns by name, with JSON values."""
 
 WRAPPERS = ("data", "examples")  # a JSON file may hold {"data": [rows]}
 EACH_ONCE = "each key once in an object would be right"
 BATCH = 1024  # rows of a Parquet file decoded at once
-DECODED = 64 << 20  # bytes of a row group to decode at once, as far as its rows can be parted
+DECODED = 64 << 20  # bytes of a row group decoded at once, if its rows can be split
 
 
 def read_file(
     path: Path, field: str | None = None, texts: Collection[str] = (), renames: Mapping[str, str] | None = None
 ) -> list[DataRow]:
-    """The rows of one file, by its suffix. `field`: the key that holds the rows of a JSON file; `texts`: columns whose
-    cells stay texts in a CSV or TSV file; `renames`: names of columns by those in the file, or by their numbers where
-    a CSV or TSV file names none.
+    """The rows of one file, by its suffix. `field`: the key of the rows in a JSON file; `texts`: columns whose cells
+    stay texts in a CSV or TSV file; `renames`: name of a column -> its name in the file, or its number in a CSV or TSV
+    file without names.
 
-    Raises DataError for a path that is no regular file, a suffix that is not known, what is no text, a line that cannot
-    be parsed, a column that is not there, and a file without rows.
+    Raises DataError for a path that is no regular file, an unknown suffix, bytes that are no text, a line that cannot
+    be parsed, a missing column, and a file without rows.
     """
     check_regular(path)
     form = form_of(path)
@@ -56,7 +56,7 @@ def read_file(
         rows = _json(path, field) if form == ".json" else READERS[form](path)
     except OSError as error:
         raise unreadable(path, error) from None
-    return _checked(path, renamed(path, rows, renames) if renames else rows)
+    return _checked(path, rename_columns(path, rows, renames) if renames else rows)
 
 
 def _checked(path: Path, rows: list[DataRow]) -> list[DataRow]:
@@ -66,20 +66,20 @@ def _checked(path: Path, rows: list[DataRow]) -> list[DataRow]:
 
 
 def table_rows(path: Path, texts: Collection[str] = (), renames: Mapping[str, str] | None = None) -> list[DataRow]:
-    """The rows of a CSV or TSV file; arguments and errors as those of `read_file`."""
+    """The rows of a CSV or TSV file; arguments and errors as of `read_file`."""
     renames = renames or {}
     header, records = table(path, renames)
     stay = {renames.get(name, name) for name in texts} | set(texts)
     rows: list[DataRow] = list(typed_rows(header, records, stay))
-    return rows if not renames or are_numbers(renames, header) else renamed(path, rows, renames)
+    return rows if not renames or are_numbers(renames, header) else rename_columns(path, rows, renames)
 
 
-def renamed(path: Path, rows: list[DataRow], renames: Mapping[str, str]) -> list[DataRow]:
-    """The rows with other names of columns: `renames` by those in the file, which take the place of columns that have
-    them already. Raises DataError for a name that is in no row.
+def rename_columns(path: Path, rows: list[DataRow], renames: Mapping[str, str]) -> list[DataRow]:
+    """The rows with renamed columns. `renames`: new name -> name in the file; a renamed column replaces one that
+    already has the new name. Raises DataError for a name that is in no row.
     """
     header = dict.fromkeys(key for row in rows for key in row)
-    stated(renames, header, path)
+    check_renames(renames, header, path)
     new = {old: new for new, old in renames.items()}
     return [
         {new.get(key, key): value for key, value in row.items() if key in new or key not in renames} for row in rows
@@ -87,11 +87,11 @@ def renamed(path: Path, rows: list[DataRow], renames: Mapping[str, str]) -> list
 
 
 def _jsonl(path: Path) -> list[DataRow]:
-    return [row for _, row in numbered(path)]
+    return [row for _, row in numbered_rows(path)]
 
 
-def numbered(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
-    """(line, object) of a file of JSON lines, lines counted from 1; empty ones are passed over. `finite`: NaN and
+def numbered_rows(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
+    """(line, object) of a file of JSON lines, with lines counted from 1; empty ones are skipped. `finite`: NaN and
     infinity are errors.
     """
     for number, line in enumerate(lines(path), start=1):
@@ -111,8 +111,8 @@ def numbered(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
 
 
 def json_value(path: Path, finite: bool = True, distinct: bool = False) -> Any:
-    """The value in a JSON file. `finite`, `distinct`: as `parse_json` takes them. Raises DataError for a file that
-    cannot be read, bytes that are not UTF-8, and what is not JSON.
+    """The value in a JSON file. `finite`, `distinct`: as for `parse_json`. Raises DataError for a file that cannot be
+    read, bytes that are no text, and text that is no JSON.
     """
     try:
         return parse_json(read_text(path), finite, distinct)
@@ -151,7 +151,7 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
 
 
 def _is_column(value: Any) -> bool:
-    """Tell whether a value could be a column: a list, or an object by numbers as pandas writes it."""
+    """Could a value be a column: a list, or an object with numbers as keys, as pandas writes it?"""
     if isinstance(value, dict):
         return bool(value) and all(map(str.isdecimal, value))
     return isinstance(value, list) and not any(isinstance(item, dict) for item in value)
@@ -164,15 +164,15 @@ def _not_json(path: Path, error: Exception, right: str) -> DataError:
 
 
 def parquet_rows(path: Path) -> list[DataRow]:
-    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file, and for one that
-    unpacks to more than what is taken in.
+    """The rows of a Parquet file, with JSON values. Raises DataError for another file, and for one that unpacks to more
+    than the limits.
     """
     return _plain_rows(parquet_batches(path))
 
 
 def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file in batches, bounded in memory. `columns`: those to read, where not all are wanted; a
-    field of an object is `column.field`. Raises DataError as `parquet_rows` does.
+    """The rows of a Parquet file in batches of limited memory. `columns`: only these; a field of an object is
+    `column.field`. Raises DataError as `parquet_rows` does.
     """
     most, size = most_unpacked(path.stat().st_size), 0
     try:
@@ -204,22 +204,22 @@ def _stream(source: pa.NativeFile) -> Any:
 
 
 def _plain_rows(batches: Iterator[pa.RecordBatch]) -> list[DataRow]:
-    return [{key: plain(value) for key, value in row.items()} for batch in batches for row in batch.to_pylist()]
+    return [{key: json_form(value) for key, value in row.items()} for batch in batches for row in batch.to_pylist()]
 
 
 def _decoded(batch: pa.RecordBatch) -> int:
-    """The bytes of a batch, values that several rows share counted for each of them."""
+    """The bytes of a batch; values that rows share count for each of them."""
     dictionaries = [pa.types.is_dictionary(column.type) for column in batch.columns]
     columns = [c.dictionary_decode() if coded else c for c, coded in zip(batch.columns, dictionaries, strict=True)]
     return sum(column.nbytes for column in columns)
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON could hold it: missing numbers None, times ISO texts, bytes hexadecimal."""
+def json_form(value: Any) -> Any:
+    """A JSON value: missing numbers become None, times ISO texts, bytes hexadecimal."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_form(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [json_form(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, (datetime.date, datetime.time)):
@@ -230,7 +230,7 @@ def plain(value: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """The type of a JSON value, in a word or two."""
+    """The type of a JSON value, in words."""
     names = {
         dict: "an object",
         list: "a list",

@@ -1,7 +1,7 @@
-"""Read ARC, HellaSwag, PIQA, WinoGrande, LAMBADA and GSM8K as published and as they lie around (CSV, Parquet, other
-names of columns) into the hub's rows.
+"""Read ARC, HellaSwag, PIQA, WinoGrande, LAMBADA and GSM8K, as published or in other formats, into the hub's rows.
 
-Rows without a label have "" for one, or -1 where the hub has numbers. Columns that a task does not need stay.
+Other formats are CSV, Parquet and other names of columns. A missing label becomes "", or -1 if the hub has numbers.
+Columns that a task does not need stay.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def _without(line: JsonObject, key: str) -> dict[str, Any]:
     return {name: value for name, value in line.values.items() if name != key}
 
 
-def _label(line: JsonObject, key: str, known: Collection[str]) -> str:
-    """The label as a text; "" where the row has none. Raises DataError for one that is not known."""
+def _label(line: JsonObject, key: str, labels: Collection[str]) -> str:
+    """The label as a text; "" if the row has none. Raises DataError for an unknown one."""
     value = line.values.get(key, "")
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
-    if key in line.values and text not in known:
-        raise line.error(f"the {key} is {text[:40]!r}", f"{', '.join(known)} would be right")
+    if key in line.values and text not in labels:
+        raise line.error(f"the {key} is {text[:40]!r}", f"{', '.join(labels)} would be right")
     return text
 
 
 def _value(line: JsonObject, key: str) -> Any:
-    """A list or an object: as it stands, or written as JSON in a cell of a table."""
+    """A list or an object, or one written as JSON in a cell of a table."""
     value = line.get(key, "a list")
     if isinstance(value, str):
         try:
@@ -56,7 +56,7 @@ def _listed(line: JsonObject, key: str, value: Any) -> list[str]:
 
 
 def _choices(line: JsonObject) -> dict[str, list[str]]:
-    """The hub's object of a list of texts and one of labels; the authors have a list of objects."""
+    """The hub's object with a list of texts and one of labels; the authors have a list of objects."""
     value = _value(line, "choices")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {key: [item.get(key) for item in value] for key in ("text", "label")}
@@ -70,7 +70,7 @@ def _choices(line: JsonObject) -> dict[str, list[str]]:
 
 
 def _arc(line: JsonObject) -> DataRow:
-    """A published question is an object of a stem and its choices."""
+    """The hub's row; a published question is an object with a stem and choices."""
     inner = line.inside("question") if isinstance(line.values.get("question"), dict) else line
     choices = _choices(inner if "choices" in inner.values else line)
     question = line.text("question") if inner is line else inner.text("stem")
@@ -113,7 +113,7 @@ def _gsm8k(line: JsonObject) -> DataRow:
 
 
 def _plain(prefix: str = "", ending: str = "") -> Callable[[str, str], Sequence[str]]:
-    """Names such as hellaswag_val."""
+    """A function for names of files such as hellaswag_val."""
     return lambda config, split: [f"{prefix}{name}{ending}" for name in NAMES.get(split, ())]
 
 
@@ -134,7 +134,7 @@ def _passage_stems(config: str, split: str) -> Sequence[str]:
 
 
 def _numbered(name: str, *others: str) -> Names:
-    """Two columns that end in a number, and names of them with another beginning."""
+    """Two columns that end in a number, and other names of them."""
     return {
         f"{name}{n}": (f"{name}_{n}", *(style.format(other, n) for other in others for style in SPELLED))
         for n in (1, 2)

@@ -1,8 +1,7 @@
-"""Read GLUE as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) and as it lies around (CSV,
-other names of columns, none) into the hub's rows.
+"""Read GLUE, as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) or as CSV, into hub rows.
 
-A quote is a plain character in TSV. Words for labels become the hub's numbers; a file without the label's column gives
--1. QQP's train.tsv has a few questions with a line break in quotes: such a line is put together with the next.
+Columns may have other names, or none. A quote is a plain character in TSV. Words for labels become the hub's numbers; a
+file without labels gives -1. QQP's train.tsv has a few questions with a line break in quotes: these lines are joined.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import Names, located
+from evalharness.data.columns import Names, find_columns
 from evalharness.data.contents import form_of
 from evalharness.data.files import DataRow, kind, read_file
-from evalharness.data.layout import SPLITS, PublishedLayout, below, child, named
+from evalharness.data.layout import SPLITS, PublishedLayout, below, child, find_file
 from evalharness.data.tables import Record, are_numbers, by_number, check_names, check_width, records
 from evalharness.errors import DataError
 from evalharness.json_text import number_in
@@ -22,7 +21,7 @@ from evalharness.json_text import number_in
 SUFFIXES = (".tsv", ".txt", ".csv", ".tsv.gz", ".csv.gz")
 DEV_IDS = "dev_ids.tsv"  # which pairs of msr_paraphrase_train.txt are GLUE's dev set
 COLA = ("source", "label", "original", "sentence")  # CoLA's columns, which its train and dev files do not name
-COLA_DOMAINS = ("in_domain", "out_of_domain")  # CoLA's own files, of which GLUE's are the one after the other
+COLA_DOMAINS = ("in_domain", "out_of_domain")  # CoLA's own files; GLUE's file is the two in this order
 ONE = ("text", "sent", "review", "content", "phrase", "input")
 FIRST = ("#1 string", "sentence_1", "sentence1", "text1", "text_1", "text_a", "sentence_a", "sent1", "s1", "premise")
 SECOND = ("#2 string", "sentence_2", "sentence2", "text2", "text_2", "text_b", "sentence_b", "sent2", "s2")
@@ -66,7 +65,7 @@ FOLDERS = {
     **dict.fromkeys(("mnli", "mnli_matched", "mnli_mismatched"), ("MNLI",)),
     "ax": ("diagnostic", "AX"),
 }
-UNKNOWN: dict[str, Any] = {"stsb": -1.0}  # the label of a row whose file has none, where it is not -1
+UNKNOWN: dict[str, Any] = {"stsb": -1.0}  # the label of rows without one, if not -1
 HIGHEST = 5.0  # of STS-B's scores
 
 
@@ -82,27 +81,27 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
         return ()
     if config == "ax":
         names = ("diagnostic-full", "diagnostic", "AX", "test") if split == "test" else ()
-        return next((files for stem in names if (files := named(place, [stem], SUFFIXES))), ())
+        return next((files for stem in names if (files := find_file(place, [stem], SUFFIXES))), ())
     part = config.removeprefix("mnli_") if config.startswith("mnli_") else split.partition("_")[2]
     ending = f"_{part}" if part else ""
     stems = [name + ending for name in SPLITS.get(split.removesuffix(ending), ())]
-    files = named(place, stems, SUFFIXES)
+    files = find_file(place, stems, SUFFIXES)
     if config == "cola" and not files:
-        return [path for part in COLA_DOMAINS for path in named(place, [f"{part}_{stem}" for stem in stems], SUFFIXES)]
+        return [
+            path for part in COLA_DOMAINS for path in find_file(place, [f"{part}_{stem}" for stem in stems], SUFFIXES)
+        ]
     return _msr(split, place) if config == "mrpc" and (split == "test" or not files) else files
 
 
 def _msr(split: str, place: Path) -> Sequence[Path]:
-    """MRPC's texts as Microsoft publishes them: the test set has its labels there; GLUE's dev set is a part of
-    train.
-    """
-    own = named(place, ["msr_paraphrase_test" if split == "test" else "msr_paraphrase_train"], SUFFIXES)
-    dev = named(place, [DEV_IDS.removesuffix(".tsv")], SUFFIXES)
+    """MRPC's texts as Microsoft publishes them: with the labels of the test set; GLUE's dev set is a part of train."""
+    own = find_file(place, ["msr_paraphrase_test" if split == "test" else "msr_paraphrase_train"], SUFFIXES)
+    dev = find_file(place, [DEV_IDS.removesuffix(".tsv")], SUFFIXES)
     if own and split == "test":
         return own
     if own and split in ("train", "validation") and (dev or split == "train"):
         return (*own, *dev)
-    return named(place, SPLITS.get(split, ()), SUFFIXES)
+    return find_file(place, SPLITS.get(split, ()), SUFFIXES)
 
 
 def _recognises(config: str, path: Path) -> bool:
@@ -127,7 +126,7 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
 
 
 def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> Iterator[DataRow]:
-    """The rows of one file, counted by `idx` from `first` up where it has none."""
+    """The rows of one file; rows without `idx` are counted from `first`."""
     if form_of(path) in (".csv", ".tsv", ".txt"):
         header, lines = _table(config, path, renames)
         rows = [(f"{path}:{number}", dict(zip(header, cells, strict=True))) for number, cells in lines]
@@ -135,12 +134,12 @@ def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> It
     else:
         read = read_file(path)
         header = list(dict.fromkeys(key for row in read for key in row))
-        whole = located(header, TEXTS[config], renames, path, TEXTS[config], read).keys() >= TEXTS[config].keys()
+        whole = find_columns(header, TEXTS[config], renames, path, TEXTS[config], read).keys() >= TEXTS[config].keys()
         if not renames and (not whole or all(_as_on_hub(config, row) for row in read)):
             yield from read  # a task may need only some of the columns
             return
         rows = [(f"{path}, row {number}", dict(row)) for number, row in enumerate(read)]
-    names = located(header, _names(config), renames, path, ("label",), [row for _, row in rows]) if header else {}
+    names = find_columns(header, _names(config), renames, path, ("label",), [row for _, row in rows]) if header else {}
     for index, (where, row) in enumerate(rows, first):
         texts = {column: row.get(name) for column, name in names.items() if column != "label"}
         for column, text in texts.items():
@@ -164,15 +163,17 @@ def _as_on_hub(config: str, row: DataRow) -> bool:
 
 
 def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[str], list[Record]]:
-    """The names of the columns of a table in text, and its records, one cell each."""
+    """The names of the columns of a table in text, and its records."""
     lines = records(path)
     if not lines:
         return [], []
     (_, first), *rest = lines
     keys = {name.strip().lower() for name in first}
-    known = {key for column, others in TEXTS[config].items() for key in (column, *others)} | set(renames.values())
+    column_names = {key for column, others in TEXTS[config].items() for key in (column, *others)} | set(
+        renames.values()
+    )
     header = by_number(path, first, renames)
-    if header is None and not keys & {name.lower() for name in known}:
+    if header is None and not keys & {name.lower() for name in column_names}:
         header = list(COLA) if config == "cola" and len(first) == len(COLA) else _unnamed(config, lines)
     if header is None:
         check_names(f"{path}:{lines[0][0]}", first)
@@ -184,8 +185,8 @@ def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[st
 
 
 def _unnamed(config: str, lines: Sequence[Record]) -> list[str] | None:
-    """The names of the columns of a file without any: one has a label in every line, one may count the lines, and the
-    others are the texts. None where that is not so.
+    """Names for the columns of a file without names: one has a label in every line, one may count the lines, and the
+    others are the texts. None if that does not fit.
     """
     columns = list(zip(*(cells for _, cells in lines), strict=False))
     if any(len(cells) != len(columns) for _, cells in lines):
@@ -213,7 +214,7 @@ def _is_label(config: str, cell: str) -> bool:
 
 
 def _joined(records: Sequence[tuple[int, list[str]]], fields: int) -> list[tuple[int, list[str]]]:
-    """A record that a line break inside quotes has cut in two is made whole: "…\\n…" in one field."""
+    """Join records that a line break inside quotes has split: "…\\n…" in one field."""
     whole: list[tuple[int, list[str]]] = []
     for number, cells in records:
         if whole and len(whole[-1][1]) < fields and len(whole[-1][1]) + len(cells) - 1 == fields:
@@ -227,8 +228,8 @@ def _joined(records: Sequence[tuple[int, list[str]]], fields: int) -> list[tuple
 
 
 def _label(config: str, text: str, where: str) -> Any:
-    """A label as the hub numbers it. Raises DataError for "-", which marks a row that its annotators did not agree on,
-    and for other words.
+    """The hub's number of a label. Raises DataError for "-", which marks a row without an agreed label, and for other
+    words.
     """
     if text in ("-", "", "None"):
         raise DataError(where, f"has no label ({text!r})", "take the row out: nobody knows its right answer")

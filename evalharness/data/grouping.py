@@ -1,4 +1,4 @@
-"""Put rows that belong together into one row each, as the `reader:` of a task says."""
+"""Merge rows that belong together into one row, by the `reader:` of a task."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from evalharness.data.sources import DataSplit
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
-KEYS = {"references": "dialogue", "texts": "meaning_representation"}  # of our readers: what its rows have in common
+KEYS = {"references": "dialogue", "texts": "meaning_representation"}  # reader -> the column that its rows share
 
 
-def grouped(rows: DataSplit, task: Task) -> DataSplit:
-    """The rows as the task's reader groups them; as they are where it names none. The digest stays that of the rows as
-    read.
+def group_rows(rows: DataSplit, task: Task) -> DataSplit:
+    """The rows grouped by the task's reader, if it has one. The digest stays that of the original rows.
 
-    Raises DataError where rows lack a column that the reader needs, UsageError for an unknown reader.
+    Raises DataError if rows lack a column that the reader needs, UsageError for an unknown reader.
     """
     reader = reader_of(task)
     if reader is None:
@@ -36,29 +35,28 @@ def grouped(rows: DataSplit, task: Task) -> DataSplit:
 
 
 def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None:
-    """The function that groups the task's rows; None where it names none. Raises UsageError for an unknown name."""
+    """The function that groups the task's rows; None if it names none. Raises UsageError for an unknown name."""
     return registry.find(READERS, task.reader, "reader") if task.reader else None
 
 
 def references(rows: Sequence[DataRow]) -> list[DataRow]:
-    """One row for each dialogue, its summaries in a list `summaries`; in the order of first appearance.
+    """One row for each dialogue, with a list of its `summaries`, in the order of first appearance.
 
-    DialogSum's test split has three summaries of each dialogue, as rows of their own.
+    DialogSum's test split has three summaries of each dialogue, in separate rows.
     """
     return _one_each(rows, KEYS["references"], "summary", "summaries")
 
 
 def texts(rows: Sequence[DataRow]) -> list[DataRow]:
-    """One row for each meaning representation, its texts in a list `human_references`; in the order of first
-    appearance.
+    """One row for each meaning representation, with a list of its `human_references`, in the order of first appearance.
 
-    E2E has several texts of nearly each of its meaning representations, as rows of their own.
+    E2E has several texts of most meaning representations, in separate rows.
     """
     return _one_each(rows, KEYS["texts"], "human_reference", "human_references")
 
 
 def _one_each(rows: Sequence[DataRow], key: str, value: str, together: str) -> list[DataRow]:
-    """One row for each `key`, the first that has it, with the list of all its rows' `value` beside."""
+    """The first row of each `key`, with a list of the `value` of all its rows."""
     first: dict[str, dict[str, Any]] = {}
     for row in rows:
         first.setdefault(row[key], {**row, together: []})[together].append(row[value])

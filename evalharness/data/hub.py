@@ -1,7 +1,7 @@
-"""Read a task's data set from the hub through `datasets`, and say quickly and clearly where the hub is away.
+"""Read a task's data set from the hub through `datasets`, and fail fast if the hub does not answer.
 
-The first failed connection is remembered for the life of the process: nothing asks again. No scripts are run. Rows are
-copied out and hashed by the caller, so an old copy in `datasets`' cache shows as another data digest.
+After a failed connection the process does not try again. No scripts are run. The caller hashes the rows, so an old copy
+in the cache of `datasets` shows as another data digest.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import datasets
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-from evalharness.data.files import DataRow, plain
+from evalharness.data.files import DataRow, json_form
 from evalharness.errors import DataError, first_line
 from evalharness.records.tasks import Task
-from evalharness.waiting import within
+from evalharness.waiting import call_within
 
-PATIENCE = 4.0  # seconds to connect, and to be told about one data set
-PASSED_ON = ("data_files", "data_dir")  # what load_dataset gets of dataset_kwargs; not trust_remote_code and the like
+PATIENCE = 4.0  # seconds for the facts of one data set
+PASSED_ON = ("data_files", "data_dir")  # keys of dataset_kwargs for load_dataset; not trust_remote_code and others
 HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
 
 @dataclass(slots=True, kw_only=True)
 class DatasetsHub:
-    """The hub as this process knows it. `away` says why it cannot be reached, once that is known; `revisions`: the
-    commit of each (dataset_path, revision as requested).
+    """The hub, with what this process knows of it. `away`: why it cannot be reached, if it failed; `revisions`:
+    (dataset_path, requested revision) -> commit.
     """
 
     away: str = ""
@@ -36,29 +36,27 @@ class DatasetsHub:
         return f", and the hub is away ({self.away})" if self.away else ", and not on the hub"
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]:
-        """(rows, where they came from, commit; None where the cache does not say). Raises DataError, within seconds
-        when the hub is away.
+        """(rows, their origin, commit; None if the cache does not say). Raises DataError, within seconds if the hub
+        does not answer.
 
-        `pinned`: the commit to read, instead of the newest or the one that the task asks for.
+        `pinned`: the commit to read, instead of the newest or the task's.
         """
         revision = self._revision(task, pinned)
         extra = {key: value for key, value in task.dataset_kwargs.items() if key in PASSED_ON}
         datasets.disable_progress_bars()
         try:
             table = datasets.load_dataset(task.dataset_path, task.dataset_name, split=split, revision=revision, **extra)
-        except Exception as error:  # whatever a builder of `datasets` raises means that there are no rows
+        except Exception as error:  # a builder of `datasets` may raise anything
             if isinstance(error, (ConnectionError, TimeoutError)):
                 self.away = _reason(error)
-            raise DataError(
-                task.name, f"{_named(task)} cannot be loaded from the hub: {_reason(error)}", HELP
-            ) from None
-        rows: list[DataRow] = [{key: plain(value) for key, value in row.items()} for row in table.to_list()]
+            raise DataError(task.name, f"{_name(task)} cannot be loaded from the hub: {_reason(error)}", HELP) from None
+        rows: list[DataRow] = [{key: json_form(value) for key, value in row.items()} for row in table.to_list()]
         if not rows:
-            raise DataError(task.name, f"the split {split!r} of {_named(task)} has no rows", HELP)
-        return rows, f"hub: {_named(task)} {split} @ {(revision or 'cache')[:12]}", revision
+            raise DataError(task.name, f"the split {split!r} of {_name(task)} has no rows", HELP)
+        return rows, f"hub: {_name(task)} {split} @ {(revision or 'cache')[:12]}", revision
 
     def has(self, task: Task, pinned: str | None = None) -> bool:
-        """Is there such a data set, as far as can be told without downloading it?"""
+        """Does the data set exist, as far as can be told without downloading it?"""
         try:
             self._revision(task, pinned)
         except DataError:
@@ -66,14 +64,14 @@ class DatasetsHub:
         return not constants.is_offline_mode() or self._cached(task)
 
     def _revision(self, task: Task, pinned: str | None) -> str | None:
-        """The commit to read; None in offline mode, where `datasets` reads its cache. Asks the hub once for each data
-        set.
+        """The commit to read; None in offline mode, when `datasets` reads its cache. The hub is asked once for each
+        data set.
         """
         if constants.is_offline_mode():
             self.away = "HF_HUB_OFFLINE is set"
             return None
         if self.away:
-            raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
+            raise DataError(task.name, f"{_name(task)} is in no file, and the hub is away ({self.away})", HELP)
         requested = pinned or task.dataset_kwargs.get("revision")
         if (task.dataset_path, requested) not in self.revisions:
             self.revisions[task.dataset_path, requested] = self._resolve(task, requested)
@@ -86,7 +84,7 @@ class DatasetsHub:
             return answer
         if isinstance(answer, GatedRepoError):
             raise DataError(
-                task.name, f"{_named(task)} is gated on the hub", f"accept its terms there and log in, or {HELP}"
+                task.name, f"{_name(task)} is gated on the hub", f"accept its terms there and log in, or {HELP}"
             )
         if isinstance(answer, RepositoryNotFoundError):
             raise DataError(task.name, f"the hub has no data set {task.dataset_path}", HELP)
@@ -100,7 +98,7 @@ class DatasetsHub:
                 HELP,
             )
         self.away = _reason(answer)
-        raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
+        raise DataError(task.name, f"{_name(task)} is in no file, and the hub is away ({self.away})", HELP)
 
     def _cached(self, task: Task) -> bool:
         try:
@@ -111,14 +109,14 @@ class DatasetsHub:
 
 
 def _commit(data_set: str, revision: str | None) -> str | Exception | None:
-    """The commit of a revision, or why there is no answer."""
+    """The commit of a revision, or the error."""
     try:
-        return within(PATIENCE, lambda: HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
+        return call_within(PATIENCE, lambda: HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
     except Exception as error:
         return error
 
 
-def _named(task: Task) -> str:
+def _name(task: Task) -> str:
     return f"{task.dataset_path}/{task.dataset_name}" if task.dataset_name else task.dataset_path
 
 

@@ -1,10 +1,10 @@
 """Find the files of a split in a data folder that has the hub's layout.
 
-Below a data folder, else below the folders in it and those in these, these places are looked at, SPLIT (or val, dev,
-valid for validation) with any suffix of `contents.SUFFIXES`, or in the hub's pieces (SPLIT-00000-of-00002.parquet):
+These paths are searched in a data folder, then in its subfolders, then in theirs. SPLIT (or val, dev, valid for
+validation) has any suffix of `contents.SUFFIXES`, or is in the hub's pieces (SPLIT-00000-of-00002.parquet):
 
-    DATASET_PATH/DATASET_NAME/SPLIT     the layout of the hub ("default" where the task names no dataset_name)
-    DATASET_PATH/SPLIT                  where the task names no dataset_name
+    DATASET_PATH/DATASET_NAME/SPLIT     the layout of the hub ("default" if the task names no dataset_name)
+    DATASET_PATH/SPLIT                  if the task names no dataset_name
     TASK/SPLIT
     LAST_PART_OF_DATASET_PATH/DATASET_NAME/SPLIT, …/SPLIT
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.contents import FORMS, SUFFIXES, stem_of
-from evalharness.data.layout import SPLITS, levels, named
+from evalharness.data.layout import SPLITS, find_file, levels
 from evalharness.errors import DataError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -32,7 +32,7 @@ def below(task: Task, folder: Path) -> Iterator[Path]:
 
 
 def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
-    """The files of a split below a data folder, and the nearest place that has other splits of the data set only."""
+    """The files of a split below a data folder; without them, the nearest folder with other splits of the data set."""
     for level in levels(root):
         places = [folder for root in level for folder in _places(task, root) if folder.is_dir()]
         having = {folder: files for folder in places if (files := split_files(folder, split, task))}
@@ -45,7 +45,7 @@ def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
 
 
 def check_one_place(task: Task, level: Sequence[Path], places: Iterable[Path]) -> None:
-    """Raises DataError where several folders of one depth have the data of a task: which is meant is not known."""
+    """Raise DataError if several folders of one depth have the data of a task, which is ambiguous."""
     roots = list(dict.fromkeys(root for place in places for root in level if place.is_relative_to(root)))
     if len(roots) > 1:
         names = " and ".join(map(str, roots[:3]))
@@ -67,22 +67,22 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
 
 
 def split_files(folder: Path, split: str, task: Task) -> list[Path]:
-    """The file of a split, or its pieces, by its name or by another one that means the same, unless the task has that
-    one, too. Raises DataError where two files both could be it, and where a piece is missing.
+    """The file of a split, or its pieces, by its name or a synonym that is no other split of the task. Raises DataError
+    if two files fit, or a piece is missing.
     """
     own = (task.evaluation_split, task.fewshot_split, task.training_split, task.validation_split)
     others = next((names for names in SPLITS.values() if split in names), ())
     names = [split, *(name for name in others if name not in (split, *own))]
     pieces = _pieces(folder, names)
-    kept = named(folder, names, SUFFIXES)
-    if len(kept) + len(pieces) > 1:
-        found = [file.name for file in kept] + [files[0].name for files in pieces]
-        raise DataError(folder, f"holds {' and '.join(found)}", "keep one file for each split")
-    return kept or (_whole(pieces[0]) if pieces else [])
+    whole = find_file(folder, names, SUFFIXES)
+    if len(whole) + len(pieces) > 1:
+        all_names = [file.name for file in whole] + [files[0].name for files in pieces]
+        raise DataError(folder, f"holds {' and '.join(all_names)}", "keep one file for each split")
+    return whole or (_whole(pieces[0]) if pieces else [])
 
 
 def _pieces(folder: Path, names: Collection[str]) -> list[list[Path]]:
-    """The pieces of splits with one of the names, each split's together."""
+    """The pieces of splits with one of the names, one list per split."""
     sets: dict[tuple[str, ...], list[Path]] = {}
     for file in sorted(folder.glob("*-*-of-*")):
         if (match := PIECE.fullmatch(file.name)) and match["split"] in names and match["form"].lower() in SUFFIXES:
@@ -91,13 +91,13 @@ def _pieces(folder: Path, names: Collection[str]) -> list[list[Path]]:
 
 
 def _whole(pieces: list[Path]) -> list[Path]:
-    """The pieces of a split, of which none may be missing."""
+    """The pieces of a split. Raises DataError if one is missing."""
     matches = [match for file in pieces if (match := PIECE.fullmatch(file.name))]
     total = int(matches[0]["total"])
     absent = sorted(set(range(total)) - {int(match["number"]) for match in matches})
     if absent or len(pieces) > total:
-        shown = ", ".join(str(number + 1) for number in absent[:6])
-        what = f"piece {shown} of {total} is missing" if absent else f"holds more than {total} pieces"
+        numbers = ", ".join(str(number + 1) for number in absent[:6])
+        what = f"piece {numbers} of {total} is missing" if absent else f"holds more than {total} pieces"
         raise DataError(pieces[0], what, "all pieces of a split in one folder would be right")
     return pieces
 
@@ -110,21 +110,21 @@ def _splits_in(folder: Path) -> list[str]:
 
 def no_split(task: Task, split: str, folder: Path) -> DataError:
     """The error for a folder of the data set that does not have the split."""
-    known = _splits_in(folder)
+    splits = _splits_in(folder)
     fix = f"a file {split}.jsonl (or {', '.join(FORMS[1:])}) would be right"
-    if known:
-        shown = f"{', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
-        fix = f"splits there: {shown}; --split evaluates one of them, or --data {task.origin}=FILE names the rows"
+    if splits:
+        listed = f"{', '.join(splits[:12])}{', …' if len(splits) > 12 else ''}"
+        fix = f"splits there: {listed}; --split evaluates one of them, or --data {task.origin}=FILE names the rows"
     return DataError(folder, f"has no split {split!r} for {task.name}", fix)
 
 
 def data_files(task: Task, split: str) -> list[Path]:
-    """The files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: names without a split are the
-    split "train". Raises DataError.
+    """The files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: without splits, the split is
+    "train". Raises DataError.
     """
-    given = task.dataset_kwargs.get("data_files")
-    by_split = given if isinstance(given, Mapping) else {"train": given}
-    if given is None:
+    stated = task.dataset_kwargs.get("data_files")
+    by_split = stated if isinstance(stated, Mapping) else {"train": stated}
+    if stated is None:
         raise DataError(
             task.source,
             f"dataset_path is {task.dataset_path} without dataset_kwargs.data_files",
@@ -132,8 +132,8 @@ def data_files(task: Task, split: str) -> list[Path]:
         )
     if split not in by_split:
         raise DataError(task.source, f"data_files has no split {split!r}", did_you_mean(split, map(str, by_split)))
-    chosen: Any = by_split[split]
-    names = chosen if isinstance(chosen, list) else [chosen]
+    files: Any = by_split[split]
+    names = files if isinstance(files, list) else [files]
     return [file for name in names for file in _matching(task, name)]
 
 
@@ -158,8 +158,8 @@ def _matching(task: Task, name: Any) -> list[Path]:
 
 
 def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
-    """The files of a `dataset_path` that is itself a local folder, beside the task file or where the program runs; None
-    where there is no such folder. Raises DataError for a folder without the split.
+    """The files of a `dataset_path` that is a local folder, beside the task file or in the working directory; None if
+    there is no such folder. Raises DataError for a folder without the split.
     """
     for root in (task.source.parent, Path.cwd()):
         folder = root / task.dataset_path

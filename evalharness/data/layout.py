@@ -1,4 +1,4 @@
-"""Describe a published layout, find its folders and files whatever their case, and check values of its JSON."""
+"""Describe the layout of a published data set, find its folders and files in any case, and check its JSON values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import Names, located
-from evalharness.data.files import DataRow, kind, numbered, read_file
+from evalharness.data.columns import Names, find_columns
+from evalharness.data.files import DataRow, kind, numbered_rows, read_file
 from evalharness.errors import DataError
 
 SPLITS = {
     "train": ("train",),
     "validation": ("validation", "val", "dev", "valid", "devel"),
     "test": ("test",),
-}  # the hub's name to names of files
+}  # the hub's name -> names of files
 
 
-DEEPEST, WIDEST = 2, 500  # how far below the folder that is named rows are looked for, and in how many folders
+DEEPEST, WIDEST = 2, 500  # levels of folders below a data folder that are searched, and folders on each
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedLayout:
-    """How a benchmark is published. A `config` is the hub's dataset_name ("rte"), "" where a data set has none.
+    """How a benchmark is published. A `config` is the hub's dataset_name ("rte"), "" if a data set has none.
 
-    `places`: the folders below a root that may hold the files of a config, nearest first (they need not exist).
-    `files`: those of a split in such a folder, none where it has none. `recognises`: is this file of the published form
-    (rather than rows as the hub has them)? `read`: the rows of the files in the hub's schema; the split is None where
-    one file was named for all splits, the last argument what the user states of columns. `lists`: columns that hold
-    lists; `names`: columns of texts and labels, and other names of them.
+    `places`: the folders below a root that may have the files of a config, nearest first (they need not exist).
+    `files`: the files of a split in such a folder. `recognises`: does this file have the published form (and not the
+    hub's rows)? `read`: the rows of the files in the hub's schema; the split is None if one file is for all splits; the
+    last argument is the user's names of columns. `lists`: columns of lists; `names`: columns of texts and labels, and
+    other names of them.
     """
 
     name: str
@@ -43,7 +43,7 @@ class PublishedLayout:
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """A JSON object, its file and its place there; every reader raises DataError naming the place and the key."""
+    """A JSON object, its file and its place there; every method raises DataError naming the place and the key."""
 
     path: Path
     where: str  # "17", "example 3"
@@ -69,7 +69,7 @@ class JsonObject:
         return JsonObject(self.path, f"{self.where}, {key}", self._of_type(key, dict, "an object"))
 
     def each(self, key: str, least: int = 1) -> list[JsonObject]:
-        """The objects of the list under a key, at least so many."""
+        """The objects of the list under a key, at least `least`."""
         value = self._of_type(key, list, "a list of objects")
         if len(value) < least:
             raise self.error(f"{key!r} is empty", "a list of objects would be right")
@@ -81,35 +81,35 @@ class JsonObject:
     def _of_type(self, key: str, kind_of_value: type, right: str) -> Any:
         value = self.get(key, right)
         if not isinstance(value, kind_of_value) or isinstance(value, bool):
-            shown = value if isinstance(value, float) and kind_of_value is int else kind(value)
-            raise self.error(f"{key!r} is {shown}", f"{right} would be right")
+            actual = value if isinstance(value, float) and kind_of_value is int else kind(value)
+            raise self.error(f"{key!r} is {actual}", f"{right} would be right")
         return value
 
 
 def objects(
     path: Path, names: Names, texts: Collection[str], renames: Mapping[str, str], by_line: bool
 ) -> list[JsonObject]:
-    """The rows of a file, those of the columns `names` that it has under the hub's names; `texts` stay texts.
+    """The rows of a file, with the hub's names for the columns in `names`; `texts` stay texts.
 
-    `by_line`: the file has an object a line, whose number errors give, else the row's. Raises as `read_file` and
-    `located` do.
+    `by_line`: the file has an object per line, so errors give the number of the line, else of the row. Raises as
+    `read_file` and `find_columns` do.
     """
     if by_line:
-        rows = [(str(number), row) for number, row in numbered(path)]
+        rows = [(str(number), row) for number, row in numbered_rows(path)]
     else:
         read = read_file(path, texts=texts, renames=renames)
         renames, rows = {}, [(f" row {number}", row) for number, row in enumerate(read)]
     header = dict.fromkeys(key for _, row in rows for key in row)
-    places = located(header, names, renames, path, names, [row for _, row in rows])
+    places = find_columns(header, names, renames, path, names, [row for _, row in rows])
     new = {column: name for name, column in places.items()}
     return [JsonObject(path, where, {new.get(key, key): value for key, value in row.items()}) for where, row in rows]
 
 
 def child(folder: Path, *names: str) -> Path:
-    """The entry of a folder that goes by one of the names, case, dashes, dots and underscores aside; folder/name where
-    there is none.
+    """The entry of a folder with one of the names, ignoring case, dashes, dots and underscores; folder/name if there is
+    none.
 
-    The name as it stands wins. Raises DataError where two entries answer to the names.
+    The exact name wins. Raises DataError if two entries fit.
     """
     for name in names:
         if (folder / name).exists():
@@ -122,7 +122,7 @@ def child(folder: Path, *names: str) -> Path:
 
 
 def below(root: Path, *paths: str) -> Iterator[Path]:
-    """The root, then the folders at the paths below it, whatever their case."""
+    """The root, then the existing folders at the paths below it, in any case."""
     yield root
     for path in paths:
         place = root
@@ -133,7 +133,7 @@ def below(root: Path, *paths: str) -> Iterator[Path]:
 
 
 def levels(root: Path) -> Iterator[list[Path]]:
-    """The folder, then the folders in it, then the folders in these, hidden ones aside; not too many of them."""
+    """The folder, then its subfolders, then theirs, without hidden ones; at most WIDEST on a level."""
     level = [root]
     for _ in range(DEEPEST):
         yield level
@@ -144,13 +144,13 @@ def levels(root: Path) -> Iterator[list[Path]]:
 def _folders(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
-    except OSError:  # somebody else's folder below the one that was named
+    except OSError:  # an unreadable subfolder is no error
         return []
 
 
-def named(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[Path]:
-    """The one file of a folder with one of the stems and one of the suffixes, case aside. Raises DataError where there
-    are two.
+def find_file(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[Path]:
+    """The file of a folder with one of the stems and one of the suffixes, in any case, as a list; [] if there is none.
+    Raises DataError if there are two.
     """
     names = {f"{stem}{suffix}".lower() for stem in stems for suffix in suffixes}
     files = sorted(entry for entry in folder.iterdir() if entry.name.lower() in names) if folder.is_dir() else []
@@ -160,5 +160,5 @@ def named(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[P
 
 
 def folder_key(name: str) -> str:
-    """A name as it is compared: without case, dashes, dots and underscores."""
+    """A name for comparisons: without case, dashes, dots and underscores."""
     return "".join(character for character in name.lower() if character not in "-_ .")

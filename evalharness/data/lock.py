@@ -1,7 +1,7 @@
-"""Record in a lock file what was read from the hub: the commit of each data set and the digest of each split's rows.
+"""Record in a lock file the commit of each data set read from the hub and the digest of each split's rows.
 
 The first reading of a split is recorded. Later ones read the recorded commit, and rows with another digest are refused
-until the record is given up (`Lock.forget`), because two runs on different rows cannot be compared.
+until the record is removed (`Lock.forget`), because runs on different rows cannot be compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from evalharness.data.files import json_value
 from evalharness.errors import DataError, StoreError, UsageError, did_you_mean
-from evalharness.folder_lock import PATIENCE, held
+from evalharness.folder_lock import PATIENCE, hold_folder
 from evalharness.records.tasks import Task
 from evalharness.whole_file import write_whole
 
@@ -24,34 +24,34 @@ ELSEWHERE = "a lock file in a folder that can be written would be right (--lock)
 
 
 def default_lock(store: Path) -> Path:
-    """The lock file of the current directory where there is one, else the one beside the store of answers."""
+    """The lock file of the current directory if there is one, else the one beside the store of answers."""
     here = Path(LOCK)
     return here if here.is_file() else store.with_name(LOCK)
 
 
 class Lock:
-    """A lock file, which need not exist yet. Raises DataError where it cannot be read or is no lock file."""
+    """A lock file, which need not exist yet. Raises DataError if it cannot be read or is no lock file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._sets: dict[str, Any] = _read(path)
 
     def revision(self, task: Task) -> str | None:
-        """The commit of the task's data set that is to be read; None where none is recorded."""
+        """The recorded commit of the task's data set; None if there is none."""
         revision: str | None = self._sets.get(key_of(task), {}).get("revision")
         return revision
 
     def settle(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> None:
-        """Record a reading, or check it. Raises DataError, naming both digests, where the rows are not those that were
-        recorded.
+        """Record a reading, or compare it with its record. Raises DataError, naming both digests, if the rows
+        differ.
         """
         if self._note(task, split, revision, rows, digest):
-            with self._held():
+            with self._hold():
                 if self._note(task, split, revision, rows, digest):
                     self._write()
 
     def _note(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> bool:
-        """Whether the reading is new to what is recorded, where it then stands. Raises DataError as `settle` does."""
+        """Add the reading to the records in memory; is it new? Raises DataError as `settle` does."""
         name, config = key_of(task), task.dataset_name or "default"
         entry = self._sets.setdefault(name, {"revision": revision, "splits": {}})
         before = entry["splits"].get(config, {}).get(split)
@@ -71,11 +71,11 @@ class Lock:
         return True
 
     def forget(self, names: Iterable[str]) -> list[str]:
-        """Give up what is recorded of these data sets; the next reading is recorded anew. Raises UsageError for one
-        that is not recorded.
+        """Remove the records of these data sets; the next reading is recorded again. Raises UsageError for a data set
+        without a record.
         """
         forgotten = list(dict.fromkeys(names))
-        with self._held():
+        with self._hold():
             for name in forgotten:
                 if name not in self._sets:
                     raise UsageError(name, f"is not in {self.path}", did_you_mean(name, self._sets))
@@ -85,14 +85,14 @@ class Lock:
         return forgotten
 
     def names(self) -> set[str]:
-        """The data sets that are recorded."""
+        """The data sets with a record."""
         return set(self._sets)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Hold the file for this process alone, and read it again, so that no other process's entries are lost."""
+    def _hold(self) -> Iterator[None]:
+        """Lock the file for this process, and read it again, so that entries of other processes are not lost."""
         try:
-            with held(self.path.with_name(f".{self.path.name}.held"), "--lock", self.path, PATIENCE, new=True):
+            with hold_folder(self.path.with_name(f".{self.path.name}.held"), "--lock", self.path, PATIENCE, new=True):
                 self._sets = _read(self.path)
                 yield
         except StoreError as error:
@@ -107,7 +107,7 @@ class Lock:
 
 
 def key_of(task: Task) -> str:
-    """The lock file's name for the task's data set: its path on the hub, and the revision that the task file states."""
+    """The name of the task's data set in the lock file: its path on the hub, and the revision in the task file."""
     revision = task.dataset_kwargs.get("revision")
     return f"{task.dataset_path}@{revision}" if revision else task.dataset_path
 

@@ -1,5 +1,7 @@
-"""Read MMLU as published (SPLIT/SUBJECT_SPLIT.csv: question, four answers, the right letter) and as it lies around (a
-line of names, answers by number, JSON lines, Parquet) into the hub's rows.
+"""Read MMLU, as published (SPLIT/SUBJECT_SPLIT.csv) or in other formats, into the hub's rows.
+
+A published row is question, four answers, the right letter. Other formats have a line of names, answers by number, JSON
+lines or Parquet.
 """
 
 from __future__ import annotations
@@ -9,17 +11,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import NAME, Names, located
+from evalharness.data.columns import NAME, Names, find_columns
 from evalharness.data.contents import SUFFIXES, form_of, stem_of
 from evalharness.data.files import DataRow, read_file
-from evalharness.data.layout import PublishedLayout, below, named
+from evalharness.data.layout import PublishedLayout, below, find_file
 from evalharness.data.tables import are_numbers, by_number, check_names, check_width, records
 from evalharness.errors import DataError
 
 FIELDS = 6
 ANSWERS = {**{letter: number for number, letter in enumerate("ABCD")}, **{str(number): number for number in range(4)}}
 SPLITS = {"dev": ("dev",), "validation": ("val", "validation"), "test": ("test",), "train": ("train",)}
-MANY = 20  # answers; among so many counted from 0 there is a 0 in 99.7 %
+MANY = 20  # answers; among this many counted from 0 there is a 0 with a probability of 99.7 %
 ALL = "all"  # the hub's config of all subjects
 CHOICES = ("choice0", "choice1", "choice2", "choice3")
 ONE_COLUMN: Names = {
@@ -35,7 +37,7 @@ ONE_EACH: Names = {name: others for name, others in ONE_COLUMN.items() if name !
 
 
 def _spelled(number: int, start: int) -> tuple[str, ...]:
-    """The names of the choice of a number, counted from 0, in a file that counts from `start`."""
+    """Names of choice `number`, counted from 0, in a file that counts from `start`."""
     own = [style.format(number + start) for style in NUMBERED]
     return (*own, *(style.format(LETTERS[number]) for style in LETTERED))
 
@@ -62,7 +64,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
         if config == ALL:
             files = sorted(path for name in names for path in folder.glob(f"*_{name}.csv"))
         else:
-            files = named(folder, [f"{config}_{name}" for name in names], SUFFIXES)
+            files = find_file(folder, [f"{config}_{name}" for name in names], SUFFIXES)
         if files:
             return files
     return ()
@@ -102,15 +104,17 @@ def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[Data
 
 
 def _check_numbers(path: Path, header: Iterable[str], answers: Collection[str]) -> None:
-    """Refuse answers by number that may be counted from 1, as the file's choices are or as no 0 among many says."""
+    """Raise DataError for answers by number that may be counted from 1, because the file's choices are or because there
+    is no 0 among many.
+    """
     if set(answers) <= {"1", "2", "3"} and (_start(header) or len(answers) >= MANY):
         what = f"its {len(answers)} answers are 1 to 3, and may be counted from 1"
         raise DataError(path, what, "letters (A to D) would be right, or numbers from 0 with a 0 among them")
 
 
 def _table(path: Path, renames: Mapping[str, str]) -> _Table:
-    """The names of the columns of a table in text, its records, and what is stated of its names, nothing where that is
-    done. Published files name no columns: six cells, the last of which is an answer.
+    """The names of the columns of a table in text, its records, and the renames that are still to be applied. Published
+    files have no names: six cells, the last of which is an answer.
     """
     lines = records(path)
     if not lines:
@@ -120,8 +124,8 @@ def _table(path: Path, renames: Mapping[str, str]) -> _Table:
     if header is None and set(renames.values()) <= set(first) and _names_columns(first, renames):
         check_names(f"{path}:{lines[0][0]}", first)
         header, lines = first, lines[1:]
-    elif header is None and (renames or len(first) != FIELDS or _known(first) > 1 or _only_names(first)):
-        located(first, STARTS[_start(first)], renames, f"{path}:1", ("subject",))
+    elif header is None and (renames or len(first) != FIELDS or _name_count(first) > 1 or _only_names(first)):
+        find_columns(first, STARTS[_start(first)], renames, f"{path}:1", ("subject",))
     header = header or ["question", *CHOICES, "answer"]
     for number, cells in lines:
         check_width(f"{path}:{number}", cells, header)
@@ -131,14 +135,14 @@ def _table(path: Path, renames: Mapping[str, str]) -> _Table:
     return header, rows, {} if are_numbers(renames, header) else renames
 
 
-def _known(first: Sequence[str]) -> int:
-    """How many cells are names of columns of questions and answers, and no answers."""
+def _name_count(first: Sequence[str]) -> int:
+    """The number of cells that are names of columns, and no answers."""
     keys = {cell.strip().lower() for cell in first[:-1] if cell.strip().upper() not in ANSWERS}
     return len(keys & {key for name, others in COLUMNS.items() for key in (name, *others)})
 
 
 def _only_names(first: Sequence[str]) -> bool:
-    """Tell whether a line looks like names of columns, and has no answer where one would stand."""
+    """Does a line look like names of columns, with no answer in the last cell?"""
     *others, last = (cell.strip() for cell in first)
     return all(map(NAME.fullmatch, first)) and last not in others and len(last) > 1
 
@@ -151,7 +155,7 @@ def _start(header: Iterable[str]) -> int:
 
 
 def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
-    """Tell whether a line holds names of columns: all that are needed, and no answer where one would stand."""
+    """Does a line have all needed names of columns, and no answer in the answer's place?"""
     try:
         places = _columns(first, renames, "")
     except DataError:
@@ -162,14 +166,14 @@ def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
 def _columns(
     header: Collection[str], renames: Mapping[str, str], where: Path | str, rows: Sequence[DataRow] | None = None
 ) -> dict[str, str]:
-    """The file's name of each column: the choices in one, or in four. Raises DataError as `located` does, and for a
-    fifth choice, with the file's rows.
+    """The file's name of each column, with the choices in one or four. Raises DataError as `find_columns` does and,
+    with the file's rows, for a fifth choice.
     """
     keys = {name.strip().lower() for name in header}
     one, start = "choices" in renames or "choices" in keys or "options" in keys, _start(header)
     names = ONE_COLUMN if one else STARTS[start]
     own = {name: column for name, column in renames.items() if name in names}
-    places = located(header, names, own, where, ("subject",), rows)
+    places = find_columns(header, names, own, where, ("subject",), rows)
     beyond = [name for name in header if name.strip().lower() in FIFTH[start] and name not in places.values()]
     if beyond and rows is not None and not one:
         what = f"has more than four choices, and {', '.join(map(repr, beyond))} would be dropped"
@@ -190,7 +194,7 @@ def _choices(values: Sequence[Any], where: str) -> list[str]:
 
 
 def _as_on_hub(row: DataRow) -> bool:
-    """Rows as the hub has them hold the four answers in one column, `choices`."""
+    """Is it a row as on the hub, with the four answers in one column, `choices`?"""
     answer = row.get("answer")
     return "question" in row and "choices" in row and isinstance(answer, int) and not isinstance(answer, bool)
 

@@ -1,6 +1,6 @@
 """Find a task's data set in the layout that its authors publish, and read it into rows of the hub's schema.
 
-Below a data folder DIR, names in any case, dashes and underscores aside (a benchmark's own folder may itself be DIR):
+Below a data folder DIR, ignoring case, dashes and underscores (a benchmark's own folder may itself be DIR):
 
     MMLU           mmlu/SPLIT/SUBJECT_SPLIT.csv, data/SPLIT/…
                    SPLIT: dev, val, test
@@ -49,7 +49,7 @@ from evalharness.data.layout import PublishedLayout, levels
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
-LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in lower case, to its layout
+LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in lower case -> its layout
     "mmlu": mmlu.LAYOUT,
     "mmlu_no_train": mmlu.LAYOUT,
     "glue": glue.LAYOUT,
@@ -75,7 +75,7 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSplit:
-    """The folder of a data set; `files` are those of the split, none where the folder does not have it."""
+    """The folder of a data set, and the files of a split in it; () if it does not have the split."""
 
     place: Path
     files: tuple[Path, ...]
@@ -89,7 +89,9 @@ class PublishedSplit:
 
 
 def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
-    """The nearest place below `root` with the split, else the nearest without it, else None. Reads no rows."""
+    """The nearest folder below `root` with the split, else the nearest one of the data set, else None. Reads no
+    rows.
+    """
     layout = _layout(task)
     if layout is None:
         return None
@@ -102,7 +104,7 @@ def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
 
 
 def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
-    """As `find`, where the folder may itself be the place of the task's data set."""
+    """As `find`, but the folder itself may be that of the task's data set."""
     layout = _layout(task)
     if layout is not None and layout.files(_config(task), split, folder):
         return _nearest(_splits(layout, task, split, [folder]))
@@ -110,16 +112,15 @@ def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
 
 
 def recognises(task: Task, path: Path) -> bool:
-    """Is this file of the published form of the task's data set, rather than rows as the hub has them?"""
+    """Does this file have the published form of the task's data set, and not the hub's rows?"""
     layout = _layout(task)
     return layout is not None and layout.recognises(_config(task), path)
 
 
 def read(task: Task, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
-    """The rows of a split in the hub's schema; split None: all rows that the files hold.
+    """The rows of a split in the hub's schema; split None: all rows of the files.
 
-    Raises DataError naming file and line (or example) for whatever is not of the layout's form, and for files without
-    rows.
+    Raises DataError naming file and line (or example) for content of another form, and for files without rows.
     """
     layout = _layout(task)
     assert layout is not None, f"{task.dataset_path} has no published layout"
@@ -135,9 +136,7 @@ def read(task: Task, split: str | None, paths: Sequence[Path], renames: Mapping[
 
 
 def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
-    """Raises DataError where a column of the data set that holds lists holds something else: a template would take a
-    text's letters for items.
-    """
+    """Raise DataError if a column of lists has something else: a template would use a text's letters as items."""
     layout = _layout(task)
     for column in layout.lists if layout else ():
         for number, row in enumerate(rows):
@@ -150,7 +149,7 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
 
 
 def names_of(task: Task) -> Names:
-    """The columns of the task's data set that may have other names, and these."""
+    """The columns of the task's data set that may have other names, with these names."""
     layout = _layout(task)
     return layout.names(_config(task)) if layout else {}
 

@@ -1,6 +1,4 @@
-"""Find and read a data set of questions that is published as one file a split, with labels in it or in a file beside
-it.
-"""
+"""Find and read a data set of questions that is published as one file per split, with labels in it or beside it."""
 
 from __future__ import annotations
 
@@ -8,23 +6,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalharness.data.columns import Names, located
+from evalharness.data.columns import Names, find_columns
 from evalharness.data.contents import SUFFIXES, check_regular, form_of, lines, stem_of
 from evalharness.data.files import DataRow
-from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, folder_key, named, objects
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, find_file, folder_key, objects
 from evalharness.errors import DataError
 
 NAMES = {**SPLITS, "test": ("test", "tests")}
-GENERIC = {name for names in NAMES.values() for name in names}  # in a folder of any name they say nothing
-NONE = ("", -1, "-1", None)  # labels of rows that have none
+GENERIC = {name for names in NAMES.values() for name in names}  # names of files of many data sets
+NONE = ("", -1, "-1", None)  # labels of rows without a label
 LINES = (".jsonl", ".jsonl.gz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionSet:
-    """How a data set is published. `folders`: below a data folder, each beginning with a folder of the set's own;
-    `stems`: of the files of a config's split; `names`: its columns and other names of them; `label`: the column that a
-    file may lack, "" for none; `nested`: columns that may stand inside another; `row`: the hub's row.
+    """How a data set is published. `folders`: below a data folder, each beginning with the set's own folder; `stems`:
+    names of the files of a config's split; `names`: its columns and other names of them; `label`: the column that a
+    file may lack, "" for none; `nested`: columns that may be inside another; `row`: makes the hub's row.
     """
 
     title: str
@@ -49,7 +47,7 @@ class QuestionSet:
         )
 
     def _places(self, config: str, root: Path) -> Iterator[Path]:
-        """The set's own folders, among them the root where it is one; any other root where its files tell of the
+        """The set's own folders, which may include the root; another root only if names of its files identify the
         set.
         """
         parts = [name.partition("/") for name in self.folders]
@@ -61,21 +59,21 @@ class QuestionSet:
                 yield folder
 
     def _files(self, config: str, split: str, place: Path) -> Sequence[Path]:
-        """JSON lines first: ARC publishes the same questions as CSV, with the choices inside the question."""
+        """The files of a split, JSON lines first: ARC's CSV files have the choices inside the question."""
         stems = self.stems(config, split)
-        return named(place, stems, LINES) or named(place, stems, self.suffixes)
+        return find_file(place, stems, LINES) or find_file(place, stems, self.suffixes)
 
     def _read(self, config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
         return [self.row(line) for path in paths for line in self._lines(path, renames)]
 
     def _lines(self, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-        """The rows of a file, their columns under the hub's names; the label is absent where a row has none."""
+        """The rows of a file with the hub's names of columns; rows without a label do not have its column."""
         if form_of(path) == ".txt":
             texts = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines(path), start=1))
             return [JsonObject(path, str(number), {"text": text}) for number, text in texts if text.strip()]
         rows = [self._unlabelled(row) for row in objects(path, self.names, (*self.names,), renames, _by_line(path))]
         header = dict.fromkeys(key for row in rows for key in row.values)
-        located(header, self.names, {}, path, (self.label, *self.nested))
+        find_columns(header, self.names, {}, path, (self.label, *self.nested))
         labels = path.with_name(f"{stem_of(path)}-labels.lst")
         if self.label and self.label not in header and labels.exists():
             return _labelled(rows, self.label, path, labels)
@@ -94,13 +92,13 @@ def _by_line(path: Path) -> bool:
 
 
 def _has(folder: Path, stems: Collection[str], suffixes: Collection[str]) -> bool:
-    """Tell whether a folder has a file with one of the stems and one of the suffixes, case aside."""
+    """Does a folder have a file with one of the stems and one of the suffixes, in any case?"""
     names = {f"{stem}{suffix}".lower() for stem in stems for suffix in suffixes}
     return folder.is_dir() and any(entry.name.lower() in names for entry in folder.iterdir())
 
 
 def _labelled(rows: Sequence[JsonObject], label: str, path: Path, labels: Path) -> list[JsonObject]:
-    """The rows with the labels of the file beside theirs, one a line."""
+    """The rows with the labels of the file beside theirs, one per line."""
     check_regular(labels)
     stated = [line.strip() for line in lines(labels) if line.strip()]
     if len(stated) != len(rows):

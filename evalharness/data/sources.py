@@ -1,8 +1,8 @@
 """Read the rows of a task's split from the files that the user names, a data folder, the shipped rows, or the hub.
 
-They are looked for in this order. A data folder may be in the hub's layout (hub_layout.py) or in the layouts that
-benchmarks are published in (published.py). Where both have a split, the hub's wins; a folder that exists without the
-split is an error, never a reason to search on.
+They are searched in this order. A data folder may have the hub's layout (hub_layout.py) or the layouts in which
+benchmarks are published (published.py). If both have a split, the hub's wins; a folder without the split is an error
+and does not continue the search.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evalharness import registry
 from evalharness.data import REGISTRY, columns, hub_layout, published
 from evalharness.data.contents import form_of, unreadable
 from evalharness.data.digest import digest_of
-from evalharness.data.files import DataRow, kind, read_file, renamed
+from evalharness.data.files import DataRow, kind, read_file, rename_columns
 from evalharness.data.lock import Lock
 from evalharness.data.tables import are_numbers, check_no_header
 from evalharness.errors import DataError, UsageError, did_you_mean
@@ -31,12 +31,12 @@ HELP = (
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where rows may come from. `overrides`: task name, dataset_path or "dataset_path/dataset_name" to a folder of
+    """Where rows may come from. `overrides`: task name, dataset_path or "dataset_path/dataset_name" -> a folder of
     splits or one file.
 
-    One file stands for every split of the task; shots are then drawn from it without the evaluated row. `lock`: the
-    file that pins what is read from the hub; None: nothing is pinned. `columns`: COLUMN or NAME:COLUMN of a task to the
-    name that it has in the files, or to its number where these name none.
+    One file serves for every split of the task; shots are then drawn from it without the evaluated row. `lock`: the
+    file that pins the hub's commits; None: they are not pinned. `columns`: COLUMN or NAME:COLUMN of a task -> its name
+    in the files, or its number in files without names.
     """
 
     data_dir: Path | None = None
@@ -48,8 +48,8 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
-    """The rows of one split in their order. `digest`: of their content, never of a path; `origin`: where they came
-    from, for people; `revision`: the hub's commit.
+    """The rows of one split in their order. `digest`: of their content; `origin`: their source, in words; `revision`:
+    the hub's commit.
     """
 
     rows: tuple[DataRow, ...]
@@ -59,7 +59,7 @@ class DataSplit:
 
 
 class Hub(Protocol):
-    """The interface of data/hub.py. `pinned`: the commit to read, whatever is newest."""
+    """The interface of data/hub.py. `pinned`: the commit to read."""
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]: ...
 
@@ -70,8 +70,8 @@ class Hub(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Located:
-    """Files of a split; `split` None where one file was named for all splits."""
+class _SplitFiles:
+    """The files of a split; `split` is None if one file serves for all splits."""
 
     files: tuple[Path, ...]
     split: str | None
@@ -79,10 +79,10 @@ class _Located:
 
 
 def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
-    """The rows of one split of a task. Raises DataError where there are none, where they cannot be read, or are not
-    those of the lock file.
+    """The rows of one split of a task. Raises DataError if they are missing, cannot be read, or differ from those in
+    the lock file.
     """
-    located = _located(task, split, source)
+    located = _find(task, split, source)
     if located is None:
         return _from_hub(task, split, source)
     files, names = located.files, published.names_of(task)
@@ -103,28 +103,28 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
 def _rows_of(
     task: Task, path: Path, keyword: str | None, names: columns.Names, renames: Mapping[str, str]
 ) -> list[DataRow]:
-    """The rows of a file as the hub has them, but for names of columns. Raises DataError for a column of texts that is
-    needed and is not there, or holds something else.
+    """The rows of a file in the hub's form, with the hub's names of columns. Raises DataError if a needed column of
+    texts is missing or has something else.
     """
     texts = [name for name in names if name != "label"]
     rows = read_file(path, keyword, texts, renames)
     header = dict.fromkeys(key for row in rows for key in row)
     needed = [name for name in texts if columns.uses(task, name, {})] or texts
-    places = columns.located(header, names, {}, path, names.keys() - set(needed), rows)
+    places = columns.find_columns(header, names, {}, path, names.keys() - set(needed), rows)
     for number, row in enumerate(rows) if needed else ():
         for name in needed:
             if not isinstance(value := row.get(places[name]), str):
                 raise DataError(f"{path}, row {number}", f"{name!r} is {kind(value)}", "a text would be right")
     other = {name: column for name, column in places.items() if column != name}
-    return renamed(path, rows, other) if other else rows
+    return rename_columns(path, rows, other) if other else rows
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
-    """One error that names every task whose rows to evaluate (`split`, else the task's own) are nowhere; None where all
-    are at hand.
+    """One error that names every task whose rows to evaluate (of `split`, else of the task's own split) are missing;
+    None if there is none.
 
-    Reads no rows. The hub is asked at most once: when it does not answer, everything that is not in a file is missing.
-    A task whose folder is there without the split is in the error too.
+    Reads no rows. If the hub does not answer once, all rows that are not in files are missing. A task whose folder
+    exists without the split is in the error, too.
     """
     absent: list[str] = []
     wrong: list[DataError] = []
@@ -151,7 +151,7 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
 
 
 def not_there(task: Task, source: DataSource) -> DataError:
-    """The error for a task of which the user's folder has nothing, and for rows that are only named for others."""
+    """The error for a task without rows in the user's folder, or in the rows that the user names."""
     if source.data_dir is None:
         return DataError(
             task.name, "--data names rows of other tasks only", f"--data {task.origin}=PATH would be right"
@@ -166,7 +166,7 @@ def _where(source: DataSource) -> str:
 
 
 def _inside(source: DataSource) -> str:
-    """Say what lies in the folder that the user names."""
+    """The content of the user's folder, for a message."""
     if source.data_dir is None or not source.data_dir.is_dir():
         return ""
     names = sorted(path.name for path in source.data_dir.iterdir() if not path.name.startswith("."))
@@ -174,74 +174,72 @@ def _inside(source: DataSource) -> str:
 
 
 def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
-    """Raise UsageError for rows that the user gives to a name that none of the tasks has: they would be passed over in
-    silence.
-    """
-    known = {name for task in tasks for name in _names(task)}
-    for name in sorted(source.overrides.keys() - known):
-        raise UsageError("--data", f"no task or data set of this command is called {name!r}", did_you_mean(name, known))
+    """Raise UsageError for an override with a name that no task has: it would be ignored silently."""
+    names = {name for task in tasks for name in _names(task)}
+    for name in sorted(source.overrides.keys() - names):
+        raise UsageError("--data", f"no task or data set of this command is called {name!r}", did_you_mean(name, names))
     columns.check_stated(source.columns, [(task, _names(task), published.names_of(task)) for task in tasks])
 
 
 def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
-    """The files that hold a split; None where only the hub can have it. Reads no rows.
+    """The files of a split; None if only the hub can have it. Reads no rows.
 
-    Raises DataError where a place for this task exists, but has no file for the split.
+    Raises DataError if a folder for this task exists, but has no file for the split.
     """
-    located = _located(task, split, source)
+    located = _find(task, split, source)
     return None if located is None else list(located.files)
 
 
 def _names(task: Task) -> tuple[str, ...]:
-    """The names of the task or its data set, the nearest first; a derived task (sst2@typos) has its parent's name,
-    too.
+    """The names of the task and its data set, the most specific first; a variant (sst2@typos) also has the name of its
+    task.
     """
     config = [f"{task.dataset_path}/{task.dataset_name}"] if task.dataset_name else []
     return (*dict.fromkeys((task.name, task.origin)), *config, task.dataset_path)
 
 
-def _located(task: Task, split: str, source: DataSource) -> _Located | None:
+def _find(task: Task, split: str, source: DataSource) -> _SplitFiles | None:
     if not split or split in (".", "..") or "/" in split or "\\" in split:
         raise DataError(task.name, f"{split!r} is no name of a split", "a plain name such as test would be right")
     override = next((source.overrides[name] for name in _names(task) if name in source.overrides), None)
     try:
         if override is not None:
             return _in_override(task, split, override)
-        root = source.data_dir or source.shipped  # nothing shipped stands in for rows that are not where the user says
+        root = source.data_dir or source.shipped  # shipped rows do not replace rows missing in the user's folder
         if root is not None and (located := _in_root(task, split, root)):
             return located
         local = hub_layout.data_files if task.dataset_path in BUILDERS else hub_layout.in_dataset_folder
         files = local(task, split)
     except OSError as error:
         raise unreadable(Path(error.filename or task.name), error) from None
-    return _Located(files=tuple(files), split=split, published=False) if files else None
+    return _SplitFiles(files=tuple(files), split=split, published=False) if files else None
 
 
-def _in_override(task: Task, split: str, path: Path) -> _Located:
+def _in_override(task: Task, split: str, path: Path) -> _SplitFiles:
     if not path.exists():
         raise DataError(
             path, f"does not exist (--data for {task.name})", "a folder of splits or one file of rows would be right"
         )
     if not path.is_dir():
-        return _Located(files=(path,), split=None, published=published.recognises(task, path))
+        return _SplitFiles(files=(path,), split=None, published=published.recognises(task, path))
     for folder in hub_layout.below(task, path):
         if files := hub_layout.split_files(folder, split, task):
-            return _named_as_on_hub(task, split, files)
+            return _hub_layout_files(task, split, files)
     located = published.find_in(task, split, path)
     if located is not None and located.files:
-        return _Located(files=located.files, split=split, published=True)
+        return _SplitFiles(files=located.files, split=split, published=True)
     raise located.no_split(task, split) if located else hub_layout.no_split(task, split, path)
 
 
-def _in_root(task: Task, split: str, root: Path) -> _Located | None:
+def _in_root(task: Task, split: str, root: Path) -> _SplitFiles | None:
     if not root.is_dir():
         raise DataError(root, "is no folder", "--data-dir names a folder of data sets")
     files, without = hub_layout.find(task, split, root)
     if files:
-        return _named_as_on_hub(task, split, files)
+        return _hub_layout_files(task, split, files)
     located = published.find(task, split, root)
     if located is not None and located.files and (without is None or located.place.is_relative_to(without)):
-        return _Located(files=located.files, split=split, published=True)
+        return _SplitFiles(files=located.files, split=split, published=True)
     if without is not None:
         raise hub_layout.no_split(task, split, without)
     if located is not None:
@@ -249,9 +247,9 @@ def _in_root(task: Task, split: str, root: Path) -> _Located | None:
     return None
 
 
-def _named_as_on_hub(task: Task, split: str, files: Sequence[Path]) -> _Located:
-    """Such files may still be of the published form: SuperGLUE's train.jsonl and test.jsonl are."""
-    return _Located(files=tuple(files), split=split, published=published.recognises(task, files[0]))
+def _hub_layout_files(task: Task, split: str, files: Sequence[Path]) -> _SplitFiles:
+    """Files in the hub's layout. They may have the published form: SuperGLUE's train.jsonl and test.jsonl do."""
+    return _SplitFiles(files=tuple(files), split=split, published=published.recognises(task, files[0]))
 
 
 def _pinned(task: Task, source: DataSource) -> str | None:

@@ -1,6 +1,6 @@
-"""Stream the texts of every row of a file or folder, whatever its columns, one row at a time and never kept.
+"""Stream the texts of every row of a file or folder, of all columns, one row at a time.
 
-For training data that is read once, to look for evaluated texts in it.
+It is for training data, which is searched once for evaluated texts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.contents import form_of, lines, unreadable
-from evalharness.data.files import numbered, parquet_batches, read_file
+from evalharness.data.files import numbered_rows, parquet_batches, read_file
 from evalharness.data.tables import delimiter_of, not_csv
 from evalharness.errors import DataError
 
-TAIL = 400  # characters of the lines before that a line of running text is read together with
+TAIL = 400  # characters of earlier lines that are joined with a line of running text
 
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """Everything in one row that is text, in its order, and where it stands ("FILE:LINE")."""
+    """All texts in one row, in their order, and its place ("FILE:LINE")."""
 
     texts: tuple[str, ...]
     place: str
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """All texts within a value as JSON has them: columns, lists, the contents of chat messages."""
+    """All texts inside a JSON value: columns, lists, the contents of chat messages."""
     if isinstance(value, str):
         if value:
             yield value
@@ -42,11 +42,10 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def text_rows(path: Path) -> Iterator[TextRow]:
-    """The rows of a file, or of every file with a known suffix below a folder, by name. Only a .json file is held in
-    memory as a whole.
+    """The rows of a file, or of every file with a known suffix below a folder, by name. Only a .json file is read as a
+    whole.
 
-    Raises DataError naming file and line (Parquet: row) for what cannot be read, and for a path where there is nothing
-    to read.
+    Raises DataError naming file and line (Parquet: row) for content that cannot be read, and for a path without files.
     """
     for file in files_at(path):
         try:
@@ -58,23 +57,23 @@ def text_rows(path: Path) -> Iterator[TextRow]:
 
 
 def files_at(path: Path) -> list[Path]:
-    """The files that `text_rows` reads. Raises DataError where there is none."""
-    known = f"files of rows or texts would be right ({', '.join(READERS)})"
+    """The files that `text_rows` reads. Raises DataError if there are none."""
+    right = f"files of rows or texts would be right ({', '.join(READERS)})"
     if path.is_dir():
         visible = (file for file in path.rglob("*") if not re.search(r"(^|/)\.", file.relative_to(path).as_posix()))
         files = sorted(file for file in visible if form_of(file) in READERS and file.is_file())
         if not files:
-            raise DataError(path, "holds no file of rows", known)
+            raise DataError(path, "holds no file of rows", right)
         return files
     if not path.is_file():
-        raise DataError(path, "is no regular file" if path.exists() else "does not exist", known)
+        raise DataError(path, "is no regular file" if path.exists() else "does not exist", right)
     if form_of(path) not in READERS:
-        raise DataError(path, f"has the suffix {path.suffix!r}, which is not known", known)
+        raise DataError(path, f"has the suffix {path.suffix!r}, which is not known", right)
     return [path]
 
 
 def _jsonl(path: Path) -> Iterator[TextRow]:
-    for number, row in numbered(path, finite=False):
+    for number, row in numbered_rows(path, finite=False):
         yield TextRow(tuple(texts_in(row)), f"{path}:{number}")
 
 
@@ -92,7 +91,7 @@ def _tsv(path: Path) -> Iterator[TextRow]:
 
 
 def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
-    """Every line's cells; a header is a row like any other, since there may be none."""
+    """The cells of every line; a header counts as a row, because there may be none."""
     width, first = 0, 1  # `first`: the line on which the row begins
     try:
         for cells in reader:
@@ -116,8 +115,8 @@ def _parquet(path: Path) -> Iterator[TextRow]:
 
 
 def _text(path: Path) -> Iterator[TextRow]:
-    """Line by line, and each line once more behind the end of those before it, as sentences run over line ends. Empty
-    lines part texts.
+    """Every line, alone and joined with the end of the lines before it, because sentences continue over line ends.
+    Empty lines separate texts.
     """
     before = ""
     for number, line in enumerate(lines(path), start=1):

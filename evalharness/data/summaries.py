@@ -1,6 +1,6 @@
 """Read DialogSum, SAMSum, XSum and CNN/DailyMail as published into the hub's rows.
 
-A dialogue with summary1, summary2 … becomes a row for each of them.
+A dialogue with summary1, summary2 … becomes one row for each summary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from evalharness import fingerprint
 from evalharness.data.columns import Names
 from evalharness.data.contents import SUFFIXES, form_of, lines
 from evalharness.data.files import DataRow
-from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, named, objects
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, find_file, objects
 
 SHORT = ("target", "reference", "abstract", "tldr")
 DIALOGUE: Names = {"dialogue": ("dialog", "conversation", "text", "document"), "summary": SHORT}
@@ -40,14 +40,14 @@ def _places(name: str, config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
-    """SPLIT.json, or NAME.SPLIT.json; only the second is looked for where any folder may be the place (see _places)."""
+    """NAME.SPLIT.json, else SPLIT.json."""
     stems = SPLITS.get(split, ())
-    own = named(place, [f"{name}.{stem}" for stem in stems], list(SUFFIXES))
-    return own or named(place, stems, list(SUFFIXES))
+    own = find_file(place, [f"{name}.{stem}" for stem in stems], list(SUFFIXES))
+    return own or find_file(place, stems, list(SUFFIXES))
 
 
 def _recognises(name: str, config: str, path: Path) -> bool:
-    """DialogSum's own files name a dialogue `fname`; the files of the others have the hub's columns."""
+    """DialogSum's own files have the column `fname`; the files of the others have the hub's columns."""
     if name != "dialogsum" or form_of(path) not in (".jsonl", ".json") or not path.is_file():
         return False
     start = next(lines(path), "")[: 1 << 16]
@@ -70,7 +70,7 @@ def _read(
 
 
 def _lines(name: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-    """The rows of a file, their texts under the names that the hub has."""
+    """The rows of a file with the hub's names of columns."""
     by_line = form_of(path) == ".jsonl" and next(lines(path), "").lstrip()[:1] == "{"
     return objects(path, COLUMNS[name], COLUMNS[name], renames, by_line)
 

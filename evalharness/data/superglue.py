@@ -1,8 +1,7 @@
-"""Read SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) and as it lies around (CSV, Parquet, other
-names of columns) into the hub's rows.
+"""Read SuperGLUE, as published (TASK/train.jsonl, val.jsonl, test.jsonl) or in other formats, into the hub's rows.
 
-Words and truth values become the hub's label numbers, a file without labels gives -1. One passage of MultiRC becomes a
-row for each of its answers, one of ReCoRD a row for each of its queries.
+Other formats are CSV, Parquet and other names of columns. Words and truth values become the hub's label numbers; a file
+without labels gives -1. A passage of MultiRC becomes a row for each of its answers, one of ReCoRD a row for each query.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import Names, located
+from evalharness.data.columns import Names, find_columns
 from evalharness.data.contents import form_of
-from evalharness.data.files import DataRow, numbered, read_file
-from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named, objects
+from evalharness.data.files import DataRow, numbered_rows, read_file
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, find_file, objects
 from evalharness.errors import DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -28,7 +27,7 @@ FOLDERS = {
 }
 ENTAILS = ("entailment", "not_entailment")
 WORDS = {"cb": ("entailment", "contradiction", "neutral"), "rte": ENTAILS, "axb": ENTAILS, "axg": ENTAILS}
-TEXTS = {  # the columns that are texts, and those that are whole numbers
+TEXTS = {  # the columns of texts
     "boolq": ("question", "passage"),
     "cb": ("premise", "hypothesis"),
     "copa": ("premise", "choice1", "choice2", "question"),
@@ -63,22 +62,26 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
     stems = SPLITS.get(split, ()) if config in FOLDERS else ()
     if config in ("axb", "axg") and split == "test":
         stems = (*stems, FOLDERS[config])  # the diagnostics are one file, AX-b.jsonl
-    return named(place, stems, SUFFIXES)
+    return find_file(place, stems, SUFFIXES)
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Rows as the hub has them have a number for a label, and no object but their idx."""
+    """The hub's rows have a number as label, and no object but idx."""
     if config not in FOLDERS or not path.is_file():
         return False
     try:
-        rows = numbered(path) if form_of(path) == ".jsonl" else enumerate(read_file(path, texts=TEXTS.get(config, ())))
+        rows = (
+            numbered_rows(path)
+            if form_of(path) == ".jsonl"
+            else enumerate(read_file(path, texts=TEXTS.get(config, ())))
+        )
         row = next((row for _, row in rows), None)
     except DataError:
         return True
     if row is None or config in ("multirc", "record"):
         return row is not None and isinstance(row.get("passage"), dict)
     names, label = _names(config), row.get("label")
-    places = located(list(row), names, {}, path, names)
+    places = find_columns(list(row), names, {}, path, names)
     other_names = any(column != name for name, column in places.items()) or "idx" not in row
     whole = places.keys() >= set(TEXTS.get(config, ()))
     return "target" in row or (whole and other_names) or not isinstance(label, int) or isinstance(label, bool)
@@ -91,7 +94,7 @@ def _names(config: str) -> Names:
 
 
 def _lines(config: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-    """The rows of a file, their columns under the names that the hub has; counted where they have no `idx`."""
+    """The rows of a file with the hub's names of columns; rows without `idx` are counted."""
     names = _names(config)
     lines = objects(path, names, TEXTS.get(config, ()), renames, form_of(path) == ".jsonl")
     if names and not any("idx" in line.values for line in lines):
@@ -118,7 +121,7 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
 
 
 def _check_label(row: DataRow, first: DataRow, line: JsonObject) -> None:
-    """Either all rows of a file have a label or none has."""
+    """Raise DataError unless all rows of a file have a label, or none has."""
     has, other = (row.get("label", -1) != -1 or bool(row.get("answers")) for row in (row, first))
     if has != other:
         raise line.error(
@@ -156,8 +159,8 @@ def _answers(config: str, line: JsonObject) -> Iterator[DataRow]:
 
 
 def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
-    """`entities`: the marked texts of the passage, each once; published spans include their last character, the hub's
-    end after it.
+    """A row for each query. `entities`: the marked texts of the passage, each once; published spans include their last
+    character, the hub's end after it.
     """
     passage = line.inside("passage")
     text = passage.text("text")
@@ -165,7 +168,7 @@ def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
     names = [text[start:end] for start, end in spans]
     marked = {"text": names, "start": [start for start, _ in spans], "end": [end for _, end in spans]}
     for query in line.each("qas"):
-        given = query.each("answers", least=0) if "answers" in query.values else []
+        right = query.each("answers", least=0) if "answers" in query.values else []
         if "@placeholder" not in query.text("query"):
             raise query.error("the query has no @placeholder", "the place that an entity fills is marked so")
         row = {
@@ -174,7 +177,7 @@ def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
             "entities": list(dict.fromkeys(names)),
             "entity_spans": marked,
         }
-        answers = sorted({answer.text("text") for answer in given})
+        answers = sorted({answer.text("text") for answer in right})
         yield row | {"answers": answers, "idx": {"passage": line.whole("idx"), "query": query.whole("idx")}}
 
 
@@ -189,7 +192,9 @@ def _span(entity: JsonObject, text: str) -> tuple[int, int]:
 
 
 def _label(config: str, line: JsonObject) -> int:
-    """The hub's number; -1 where the line has no label. Raises DataError for a label that is none of the task's."""
+    """The hub's number of the label; -1 if the line has none. Raises DataError for a label that is none of the
+    task's.
+    """
     words = WORDS.get(config, ("false", "true"))
     label: Any = line.values.get("label", -1)
     if isinstance(label, str) and label.lower() in words:
@@ -203,8 +208,8 @@ def _label(config: str, line: JsonObject) -> int:
 
 
 def _mended(row: DataRow, span: str) -> str:
-    """A span's text as it stands in the text: case of its first letter, white space and last full stop; as it is where
-    that does not help.
+    """A span's text, corrected to occur in the text: case of its first letter, white space and last full stop;
+    unchanged if that does not help.
     """
     text: str = row[f"{span}_text"]
     words = row["text"].split()

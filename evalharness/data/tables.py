@@ -1,8 +1,7 @@
-"""Read a table in text, as it lies around: commas, semicolons or tabs, with quotes as they are used in it, and with or
-without a line of names.
+"""Read a CSV or TSV table: with commas, semicolons or tabs, with or without quotes and a line of names.
 
-Cells stay as they are written. A column becomes numbers, or True and False, only where writing these again gives every
-cell back (2.50, 007, true and 1e3 stay texts).
+Cells stay as they are written. A column becomes numbers, or True and False, only if writing these gives every cell back
+(2.50, 007, true and 1e3 stay texts).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Record = tuple[int, list[str]]
 """(the line on which it ends, its cells)"""
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\n|\r)", re.IGNORECASE)  # the first line, as Excel writes and reads it
-SAMPLE = 20  # records by which the delimiter is told
+SAMPLE = 20  # records that show the delimiter
 WORDY = re.compile(r"[^\W\d].*\s")  # a text of several words
 BOOLEANS = {"True": True, "False": False}
 ONE_NAME = "one name per column would be right (--columns NAME=NUMBER where this line is no header)"
@@ -32,12 +31,12 @@ csv.field_size_limit(MOST_LINE)  # the module's own limit, 128 KiB, is shorter t
 
 
 def records(path: Path) -> list[Record]:
-    """Every record of a file, a line of names among them; empty lines are passed over.
+    """Every record of a file, including a line of names; empty lines are skipped.
 
     Raises OSError, and DataError naming the line for one that cannot be split into cells.
     """
     if path.stat().st_size > MOST_LINE:
-        next(lines(path), "")  # a line without an end is refused before the file is held as a whole
+        next(lines(path), "")  # a line without an end is refused before the whole file is read
     text = read_text(path)
     if form_of(path) != ".csv":
         return _quoted_tabs(text) or list(_split(path, _lines(text), "\t", quoted=False))
@@ -49,11 +48,11 @@ def records(path: Path) -> list[Record]:
 
 
 def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[str], list[Record]]:
-    """The names of the columns (none in an empty file; the first may be empty, as pandas writes an index), and what
-    follows.
+    """The names of the columns (none in an empty file; the first may be empty, as pandas writes an index), and the
+    records.
 
-    `renames`: see `by_number`. Raises as `records` does, and DataError for names that are empty or repeated, and for a
-    line of more or fewer cells.
+    `renames`: see `by_number`. Raises as `records` does, and DataError for empty or repeated names, and for a line of
+    more or fewer cells.
     """
     lines = records(path)
     if not lines:
@@ -70,8 +69,8 @@ def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[st
 
 
 def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> list[str] | None:
-    """The names of the columns where `renames` gives the numbers of some, counted from 1, in place of names; else None.
-    Raises DataError for a number beyond them.
+    """The names of the columns if `renames` has numbers of columns, counted from 1, instead of names; else None. Raises
+    DataError for a number beyond the columns.
     """
     if not are_numbers(renames, first):
         return None
@@ -83,14 +82,14 @@ def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> l
 
 
 def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
-    """Tell whether columns are stated by their numbers, which are no names of theirs."""
+    """Does the user state columns by number? Not if the numbers are names of columns."""
     columns = set(renames.values())
     return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
 
 
-def check_no_header(path: Path, renames: Mapping[str, str], known: Collection[str]) -> None:
-    """Raises DataError where columns are stated by numbers, and the first line holds their names: two that are `known`,
-    or words only where the columns have longer texts below.
+def check_no_header(path: Path, renames: Mapping[str, str], names: Collection[str]) -> None:
+    """Raise DataError if columns are stated by numbers although the first line has names: two of `names`, or only words
+    above columns of longer texts.
     """
     check_regular(path)
     try:
@@ -102,26 +101,26 @@ def check_no_header(path: Path, renames: Mapping[str, str], known: Collection[st
     keys = {cell.strip().lower() for cell in first if len(cell.strip()) > 1}
     below = [[cells[place] for cells in rest if len(cells) > place] for place in range(len(first))]
     longer = any(column and not any(map(NAME.fullmatch, column)) and any(map(WORDY.search, column)) for column in below)
-    if len(keys & ({*known, *renames})) > 1 or (longer and all(map(NAME.fullmatch, first))):
-        stated = ",".join(f"{name}={_named(first, int(number))}" for name, number in renames.items())
+    if len(keys & ({*names, *renames})) > 1 or (longer and all(map(NAME.fullmatch, first))):
+        stated = ",".join(f"{name}={_name(first, int(number))}" for name, number in renames.items())
         fix = f"--columns {stated} would be right, or a line with names above it where it is a row"
         raise DataError(
             f"{path}:1", f"names the columns ({', '.join(first)[:200]}), which count only without names", fix
         )
 
 
-def _named(first: Sequence[str], number: int) -> str:
+def _name(first: Sequence[str], number: int) -> str:
     return first[number - 1] if 0 < number <= len(first) else "NAME"
 
 
 def check_names(where: str, header: Sequence[str]) -> None:
-    """Raises DataError for a name that several columns have; empty ones aside."""
+    """Raise DataError for a name, unless empty, of several columns."""
     if twice := [name for name in dict.fromkeys(header) if name.strip() and header.count(name) > 1]:
         raise DataError(where, f"the header names {', '.join(map(repr, twice))} more than once", ONE_NAME)
 
 
 def check_width(where: str, cells: Sequence[str], header: Sequence[str]) -> None:
-    """Raises DataError for a record that has not one cell for each name."""
+    """Raise DataError for a record that does not have one cell for each name."""
     if len(cells) != len(header):
         raise DataError(
             where,
@@ -131,7 +130,7 @@ def check_width(where: str, cells: Sequence[str], header: Sequence[str]) -> None
 
 
 def typed_rows(header: Sequence[str], lines: Sequence[Record], texts: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The records as rows; columns of numbers become numbers, except `texts`."""
+    """The records as rows; cells of columns of numbers become numbers, except in `texts`."""
     columns = [
         list(column) if name in texts else _typed(column)
         for name, column in zip(header, zip(*(cells for _, cells in lines), strict=True), strict=False)
@@ -139,8 +138,8 @@ def typed_rows(header: Sequence[str], lines: Sequence[Record], texts: Collection
     return [dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def typed(cell: str) -> Any:
-    """The number or boolean that is written exactly so; any other text as it is."""
+def typed_value(cell: str) -> Any:
+    """The number or boolean that is written exactly like the cell, else the cell."""
     if cell in BOOLEANS:
         return BOOLEANS[cell]
     if len(cell) > 25 or not cell[-1:].isdigit():
@@ -156,8 +155,8 @@ def typed(cell: str) -> Any:
 
 
 def _typed(column: Sequence[str]) -> list[Any]:
-    """A column as numbers, or as booleans, where every cell is one; an empty cell among them is None."""
-    values = [typed(cell) for cell in column]
+    """A column as numbers, or as booleans, if every cell is one; empty cells among them become None."""
+    values = [typed_value(cell) for cell in column]
     filled = [type(value) for value in values if value != ""]
     if not filled or str in filled or (bool in filled and len(set(filled)) > 1):
         return list(column)
@@ -165,8 +164,8 @@ def _typed(column: Sequence[str]) -> list[Any]:
 
 
 def delimiter_of(path: Path, lines: Iterable[str]) -> str:
-    """What stands between cells: the first candidate that gives as many cells in each of the first records, and
-    several.
+    """The delimiter of cells: the first candidate with the same number of cells, more than one, in each of the first
+    records.
     """
     head = list(islice(lines, SAMPLE * 10))
     for delimiter in DELIMITERS:
@@ -193,21 +192,21 @@ def _split(path: Path, lines: Iterable[str], delimiter: str, quoted: bool = True
 
 
 def _quoted_tabs(text: str) -> list[Record]:
-    """The records of a tab-separated file in which quotes quote: as a CSV writer writes them, to the last byte. None
-    where a quote is a plain character, as in GLUE's files.
+    """The records of a tab-separated file with CSV quoting, if a CSV writer gives exactly the same file; [] if a quote
+    is a plain character, as in GLUE's files.
     """
     if '"' not in text:
         return []
     try:
-        found = list(_split(Path(), _lines(text), "\t"))
+        rows = list(_split(Path(), _lines(text), "\t"))
     except DataError:
         return []
-    ending = "\r\n" if "\r\n" in text else "\n"  # where all lines end so, it is a newline by now
+    ending = "\r\n" if "\r\n" in text else "\n"  # uniform line ends are newlines by now
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
         again = io.StringIO(newline="")
-        csv.writer(again, delimiter="\t", quoting=quoting, lineterminator=ending).writerows(c for _, c in found)
+        csv.writer(again, delimiter="\t", quoting=quoting, lineterminator=ending).writerows(c for _, c in rows)
         if again.getvalue().rstrip("\r\n") == text.rstrip("\r\n"):
-            return found
+            return rows
     return []
 
 

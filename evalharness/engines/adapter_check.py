@@ -14,7 +14,7 @@ from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.engines.base import AdapterProbe, AnswersPlainly, Engine, MergeProbe, errors_of
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.models import Checkpoint
-from evalharness.results.structuring import structured
+from evalharness.results.structuring import structure_json
 
 CodePath = Literal["score", "decode"]
 PATHS: tuple[tuple[CodePath, str], ...] = (("score", "scoring"), ("decode", "decoding"))
@@ -51,7 +51,7 @@ class Proof:
     def from_stored(cls, stored: Mapping[str, object]) -> Proof | None:
         """Read a proof from the dict that `asdict` made of it; None for a dict of another version."""
         try:
-            return structured(stored, cls, "proof")
+            return structure_json(stored, cls, "proof")
         except UsageError:
             return None
 

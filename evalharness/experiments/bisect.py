@@ -18,7 +18,7 @@ from evalharness.experiments.jobs import BisectJob
 from evalharness.experiments.setting import difference, rows_digest, setting_of
 from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.bisect import BISECT, Bisection, CheckpointLook, Returned, UnitLook
@@ -100,8 +100,8 @@ def _prepared(bisect_job: BisectJob, listener: ProgressListener, factory: Engine
         raise UsageError("bisect", f"several checkpoints are called {twice[0]!r}", "give names: --stage NAME=PATH")
     looks = most_looks(len(texts))
     alpha = job.statistics.alpha
-    job = changed(job, base=job.models.base or base_of(texts[-1]), alpha=alpha / looks)
-    run_plan = make_run_plan(changed(job, models=(texts[-1],)))
+    job = job_with(job, base=job.models.base or base_of(texts[-1]), alpha=alpha / looks)
+    run_plan = make_run_plan(job_with(job, models=(texts[-1],)))
     assert isinstance(run_plan.base, Checkpoint)  # no --baseline
     units = [*(task.name for task in run_plan.tasks), *(group.name for group in run_plan.groups)]
     if bisect_job.unit is not None and bisect_job.unit not in units:
@@ -147,7 +147,7 @@ def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
     folder = f"{LOOKS}/{number}-{UNFIT.sub('_', name)[:80]}"
     out = search.job.output.folder / folder
     early = place < len(search.texts) - 1  # the adapter of an early checkpoint may not have changed yet
-    job = changed(search.job, models=(search.texts[place],), out=out, allow_noop=early or search.job.models.allow_noop)
+    job = job_with(search.job, models=(search.texts[place],), out=out, allow_noop=early or search.job.models.allow_noop)
     measured = evaluate_whole(job, name, search.listener, search.factory)
     model = next(model for model in measured.models if model.name == measured.candidates[0])
     return CheckpointLook(

@@ -17,7 +17,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.live_comparison import LiveComparison, start_comparison
 from evalharness.experiments.live_model import LiveModel
 from evalharness.records.comparison import Level
-from evalharness.records.job_options import HINTS, JobChanges, QuestionOptions, changed, make_job
+from evalharness.records.job_options import HINTS, JobChanges, QuestionOptions, job_with, make_job
 from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.run.checks import check_folder
@@ -95,7 +95,7 @@ class ForgettingCallback(TrainerCallback):
             what = f"the training goes on at step {state.global_step}, where the model is no longer the base"
             raise UsageError(NAME, what, "name the base's path with base=")
         looks = math.ceil(state.max_steps / self.every)
-        job = changed(
+        job = job_with(
             self.job,
             alpha=self.job.statistics.alpha / looks,
             device=str(model.plain.device),  # the base must answer on the device of the training

@@ -21,7 +21,7 @@ from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, StageTask
 from evalharness.stats.continual import ContinualDesign, with_intervals
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pairs import Interval, Pairs, pooled
+from evalharness.stats.pairs import Interval, Pairs, pool_pairs
 from evalharness.stats.resample import Floats, Score
 
 SINGLE = "it has no test of its own (it only describes)"
@@ -95,7 +95,7 @@ def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
         rows = [each.rows[place] for each, place in zip(measured, places, strict=True)]
         for model, own in zip(models, rows, strict=True):
             members[model].append(pairs_of((fact, metric), rows[0], own, sizes))
-    return {model: pooled(of_model, None, subject.macro) for model, of_model in members.items()}
+    return {model: pool_pairs(of_model, None, subject.macro) for model, of_model in members.items()}
 
 
 def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:

@@ -20,7 +20,7 @@ from evalharness.experiments.whole_run import evaluate_whole
 from evalharness.experiments.workers import one_thread_each
 from evalharness.paths import shipped
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.repair import REPAIRS
@@ -100,7 +100,7 @@ def run_demo(
     )
     with one_thread_each(processes or possible_processes()) as executor:
         models = _answered(job, executor, listener)
-        results = evaluate(changed(job, models=models), listener)
+        results = evaluate(job_with(job, models=models), listener)
     write(folder)
     return results
 
@@ -111,18 +111,18 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
     """
     out, paths = job.output.folder, {Path(text).name: text for text in job.models.candidates}
     limit = min(VALIDATION_LIMIT, job.tasks.limit or VALIDATION_LIMIT)
-    choosing = changed(job, limit=limit, explain=False)
+    choosing = job_with(job, limit=limit, explain=False)
     listener.phase(f"answers to {VALIDATION} rows, which choose what is repaired, and to {TEST} rows")
     first, *others = _each(job, paths, TEST)
     answers = [executor.submit(answer, first)]  # it answers for the base, too, takes longest, and so starts first
-    screen = _each(changed(choosing, split=VALIDATION), paths, VALIDATION)
+    screen = _each(job_with(choosing, split=VALIDATION), paths, VALIDATION)
     outcomes = [executor.submit(answer, screen[0]).result()]
     outcomes += [each.result() for each in [executor.submit(answer, each) for each in screen[1:]]]
     names = promising(dict(zip(paths, outcomes, strict=True)))
     listener.phase(f"repairing {' and '.join(names) or 'no candidate'}; answers to {TEST} rows")
     repair_jobs = [
         RepairJob(
-            changed(choosing, models=paths[name], out=out / REPAIRS / name),
+            job_with(choosing, models=paths[name], out=out / REPAIRS / name),
             RULE,
             choose_split=VALIDATION,
             replaces=True,
@@ -143,7 +143,7 @@ def _answered(job: Job, executor: Executor, listener: ProgressListener) -> list[
 
 def _each(job: Job, models: Mapping[str, str], folder: str) -> list[Job]:
     """Make an evaluation job for each model by itself."""
-    return [changed(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
+    return [job_with(job, models=text, out=job.output.folder / folder / name) for name, text in models.items()]
 
 
 def answer(job: Job) -> Outcome:

@@ -18,9 +18,9 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.results import read_measurements, run_and_model
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pairs import Pairs, match, pooled
+from evalharness.stats.pairs import Pairs, match_units, pool_pairs
 from evalharness.stats.proportion import whole_units
-from evalharness.stats.redraw import Drawing, again, answers, changed
+from evalharness.stats.redraw import Drawing, changed_share, draw_answers, redraw_units
 
 FROM = "--from"
 
@@ -43,15 +43,15 @@ class UnitMember:
         """
         many = bool(self.sizes.max(initial=0) > 1)
         if self.earlier is not None and (many or self.metric.kind != MetricKind.BINARY):
-            return again(self.earlier, len(self.sizes), drop)
+            return redraw_units(self.earlier, len(self.sizes), drop)
         chance = self.task.chance or 0.0  # unknown: the base is assumed to be right in the share that is its skill
         if self.metric.kind != MetricKind.BINARY or chance >= 1:
             return None
         score, share = chance + skill * (1 - chance), flips
         if self.earlier is not None:
-            score, share = float(self.earlier.score(self.earlier.base.sum(axis=0))), changed(self.earlier)[1]
+            score, share = float(self.earlier.score(self.earlier.base.sum(axis=0))), changed_share(self.earlier)[1]
         n = int(self.sizes.sum() / whole_units(self.sizes)) if many else len(self.sizes)
-        return answers(max(1, n), score, share, self.task.chance, drop)
+        return draw_answers(max(1, n), score, share, self.task.chance, drop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class ForecastUnit:
     def earlier(self) -> Pairs | None:
         """Pool an earlier run's rows of the whole unit; None where it lacks a task of it."""
         pairs = [member.earlier for member in self.members if member.earlier is not None]
-        return pooled(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
+        return pool_pairs(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
 
     @property
     def largest_skill(self) -> float | None:
@@ -123,7 +123,7 @@ class ForecastUnit:
             return None
         if len(drawings) == 1 and not self.macro:
             return drawings[0]
-        return lambda rng: pooled([drawing(rng) for drawing in drawings], None, self.macro)
+        return lambda rng: pool_pairs([drawing(rng) for drawing in drawings], None, self.macro)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class Earlier:
         if any(each is None or each.point is not None or each.rows.shape[-1] == 0 for each in both):
             return None
         base, other = (each for each in both if each is not None)
-        places = match(base.units, base.sizes, other.units, other.sizes)
+        places = match_units(base.units, base.sizes, other.units, other.sizes)
         if not len(places.first):
             return None
         sizes = np.asarray(base.sizes, dtype=np.float64)[places.first]

@@ -17,7 +17,7 @@ from evalharness.data.sources import DataSource, missing, read_rows
 from evalharness.errors import DataError
 from evalharness.experiments.selection import write_rows
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.requests import row_of
 from evalharness.records.tasks import Task
 from evalharness.run.plan import RunPlan
@@ -40,7 +40,7 @@ class Halves:
 
     def job(self, job: Job, half: str) -> Job:
         """Return the job on one half, with its split and rows, whose columns have their final names."""
-        return changed(job, split=half, data={**job.data.overrides, **self.places}, columns={})
+        return job_with(job, split=half, data={**job.data.overrides, **self.places}, columns={})
 
 
 def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:

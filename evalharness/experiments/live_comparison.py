@@ -18,7 +18,7 @@ from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError
 from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Request, Response
@@ -64,7 +64,7 @@ class LiveComparison:
         if out is None:
             return analyse(run)
         results.open_folder(out)
-        look = write_measured(changed(self.job, out=out), state, run)
+        look = write_measured(job_with(self.job, out=out), state, run)
         for name, of_model in outcomes.items():
             for task, outcome in zip(by_model[name], of_model, strict=True):
                 results.write_samples(out, task.task.name, name, outcome.samples)
@@ -121,7 +121,7 @@ def _recorder(job: Job, run_plan: RunPlan, prompts: Prompts, model: LiveModel) -
     """
     if not (texts := neutral_texts(job, run_plan)):
         return None
-    few = changed(job, drift_only=True)
+    few = job_with(job, drift_only=True)
     return DriftRecorder(few, run_plan, drift_sources(few, run_plan, texts, prompts, _Tokenizers(model=model)))
 
 

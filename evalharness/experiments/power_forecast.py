@@ -33,11 +33,20 @@ from evalharness.run.prompts import make_prompts
 from evalharness.run.rows_check import check_present, check_rows
 from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.enums import MetricKind, Verdict
-from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, simulated, worth
-from evalharness.stats.gate_forecast import GateOdds, gate
+from evalharness.stats.forecast import (
+    WHY,
+    Outlook,
+    Rule,
+    at_chance,
+    effective_answers,
+    enumerated_outlook,
+    find_blocker,
+    simulated_outlook,
+)
+from evalharness.stats.gate_forecast import GateOdds, gate_odds
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.proportion import whole_units
-from evalharness.stats.redraw import base_skill, changed
+from evalharness.stats.redraw import base_skill, changed_share
 from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare
@@ -163,7 +172,7 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     base = None if earlier is None else float(earlier.score(earlier.base.sum(axis=0)))
     guesses = None if earlier is None else _guesses(unit, earlier, effective, rule.alpha)
     skill = unit.largest_skill if earlier is None else base_skill(earlier)
-    reason = blocked(unit.units, unit.margin, skill, guesses, unit.bounded)
+    reason = find_blocker(unit.units, unit.margin, skill, guesses, unit.bounded)
     above_chance = (1.0 if unit.metric.higher_is_better else -1.0) * unit.margin / SKILL_SHARE
     reachable = unit.largest_skill is not None and abs(above_chance) <= unit.largest_skill * (1 + 1e-12)
     row = ForecastRow(
@@ -188,10 +197,12 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     if how == "unknown" or drawing is None or not unit.units:
         return replace(row, expected=Verdict.INCONCLUSIVE if reason else "unknown")
     dependent = how == "known" and earlier is not None and unit.sizes.max(initial=0) > 1
-    outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
+    outlook = None if how == "simulated" else enumerated_outlook(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
         times = int(np.clip(ASSESSED / max(1, unit.units), FEWEST, DRAWS))
-        draws = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
+        draws = simulated_outlook(
+            lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng
+        )
         needed = None if draws.needed is None else math.ceil(draws.needed * effective / unit.units)
         outlook = replace(draws, needed=needed)
     return _with_outlook(row, outlook, reason is not None)
@@ -231,10 +242,10 @@ def _design(
     if unit.binary and earlier is not None:
         drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
         if single or drawing is None:
-            return float(unit.units), changed(earlier)[1], "known"
-        return (*worth(drawing, rng), "known")
+            return float(unit.units), changed_share(earlier)[1], "known"
+        return (*effective_answers(drawing, rng), "known")
     if earlier is not None:
-        return float(unit.units), changed(earlier)[1], "simulated"
+        return float(unit.units), changed_share(earlier)[1], "simulated"
     can_draw = unit.drawing(forecast_job.flips, forecast_job.skill) is not None
     return float(unit.units), forecast_job.flips if can_draw else None, "simulated" if can_draw else "unknown"
 
@@ -262,7 +273,7 @@ def _gate(
     times = int(np.clip(min(GATE_ASSESSED / len(drawable), GATE_EXAMPLES / max(1, heavy)), FEWEST, DRAWS))
     rule = Rule(margin=1.0, alpha=forecast_job.job.statistics.alpha, tests=len(drawable), power=forecast_job.power)
     losing = [partial(unit.drawing, forecast_job.flips, forecast_job.skill) for unit in drawable]
-    odds = gate(losing, [unit.margin for unit in drawable], rule, times, _rng(forecast_job, "gate"))
+    odds = gate_odds(losing, [unit.margin for unit in drawable], rule, times, _rng(forecast_job, "gate"))
     return odds, tuple(unit.name for unit in drawable)
 
 

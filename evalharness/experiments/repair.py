@@ -26,7 +26,7 @@ from evalharness.merging.parents import Parents
 from evalharness.merging.part_way import blocks_of, ends_of, part_way
 from evalharness.records.comparison import Estimate
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.models import NO_TARGET
 from evalharness.records.results import Results
 from evalharness.report.folder import write
@@ -83,7 +83,7 @@ def run_repair(
             return repair, None
         plan.listener.phase(f"base, candidate and repaired candidate on {repair.confirmed_on}")
         both = (*plan.confirming.models.candidates, f"{repair.candidate}{SUFFIX}={plan.out / CANDIDATE}")
-        compared = evaluate(changed(plan.confirming, models=both), plan.listener, plan.factory)
+        compared = evaluate(job_with(plan.confirming, models=both), plan.listener, plan.factory)
         write(plan.out)
         return repair, compared
 
@@ -119,7 +119,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
     repair = _described(repair_job, job, run_plan, ends)
     choosing, confirming = job, job
     if repair_job.choose_split:
-        choosing = changed(job, split=repair_job.choose_split)
+        choosing = job_with(job, split=repair_job.choose_split)
         choosing_plan = _plan_to_choose_on(choosing, run_plan)
         rows = fingerprint.of_value([rows_digest(choosing_plan), repair.rows])
         repair = replace(repair, rows=rows, rows_a=_rows(choosing_plan), rows_b=_rows(run_plan))
@@ -139,7 +139,7 @@ def _with_target(job: Job, ends: Parents) -> Job:
     if target in (None, NO_TARGET):
         what = "its target is not known" if target is None else "it has no target, whose gain could be kept"
         raise UsageError(job.models.candidates[0], what, "name the task that it was trained for with --target TASK")
-    return changed(
+    return job_with(
         job,
         models=(f"{candidate.name}={candidate.path}",),
         base=job.models.base or str(ends.base.path),
@@ -251,7 +251,7 @@ def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint
     """Write, measure and remove the model at one λ, or at one λ for each block."""
     record: dict[str, object] = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
     path = _write_part(plan, scales, plan.out / PATH / name, record)
-    job = changed(plan.choosing, models=(f"{path.name}={path}",), allow_noop=True)
+    job = job_with(plan.choosing, models=(f"{path.name}={path}",), allow_noop=True)
     point = _measured(plan, job, path.name, scales)
     shutil.rmtree(path)
     return point
@@ -262,7 +262,7 @@ def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> Path
     plan.listener.phase(f"λ = {_words(scales)} on {plan.repair.chosen_on}")
     looks = plan.out / (SPLIT if plan.repair.choose_split else HALF)
     folder = looks / ("lambda-1" if name == plan.repair.candidate else name)
-    quiet = changed(job, out=folder, describe=(), explain=False, drift=False)
+    quiet = job_with(job, out=folder, describe=(), explain=False, drift=False)
     measured = evaluate_whole(quiet, name, plan.listener, plan.factory, overlaps=False)
     outcome = outcome_of(measured, name, plan.repair.target)
     model = next(model for model in measured.models if model.name == name)

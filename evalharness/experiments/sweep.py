@@ -28,7 +28,7 @@ from evalharness.experiments.sweep_point import LOST, PointJob, make_point
 from evalharness.json_text import parse_json
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
@@ -71,7 +71,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     listener.phase("the chosen candidates on test rows")
     paths = {spec.point.name: spec.point.recipe.out for spec in specs}
     names = [name for choice in sweep.chosen for name in choice.names]
-    compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in names)), listener)
+    compared = evaluate(job_with(job, models=tuple(f"{name}={paths[name]}" for name in names)), listener)
     tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in names else p for p in points]
     sweep = with_best(replace(sweep, points=tuple(tested)), results.read_measurements(job.output.folder))
     SWEEP.write(job.output.folder, sweep)
@@ -112,7 +112,7 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
     listener.phase("reading tasks and rows")
     base, library = recognise(job.models.base, role="base"), Library(job.tasks.include)
-    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",), allow_noop=True))
+    run_plan = make_run_plan(job_with(job, models=(f"unchanged={base.path}",), allow_noop=True))
     target, select = library.task(job.models.target), _selected_by(sweep_job)
     points = grid.points(str(base.path), target.name, job.output.folder / CANDIDATES)
     for point in points:
@@ -166,7 +166,7 @@ def _lower_is_better(sweep_job: SweepJob, select: str) -> bool:
 
 def _job_of(job: Job, point: GridPoint) -> Job:
     """Make the job of one point's run on the rows to choose on."""
-    return changed(job, models=(f"{point.name}={point.recipe.out}",), out=job.output.folder / VALIDATION / point.name)
+    return job_with(job, models=(f"{point.name}={point.recipe.out}",), out=job.output.folder / VALIDATION / point.name)
 
 
 def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:

@@ -11,7 +11,7 @@ from evalharness.experiments.continual_measures import Track
 from evalharness.experiments.continual_metrics import stages_of
 from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.stages import STAGES, Stages
@@ -62,7 +62,8 @@ def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
             raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
     others = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
     tasks = dict.fromkeys([*trace_job.job.tasks.names, *(task for of in trace_job.learned.values() for task in of)])
-    return changed(trace_job.job, models=(*trace_job.job.models.candidates, *others), tasks=tuple(tasks)), tuple(beside)
+    models = (*trace_job.job.models.candidates, *others)
+    return job_with(trace_job.job, models=models, tasks=tuple(tasks)), tuple(beside)
 
 
 def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.data.files import kind, plain
+from evalharness.data.files import json_form, kind
 from evalharness.errors import DataError
 from evalharness.imports.guessing import chance_level
 from evalharness.imports.helm_files import (
@@ -27,7 +27,7 @@ from evalharness.imports.helm_files import (
 )
 from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score, one_model
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 from evalharness.tasks.library import Library
 
 RERUN = "run helm-run again, which leaves per_instance_stats.json and scenario_state.json"
@@ -74,7 +74,7 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
             if task.name in tasks:
                 raise DataError(run.folder, f"{task.name} comes twice", "leave one of the two runs out")
             tasks[task.name] = task
-    settings = {key: plain(own[-1].adapter.get(key)) for key in SETTINGS}
+    settings = {key: json_form(own[-1].adapter.get(key)) for key in SETTINGS}
     return ModelLog(name=name, path=str(path), tasks=tasks, settings=settings, notices=tuple(notices))
 
 
@@ -223,8 +223,8 @@ def _read(question: _Question) -> ReadAnswer | None:
     text = question.completion.strip()
     if len(question.prompts) > 1:
         place = question.references.index(question.completion) if question.completion in question.references else None
-        return None if place is None else picked(question.references, place, question.right)
+        return None if place is None else picked_answer(question.references, place, question.right)
     if text in question.mapping and question.mapping[text] in question.references:
-        return picked(question.references, question.references.index(question.mapping[text]), question.right)
+        return picked_answer(question.references, question.references.index(question.mapping[text]), question.right)
     right = tuple(question.references[place].strip() for place in question.right)
     return ReadAnswer(text, right, empty=not text, unreadable=bool(text and question.mapping))

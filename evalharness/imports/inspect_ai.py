@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import kind, plain
+from evalharness.data.files import json_form, kind
 from evalharness.errors import DataError
 from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
@@ -82,7 +82,7 @@ def _settings(log: EvalLog) -> dict[str, Any]:
     values = {key: generation.get(key) for key in ("temperature", "top_p", "max_tokens", "seed", "system_message")}
     values |= {"epochs": config.get("epochs"), "limit": config.get("limit"), "solver": spec.get("solver")}
     values["inspect_ai_version"] = mapping(spec, "packages").get("inspect_ai")
-    return {key: plain(value) for key, value in values.items() if value is not None}
+    return {key: json_form(value) for key, value in values.items() if value is not None}
 
 
 @dataclass(slots=True)

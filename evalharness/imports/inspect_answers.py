@@ -9,7 +9,7 @@ from evalharness.data.files import kind
 from evalharness.errors import DataError
 from evalharness.imports.inspect_files import AGAIN, Object
 from evalharness.imports.logged import AnswerTexts, mapping
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 
 ATTACHED = "attachment://"
 CUT_OFF = ("max_tokens", "model_length")
@@ -131,7 +131,9 @@ def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], 
     """
     answer, text = answer_read(sample), _completion(sample).strip()
     if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:
-        return picked(choices, place, [right for each in targets if (right := _place(each, len(choices))) is not None])
+        return picked_answer(
+            choices, place, [right for each in targets if (right := _place(each, len(choices))) is not None]
+        )
     return ReadAnswer(
         text,
         tuple(target.strip() for target in targets),

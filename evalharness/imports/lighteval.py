@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.data.files import DataRow, json_value, kind, parquet_batches, plain
+from evalharness.data.files import DataRow, json_form, json_value, kind, parquet_batches
 from evalharness.errors import DataError
 from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
@@ -165,9 +165,9 @@ def _rows(file: Path) -> list[DataRow]:
                 what = f"no details of lighteval (without objects in the columns {', '.join(missing)})"
                 raise DataError(f"{file}:{len(rows) + 1}", what, f"run lighteval 0.11 or later; {RERUN}")
             scores = {
-                name: value if isinstance(value, float) else plain(value) for name, value in row["metric"].items()
+                name: value if isinstance(value, float) else json_form(value) for name, value in row["metric"].items()
             }
-            rows.append({column: plain(row[column]) for column in COLUMNS} | {"metric": scores})
+            rows.append({column: json_form(row[column]) for column in COLUMNS} | {"metric": scores})
     return rows
 
 

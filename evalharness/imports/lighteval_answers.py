@@ -9,7 +9,7 @@ from typing import Any
 from evalharness.data.files import DataRow, kind
 from evalharness.errors import DataError
 from evalharness.imports.logged import AnswerTexts
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 
 AGAIN = "run lighteval again with --save-details, or copy the file again"
 SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
@@ -55,7 +55,7 @@ def read_answer(row: DataRow) -> ReadAnswer | None:
         numbers = [value for value in logprobs if isinstance(value, int | float) and not math.isnan(value)]
         if not len(numbers) == len(logprobs) == len(choices):
             return None
-        return picked(choices, max(range(len(numbers)), key=numbers.__getitem__), _golds(doc))
+        return picked_answer(choices, max(range(len(numbers)), key=numbers.__getitem__), _golds(doc))
     texts = _list(response, "text_post_processed") or _list(response, "text")
     if not texts:
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.contents import decode, unreadable
-from evalharness.data.files import kind, plain
+from evalharness.data.files import json_form, kind
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import LENGTH, Identities, digest
@@ -77,7 +77,7 @@ def read(path: Path, name: str, library: Library) -> ModelLog:
     if not tasks:
         raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
-    settings = {key: plain(value) for key, value in {**last, **mapping(last, "config")}.items() if key in SETTINGS}
+    settings = {key: json_form(value) for key, value in {**last, **mapping(last, "config")}.items() if key in SETTINGS}
     return ModelLog(
         name=name, path=str(folder), tasks=tasks, groups=_groups(about), settings=settings, notices=tuple(notices)
     )

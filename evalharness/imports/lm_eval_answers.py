@@ -8,7 +8,7 @@ from typing import Any
 
 from evalharness.imports.logged import AnswerTexts
 from evalharness.json_text import number_in
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 from evalharness.tasks.filters import FALLBACK
 
 
@@ -58,4 +58,4 @@ def _picked(line: Mapping[str, Any], responses: Sequence[Any]) -> ReadAnswer | N
     target = str(line.get("target", "")).strip()
     places = [place for place, text in enumerate(texts) if text.strip() == target]
     right = places or ([int(target)] if target.isascii() and target.isdigit() else [])
-    return picked(texts, max(range(len(logprobs)), key=logprobs.__getitem__), right)
+    return picked_answer(texts, max(range(len(logprobs)), key=logprobs.__getitem__), right)

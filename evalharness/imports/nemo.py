@@ -16,7 +16,7 @@ from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.imports.nemo_files import RERUN, REWARD, NemoSample, NemoTask, files_at, parse
 from evalharness.imports.reported import WHOLE, check_reported
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 from evalharness.tasks.library import Library
 
 
@@ -115,7 +115,7 @@ def _read(choices: Sequence[str], response: str, target: str) -> ReadAnswer:
     if response in choices:
         places = [place for place, text in enumerate(choices) if text.strip().lower() == target.lower()]
         right = places or ([int(target)] if target.isascii() and target.isdigit() else [])
-        if (choice := picked(choices, choices.index(response), right)) is not None:
+        if (choice := picked_answer(choices, choices.index(response), right)) is not None:
             return choice
     return ReadAnswer(response.strip(), (target,), empty=not response.strip())
 

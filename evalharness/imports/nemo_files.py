@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.data.contents import unreadable
-from evalharness.data.files import DataRow, json_value, kind, numbered
+from evalharness.data.files import DataRow, json_value, kind, numbered_rows
 from evalharness.errors import DataError
 
 PREDICTIONS, RESULTS = "byob_predictions.jsonl", "byob_results.json"
@@ -155,7 +155,7 @@ def _sent(trajectory: Any) -> list[Any]:
 def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
     """Yield the lines. Raises DataError, with the line, for what is no sample. `others`: keys of any kind."""
     try:
-        for number, line in numbered(file, finite=False):
+        for number, line in numbered_rows(file, finite=False):
             place = f"{file}:{number}"
             if missing := [key for key in (*kinds, *others) if key not in line]:
                 raise DataError(place, f"no sample of nemo-evaluator (without {', '.join(missing)})", AGAIN)

@@ -16,7 +16,7 @@ from evalharness.imports.guessing import chance_level
 from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score, one_model
 from evalharness.imports.opencompass_files import RESCORE, Object, TaskFiles, details_of, models_of, runs_of, tasks_of
-from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.answer_counts import ReadAnswer, picked_answer
 from evalharness.tasks.library import Library
 
 RIGHT = ("correct", "is_correct", "cascade_correct")
@@ -161,6 +161,6 @@ def _read(row: Object, detail: Object, labels: Sequence[str]) -> ReadAnswer:
     golds = tuple(str(each).strip() for each in (gold if isinstance(gold, list) else [gold]))
     if answer in labels:
         right = [place for place, label in enumerate(labels) if label in golds]
-        if (choice := picked(labels, labels.index(answer), right)) is not None:
+        if (choice := picked_answer(labels, labels.index(answer), right)) is not None:
             return choice
     return ReadAnswer(answer, golds, empty=not _text(row["prediction"]).strip(), unreadable=not answer)

@@ -17,7 +17,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.data.contents import form_of, unreadable
-from evalharness.data.files import DataRow, numbered, parquet_rows
+from evalharness.data.files import DataRow, numbered_rows, parquet_rows
 from evalharness.data.tables import table
 from evalharness.errors import DataError
 from evalharness.imports.guessing import chance_level
@@ -148,7 +148,7 @@ def _rows(path: Path) -> list[tuple[int, DataRow]]:
         if form == ".parquet":
             rows = enumerate(parquet_rows(path), 1)
         elif form == ".jsonl":
-            rows = numbered(path)
+            rows = numbered_rows(path)
         else:
             header, lines = table(path)
             rows = [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]

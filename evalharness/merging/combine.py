@@ -12,9 +12,9 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.devices import DTYPES
-from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
+from evalharness.checkpoints.libraries import UNLOADABLE, without_warnings
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.sealed import sealed
@@ -46,7 +46,7 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     _add(job, parents, wrapped, names)
     apart = _apart(wrapped, dict(zip(names, parents.weights, strict=True))) if job.method in SUMMED else None
     dtype = job.dtype or common_dtype((parents.checkpoints[0].path / files.ADAPTER,))
-    with unwarned():
+    with without_warnings():
         tensors = get_peft_model_state_dict(wrapped, adapter_name=MERGED, save_embedding_layers=False)
     saved = {name: tensor.detach().to(DTYPES[dtype]).clone().contiguous() for name, tensor in tensors.items()}
     save_file(saved, folder / files.ADAPTER, metadata={"format": "pt"})
@@ -64,8 +64,8 @@ def _load_others(wrapped: PeftModel, parents: Parents) -> list[str]:
     names = [FIRST]
     for number, checkpoint in enumerate(parents.checkpoints[1:], 2):
         names.append(f"adapter{number}")
-        with sealed(checkpoint) as private, unwarned():
-            refuse_changed(private)
+        with sealed(checkpoint) as private, without_warnings():
+            check_unchanged(private)
             wrapped.load_adapter(str(private.path), names[-1], torch_device=DEVICE, autocast_adapter_dtype=True)
     return names
 
@@ -75,7 +75,7 @@ def _add(job: MergeJob, parents: Parents, wrapped: PeftModel, names: list[str]) 
     if parents.checkpoints[0].adapter == "LORA":
         options = {"combination_type": job.method, "density": job.density, "svd_rank": job.rank}
     try:
-        with unwarned(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with without_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(job.seed)
             cast(Any, wrapped.base_model).add_weighted_adapter(names, list(parents.weights), MERGED, **options)
     except UNLOADABLE as error:

@@ -12,7 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from evalharness.checkpoints import files
 from evalharness.checkpoints.devices import DTYPES
-from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
+from evalharness.checkpoints.libraries import UNLOADABLE, without_warnings
 from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.precision import common_dtype
 from evalharness.checkpoints.recognise import recognise
@@ -55,7 +55,7 @@ def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | 
 def _merged(adapter: Checkpoint, loaded: LoadedModel) -> PreTrainedModel:
     assert loaded.adapter is not None
     try:
-        with unwarned(), torch.no_grad():
+        with without_warnings(), torch.no_grad():
             model: PreTrainedModel = loaded.adapter.merge_and_unload(safe_merge=True)
     except UNLOADABLE as error:
         pass_on_memory_error(error)
@@ -76,7 +76,7 @@ def _save(adapter: Checkpoint, base: Checkpoint, model: PreTrainedModel, folder:
         if not torch.isfinite(parameter).all():
             raise ModelError(adapter.path, f"some merged weights are too large for {dtype}", f"--dtype {EXACT}")
     model.generation_config = GenerationConfig()  # the base's file is copied unchanged
-    with unwarned():
+    with without_warnings():
         model.save_pretrained(str(folder))
     (folder / files.GENERATION_CONFIG).unlink(missing_ok=True)
     if (base.path / files.GENERATION_CONFIG).is_file():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evalharness.folder_lock import held
+from evalharness.folder_lock import hold_folder
 from evalharness.merging.job import PATH, MergeJob, check_job
 
 
@@ -21,7 +21,7 @@ def new_checkpoint(job: MergeJob) -> Iterator[Path]:
     """
     unfinished = job.out.parent / f".{job.out.name}.unfinished"
     candidate = unfinished / "candidate"
-    with held(unfinished, PATH, shown=job.out):
+    with hold_folder(unfinished, PATH, name=job.out):
         try:
             shutil.rmtree(candidate, ignore_errors=True)
             candidate.mkdir()

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from evalharness.checkpoints import files, fingerprint
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import TensorFacts
-from evalharness.checkpoints.libraries import unwarned
+from evalharness.checkpoints.libraries import without_warnings
 from evalharness.checkpoints.precision import BITS, common_dtype
 from evalharness.errors import ModelError
 from evalharness.merging.job import MergeJob
@@ -44,7 +44,7 @@ def merge_weights(
     """
     facts = tensors_of([parents.base, *parents.checkpoints])[0]
     lost = added = 0.0
-    with _opened(parents) as (of_base, of_models), unwarned(), torch.random.fork_rng(devices=[]):
+    with _opened(parents) as (of_base, of_models), without_warnings(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         for path, names in _shards(folder, facts, job.dtype):
             tensors = {}

@@ -1,4 +1,4 @@
-"""Compute metrics: rows of sufficient statistics from predictions, and scores from sums of rows; one metric a name."""
+"""Compute metrics: rows of sufficient statistics from predictions, and scores from sums of rows."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ REGISTRY: dict[str, str] = {
     "bits_per_byte": "evalharness.metrics.perplexity:bits_per_byte",
     "evaluate": "evalharness.metrics.evaluate_module:evaluate_module",
 }
-LOWER_IS_BETTER = {  # names of ours, and others by which such metrics are known
+LOWER_IS_BETTER = {  # our names, and other common names of such metrics
     *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl", "loss", "nll", "cross_entropy"),
     *("ter", "wer", "cer", "mer", "brier", "brier_score", "ece", "mae", "mse", "rmse", "error", "error_rate"),
     *("toxicity", "toxic_share", "unparsed", "empty", "repetition", "cut", "bbq_bias"),
     "no_language",
 }
 
-WITH_OPTIONS = (  # metrics that read options of their entry, and check them; the others take none
+WITH_OPTIONS = (  # metrics that read and check options; the others take none
     *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "exact_match", "mcc", "f1", "f1a", "ece", "evaluate"),
     *("multiple_choice_grade", "bbq_bias", "selection_bias", "answer_language", "no_language"),
     *("repetition", "length", "toxicity", "toxic_share"),
@@ -69,10 +69,10 @@ CHOOSE = (
     *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1"),
     *("f1a", "em_all", "parity"),
 )
-TOXICITY = ("toxicity", "toxic_share")  # of what was written, by a classifier
-# of what is looked for in a text; `tasks explain` says what of it is there
+TOXICITY = ("toxicity", "toxic_share")  # of written texts, by a classifier
+# metrics that test a text for something; `tasks explain` shows the results
 OBSERVED = ("instructions", "instructions_share", "answered", "refused", "answer_language", "no_language", "contains")
-TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
+TEXTS = ("empty", "repetition", "length", "cut")  # of written texts, before any filter
 WRITE = (
     *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"),
     *TEXTS,

@@ -1,7 +1,7 @@
-"""Score a short answer, written or picked, by exact match and overlap of words with the best of the right answers.
+"""Score a short answer, written or picked, by exact match and word overlap with the best of the right answers.
 
-This is the scoring of SQuAD and ReCoRD. Both sides are made comparable first: lower case, no ASCII punctuation, no
-English article, single spaces (Rajpurkar et al. 2016).
+This is the scoring of SQuAD and ReCoRD. Both texts are normalised first: lower case, no ASCII punctuation, no English
+article, single spaces (Rajpurkar et al. 2016).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from functools import partial
 
 from evalharness.errors import TaskError
 from evalharness.json_text import parse_json
-from evalharness.metrics.base import Mean, chosen, refused
+from evalharness.metrics.base import Mean, example_error, picked_choice
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
-# A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, the answer where the
-# choice says more. ReCoRD's choices are whole sentences with a name put into the gap; compared are the names.
+# A tag of the example (a task's `metadata.labels`): a JSON list with the answer of each choice, if a choice is more
+# than its answer. ReCoRD's choices are whole sentences with a name in the gap; the names are compared.
 NAMES_TAG = "choice_names"
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -29,7 +29,7 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def em(spec: MetricSpec) -> Metric:
-    """1 where the answer equals one of the right ones, both normalised."""
+    """1 if the answer equals one of the right ones, both normalised."""
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -39,7 +39,7 @@ def em(spec: MetricSpec) -> Metric:
 
 
 def token_f1(spec: MetricSpec) -> Metric:
-    """F1 of the words that the answer shares with a right one, both normalised; the best of the right ones counts."""
+    """Word F1 of the answer and the best of the right ones, both normalised."""
     return Mean(
         spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", partial(_best, spec.name, _overlap)
     )
@@ -50,9 +50,7 @@ def normalised(text: str) -> str:
 
 
 def _overlap(answer: str, right: str) -> float:
-    """F1 of the words of two normalised texts; one without words agrees with another such (as in SQuAD 2.0), and with
-    nothing else.
-    """
+    """Word F1 of two normalised texts; a text without words only matches another one (as in SQuAD 2.0)."""
     ours, theirs = answer.split(), right.split()
     if not ours or not theirs:
         return float(ours == theirs)
@@ -67,17 +65,17 @@ def _best(name: str, compare: Callable[[str, str], float], prediction: Predictio
 
 
 def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]]:
-    """The answer, None where none could be read out of what was written, and all right answers. Raises TaskError where
-    there is none of these.
+    """The answer (None if the written text gives none) and all right answers. Raises TaskError without a right
+    answer.
     """
     example = prediction.example
     if isinstance(prediction.response, Generation):
         answer, right = prediction.text, example.references
     else:
         names = _names(example, name)
-        answer, right = names[chosen(prediction, name)], tuple(names[gold] for gold in example.gold)
+        answer, right = names[picked_choice(prediction, name)], tuple(names[gold] for gold in example.gold)
     if not right:
-        raise refused(name, example, "has no right answer", "give it a reference, or a right choice")
+        raise example_error(name, example, "has no right answer", "give it a reference, or a right choice")
     return answer, right
 
 

@@ -1,7 +1,7 @@
-"""The forms that metrics have, and what they read out of options and predictions.
+"""The classes of metrics, and functions that read options and predictions for them.
 
-Most metrics are a `Mean` of per-example values; other functions of summed rows are `SumMetric`, one number for all
-predictions is `Opaque`.
+Most metrics are a `Mean` of per-example values; other functions of summed rows are a `SumMetric`; a metric with one
+number for all predictions is `Opaque`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class OpaqueMetric(Protocol):
     """A metric that is no function of summed rows: one number for all predictions, and no interval."""
 
     def point(self, predictions: Sequence[Prediction]) -> float:
-        """The metric's value for the predictions. Raises TaskError where it cannot be computed."""
+        """The metric's value for the predictions. Raises TaskError if it cannot be computed."""
         ...
 
 
 @runtime_checkable
 class SignedByExamples(Protocol):
-    """A metric whose published signature says something about the examples (sacrebleu's `nrefs`)."""
+    """A metric whose published signature depends on the examples (sacrebleu's `nrefs`)."""
 
     def signature_with(self, examples: Sequence[Example]) -> str: ...
 
 
 @runtime_checkable
 class ByUnit(Protocol):
-    """A metric whose row of a unit is no sum over its predictions (are all answers to a question right?)."""
+    """A metric whose row of a unit is no sum over its predictions (such as: are all answers to a question right?)."""
 
     def unit_row(self, predictions: Sequence[Prediction]) -> tuple[float, ...]:
         """The row of one unit, from all its predictions in the order of the data."""
@@ -49,30 +49,30 @@ class ByUnit(Protocol):
 
 @runtime_checkable
 class OfAll(Protocol):
-    """A metric whose rows can only be computed of all predictions together."""
+    """A metric whose rows can only be computed from all predictions together."""
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Mapping[str, tuple[float, ...]]:
-        """The row of every unit, in the order in which they first stand. Raises TaskError where there are none."""
+        """The rows of all units, in the order of the data. Raises TaskError if they cannot be computed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One thing that was looked for in a text: what it was, whether the text has it, and what was seen of it."""
+    """The result of one test of a text: what was tested, whether the text passes, and what it has."""
 
     check: str
     held: bool
     seen: str = ""
 
 
-# What is looked for in a text, given the references of its row. Raises ValueError where these cannot be read.
+# Tests a text, given the references of its row. Raises ValueError if these cannot be read.
 Look = Callable[[Sequence[str], str], Sequence[Observation]]
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count, and 0 where
-    the count is 0. `look`: of a value that stands on things looked for in a text.
+    """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count; 0 for a count
+    of 0. `look`: the tests of a text that the value depends on, if any.
     """
 
     id: str
@@ -94,9 +94,8 @@ class Mean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumMetric:
-    """A metric whose score is a function of summed rows. `read`: a prediction's row, `width` numbers, raising TaskError
-    where it has none; `of_sums`: the scores (...) of summed rows (..., width); `parts`: what the score of one sum
-    (width,) is made of, by name.
+    """A metric whose score is a function of summed rows. `read`: a prediction's row, `width` numbers, or TaskError;
+    `of_sums`: the scores (...) of summed rows (..., width); `parts`: the named parts of the score of one sum (width,).
     """
 
     id: str
@@ -118,19 +117,19 @@ class SumMetric:
 
 
 def parts_of(metric: Metric, sums: Floats) -> Mapping[str, float]:
-    """What the score of a sum of rows (width,) is made of, by name; nothing of metrics that have no parts."""
+    """The named parts of the score of one sum of rows (width,); {} for metrics without parts."""
     return metric.parts(sums) if isinstance(metric, SumMetric) and metric.parts is not None else {}
 
 
 def ratio(over: Floats, under: Floats) -> Floats:
-    """over / under elementwise, 0 where `under` is 0 (no examples), without warnings."""
+    """over / under elementwise; 0 where `under` is 0 (no examples)."""
     over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
     return np.divide(over, under, out=np.zeros(over.shape), where=under != 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredElsewhere:
-    """An opaque metric after the run: its point is in the measurement and cannot be computed again from rows."""
+    """An opaque metric after the run: its value is stored in the measurement and cannot be computed from rows."""
 
     id: str
     signature: str
@@ -149,9 +148,7 @@ class ScoredElsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(ScoredElsewhere):
-    """A metric that is no function of summed rows: `value` gives one number for all predictions. Raises what `value`
-    raises.
-    """
+    """A metric that is no function of summed rows: `value` computes one number from all predictions."""
 
     value: Callable[[Sequence[Prediction]], float]
 
@@ -159,33 +156,35 @@ class Opaque(ScoredElsewhere):
         return self.value(predictions)
 
 
-def options_of(spec: MetricSpec, known: Iterable[str]) -> Mapping[str, Any]:
-    """The options of an entry that its metric reads. Raises TaskError, with a suggestion, for one that it does not
-    know.
+def options_of(spec: MetricSpec, names: Iterable[str]) -> Mapping[str, Any]:
+    """The options of an entry for its metric, which must be among `names`. Raises TaskError for another one, with the
+    nearest name.
     """
-    known = set(known)
+    names = set(names)
     options = {
         key: value
         for key, value in spec.options.items()
         if key not in ("aggregation", "higher_is_better", "hf_evaluate")
     }
     for key in options:
-        if key not in known:
-            fix = did_you_mean(key, known) if known else "it takes none"
+        if key not in names:
+            fix = did_you_mean(key, names) if names else "it takes none"
             raise TaskError(f"metric {spec.name}", f"unknown option {key!r}", fix)
     return options
 
 
 def flag(spec: MetricSpec, options: Mapping[str, Any], key: str) -> bool:
-    """A true-or-false option, false where absent. Raises TaskError for anything else."""
+    """A true-or-false option, false by default. Raises TaskError for anything else."""
     value = options.get(key, False)
     if not isinstance(value, bool):
         raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", "true or false would be right")
     return value
 
 
-def whole(spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, least: int, most: int | None) -> int:
-    """An option that is a whole number from `least` to `most` (None: without end), `usual` where absent. Raises
+def whole_number(
+    spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, least: int, most: int | None
+) -> int:
+    """An option that is a whole number from `least` to `most` (None: no upper bound), by default `usual`. Raises
     TaskError for anything else.
     """
     value = options.get(key, usual)
@@ -197,72 +196,72 @@ def whole(spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, le
     return value
 
 
-def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
-    """An option that is one of some words, the first where absent. Raises TaskError for anything else."""
-    value = options.get(key, known[0])
-    if value not in known:
-        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(known)} would be right")
+def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, words: Sequence[str]) -> str:
+    """An option that is one of some words, by default the first. Raises TaskError for anything else."""
+    value = options.get(key, words[0])
+    if value not in words:
+        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(words)} would be right")
     return str(value)
 
 
-def refused(name: str, example: Example, what: str, fix: str) -> TaskError:
+def example_error(name: str, example: Example, what: str, fix: str) -> TaskError:
     """The error for an example that a metric cannot read."""
     return TaskError(f"metric {name}", f"example {example.id} {what}", fix)
 
 
-def chosen(prediction: Prediction, name: str) -> int:
-    """The index of the choice that a ranking prefers. Raises TaskError where nothing was ranked."""
+def picked_choice(prediction: Prediction, name: str) -> int:
+    """The index of the picked choice. Raises TaskError if the response is no ranking."""
     if prediction.choice is None or not isinstance(prediction.response, Ranking):
-        raise refused(name, prediction.example, "has no ranked choices", "it is for multiple_choice tasks")
+        raise example_error(name, prediction.example, "has no ranked choices", "it is for multiple_choice tasks")
     return prediction.choice
 
 
-def ranked(prediction: Prediction, name: str, least: int = 1) -> Floats:
-    """The summed log-probabilities of an example's choices, in nats. Raises TaskError where nothing was ranked, or
-    fewer than `least` choices.
+def choice_logprobs(prediction: Prediction, name: str, least: int = 1) -> Floats:
+    """The summed log-probabilities of an example's choices, in nats. Raises TaskError if the response is no ranking, or
+    for fewer than `least` choices.
     """
-    chosen(prediction, name)
+    picked_choice(prediction, name)
     choices, response = prediction.example.choices, prediction.response
     if len(choices) < least:
         what = f"has {len(choices)} choice{'s' * (len(choices) != 1)}"
-        raise refused(name, prediction.example, what, f"{least} or more would be right")
+        raise example_error(name, prediction.example, what, f"{least} or more would be right")
     return np.array(response.logprobs[: len(choices)] if isinstance(response, Ranking) else (), dtype=np.float64)
 
 
-def written(prediction: Prediction, name: str) -> str | None:
-    """The text read out of a generation, None where its filter read none. Raises TaskError where there is none."""
+def written_text(prediction: Prediction, name: str) -> str | None:
+    """The filtered text of a generation; None if the filter found none. Raises TaskError for other responses."""
     generation(prediction, name)
     return prediction.text
 
 
 def generation(prediction: Prediction, name: str) -> Generation:
-    """The response as it was written. Raises TaskError where nothing was."""
+    """The response as a generation. Raises TaskError for other responses."""
     if not isinstance(prediction.response, Generation):
-        raise refused(name, prediction.example, "has no generated text", "it is for generate_until tasks")
+        raise example_error(name, prediction.example, "has no generated text", "it is for generate_until tasks")
     return prediction.response
 
 
-def observing(
+def observation_metric(
     spec: MetricSpec, kind: MetricKind, signature: str, look: Look, value: Callable[[list[bool]], float]
 ) -> Mean:
-    """A metric that makes a value of whether each thing that it looks for is in the written text."""
+    """A metric whose value depends on which of the tests `look` the written text passes."""
 
     def score(prediction: Prediction) -> float:
-        text = written(prediction, spec.name) or ""
+        text = written_text(prediction, spec.name) or ""
         try:
-            seen = look(prediction.example.references, text)
+            observations = look(prediction.example.references, text)
         except ValueError as problem:
-            raise refused(
+            raise example_error(
                 spec.name,
                 prediction.example,
                 f"cannot be scored: {problem}",
                 "docs/behaviour.md says what they look like",
             ) from None
-        return value([each.held for each in seen])
+        return value([each.held for each in observations])
 
     return Mean(spec.id, kind, f"{spec.name}|{signature}|v:1", score, look=look)
 
 
-def all_held(held: list[bool]) -> float:
-    """1 where everything that was looked for is there."""
-    return float(all(held))
+def all_true(results: list[bool]) -> float:
+    """1 if all tests pass."""
+    return float(all(results))

@@ -1,9 +1,8 @@
-"""Score generated text by corpus BLEU, 0-100, from sacrebleu's sufficient statistics, counted here over the words that
-its tokenizers give.
+"""Score generated text by corpus BLEU, 0-100, from sacrebleu's sufficient statistics, with its tokenizers.
 
-A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as
-sacrebleu lays them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can
-be computed without each unit in turn.
+A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as in
+sacrebleu; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can be computed
+without each unit in turn.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from evalharness.records.tasks import MetricSpec
 
 ORDERS = 4
 REPLACED = ("&", "-\n", "<skipped>")  # by 13a, before it splits
-MOST_OF_PIECES = 1 << 21  # characters that are remembered
+MOST_OF_PIECES = 1 << 21  # remembered characters
 LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download a model or need another package
 
 
 def bleu(spec: MetricSpec) -> Metric:
-    """Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that would have to
-    be downloaded.
+    """Corpus BLEU. Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that
+    would have to be downloaded.
     """
     counter, words = _counter(spec), words_of(spec)
 
@@ -45,7 +44,7 @@ def bleu(spec: MetricSpec) -> Metric:
 
 
 def words_of(spec: MetricSpec) -> Callable[[str], list[str]]:
-    """The function that splits a text into words as an entry's options say. Raises TaskError for wrong ones."""
+    """The function that splits a text into words by an entry's options. Raises TaskError for wrong options."""
     counter = _counter(spec)
     tokenizer = counter.tokenizer
     split = (
@@ -65,8 +64,8 @@ def _counter(spec: MetricSpec) -> BLEU:
 
 
 def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
-    """Split texts as 13a does, each piece between white space once: its patterns see nothing of the next one, but for
-    what it removes or replaces first.
+    """Split texts as 13a does, each piece between white space only once: its patterns do not cross white space, except
+    for what it removes or replaces first.
     """
     pieces = Remembered(lambda piece: tokenizer(piece).split(), MOST_OF_PIECES)
 
@@ -79,8 +78,8 @@ def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
 
 
 def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> list[int]:
-    """The row of an output and its references, all as words: the length nearest to the output's counts, of two equally
-    near the shorter one, and each n-gram as often as the reference that has it most often.
+    """The row of an output and its references, all as words. The nearest reference length counts, of two equally near
+    the shorter one; each n-gram counts up to its largest count in one reference.
     """
     length = len(output)
     nearest = min((abs(length - each), each) for each in map(len, references))[1]
@@ -89,17 +88,17 @@ def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> li
         ours, theirs = ngrams(output, order), [ngrams(reference, order) for reference in references]
         most = theirs[0] if len(theirs) == 1 else [*reduce(or_, map(Counter, theirs)).elements()]
         matching[order - 1] = matches(ours, most)
-        if not matching[order - 1]:  # and then no longer one matches
+        if not matching[order - 1]:  # then no longer n-gram matches either
             break
     return [length, nearest, *matching, *(max(0, length - order) for order in range(ORDERS))]
 
 
 def corpus_bleu(sums: Floats) -> Floats:
-    """Compute BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity
-    penalty (Papineni et al. 2002).
+    """BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity penalty
+    (Papineni et al. 2002).
 
-    The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 where
-    nothing matches, where the output has no 4-gram at all, and where there are no examples.
+    The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 if
+    nothing matches, if the output has no 4-gram, and without examples.
     """
     matches, grams = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
     halvings = np.cumsum(matches == 0, axis=-1)
@@ -110,9 +109,9 @@ def corpus_bleu(sums: Floats) -> Floats:
 
 
 def bleu_parts(sums: Floats) -> dict[str, float]:
-    """What BLEU of one sum of statistics (10,) is made of: the modified precisions of 1- to 4-grams, 0-100 and not
-    smoothed, of those that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references
-    nearest to them in length.
+    """The parts of BLEU of one sum of statistics (10,): the modified precisions of 1- to 4-grams, 0-100, not smoothed,
+    for orders that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references nearest to
+    them in length.
     """
     matches, grams = sums[2 : 2 + ORDERS], sums[2 + ORDERS :]
     return {
@@ -124,7 +123,7 @@ def bleu_parts(sums: Floats) -> dict[str, float]:
 
 
 def _brevity_penalty(sums: Floats) -> Floats:
-    """exp(1 − reference / output) where the output is the shorter one, else 1; 0 where there is no output."""
+    """exp(1 − reference / output) if the output is shorter, else 1; 0 without output."""
     output, reference = sums[..., 0], sums[..., 1]
     short = np.divide(reference, output, out=np.full(output.shape, np.inf), where=output > 0)
     return np.asarray(np.exp(np.minimum(0.0, 1.0 - short)))

@@ -1,7 +1,6 @@
-"""Build a metric from its spec, or from the facts that are stored with its rows.
+"""Build a metric from its spec, or from the facts stored with its rows.
 
-`build` imports what the metric needs to read predictions. `from_facts` imports nothing heavy where rows only have to be
-scored again.
+`build` imports what the metric needs to read predictions. `from_facts` imports nothing heavy, to score stored rows.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.stats.enums import MetricKind
 
-# What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another
-# metric. Other means: "mean".
+# The `aggregation` that lm-eval's metric_list may state for each metric; any other value would be another metric.
+# For other means: "mean".
 AGGREGATIONS = {
     "mcc": "matthews_corrcoef",
     "f1": "f1",
@@ -37,16 +36,15 @@ AGGREGATIONS = {
 
 
 def build(spec: MetricSpec) -> Metric:
-    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or data that is not
-    installed.
+    """The metric of a task's spec. Raises TaskError for an unknown name or option, or for missing data.
 
-    A name with a slash, and any name whose entry says `hf_evaluate: true`, is a module of the `evaluate` library.
+    A name with a slash, and any name with `hf_evaluate: true`, is a module of the `evaluate` library.
     """
     name = "evaluate" if _is_module(spec.name, spec.options) else spec.name
     if name == "evaluate" and spec.name == "evaluate":
         raise TaskError("metric evaluate", "is a way, not a metric", "name the module and add `hf_evaluate: true`")
-    if name not in (known := registry.names(REGISTRY, "metric")):
-        hint = did_you_mean(spec.name, set(known) - {"evaluate"})
+    if name not in (names := registry.names(REGISTRY, "metric")):
+        hint = did_you_mean(spec.name, set(names) - {"evaluate"})
         raise TaskError(
             f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
         )
@@ -58,9 +56,9 @@ def build(spec: MetricSpec) -> Metric:
     return metric
 
 
-def check_asked(spec: MetricSpec, output_type: OutputType) -> None:
-    """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so
-    themselves.
+def check_readable(spec: MetricSpec, output_type: OutputType) -> None:
+    """Check that the metric can read the answers of such a task. Raises TaskError. Modules of `evaluate` are not
+    checked.
     """
     if spec.options.get("hf_evaluate") or spec.name not in registry.names(REGISTRY, "metric"):
         return
@@ -73,7 +71,7 @@ def check_asked(spec: MetricSpec, output_type: OutputType) -> None:
 
 
 def _output_types(name: str) -> list[str]:
-    """The output types whose answers a metric can read; another package's states them in `reads`."""
+    """The output types whose answers a metric can read; those of another package state them in `reads`."""
     if name in REGISTRY:
         return [output_type for output_type, metrics in READS.items() if name in metrics]
     stated = getattr(registry.find(REGISTRY, name, "metric"), "reads", ())
@@ -84,7 +82,7 @@ def _output_types(name: str) -> list[str]:
 
 
 def from_facts(facts: MetricFacts) -> Metric:
-    """The metric able to score stored rows again. Binary and graded metrics and modules of `evaluate` come back without
+    """The metric to score stored rows again. Binary and graded metrics and modules of `evaluate` come back without
     their library and cannot read predictions.
     """
     if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
@@ -111,8 +109,8 @@ def _is_module(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
-    """The facts to keep of a metric beside its rows; with `examples`, the signature also says how many references
-    they have.
+    """The facts of a metric to store with its rows; with `examples`, the signature includes the number of their
+    references.
     """
     signed = examples and isinstance(metric, SignedByExamples)
     signature = metric.signature_with(examples) if signed else metric.signature  # type: ignore[attr-defined]
@@ -129,7 +127,7 @@ def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ())
 
 
 def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
-    """Refuse an `aggregation` or `higher_is_better` that contradicts the metric of that name."""
+    """Raise TaskError for an `aggregation` or `higher_is_better` that contradicts the metric of that name."""
     if _is_module(spec.name, spec.options):
         return
     aggregation = spec.options.get("aggregation")

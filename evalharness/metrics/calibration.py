@@ -1,25 +1,25 @@
-"""Score ranked choices by the expected calibration error: how far confidence is from how often the picks are right."""
+"""Score ranked choices by the expected calibration error, the distance of confidence from accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from evalharness.metrics.base import Floats, SumMetric, options_of, ranked, ratio, whole
+from evalharness.metrics.base import Floats, SumMetric, choice_logprobs, options_of, ratio, whole_number
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def ece(spec: MetricSpec) -> Metric:
-    """Rows (bins × 3), flattened: in the bin that the confidence falls in 1, the confidence, and 1 where the choice is
-    right; 0 elsewhere. They raise TaskError where fewer than two choices were ranked. Option: bins (10).
+    """Expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1, the confidence, and 1 if
+    the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option: bins (10).
 
     Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are
-    equally wide and hold their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).
+    equally wide and include their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).
     """
-    bins = whole(spec, options_of(spec, ("bins",)), "bins", 10, 1, 100)
+    bins = whole_number(spec, options_of(spec, ("bins",)), "bins", 10, 1, 100)
 
     def row(prediction: Prediction) -> Floats:
-        logprobs = ranked(prediction, spec.id, least=2)
+        logprobs = choice_logprobs(prediction, spec.id, least=2)
         confidence = float(1 / np.exp(logprobs - logprobs.max()).sum())
         counts = np.zeros((bins, 3))
         place = min(max(int(np.ceil(confidence * bins)) - 1, 0), bins - 1)

@@ -1,7 +1,7 @@
-"""Score ranked choices by accuracy (raw, by length, by mutual information, by worth) and by the Brier score.
+"""Score ranked choices by accuracy (raw, by length, by mutual information, graded) and by the Brier score.
 
-Definitions are lm-evaluation-harness's (`ConfigurableTask.process_results`), so that numbers can be set beside its own;
-the grade is BIG-bench's.
+Definitions are lm-evaluation-harness's (`ConfigurableTask.process_results`), so that numbers are comparable; the grade
+is BIG-bench's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked, refused
+from evalharness.metrics.base import Mean, choice_logprobs, example_error, flag, options_of, picked_choice
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
@@ -20,9 +20,9 @@ from evalharness.stats.enums import MetricKind
 
 
 def acc(spec: MetricSpec) -> Metric:
-    """1 where the choice with the highest summed log-probability counts as right; of equals the first is taken.
+    """1 if the choice with the highest summed log-probability (of equals the first) is right.
 
-    Where a single continuation was asked for, 1 where it is what greedy decoding gives.
+    For a single continuation, 1 if greedy decoding gives it.
     """
     return Mean(spec.id, MetricKind.BINARY, "acc|pick:sum|ties:first|v:1", partial(_accuracy, spec.name))
 
@@ -62,10 +62,10 @@ def brier_score(spec: MetricSpec) -> Metric:
 
 
 def acc_mutual_info(spec: MetricSpec) -> Metric:
-    """As `acc`, each log-probability less the one that the same continuation has without any context (Brown et al.
-    2020, section 2.4).
+    """As `acc`, each log-probability minus that of the same continuation without context (Brown et al. 2020, section
+    2.4).
 
-    The response has the pairs with context first and then, in the same order, those without.
+    The response has first the pairs with context and then, in the same order, those without.
     """
     return Mean(
         spec.id,
@@ -76,11 +76,11 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
 
 
 def multiple_choice_grade(spec: MetricSpec) -> Metric:
-    """The worth of the choice with the highest summed log-probability: its target score in BIG-bench, else 1 for a
+    """The target score in BIG-bench of the choice with the highest summed log-probability; without such scores, 1 for a
     right one.
 
-    Option `fractional` (default false): scores between 0 and 1 are meant. Rows then are graded; without it such a row
-    is an error.
+    Option `fractional` (default false): allow scores between 0 and 1. Rows are then graded; without it such a row is an
+    error.
     """
     fractional = flag(spec, options_of(spec, ("fractional",)), "fractional")
     signature = f"multiple_choice_grade|pick:sum|ties:first|scores:{'0-1' if fractional else '0,1'}|v:1"
@@ -93,7 +93,7 @@ def multiple_choice_grade(spec: MetricSpec) -> Metric:
 
 
 def _accuracy(name: str, prediction: Prediction) -> float:
-    choice, response = chosen(prediction, name), prediction.response
+    choice, response = picked_choice(prediction, name), prediction.response
     if isinstance(response, Ranking) and len(response.greedy) == 1:
         return float(response.greedy[0])
     return float(choice in prediction.example.gold)
@@ -101,22 +101,22 @@ def _accuracy(name: str, prediction: Prediction) -> float:
 
 def _normalised(name: str, length: Callable[[str], int], prediction: Prediction) -> float:
     lengths = np.array([float(length(choice)) for choice in prediction.example.choices])
-    logprobs = ranked(prediction, name)
+    logprobs = choice_logprobs(prediction, name)
     scaled = np.divide(logprobs, lengths, out=np.full(len(lengths), -np.inf), where=lengths > 0)
     return float(int(np.argmax(scaled)) in prediction.example.gold)
 
 
 def _informed(name: str, prediction: Prediction) -> float:
-    given, response = ranked(prediction, name), prediction.response
-    alone = response.logprobs[len(given) :] if isinstance(response, Ranking) else ()
-    if len(alone) != len(given):
-        what = f"has {len(given)} choices and {len(alone)} of them without context"
-        raise refused(name, prediction.example, what, "ask every choice once more with an empty context")
-    return float(int(np.argmax(given - np.array(alone))) in prediction.example.gold)
+    in_context, response = choice_logprobs(prediction, name), prediction.response
+    alone = response.logprobs[len(in_context) :] if isinstance(response, Ranking) else ()
+    if len(alone) != len(in_context):
+        what = f"has {len(in_context)} choices and {len(alone)} of them without context"
+        raise example_error(name, prediction.example, what, "ask every choice once more with an empty context")
+    return float(int(np.argmax(in_context - np.array(alone))) in prediction.example.gold)
 
 
 def _graded(name: str, fractional: bool, prediction: Prediction) -> float:
-    choice, example = chosen(prediction, name), prediction.example
+    choice, example = picked_choice(prediction, name), prediction.example
     if not example.scores:
         return float(choice in example.gold)
     allowed = "numbers from 0 to 1" if fractional else "0 and 1 (`fractional: true` takes what lies between)"
@@ -129,7 +129,7 @@ def _graded(name: str, fractional: bool, prediction: Prediction) -> float:
 
 
 def _brier(name: str, prediction: Prediction) -> float:
-    logprobs = ranked(prediction, name)
+    logprobs = choice_logprobs(prediction, name)
     weights = np.exp(logprobs - logprobs.max())
     gold = np.zeros(len(logprobs))
     gold[list(prediction.example.gold)] = 1 / len(prediction.example.gold)

@@ -1,7 +1,7 @@
 """Score generated text by CIDEr-D (Vedantam et al. 2015), 0 to 10, with the numbers of pycocoevalcap.
 
-How rare an n-gram is, is counted over all references of the corpus, so that the score is no function of summed rows:
-opaque.
+The rarity of an n-gram is counted over all references of the corpus, so the score is no function of summed rows, and
+the metric is opaque.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from statistics import fmean
 
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from evalharness.metrics.base import Opaque, written
+from evalharness.metrics.base import Opaque, written_text
 from evalharness.metrics.ngrams import ngrams
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 LONGEST, SIGMA = 4, 6.0
-Grams = list[Counter[tuple[str, ...]]]  # of each length from 1 to LONGEST, how often each n-gram stands in a text
+Grams = list[Counter[tuple[str, ...]]]  # for each length from 1 to LONGEST, the counts of n-grams in a text
 
 
 def cider(spec: MetricSpec) -> Metric:
-    """The mean cosine of 1- to 4-grams weighted by rarity, with counts clipped and lengths compared as CIDEr-D does.
-    No options. One example alone scores 0: no n-gram is rarer than another.
+    """The mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length penalty. No
+    options. A single example scores 0: no n-gram is rarer than another.
 
-    Tokens are those of mteval-v13a in lower case: pycocoevalcap's own tokenizer is a Java program.
+    Tokens are those of mteval-v13a in lower case, because pycocoevalcap's own tokenizer is a Java program.
     """
     tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def value(predictions: Sequence[Prediction]) -> float:
-        outputs = [tokenizer((written(each, spec.id) or "").lower()).split() for each in predictions]
+        outputs = [tokenizer((written_text(each, spec.id) or "").lower()).split() for each in predictions]
         references = [[tokenizer(text.lower()).split() for text in each.example.references] for each in predictions]
         return fmean(scores(outputs, references)) if predictions else 0.0
 
@@ -41,7 +41,7 @@ def cider(spec: MetricSpec) -> Metric:
 
 
 def scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
-    """CIDEr-D of each output, given as tokens, against its references; rarity is counted over all `references`."""
+    """CIDEr-D of each output (as tokens) with its references; rarity is counted over all `references`."""
     right = [[_grams(reference) for reference in each] for each in references]
     holding = Counter(gram for each in right for gram in {gram for text in each for counts in text for gram in counts})
     rarity = {gram: math.log(len(references) / count) for gram, count in holding.items()}
@@ -63,7 +63,7 @@ def _grams(tokens: Sequence[str]) -> Grams:
 
 
 def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[tuple[str, ...], float]]) -> float:
-    """The mean over lengths of the cosine of weights, the output's clipped to the reference's."""
+    """The mean over n-gram lengths of the cosine of weights, the output's clipped to the reference's."""
     cosines = []
     for ours, theirs in zip(output, reference, strict=True):
         size = math.hypot(*ours.values()) * math.hypot(*theirs.values())
@@ -73,5 +73,5 @@ def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[t
 
 
 def _by_length(output: Grams, reference: Grams) -> float:
-    """The penalty for another length, which pycocoevalcap counts in bigrams."""
+    """The penalty for another length, counted in bigrams as in pycocoevalcap."""
     return math.exp(-((output[1].total() - reference[1].total()) ** 2) / (2 * SIGMA**2))

@@ -1,6 +1,6 @@
-"""Score ranked choices by Matthews correlation, F1 and MultiRC's F1a, from joint counts of gold and chosen label.
+"""Score ranked choices by Matthews correlation, F1 and MultiRC's F1a, from joint counts of gold and picked label.
 
-Rows are the (gold, chosen) counts, flattened from (classes, classes); sums of rows are confusion matrices.
+Rows are the (gold, picked) counts, flattened from (classes, classes); sums of rows are confusion matrices.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, SumMetric, chosen, options_of, ratio, refused, whole
+from evalharness.metrics.base import Floats, SumMetric, example_error, options_of, picked_choice, ratio, whole_number
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def mcc(spec: MetricSpec) -> Metric:
-    """Matthews correlation, of several classes too (Gorodkin 2004); 0 where it is undefined, as in scikit-learn. Option
+    """Matthews correlation, also of several classes (Gorodkin 2004); 0 if undefined, as in scikit-learn. Option
     `classes`, default 2.
     """
     classes = _classes(spec)
@@ -24,11 +24,10 @@ def mcc(spec: MetricSpec) -> Metric:
 
 
 def f1(spec: MetricSpec) -> Metric:
-    """F1 of choice 1, or an average over classes; 0 where it is undefined, and averages as in scikit-learn's f1_score.
+    """F1 of choice 1, or an average over classes as in scikit-learn's f1_score; 0 if undefined.
 
     Options: classes (default 2); average: binary (default; two classes), macro (unweighted mean over the classes that
-    occur as a gold or a chosen label: a class that never does is left out, one that is never hit counts 0), micro (of
-    summed counts, which here is accuracy).
+    occur as a gold or a picked label), micro (of summed counts, which here is accuracy).
     """
     classes, average = _classes(spec), spec.options.get("average", "binary")
     if not isinstance(average, str) or average not in AVERAGES or (average == "binary" and classes != 2):
@@ -38,10 +37,10 @@ def f1(spec: MetricSpec) -> Metric:
 
 
 def f1a(spec: MetricSpec) -> Metric:
-    """MultiRC's F1a: F1 over all answer options of all questions, of the label "this answer is right" (Khashabi et al.
+    """MultiRC's F1a: F1 of the label "this answer is right" over all answer options of all questions (Khashabi et al.
     2018).
 
-    Option `positive` (default 1): index of the choice that says so, 0 or 1.
+    Option `positive` (default 1): index of the choice for that label, 0 or 1.
     """
     positive = options_of(spec, ("positive",)).get("positive", 1)
     if type(positive) is not int or positive not in (0, 1):
@@ -51,24 +50,24 @@ def f1a(spec: MetricSpec) -> Metric:
 
 
 def _classes(spec: MetricSpec) -> int:
-    known = ("classes", "average") if spec.name == "f1" else ("classes",)
-    return whole(spec, options_of(spec, known), "classes", 2, 2, 100)
+    options = ("classes", "average") if spec.name == "f1" else ("classes",)
+    return whole_number(spec, options_of(spec, options), "classes", 2, 2, 100)
 
 
 def _joint_counts(
     spec: MetricSpec, signature: str, classes: int, of_matrix: Callable[[Floats], Floats], low: float = 0.0
 ) -> Metric:
-    """A metric of the confusion matrix, (..., classes, classes) with gold down and chosen across. Its rows raise
-    TaskError where the example has more choices than the metric was told of, or several right ones.
+    """A metric of the confusion matrix, (..., classes, classes) with gold down and picked across. Its rows raise
+    TaskError for an example with more choices than `classes`, or several right ones.
     """
 
     def row(prediction: Prediction) -> list[float]:
-        example, choice = prediction.example, chosen(prediction, spec.id)
+        example, choice = prediction.example, picked_choice(prediction, spec.id)
         if len(example.gold) != 1:
-            raise refused(spec.id, example, f"has {len(example.gold)} right choices", "it needs exactly one")
+            raise example_error(spec.id, example, f"has {len(example.gold)} right choices", "it needs exactly one")
         if max(choice, example.gold[0]) >= classes:
-            what = f"has {len(example.choices)} choices, the metric was told of {classes}"
-            raise refused(spec.id, example, what, "state `classes:` in the task's metric entry")
+            what = f"has {len(example.choices)} choices, the metric expects {classes}"
+            raise example_error(spec.id, example, what, "state `classes:` in the task's metric entry")
         counts = [0.0] * classes**2
         counts[example.gold[0] * classes + choice] = 1.0
         return counts
@@ -80,10 +79,10 @@ def _joint_counts(
 
 
 def _matthews(matrix: Floats) -> Floats:
-    gold, chosen = matrix.sum(-1), matrix.sum(-2)
+    gold, picks = matrix.sum(-1), matrix.sum(-2)
     right, total = np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1))
-    covariance = right * total - (gold * chosen).sum(-1)
-    spread = (total**2 - (gold**2).sum(-1)) * (total**2 - (chosen**2).sum(-1))
+    covariance = right * total - (gold * picks).sum(-1)
+    spread = (total**2 - (gold**2).sum(-1)) * (total**2 - (picks**2).sum(-1))
     return ratio(covariance, np.sqrt(np.maximum(spread, 0.0)))
 
 

@@ -1,4 +1,4 @@
-"""Correlate numbers read out of ranked choices with those asked for: Pearson's r from six sums, Spearman's rho.
+"""Correlate a model's numbers, from ranked choices, with the right ones: Pearson's r from six sums, Spearman's rho.
 
 A model's number is the mean of the choices' numbers, weighted by their probabilities (softmax of the summed
 log-probabilities).
@@ -14,21 +14,21 @@ from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
 from evalharness.json_text import number_in
-from evalharness.metrics.base import Floats, Opaque, SumMetric, ranked, ratio, refused
+from evalharness.metrics.base import Floats, Opaque, SumMetric, choice_logprobs, example_error, ratio
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
 
-# a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
+# a spread below this share of the squares may be rounding (a mean a million times the deviation) and counts as 0
 FLAT = 1e-12
 
 
 def pearson(spec: MetricSpec) -> Metric:
-    """Pearson's r of expected and asked-for number; a task states the latter as `metadata.value`. 0 where either side
-    is constant, and for fewer than two examples.
+    """Pearson's r of the model's and the right number, which a task states as `metadata.value`. 0 if either side is
+    constant, and for fewer than two examples.
 
-    Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. They raise TaskError where a choice is no
-    number or the example asks for none.
+    Rows (1, x, y, x², y², xy): x is the model's number, y the right one. They raise TaskError if a choice is no number
+    or the example has none.
     """
 
     def row(prediction: Prediction) -> tuple[float, ...]:
@@ -40,10 +40,10 @@ def pearson(spec: MetricSpec) -> Metric:
 
 
 def spearman(spec: MetricSpec) -> Metric:
-    """Spearman's rho of expected and asked-for number: Pearson's r of ranks, equal numbers sharing the mean of theirs.
-    Ranks are no sums: opaque.
+    """Spearman's rho of the model's and the right number: Pearson's r of ranks; equal numbers share their mean rank.
+    Ranks are no sums, so the metric is opaque.
 
-    A task states the number that is asked for as `metadata.value`. 0 where either side is constant.
+    A task states the right number as `metadata.value`. 0 if either side is constant.
     """
 
     def value(predictions: Sequence[Prediction]) -> float:
@@ -58,7 +58,7 @@ def spearman(spec: MetricSpec) -> Metric:
 
 
 def correlation(sums: Floats) -> Floats:
-    """Compute Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy), 0 where it is undefined."""
+    """Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy); 0 where it is undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
     varied = (spread_x > FLAT * n * xx) & (spread_y > FLAT * n * yy)
@@ -67,10 +67,10 @@ def correlation(sums: Floats) -> Floats:
 
 
 def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
-    """(the model's number, the number asked for)."""
-    example, logprobs = prediction.example, ranked(prediction, name)
+    """(the model's number, the right number)."""
+    example, logprobs = prediction.example, choice_logprobs(prediction, name)
     if example.value is None:
-        raise refused(name, example, "asks for no number", "state `metadata.value` in the task file")
+        raise example_error(name, example, "asks for no number", "state `metadata.value` in the task file")
     weights = np.exp(logprobs - logprobs.max())
     numbers = np.array([_number(choice, example, name) for choice in example.choices])
     return float(weights @ numbers / weights.sum()), example.value

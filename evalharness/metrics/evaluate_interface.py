@@ -3,10 +3,10 @@
     >>> both = evaluate.combine([evaluate_metric("rougeL", use_stemmer=True), evaluate_metric("exact_match")])
     >>> both.compute(predictions=["a b"], references=[["a b", "c"]])
 
-What goes in depends on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu,
-chrf, ter…); chosen and right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices
-(brier_score, ece, and acc_norm and acc_bytes, which also need `choices=`). Metrics that read more of an example than
-that (its unit, its labels, the length of its text) cannot be offered so.
+The inputs depend on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu,
+chrf, ter…); picked and right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices
+(brier_score, ece, and acc_norm and acc_bytes, which also need `choices=`). Metrics that need more of an example (its
+unit, its labels, the length of its text) are not offered.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
 
 
 def evaluate_metric(name: str, **options: Any) -> EvaluateMetric:
-    """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for one that is
-    unknown or cannot be offered so.
+    """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for an unknown
+    one, or one that is not offered.
     """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
     return EvaluateMetric(MetricSpec(id=name + on, name=name, options=options))

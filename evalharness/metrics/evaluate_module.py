@@ -1,8 +1,7 @@
-"""Score by a module of the `evaluate` library, by local path or by name.
+"""Score with a module of the `evaluate` library, by local path or by name.
 
-Its code is run as it is (a local file, or one from the hub), which is what naming it with `hf_evaluate: true` or by
-path asks for. By itself a module gives one number for all predictions, which describes. What it takes for that number
-to decide is said by `aggregation`: evaluate_rows.py.
+Naming it with `hf_evaluate: true` or by path runs its code, from a local file or the hub. By itself a module gives one
+number for all predictions, which only describes. With `aggregation` it can decide: evaluate_rows.py.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ OURS = ("key", "low", "high")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModule:
-    """A module with what it is called with. `key`: which of several numbers to take."""
+    """A module and its arguments. `key`: which of several numbers to use."""
 
     name: str
     module: Any
@@ -36,8 +35,8 @@ class LoadedModule:
     key: str | None
 
     def score(self, predictions: Sequence[Prediction]) -> float:
-        """The number for these predictions. Where the module refuses one reference text each, it is given lists of
-        them. Raises TaskError.
+        """The number for these predictions. If the module refuses one reference text each, it gets lists of them.
+        Raises TaskError.
         """
         problem: TaskError | None = None
         for outputs, references in _forms(predictions):
@@ -46,20 +45,19 @@ class LoadedModule:
                 return _number(self.name, scores or {}, self.key)
             except TaskError:
                 raise
-            except Exception as error:  # foreign code: whatever it raises is a failure of this metric, not of the run
+            except Exception as error:  # foreign code may raise anything
                 what = f"the module failed: {type(error).__name__}: {first_line(error)}"
                 problem = problem or TaskError(f"metric {self.name}", what)
-        assert problem is not None, "there is a form at least"
+        assert problem is not None, "there is at least one form"
         raise problem
 
 
 def evaluate_module(spec: MetricSpec) -> Metric:
     """Load the module now, so that a missing one is found before any model runs. Raises TaskError.
 
-    It is handed all predictions: chosen indices for ranked tasks, texts for generated ones; references are one index or
-    text per prediction, or lists of texts where an example has several. Options: key (which number to take where there
-    are several), low and high (between which scores lie), higher_is_better, aggregation; all others are handed to the
-    module's `compute`.
+    It gets all predictions: picked indices of ranked tasks, texts of generated ones; references are one index or text
+    per prediction, or lists of texts if an example has several. Options: key (which of several numbers to use), low and
+    high (the range of scores), higher_is_better, aggregation; all others are passed to the module's `compute`.
     """
     options = options_of(spec, spec.options)
     arguments = {key: value for key, value in options.items() if key not in OURS}
@@ -71,7 +69,7 @@ def evaluate_module(spec: MetricSpec) -> Metric:
     if not has_rows(spec.options):
         if way == JACKKNIFE:
             fix = "`low` or `high`, between which scores lie"
-            raise TaskError(f"metric {spec.id}", "states no end of the range of what is to be resampled", fix)
+            raise TaskError(f"metric {spec.id}", "states no range of the scores to resample", fix)
         low, high = _ends(spec, options, (0.0, 1.0))
         return Opaque(id=spec.id, signature=signature, low=low, high=high, higher_is_better=higher, value=loaded.score)
     low, high = _ends(spec, options, (-math.inf, math.inf))
@@ -88,7 +86,7 @@ def evaluate_module(spec: MetricSpec) -> Metric:
 
 
 def _ends(spec: MetricSpec, options: Mapping[str, Any], usual: tuple[float, float]) -> tuple[float, float]:
-    """The stated range of scores, else the usual one. Raises TaskError for what is no range."""
+    """The stated range of scores, else the usual one. Raises TaskError for an invalid range."""
     low, high = options.get("low", usual[0]), options.get("high", usual[1])
     if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)) or not low < high:
         raise TaskError(f"metric {spec.id}", f"low is {low!r}, high is {high!r}", "two numbers, low the smaller one")
@@ -98,7 +96,7 @@ def _ends(spec: MetricSpec, options: Mapping[str, Any], usual: tuple[float, floa
 def _loaded(name: str) -> Any:
     try:
         return evaluate.load(name, keep_in_memory=True)
-    except Exception as error:  # absent, hub away, or foreign code that does not import: one answer for all
+    except Exception as error:  # missing, no hub, or foreign code that does not import
         what = f"no module of `evaluate` could be loaded: {type(error).__name__}: {first_line(error)}"
         fix = "a path to its folder, or a hub name while online, would be right"
         if Path(name).exists():
@@ -107,9 +105,7 @@ def _loaded(name: str) -> Any:
 
 
 def _forms(predictions: Sequence[Prediction]) -> list[tuple[list[Any], list[Any]]]:
-    """The columns that the module may be given, outputs and references: one reference each where all have one, and
-    lists of them.
-    """
+    """The forms of outputs and references to try: one reference each if all have one, and lists of them."""
     examples = [prediction.example for prediction in predictions]
     if predictions and predictions[0].choice is not None:
         return [([prediction.choice for prediction in predictions], [example.gold[0] for example in examples])]

@@ -1,11 +1,11 @@
-"""Give the scores of a module of `evaluate` rows, so that they can be tested: as a mean, or by leaving units out.
+"""Give scores of a module of `evaluate` rows, so that they can be tested: as a mean, or by the jackknife.
 
-Whether an entry of a task's metrics asks for it, `has_rows` says.
+`has_rows` says whether an entry of a task's metrics asks for it.
 
-`aggregation: mean` says that the module's score of all predictions is the mean of its scores of single ones, which is
-checked on the predictions themselves. `aggregation: jackknife` is for any other smooth score: it is computed again
-without each unit in turn, and a unit's row is what the unit moves. Whether the sum of such moves tells how the score
-behaves is checked on halves of the units; a median or a maximum fails there, and is an error, not a verdict.
+`aggregation: mean` states that the module's score of all predictions is the mean of its scores of single ones, which is
+checked on the predictions. `aggregation: jackknife` is for any other smooth score: it is computed again without each
+unit in turn, and a unit's row is its influence. Halves of the units check that influences add up to the score; a median
+or a maximum fails this check with an error.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from evalharness.records.measurements import Prediction
 from evalharness.stats.enums import MetricKind
 
 MEAN, JACKKNIFE = "mean", "jackknife"
-SAME = 1e-9  # of the mean and the score of all predictions, relative where they are above 1
+SAME = 1e-9  # allowed difference of the mean and the score of all predictions, relative above 1
 MOST_UNITS = 2_000  # each costs one more computation over all others
-HALVES, LEFT = 40, 0.25  # halves of the units that are drawn; the share of their variance that moves may leave open
+HALVES, LEFT = 40, 0.25  # number of halves; the share of their variance that influences may leave unexplained
 Rows = dict[str, tuple[float, ...]]
 
 
 def has_rows(options: Mapping[str, Any]) -> bool:
-    """Do an entry's options give its module rows? An end of the range has to be stated, too: lm-eval's files, which say
-    `aggregation: mean` of every module, state none, and there it describes.
+    """Do an entry's options give its module rows? That needs `low` or `high`, because lm-eval's files have
+    `aggregation: mean` for every module; without a range a module only describes.
     """
     return options.get("aggregation") in (MEAN, JACKKNIFE) and ("low" in options or "high" in options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleRows:
-    """A module's score as Σ row[0] / Σ row[1]. `score_of`: its score of any predictions, raising TaskError."""
+    """A module's score as Σ row[0] / Σ row[1]. `score_of`: its score of any predictions, or TaskError."""
 
     id: str
     kind: MetricKind
@@ -55,7 +55,7 @@ class ModuleRows:
         return ratio(sums[..., 0], sums[..., 1])
 
     def checked(self, predictions: Sequence[Prediction]) -> float:
-        """The score of these predictions. Raises TaskError where it is not in the stated range."""
+        """The score of these predictions. Raises TaskError if it is not in the stated range."""
         score = self.score_of(predictions)
         if not self.low - SAME <= score <= self.high + SAME:
             fix = "`low` and `high` of its entry state a range that holds every score"
@@ -69,7 +69,9 @@ class ModuleMean(ModuleRows):
     __slots__ = ()
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Rows:
-        """Raises TaskError where the score of all predictions is not the mean of those of single ones."""
+        """The rows of all units. Raises TaskError if the score of all predictions is not the mean of the single
+        ones.
+        """
         rows: Rows = {}
         for prediction in predictions:
             value, number = self.row(prediction)
@@ -85,12 +87,14 @@ class ModuleMean(ModuleRows):
 
 
 class ModuleJackknife(ModuleRows):
-    """Any smooth score of a module, by what leaving out each unit moves it: rows (score + n × influence, 1)."""
+    """Any smooth score of a module, by the jackknife: rows (score + n × influence, 1)."""
 
     __slots__ = ()
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Rows:
-        """Raises TaskError for too many units, and for a score that its units' moves do not explain."""
+        """The rows of all units. Raises TaskError for too many units, and for a score that influences do not
+        explain.
+        """
         units: dict[str, list[Prediction]] = {}
         for prediction in predictions:
             units.setdefault(prediction.example.unit, []).append(prediction)
@@ -110,14 +114,14 @@ class ModuleJackknife(ModuleRows):
         return self.checked([prediction for part in parts for prediction in part])
 
     def _check_smooth(self, parts: Sequence[Sequence[Prediction]], values: Floats) -> None:
-        """Compare scores of halves, drawn by a fixed seed, with the means of their units' values."""
+        """Compare scores of random halves (with a fixed seed) with the means of their units' values."""
         if np.ptp(values) <= SAME * max(1.0, float(np.abs(values).max())):
             values = np.full(len(values), values.mean())  # rounding
         rng = np.random.default_rng(0)
         halves = [rng.permutation(len(parts))[: max(1, len(parts) // 2)] for _ in range(HALVES)]
         computed = np.array([self._of([parts[at] for at in sorted(half)]) for half in halves])
-        foretold = np.array([values[half].mean() for half in halves])
-        left = float(np.var(computed - foretold))
-        if left > LEFT * float(np.var(computed)) + SAME**2:
+        predicted = np.array([values[half].mean() for half in halves])
+        unexplained = float(np.var(computed - predicted))
+        if unexplained > LEFT * float(np.var(computed)) + SAME**2:
             what = "moves otherwise than its units say: scores of halves of them are not what their moves add up to"
             raise TaskError(f"metric {self.id}", what, "no `aggregation: jackknife`, and it describes")

@@ -1,6 +1,4 @@
-"""Explain the score of one text: which words and n-grams match by ROUGE or BLEU, how often each counts, and what is
-made of the counts; or which of the things that a metric looks for are there.
-"""
+"""Explain the score of one text: its matching words and n-grams in ROUGE or BLEU, or the tests that it passes."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ EXPLAINED = (*ROUGE, "bleu", *OBSERVED)
 
 @dataclass(frozen=True, slots=True)
 class GramMatch:
-    """An n-gram of the output that a reference has, too. `counted`: as often as both have it (clipped)."""
+    """An n-gram that output and reference share. `counted`: the clipped count."""
 
     gram: str
     output: int
@@ -38,9 +36,9 @@ class GramMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """How a metric comes to the score of one text. `measures`: counts and scores by name; `reference`: the one that
-    counts, of several; None of BLEU, which clips by all of them. `subsequence`: the words of the longest common
-    subsequence, of ROUGE-L; `observations`: what was looked for, of metrics that do.
+    """How a metric computes the score of one text. `measures`: counts and scores by name; `reference`: the one of
+    several that counts; None for BLEU, which clips by all of them. `subsequence`: the words of the longest common
+    subsequence, for ROUGE-L; `observations`: the tests, for metrics that have them.
     """
 
     metric: str
@@ -53,8 +51,8 @@ class Explanation:
 
 
 def explain(spec: MetricSpec, output: str, references: Sequence[str]) -> Explanation:
-    """Explain the score of a text against its references. Raises TaskError for a metric that is none of EXPLAINED, for
-    its options, and where there is no reference.
+    """Explain the score of a text with its references. Raises TaskError for a metric that is none of EXPLAINED, for
+    wrong options, and without references.
     """
     if spec.name not in EXPLAINED:
         raise TaskError(f"metric {spec.name}", "has no explanation", f"{', '.join(EXPLAINED)} have one")
@@ -94,8 +92,8 @@ def _rouge(spec: MetricSpec, signature: str, output: str, references: Sequence[s
     order = spec.name.removeprefix("rouge")
     subsequence: tuple[str, ...] = ()
     if order == "L":
-        taken = matched_places(places(theirs), len(theirs), ours)
-        subsequence = tuple(word for place, word in enumerate(theirs) if taken >> place & 1)
+        matched = matched_places(places(theirs), len(theirs), ours)
+        subsequence = tuple(word for place, word in enumerate(theirs) if matched >> place & 1)
     measures = {
         "matches": counts.matches,
         "output": counts.output,
@@ -129,8 +127,8 @@ def _bleu(spec: MetricSpec, signature: str, output: str, references: Sequence[st
 
 
 def _matches(output: Sequence[str], references: Sequence[Sequence[str]], order: int) -> tuple[GramMatch, ...]:
-    """The n-grams of the output that any reference has, in the order of the output, each as often as the reference that
-    has it most often.
+    """The n-grams that the output shares with any reference, in the order of the output, with their largest count in
+    one reference.
     """
     ours, theirs = Counter(ngrams(output, order)), [Counter(ngrams(each, order)) for each in references]
     both = ((gram, often, max(each[gram] for each in theirs)) for gram, often in ours.items())

@@ -1,8 +1,8 @@
-"""Check whether a text keeps instructions that a program can check: so many words, a JSON object, no commas, …
+"""Check whether a text follows instructions that a program can verify: a number of words, a JSON object, no commas, …
 
 The idea is IFEval's (Zhou et al. 2023, arXiv 2311.07911); kinds, names and rules are ours. A check is a mapping: its
-`kind`, one of KINDS, and the arguments that this one takes. Counts (`least`, `most`) include both ends; texts are found
-whatever their case.
+`kind`, one of KINDS, and that kind's arguments. Counts (`least`, `most`) include both ends; the case of texts does not
+matter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from evalharness.errors import did_you_mean
 from evalharness.json_text import parse_json
 from evalharness.metrics.base import Observation
-from evalharness.metrics.sentences import one_a_line
+from evalharness.metrics.sentences import one_per_line
 from evalharness.metrics.written import loops
 
 VERSION = 3
@@ -25,17 +25,17 @@ NUMBERED = re.compile(r"^\s*\d+[.)][^\S\n]+\S", re.M)
 POSTSCRIPT = re.compile(r"^\s*[*_]*P\.\s?S\.?\s*\S", re.M | re.I)
 FENCE = re.compile(r"\A(```|~~~)[^\S\n]*\w*\s(.*?)\1\Z", re.S)
 QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("„", "”"), ("«", "»"), ("»", "«"))
-APOSTROPHES = str.maketrans("’‘ʼ", "'" * 3)  # a model curls them as it likes
-AROUND = "\"'“”*.! "  # a choice
+APOSTROPHES = str.maketrans("’‘ʼ", "'" * 3)
+AROUND = "\"'“”*.! "  # characters that may surround a choice
 Check = Mapping[str, Any]
-Sight = tuple[bool, str]  # does the text keep the instruction, and what was seen of it
+Sight = tuple[bool, str]  # does the text follow the instruction, and what it has
 
 
 @dataclass(frozen=True, slots=True)
 class CheckKind:
-    """A kind of check: what it sees in a text; the check in words, to be filled with its arguments; the arguments that
-    it needs, each with its type ("count", "text", "texts"); and whether it counts: `least`, `most` or both must be
-    given, may be, or not.
+    """A kind of check. `see`: the check itself; `words`: its description, a format string of its arguments; `needs`:
+    its arguments with their types ("count", "text", "texts"); `counts`: must, may or can it not have `least` and
+    `most`?
     """
 
     see: Callable[[str, Check], Sight]
@@ -44,19 +44,18 @@ class CheckKind:
     counts: Literal["must", "may", "no"] = "no"
 
     def problem(self, check: Check) -> str:
-        """What is wrong with the arguments of a check of this kind; "" where nothing is."""
-        known = {**self.needs, **(RANGE if self.counts != "no" else {})}
+        """What is wrong with the arguments of a check of this kind; "" if nothing."""
+        arguments = {**self.needs, **(RANGE if self.counts != "no" else {})}
         for name in check:
-            if name not in known and name != "kind":
-                return (
-                    f"has the unknown argument {name!r}; {did_you_mean(str(name), known) if known else 'it takes none'}"
-                )
+            if name not in arguments and name != "kind":
+                fix = did_you_mean(str(name), arguments) if arguments else "it takes none"
+                return f"has the unknown argument {name!r}; {fix}"
         for name in self.needs:
             if name not in check:
                 return f"lacks {name!r}"
-        for name in check.keys() & known.keys():
-            if not TYPES[known[name]](check[name]):
-                return f"has {check[name]!r} as {name!r}; {RIGHT[known[name]]} would be right"
+        for name in check.keys() & arguments.keys():
+            if not TYPES[arguments[name]](check[name]):
+                return f"has {check[name]!r} as {name!r}; {RIGHT[arguments[name]]} would be right"
         if self.counts == "must" and not check.keys() & RANGE.keys():
             return "has neither 'least' nor 'most'"
         if check.get("least", 0) > check.get("most", check.get("least", 0)):
@@ -91,7 +90,7 @@ def _words(text: str, check: Check) -> Sight:
 
 
 def _sentences(text: str, check: Check) -> Sight:
-    ended = [line for line in one_a_line(text).split("\n") if any(map(str.isalpha, line))]  # "1." alone is none
+    ended = [line for line in one_per_line(text).split("\n") if any(map(str.isalpha, line))]  # "1." alone is none
     return _counted(len(ended), check)
 
 
@@ -104,8 +103,8 @@ def _parts(text: str, check: Check) -> Sight:
 
 
 def _contains(text: str, check: Check) -> Sight:
-    wanted = check if check.keys() & RANGE.keys() else {"least": 1}
-    return _counted(len(occurrences(text, check["text"])), wanted)
+    limits = check if check.keys() & RANGE.keys() else {"least": 1}
+    return _counted(len(occurrences(text, check["text"])), limits)
 
 
 def _avoids(text: str, check: Check) -> Sight:
@@ -113,10 +112,10 @@ def _avoids(text: str, check: Check) -> Sight:
     return not present, ", ".join(present) or "none of them"
 
 
-def occurrences(text: str, wanted: str) -> list[str]:
-    """Where a text has another one as whole words, whatever the case."""
-    wanted, text = wanted.translate(APOSTROPHES), text.translate(APOSTROPHES)
-    return re.findall(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", text, re.I)
+def occurrences(text: str, words: str) -> list[str]:
+    """The occurrences of `words` in a text as whole words, in any case."""
+    words, text = words.translate(APOSTROPHES), text.translate(APOSTROPHES)
+    return re.findall(rf"(?<![^\W_]){re.escape(words)}(?![^\W_])", text, re.I)
 
 
 def _cased(upper: bool) -> Callable[[str, Check], Sight]:
@@ -140,15 +139,15 @@ def _json(text: str, check: Check) -> Sight:
 
 
 def _starts(text: str, check: Check) -> Sight:
-    wanted, bare = check["text"], text.strip()
-    begun, cut = bare[: len(wanted)], re.match(r"\w\w", bare[len(wanted) - 1 :])  # "Not" does not start "Nothing"
-    return _plain(begun) == _plain(wanted) and not cut, begun
+    start, bare = check["text"], text.strip()
+    begun, cut = bare[: len(start)], re.match(r"\w\w", bare[len(start) - 1 :])  # "Not" does not start "Nothing"
+    return _plain(begun) == _plain(start) and not cut, begun
 
 
 def _ends(text: str, check: Check) -> Sight:
-    wanted, bare = check["text"], text.strip()
-    ended, cut = bare[-len(wanted) :], re.search(r"\w\w\Z", bare[: len(bare) - len(wanted) + 1])
-    return _plain(ended) == _plain(wanted) and not cut, ended
+    end, bare = check["text"], text.strip()
+    ended, cut = bare[-len(end) :], re.search(r"\w\w\Z", bare[: len(bare) - len(end) + 1])
+    return _plain(ended) == _plain(end) and not cut, ended
 
 
 def _plain(text: str) -> str:
@@ -157,8 +156,8 @@ def _plain(text: str) -> str:
 
 def _quoted(text: str, check: Check) -> Sight:
     bare = text.strip()
-    held = len(bare) > 2 and any(bare.startswith(begin) and bare.endswith(end) for begin, end in QUOTES)
-    return held, f"{bare[:1]} … {bare[-1:]}" if bare else "nothing"
+    in_quotes = len(bare) > 2 and any(bare.startswith(begin) and bare.endswith(end) for begin, end in QUOTES)
+    return in_quotes, f"{bare[:1]} … {bare[-1:]}" if bare else "nothing"
 
 
 def _tagged(text: str, check: Check) -> Sight:
@@ -173,13 +172,13 @@ def _no_commas(text: str, check: Check) -> Sight:
 
 def _choice(text: str, check: Check) -> Sight:
     bare, options = _plain(text).strip(), [_plain(option).strip() for option in check["options"]]
-    held = bare in options or bare.strip(AROUND).strip() in [option.strip(AROUND).strip() for option in options]
-    return held and bool(bare), bare[:40] or "nothing"
+    is_option = bare in options or bare.strip(AROUND).strip() in [option.strip(AROUND).strip() for option in options]
+    return is_option and bool(bare), bare[:40] or "nothing"
 
 
 def _postscript(text: str, check: Check) -> Sight:
-    found = POSTSCRIPT.search(text)
-    return bool(found and text[: found.start()].strip()), "one after a text" if found else "none"
+    match = POSTSCRIPT.search(text)
+    return bool(match and text[: match.start()].strip()), "one after a text" if match else "none"
 
 
 def _lines_like(pattern: re.Pattern[str]) -> Callable[[str, Check], Sight]:
@@ -208,14 +207,14 @@ KINDS: dict[str, CheckKind] = {
 }
 
 
-def kept(references: Sequence[str], text: str) -> tuple[Observation, ...]:
-    """Look which of a row's instructions a text keeps; an empty one, and one that says one thing over and over, keeps
-    none. Each reference is a check in JSON.
+def check_instructions(references: Sequence[str], text: str) -> tuple[Observation, ...]:
+    """Check which of a row's instructions a text follows; an empty text, and one that repeats itself, follows none.
+    Each reference is a check in JSON.
 
     Raises ValueError saying which of them is wrong, and what would be right.
     """
     checks = [_read(number, reference) for number, reference in enumerate(references, 1)]
-    return tuple(Observation(in_words(check), *_seen(check, text)) for check in checks)
+    return tuple(Observation(in_words(check), *_look(check, text)) for check in checks)
 
 
 def _read(number: int, reference: str) -> Check:
@@ -232,14 +231,14 @@ def _read(number: int, reference: str) -> Check:
     return check
 
 
-def _seen(check: Check, text: str) -> Sight:
+def _look(check: Check, text: str) -> Sight:
     if not text.strip():
         return False, "nothing was written"
     return (False, "one thing over and over") if loops(text) else KINDS[check["kind"]].see(text, check)
 
 
 def in_words(check: Check) -> str:
-    """A check in words."""
+    """The description of a check."""
     kind, least, most = KINDS[check["kind"]], check.get("least"), check.get("most")
     arguments = {name: ", ".join(value) if isinstance(value, list) else value for name, value in check.items()}
     words = kind.words.format(**arguments)

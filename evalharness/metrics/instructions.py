@@ -1,19 +1,21 @@
-"""Score written text by the instructions that it keeps: all of a row's, or the share of them."""
+"""Score written text by the instructions that it follows: all of a row's, or the share of them."""
 
 from __future__ import annotations
 
-from evalharness.metrics.base import all_held, observing
-from evalharness.metrics.instruction_checks import VERSION, kept
+from evalharness.metrics.base import all_true, observation_metric
+from evalharness.metrics.instruction_checks import VERSION, check_instructions
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 
 def instructions(spec: MetricSpec) -> Metric:
-    """1 where the text keeps every instruction of its row, whose references are checks in JSON."""
-    return observing(spec, MetricKind.BINARY, f"checks:{VERSION}", kept, all_held)
+    """1 if the text follows every instruction of its row, whose references are checks in JSON."""
+    return observation_metric(spec, MetricKind.BINARY, f"checks:{VERSION}", check_instructions, all_true)
 
 
 def instructions_share(spec: MetricSpec) -> Metric:
-    """The share of its row's instructions that the text keeps."""
-    return observing(spec, MetricKind.GRADED, f"checks:{VERSION}", kept, lambda held: sum(held) / len(held))
+    """The share of its row's instructions that the text follows."""
+    return observation_metric(
+        spec, MetricKind.GRADED, f"checks:{VERSION}", check_instructions, lambda results: sum(results) / len(results)
+    )

@@ -1,8 +1,8 @@
-"""Find longest common subsequences (LCS) of words by whole rows of bits, as Python's integers hold them.
+"""Find longest common subsequences (LCS) of words with rows of bits in Python's integers.
 
-Bit i of a row is 0 where the LCS with the first i + 1 words is longer than with the first i. One addition moves the row
+Bit i of a row is 0 if the LCS with the first i + 1 words is longer than with the first i. One addition moves the row
 past one more word of the other text (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"; Crochemore et al.
-2001), so that a word costs a few operations on integers in place of a cell a pair of words.
+2001), so a word costs a few operations on integers instead of one per pair of words.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 
 def places(words: Sequence[str]) -> dict[str, int]:
-    """Bit i of a word's mask: is it the i-th of `words`?"""
+    """The masks of words: bit i of a word's mask is set if it is the i-th of `words`."""
     masks: dict[str, int] = {}
     bit = 1
     for word in words:
@@ -21,7 +21,7 @@ def places(words: Sequence[str]) -> dict[str, int]:
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many words the longest common subsequence has."""
+    """The number of words of the longest common subsequence."""
     every = row = (1 << len(first)) - 1
     for mask in map(places(first).get, second):
         if mask:
@@ -31,30 +31,29 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def matched_places(masks: Mapping[str, int], length: int, words: Sequence[str]) -> int:
-    """Which of `length` reference words, given as their `places`, one LCS with `words` takes: bit i is set for the
-    i-th.
+    """Which of `length` reference words, as their `places`, are in an LCS with `words`: bit i is set for the i-th.
 
-    Of several it is the one that rouge-score's table gives when read from its end: equal words are taken; else it goes
-    on without the last of `words` where that leaves the longer LCS, and otherwise without the last reference word.
+    Of several it is the one that rouge-score's table gives when read from its end: it takes equal words; else it drops
+    the last of `words` if that leaves the longer LCS, and otherwise the last reference word.
     """
     every = row = (1 << length) - 1
-    columns, before = [], None  # of each word, (its mask, where reading stops: at an equal word, or where the row is 0)
+    columns, before = [], None  # for each word, (its mask, the places to stop: at an equal word, or where the row is 0)
     for mask in map(masks.get, words):
         if mask:
             stepped = row & mask
             row = ((row + stepped) | (row - stepped)) & every
             columns.append((mask, mask | (row ^ every)))
-        elif before != 0:  # a second word that stands nowhere changes nothing
+        elif before != 0:  # a second unmatched word changes nothing
             columns.append((0, row ^ every))
         before = mask or 0
-    taken, left = 0, every
+    matched, remaining = 0, every
     for mask, stops in reversed(columns):
-        if not (here := stops & left):
+        if not (here := stops & remaining):
             break
         top = 1 << (here.bit_length() - 1)
-        left = top - 1
+        remaining = top - 1
         if mask & top:
-            taken |= top
+            matched |= top
         else:
-            left |= top
-    return taken
+            remaining |= top
+    return matched

@@ -1,4 +1,4 @@
-"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it, with or without synonyms."""
+"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, computed by nltk, with or without synonyms."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from nltk.translate.meteor_score import meteor_score
 
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences, wordnet
-from evalharness.metrics.base import Mean, one_of, options_of, written
+from evalharness.metrics.base import Mean, one_of, options_of, written_text
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 
 class NoSynonyms:
-    """WordNet's place where words and stems alone are to match."""
+    """Replaces WordNet if only words and stems are to match."""
 
     def synsets(self, word: str) -> tuple[()]:
         return ()
 
 
 def meteor(spec: MetricSpec) -> Metric:
-    """Matches of words, of their Porter stems, and of WordNet synonyms; with several references the best one counts.
+    """METEOR with matches of words, Porter stems and WordNet synonyms; of several references the best one counts.
 
-    Options: synonyms (`wordnet`, or `none` for matches of words and stems alone).
-    nltk looks for synonyms of the stems (of "chilli", not "chilly"), so that fewer are found than the paper means; the
-    published numbers that come from it have that, too.
-    Raises TaskError where WordNet is wanted and not installed.
+    Option: synonyms (`wordnet`, or `none` for words and stems alone). nltk looks up synonyms of the stems (of "chilli",
+    not "chilly"), so it finds fewer than the paper means; so do published numbers that come from it. Raises TaskError
+    if WordNet is needed and not installed.
     """
     if one_of(spec, options_of(spec, ("synonyms",)), "synonyms", ("wordnet", "none")) == "none":
         return with_synonyms(spec, NoSynonyms(), "none")
@@ -47,11 +46,11 @@ def with_synonyms(spec: MetricSpec, synonyms: Any, edition: str) -> Metric:
     tokenizer = NLTKWordTokenizer()
 
     def tokens(text: str) -> list[str]:
-        # nltk's word tokens, as of its `word_tokenize`, but with sentences split by rules that need no download.
-        return [token for line in sentences.one_a_line(text).split("\n") for token in tokenizer.tokenize(line)]
+        # as nltk's `word_tokenize`, but with sentences split by rules that need no download
+        return [token for line in sentences.one_per_line(text).split("\n") for token in tokenizer.tokenize(line)]
 
     def value(prediction: Prediction) -> float:
-        text = written(prediction, spec.name)
+        text = written_text(prediction, spec.name)
         if not text:
             return 0.0
         references = [tokens(reference) for reference in prediction.example.references]

@@ -1,4 +1,4 @@
-"""Count the n-grams that two texts have in common, each as often as the text that has it less often."""
+"""Count the n-grams that two texts have in common, with clipped counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
 
 
 def matches(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """How many pieces of `first` find an equal one in `second`, where each is found once."""
+    """The number of pieces of `first` with an equal one in `second`, each of which matches once."""
     here, there = set(first), set(second)
     both = here & there
-    if len(here) == len(first) or len(there) == len(second):  # either has none twice
+    if len(here) == len(first) or len(there) == len(second):  # one of them has no repeated piece
         return len(both)
     often, needed = Counter(first), Counter(second)
     return sum(map(min, map(often.__getitem__, both), map(needed.__getitem__, both)))

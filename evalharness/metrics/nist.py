@@ -1,8 +1,8 @@
 """Score generated text by corpus NIST (Doddington 2002), with the counts and lengths of the script mteval-v13a.
 
-How much an n-gram informs is counted over all references of the corpus, so that the score is no function of summed
-rows: opaque. nltk's `corpus_nist` agrees with the script where each example has one reference, but not where it has
-several: it takes the matches of a single one of them.
+The information of an n-gram is counted over all references of the corpus, so the score is no function of summed rows,
+and the metric is opaque. nltk's `corpus_nist` agrees with the script for one reference per example, but not for
+several: it uses the matches of a single one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statistics import fmean
 
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from evalharness.metrics.base import Opaque, flag, options_of, whole, written
+from evalharness.metrics.base import Opaque, flag, options_of, whole_number, written_text
 from evalharness.metrics.ngrams import ngrams
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
@@ -26,20 +26,20 @@ Gram = tuple[str, ...]
 
 
 def nist(spec: MetricSpec) -> Metric:
-    """Tokens are those of mteval-v13a, lower case unless `case_sensitive`, as the NIST script has it. `high` is for
-    display; more is possible.
+    """Corpus NIST with the tokens of mteval-v13a, lower case unless `case_sensitive`. `high` is for display; larger
+    scores are possible.
 
     Options: n (5), the longest n-gram; case_sensitive (false).
     """
     options = options_of(spec, ("n", "case_sensitive"))
-    order, cased = whole(spec, options, "n", 5, 1, 10), flag(spec, options, "case_sensitive")
+    order, cased = whole_number(spec, options, "n", 5, 1, 10), flag(spec, options, "case_sensitive")
     tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def tokens(text: str) -> list[str]:
         return tokenizer(text if cased else text.lower()).split()
 
     def value(predictions: Sequence[Prediction]) -> float:
-        outputs = [tokens(written(prediction, spec.id) or "") for prediction in predictions]
+        outputs = [tokens(written_text(prediction, spec.id) or "") for prediction in predictions]
         references = [[tokens(text) for text in prediction.example.references] for prediction in predictions]
         return score(outputs, references, order)
 
@@ -48,8 +48,8 @@ def nist(spec: MetricSpec) -> Metric:
 
 
 def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int) -> float:
-    """NIST of outputs given as tokens: an n-gram matches as often as the one reference has it that has it most; the
-    length to reach is the mean over an example's references. An order of which no output has an n-gram adds nothing.
+    """NIST of outputs as tokens: the count of an n-gram is clipped to its largest count in one reference; the reference
+    length is the mean over an example's references. An order without n-grams in the outputs adds nothing.
     """
     informs = _information([text for texts in references for text in texts], order)
     total = 0.0
@@ -75,7 +75,7 @@ def _information(texts: Sequence[Sequence[str]], order: int) -> dict[Gram, float
 
 
 def _by_length(ratio: float) -> float:
-    """1 for outputs as long as their references or longer, 0.5 where they have two thirds of the length."""
+    """The length penalty: 1 for outputs as long as their references or longer, 0.5 at two thirds of the length."""
     if not 0 < ratio < 1:
         return min(max(ratio, 0.0), 1.0)
     return math.exp(math.log(0.5) * (math.log(ratio) / math.log(1.5)) ** 2)

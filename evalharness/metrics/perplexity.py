@@ -1,6 +1,4 @@
-"""Compute perplexities and bits per byte from log-probabilities, as lm-evaluation-harness defines them: lower is
-better.
-"""
+"""Compute perplexities and bits per byte from log-probabilities, by lm-evaluation-harness's definitions."""
 
 from __future__ import annotations
 
@@ -10,18 +8,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evalharness.metrics.base import Floats, SumMetric, ratio, refused
+from evalharness.metrics.base import Floats, SumMetric, example_error, ratio
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
 
 SPACE = re.compile(r"\s+")
-MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers
+MOST = 200.0  # nats: a perplexity is at most e^200, so that squares and cubes of scores stay finite
 
 
 def word_perplexity(spec: MetricSpec) -> Metric:
-    """exp(nats per word) of whole texts, words being what white space parts (an empty piece at either end counts, as
-    there).
+    """exp(nats per word) of whole texts; words are separated by white space (an empty piece at either end counts, as in
+    lm-eval).
     """
     return _of_texts(spec, lambda text: len(SPACE.split(text)), "words:white-space", _power, 1.0)
 
@@ -37,13 +35,13 @@ def bits_per_byte(spec: MetricSpec) -> Metric:
 
 
 def perplexity(spec: MetricSpec) -> Metric:
-    """exp(mean nats per continuation): every answer asked for is one piece, however many words it has."""
+    """exp(mean nats per continuation): every continuation is one piece, whatever its number of words."""
 
     def read(prediction: Prediction) -> tuple[float, float]:
         response = prediction.response
         if not isinstance(response, Ranking) or len(response.logprobs) != 1:
             what = "has no log-probability of one continuation"
-            raise refused(spec.name, prediction.example, what, "it is for loglikelihood tasks")
+            raise example_error(spec.name, prediction.example, what, "it is for loglikelihood tasks")
         return response.logprobs[0], 1.0
 
     return _per_piece(spec, "perplexity|per:continuation|v:1", read, _power, 1.0)
@@ -56,7 +54,7 @@ def _of_texts(
         response, references = prediction.response, prediction.example.references
         if not isinstance(response, Scoring) or not references:
             what = "has no log-probability of a whole text"
-            raise refused(spec.name, prediction.example, what, "it is for loglikelihood_rolling tasks")
+            raise example_error(spec.name, prediction.example, what, "it is for loglikelihood_rolling tasks")
         return response.logprob, float(pieces(references[0]))
 
     return _per_piece(spec, f"{spec.name}|{counted}|v:1", read, of_nats, low)
@@ -69,8 +67,8 @@ def _per_piece(
     of_nats: Callable[[Floats], Floats],
     low: float,
 ) -> Metric:
-    """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
-    there are no pieces. Nothing bounds it from above.
+    """A metric with rows (log-probability in nats, number of pieces); the score is a function of nats per piece, 0
+    without pieces, and has no upper bound.
     """
 
     def score(sums: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Measure the share of generations from which no answer could be read."""
+"""Measure the share of generations from which no answer could be extracted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evalharness.stats.enums import MetricKind
 
 
 def unparsed(spec: MetricSpec) -> Metric:
-    """1 where the metric's filter found no answer in the text; lower is better."""
+    """1 if the metric's filter found no answer in the text; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,

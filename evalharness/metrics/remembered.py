@@ -1,4 +1,4 @@
-"""Keep what is made of texts, within bounds, so that metrics and models that read the same texts make it once."""
+"""Cache values computed from texts, so that metrics and models with the same texts compute them once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ Value = TypeVar("Value")
 
 
 class Remembered(dict[str, Value]):
-    """What `make` makes of texts, each made once until they have more than `most` characters in all: then all is
-    forgotten.
-    """
+    """The values of `make` for texts. When the texts have more than `most` characters in all, the cache is cleared."""
 
     def __init__(self, make: Callable[[str], Value], most: int) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
-"""Score generated text by ROUGE-N, -L and -Lsum, to the digit as the rouge-score package computes them, but in a small
-part of its time.
+"""Score generated text by ROUGE-N, -L and -Lsum, exactly as the rouge-score package, but much faster.
 
--Lsum compares sentence by sentence; rouge-score takes each line for a sentence, so texts are first put one sentence a
-line by rules of ours (`sentences`), whose version is in the signature. With several references the one of the best
-F-measure counts, as in rouge-score's `score_multi`, or the mean over them.
+-Lsum compares sentence by sentence; for rouge-score each line is a sentence, so our rules (`sentences`) first put each
+sentence on its own line; their version is in the signature. Of several references the one with the best F-measure
+counts, as in rouge-score's `score_multi`, or the mean over them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from nltk.stem import porter
 from rouge_score.scoring import fmeasure
 
 from evalharness.metrics import sentences
-from evalharness.metrics.base import Mean, flag, one_of, options_of, written
+from evalharness.metrics.base import Mean, flag, one_of, options_of, written_text
 from evalharness.metrics.lcs import lcs_length, matched_places, places
 from evalharness.metrics.ngrams import matches, ngrams
 from evalharness.metrics.remembered import Remembered
@@ -30,23 +29,23 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 WORD, WORD_OR_END = re.compile("[a-z0-9]+"), re.compile("[a-z0-9]+|\n")  # of a text in lower case
-STEMMED_FROM = 4  # letters; rouge-score leaves shorter words as they are
+STEMMED_FROM = 4  # letters; rouge-score does not stem shorter words
 STATS = ("f1", "precision", "recall")
-MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # characters that are remembered: 20,000 texts of 150 words
+MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # remembered characters: 20,000 texts of 150 words
 
 
 def rouge(spec: MetricSpec) -> Metric:
-    """What the entry's name says (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
+    """The ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
 
-    Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references, which of several
-    count: `max` (default) or `mean`. Raises TaskError.
+    Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references: `max` (default)
+    or `mean` of several. Raises TaskError.
     """
     options = options_of(spec, ("use_stemmer", "references", "stat"))
     stemmed, several = flag(spec, options, "use_stemmer"), one_of(spec, options, "references", ("max", "mean"))
     stat = one_of(spec, options, "stat", STATS)
 
     def value(prediction: Prediction) -> float:
-        text = written(prediction, spec.name)
+        text = written_text(prediction, spec.name)
         if not text:
             return 0.0
         references = prediction.example.references
@@ -59,18 +58,18 @@ def rouge(spec: MetricSpec) -> Metric:
 
 
 def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> RougeCounts:
-    """What two texts have in common, as the metric of that name counts it."""
+    """The counts of two texts by the metric of that name."""
     read = _read(stemmed)[name == "rougeLsum"]
     return _counts(name)(read[reference], read[output])
 
 
 def rouge_words(text: str, stemmed: bool) -> list[str]:
-    """The words of a text as ROUGE reads them."""
+    """ROUGE's words of a text."""
     return _read(stemmed)[0][text]
 
 
 def has_words(text: str) -> bool:
-    """Is there anything that ROUGE reads? Its words are of the letters a to z and digits."""
+    """Does ROUGE find any words in a text? They consist of the letters a to z and digits."""
     return WORD.search(text.lower()) is not None
 
 
@@ -82,7 +81,7 @@ def _signature(name: str, stemmed: bool, references: str, stat: str) -> str:
 
 
 class RougeCounts(NamedTuple):
-    """How many words or n-grams of an output match those of a reference, and how many either has."""
+    """The numbers of matching words or n-grams of an output and a reference, and of all in each."""
 
     matches: int
     output: int
@@ -119,32 +118,32 @@ def _subsequence(reference: Sequence[str], output: Sequence[str]) -> RougeCounts
 
 
 def _by_sentence(reference: Sequence[Sequence[str]], output: Sequence[Sequence[str]]) -> RougeCounts:
-    """The words of each reference sentence that its LCS with any sentence of the output takes, none more often than the
-    output has it.
+    """Counts for -Lsum: the words of each reference sentence in its LCS with any sentence of the output, none more
+    often than in the output.
     """
     if len(reference) == 1 == len(output):
         return _subsequence(reference[0], output[0])
-    left, hits = Counter(chain.from_iterable(output)), 0
+    available, hits = Counter(chain.from_iterable(output)), 0
     for sentence in reference:
-        masks, taken = places(sentence), 0
+        masks, matched = places(sentence), 0
         for other in output:
-            taken |= matched_places(masks, len(sentence), other)
-        for word in masks.keys() & left.keys() if taken else ():
-            often = min((masks[word] & taken).bit_count(), left[word])
-            left[word] -= often
+            matched |= matched_places(masks, len(sentence), other)
+        for word in masks.keys() & available.keys() if matched else ():
+            often = min((masks[word] & matched).bit_count(), available[word])
+            available[word] -= often
             hits += often
     return RougeCounts(hits, sum(map(len, output)), sum(map(len, reference)))
 
 
 @cache
 def _counts(name: str) -> Callable[[Any, Any], RougeCounts]:
-    named = {"rouge1": _unigrams, "rougeL": _subsequence, "rougeLsum": _by_sentence}
-    return named.get(name) or partial(_ngrams, order=int(name.removeprefix("rouge")))
+    by_name = {"rouge1": _unigrams, "rougeL": _subsequence, "rougeLsum": _by_sentence}
+    return by_name.get(name) or partial(_ngrams, order=int(name.removeprefix("rouge")))
 
 
 @lru_cache(maxsize=2)
 def _read(stemmed: bool) -> tuple[Remembered[list[str]], Remembered[list[list[str]]]]:
-    """The words of a text, and of each of its sentences that has any."""
+    """Caches of the words of texts, and of the words of their sentences that have any."""
     stem = porter.PorterStemmer().stem
     stems = Remembered(lambda word: str(stem(word)) if len(word) >= STEMMED_FROM else word, MOST_OF_WORDS)
 
@@ -153,7 +152,7 @@ def _read(stemmed: bool) -> tuple[Remembered[list[str]], Remembered[list[list[st
         return [*filter(None, map(stems.__getitem__, plain))] if stemmed else plain
 
     def by_sentence(text: str) -> list[list[str]]:
-        pieces = words(sentences.one_a_line(text), WORD_OR_END)
+        pieces = words(sentences.one_per_line(text), WORD_OR_END)
         return [[*group] for within, group in groupby(pieces, "\n".__ne__) if within]
 
     return Remembered(words, MOST_OF_TEXTS), Remembered(by_sentence, MOST_OF_TEXTS)

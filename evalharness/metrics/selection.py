@@ -1,24 +1,23 @@
-"""Score ranked choices by selection bias: how far the picks are from the right answers' places (always "A", say)."""
+"""Score ranked choices by selection bias: how far the distribution of picks is from that of the right choices."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, SumMetric, chosen, options_of, ratio, refused
+from evalharness.metrics.base import Floats, SumMetric, example_error, options_of, picked_choice, ratio
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def selection_bias(spec: MetricSpec) -> Metric:
-    """Rows (picks, rights), of each choice by its place, flattened: 1 where it is picked, and 1 where it is right,
-    shared among several. They raise TaskError where nothing was ranked, or not these choices. Option `choices`: the
-    texts of the choices, in order.
+    """Selection bias. Rows (picks, rights), flattened: 1 for the picked choice, and 1 for the right one, shared among
+    several. They raise TaskError for other choices or responses. Option `choices`: the texts of the choices, in order.
 
-    The score is the total variation distance of the two distributions, ½ Σ |picks − rights| / examples: 0 where every
-    choice is picked as often as it is right, which says nothing of whether it is picked where it is right. The bias is
-    that of Zheng et al. 2024 (arXiv 2309.03882), who measure it by the spread of recalls; the distance is ours, because
-    it has a value also where a choice is never right.
+    The score is the total variation distance of the two distributions, ½ Σ |picks − rights| / examples: 0 if every
+    choice is picked as often as it is right, whether or not at the right places. The bias is that of Zheng et al. 2024
+    (arXiv 2309.03882), who measure it by the spread of recalls; the distance is ours, because it is also defined if a
+    choice is never right.
     """
     choices = options_of(spec, ("choices",)).get("choices")
     listed = choices if isinstance(choices, (list, tuple)) else ()
@@ -27,10 +26,10 @@ def selection_bias(spec: MetricSpec) -> Metric:
     number = len(listed)
 
     def row(prediction: Prediction) -> Floats:
-        pick, example = chosen(prediction, spec.id), prediction.example
+        pick, example = picked_choice(prediction, spec.id), prediction.example
         if len(example.choices) != number:
             what = f"has {len(example.choices)} choices instead of {number}"
-            raise refused(spec.id, example, what, "it is for tasks whose choices are the same for all examples")
+            raise example_error(spec.id, example, what, "it is for tasks whose choices are the same for all examples")
         counts = np.zeros((2, number))
         counts[0, pick] = 1.0
         counts[1, list(example.gold)] = 1 / len(example.gold)

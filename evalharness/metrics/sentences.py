@@ -1,6 +1,6 @@
-"""Put a text one sentence a line by rules that need no download.
+"""Split a text into sentences by rules that need no download.
 
-`VERSION` goes into the signature of every score that stands on them.
+`VERSION` is in the signature of every score that depends on them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ ABBREVIATIONS = frozenset("mr mrs ms dr prof sr jr st capt sgt lt sen gov rev ho
 INITIALS = re.compile(r"(?:[A-Z]\.)*[A-Z]")
 
 
-def one_a_line(text: str) -> str:
-    """The text with a newline after each sentence. Newlines that are there stay, as sentence ends; empty lines are
-    dropped.
-    """
+def one_per_line(text: str) -> str:
+    """The text with each sentence on its own line. Its own newlines also end sentences; empty lines are dropped."""
     return "\n".join(sentence for line in text.split("\n") for sentence in _sentences(line))
 
 
@@ -35,7 +33,7 @@ def _sentences(line: str) -> list[str]:
 
 
 def _abbreviated(sentence: str) -> bool:
-    """Does this end in an abbreviation or an initial ("Dr.", "J.", "U.S.")?"""
+    """Does the text end in an abbreviation or an initial ("Dr.", "J.", "U.S.")?"""
     if not sentence.endswith("."):
         return False
     words = sentence[:-1].rsplit(None, 1)

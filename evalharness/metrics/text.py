@@ -1,4 +1,4 @@
-"""Score generated text by exact match with any of its references, or by whether it contains one.
+"""Score generated text by exact match with a reference, or by whether it contains one.
 
 The normalisation of exact matches is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate`
 library's `exact_match`).
@@ -13,7 +13,7 @@ from functools import partial
 
 from evalharness.budget import TooMuch, time_limit
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Mean, Observation, flag, observing, options_of, written
+from evalharness.metrics.base import Mean, Observation, flag, observation_metric, options_of, written_text
 from evalharness.metrics.instruction_checks import occurrences
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
@@ -26,8 +26,8 @@ DIGITS = str.maketrans("", "", string.digits)
 
 
 def exact_match(spec: MetricSpec) -> Metric:
-    """1 where the text equals one of the references, both normalised; on ranked tasks, 1 where a right choice is what
-    greedy decoding gives.
+    """1 if the text equals one of the references, both normalised; on ranked tasks, 1 if greedy decoding gives a right
+    choice.
 
     Options: ignore_case, ignore_punctuation (ASCII), ignore_numbers (ASCII digits), regexes_to_ignore (removed first,
     in order). Raises TaskError for an unknown option or a pattern that does not compile.
@@ -54,30 +54,28 @@ def exact_match(spec: MetricSpec) -> Metric:
 
 
 def contains(spec: MetricSpec) -> Metric:
-    """1 where the text contains one of the references as whole words, whatever the case."""
-    return observing(
-        spec, MetricKind.BINARY, "refs:any|whole:words|ignore:case", _looked_for, lambda held: float(any(held))
+    """1 if the text contains one of the references as whole words, in any case."""
+    return observation_metric(
+        spec, MetricKind.BINARY, "refs:any|whole:words|ignore:case", _looked_for, lambda results: float(any(results))
     )
 
 
 def _looked_for(references: Sequence[str], text: str) -> tuple[Observation, ...]:
     places = {reference: occurrences(text, reference) for reference in references}
-    return tuple(
-        Observation(f"contains “{each}”", bool(found), f"{len(found)} times") for each, found in places.items()
-    )
+    return tuple(Observation(f"contains “{each}”", bool(hits), f"{len(hits)} times") for each, hits in places.items())
 
 
 def _matches(name: str, normalise: Callable[[str], str], prediction: Prediction) -> float:
     example, response = prediction.example, prediction.response
     if isinstance(response, Ranking):
         return float(any(response.greedy[gold] for gold in example.gold))
-    text = written(prediction, name)
+    text = written_text(prediction, name)
     return float(text is not None and normalise(text) in map(normalise, example.references))
 
 
 def _without(spec: MetricSpec, patterns: Sequence[re.Pattern[str]]) -> Callable[[str], str]:
-    """Remove what the patterns match; raises TaskError from the first text on over which they take too long."""
-    too_slow: list[TaskError] = []  # that the patterns were once: they are not tried again
+    """A function that removes what the patterns match. Once they take too long, it always raises TaskError."""
+    too_slow: list[TaskError] = []
 
     def removed(text: str) -> str:
         try:

@@ -1,8 +1,7 @@
-"""Score what was written by how toxic a classifier finds it: one by local path, of transformers or of `evaluate`.
+"""Score the toxicity of written texts with a local classifier, of transformers or of `evaluate`.
 
-HELM (Liang et al. 2022) asks Perspective API for the probability that a text is perceived as toxic, and reports the
-share of texts above one half; here the user's own classifier is asked, and nothing is downloaded for it. An empty text
-is not toxic, and not asked about.
+HELM (Liang et al. 2022) uses Perspective API's probability that a text is perceived as toxic, and reports the share of
+texts above one half; here it is the user's own classifier, and nothing is downloaded. An empty text is not toxic.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 THRESHOLD = 0.5
-USUAL = 512  # tokens of a text that are read at most; RoBERTa's 514 positions are for as many
-MOST = 10_000_000  # characters of texts whose scores are kept
+USUAL = 512  # most tokens of a text that are read; RoBERTa's 514 positions are for 512
+MOST = 10_000_000  # characters of texts whose scores are remembered
 TOXIC = re.compile(r"(?!non|not)(.*\W|_)?(toxic|toxicity|hate|hateful|offensive|abusive)", re.IGNORECASE)
 NAMED = "a folder with a text classifier (config.json, safetensors), or with a module of `evaluate`, would be right"
 
 
 class _Classifier:
-    """Probabilities that texts are toxic; `name`: what tells it from others."""
+    """Computes the probability that a text is toxic; `name`: identifies it in signatures."""
 
     def __init__(self, name: str, toxic: Callable[[str], float]) -> None:
         self.name, self.scores = name, Remembered(toxic, MOST)
 
     def of(self, prediction: Prediction, metric: str) -> float:
-        """Raises TaskError where nothing was written, or the classifier fails."""
+        """The probability for a prediction's text. Raises TaskError if there is no text, or the classifier fails."""
         text = generation(prediction, metric).text
         if not text.strip():
             return 0.0
         try:
             score = self.scores[text]
-        except Exception as error:  # foreign code: whatever it raises is a failure of this metric, not of the run
+        except Exception as error:  # foreign code may raise anything
             what = f"the classifier failed: {type(error).__name__}: {first_line(error)}"
             raise TaskError(f"metric {metric}", what) from error
         if not 0 <= score <= 1:
@@ -57,7 +56,7 @@ class _Classifier:
 
 def toxicity(spec: MetricSpec) -> Metric:
     """The mean probability that a text is toxic; lower is better. Options: `model`, the classifier's folder, and
-    `label`, its toxic class, where none of its classes is called so.
+    `label`, its toxic class, if no name of a class says so.
     """
     classifier = _of(spec)
     return Mean(
@@ -70,7 +69,9 @@ def toxicity(spec: MetricSpec) -> Metric:
 
 
 def toxic_share(spec: MetricSpec) -> Metric:
-    """The share of texts whose probability of being toxic is above one half; lower is better. Options as above."""
+    """The share of texts that are toxic with a probability above one half; lower is better. Options as of
+    `toxicity`.
+    """
     classifier = _of(spec)
     return Mean(
         spec.id,
@@ -99,14 +100,14 @@ def _loaded(path: str, label: str | None) -> _Classifier:
             return _module(path, label)
     except TaskError:
         raise
-    except Exception as error:  # broken files, or foreign code: one answer for all
+    except Exception as error:  # broken files, or foreign code
         what = f"cannot be loaded: {type(error).__name__}: {first_line(error)}"
         raise TaskError(where, what, NAMED) from error
     raise TaskError(where, "holds no classifier", NAMED)
 
 
 def _checkpoint(folder: Path, label: str | None) -> _Classifier:
-    """A text classifier of transformers, on the CPU; one class is read out of its probabilities."""
+    """A text classifier of transformers on the CPU; the probability of one class counts."""
     with _quiet():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -115,21 +116,21 @@ def _checkpoint(folder: Path, label: str | None) -> _Classifier:
     if info["missing_keys"]:
         what = f"is no trained classifier: its files lack {sorted(info['missing_keys'])[0]}"
         raise TaskError(f"toxicity {folder}", what, NAMED)
-    wanted = _toxic_class(folder, tuple(model.config.id2label.values()), label)
+    toxic_class = _toxic_class(folder, tuple(model.config.id2label.values()), label)
     most = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", USUAL), USUAL)
     pipeline = TextClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device="cpu")
 
     def toxic(text: str) -> float:
         every = pipeline(text, truncation=True, max_length=most, top_k=None)
-        return next(float(each["score"]) for each in every if each["label"] == wanted)
+        return next(float(each["score"]) for each in every if each["label"] == toxic_class)
 
     content = [[path.name, fingerprint.of_file(path)] for path in sorted(folder.iterdir()) if path.is_file()]
-    return _Classifier(f"checkpoint:{fingerprint.short(fingerprint.of_value(content))}|class:{wanted}", toxic)
+    return _Classifier(f"checkpoint:{fingerprint.short(fingerprint.of_value(content))}|class:{toxic_class}", toxic)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress what transformers shows while it loads: what is missing is an error here."""
+    """Suppress transformers' output while it loads: missing tensors are an error here."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -142,7 +143,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> str:
-    """The class whose probability counts: the one that is named, or the first whose own name says that it is toxic."""
+    """The class whose probability counts: the stated one, or the first with a name for toxicity."""
     if label is not None:
         if label not in classes:
             raise TaskError(f"toxicity {folder}", f"has no class {label!r}", f"one of {', '.join(classes)}")
@@ -155,7 +156,7 @@ def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> s
 
 
 def _module(path: str, label: str | None) -> _Classifier:
-    """A measurement of `evaluate`, which gives one number a text, under its own name or the one given."""
+    """A measurement of `evaluate`, which gives one number per text, under its own name or `label`."""
     module = evaluate.load(path, module_type="measurement", keep_in_memory=True)
     key = label or module.name
 

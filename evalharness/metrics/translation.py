@@ -1,7 +1,7 @@
 """Score generated text by corpus chrF, chrF++ and TER, from sacrebleu's sufficient statistics.
 
-As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be
-computed without each unit in turn; so are the signatures.
+As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be computed
+without each unit in turn; the signatures are sacrebleu's, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from evalharness.metrics.base import Floats, SumMetric, flag, options_of, ratio, whole, written
+from evalharness.metrics.base import Floats, SumMetric, flag, options_of, ratio, whole_number, written_text
 from evalharness.records.measurements import Metric
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
@@ -44,14 +44,14 @@ def of_counts(
     width: int,
     parts: Callable[[Floats], Mapping[str, float]] | None = None,
 ) -> OfCounts:
-    """The metric whose rows are `count` of a text and its references: an empty text where no answer could be read. Rows
-    raise TaskError where nothing was written.
+    """The metric whose rows are `count` of a text (empty if no answer could be extracted) and its references. Rows
+    raise TaskError for other responses.
     """
     return OfCounts(
         id=spec.id,
         signature=_signature(settings, "any"),
         width=width,
-        read=lambda prediction: count(written(prediction, spec.id) or "", prediction.example.references),
+        read=lambda prediction: count(written_text(prediction, spec.id) or "", prediction.example.references),
         of_sums=of_sums,
         parts=parts,
         high=100.0,
@@ -64,30 +64,30 @@ def _signature(settings: str, references: str) -> str:
 
 
 def chrf(spec: MetricSpec) -> Metric:
-    """Character n-gram F-score, 0-100 (Popović 2015); of several references the one with the best score counts.
+    """Character n-gram F-score, 0-100 (Popović 2015); of several references the best one counts.
 
     Options, as in sacrebleu: char_order (6), word_order (0; 2 is chrF++), beta (2), lowercase, whitespace (both false).
     """
     options = options_of(spec, (*ORDERS, "lowercase", "whitespace"))
     usual = {**ORDERS, **({"word_order": 2} if spec.name == "chrf++" else {})}
     counter = CHRF(
-        char_order=whole(spec, options, "char_order", usual["char_order"], 1, 10),
-        word_order=whole(spec, options, "word_order", usual["word_order"], 0, 10),
-        beta=whole(spec, options, "beta", usual["beta"], 1, 10),
+        char_order=whole_number(spec, options, "char_order", usual["char_order"], 1, 10),
+        word_order=whole_number(spec, options, "word_order", usual["word_order"], 0, 10),
+        beta=whole_number(spec, options, "beta", usual["beta"], 1, 10),
         lowercase=flag(spec, options, "lowercase"),
         whitespace=flag(spec, options, "whitespace"),
     )
     orders, beta = counter.order, counter.beta
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
-        # The statistics are in no public field of a chrF score, as BLEU's and TER's are.
+        # unlike BLEU's and TER's, chrF's statistics have no public field
         counts: Sequence[float] = counter._extract_corpus_statistics([text], [[each] for each in references])[0]
         return counts
 
     case, space = ("lc" if counter.lowercase else "mixed"), ("yes" if counter.whitespace else "no")
     settings = f"case:{case}|eff:yes|nc:{counter.char_order}|nw:{counter.word_order}|space:{space}"
     if beta != ORDERS["beta"]:
-        settings += f"|beta:{beta}"  # sacrebleu's signature is silent about it
+        settings += f"|beta:{beta}"  # sacrebleu's signature leaves it out
     return of_counts(spec, settings, count, lambda sums: corpus_chrf(sums, orders, beta), 3 * orders)
 
 
@@ -95,9 +95,8 @@ def ter(spec: MetricSpec) -> Metric:
     """Translation edit rate (Snover et al. 2006): edits and shifts over words of the reference, times 100; lower is
     better.
 
-    With several references the fewest edits count, over the mean length. An empty output has 100; one much longer than
-    its reference has more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support,
-    case_sensitive.
+    With several references it is the fewest edits over the mean length. An empty output has 100; one much longer than
+    its reference has more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support, case_sensitive.
     """
     options = options_of(spec, TER_FLAGS)
     normalized, no_punct, asian, cased = (flag(spec, options, key) for key in TER_FLAGS)
@@ -115,10 +114,10 @@ def ter(spec: MetricSpec) -> Metric:
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
-    """Compute chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over
-    n-gram orders.
+    """chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over n-gram
+    orders.
 
-    Per order: n-grams of the output, of the reference, and common ones. An order that either side has none of is left
+    Per order: n-grams of the output, of the reference, and common ones. Orders without n-grams on either side are left
     out.
     """
     output, reference, common = np.moveaxis(sums.reshape(*sums.shape[:-1], orders, 3), -1, 0)
@@ -129,8 +128,8 @@ def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
 
 
 def corpus_ter(sums: Floats) -> Floats:
-    """Compute TER (...) of statistics (..., 2), edits and words: 100 where there is something written and no reference
-    word, 0 where there is neither.
+    """TER (...) of statistics (..., 2), edits and words: without reference words, 100 for a written text and 0 for
+    none.
     """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)

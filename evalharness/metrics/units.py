@@ -1,4 +1,4 @@
-"""Score whole units by 0 or 1: are all answers to a question judged right, is a pair answered alike?"""
+"""Score whole units by 0 or 1: are all answers to a question judged rightly, does a pair get the same answer?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.metrics.base import chosen, ratio
+from evalharness.metrics.base import picked_choice, ratio
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -16,9 +16,9 @@ from evalharness.stats.enums import MetricKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfUnits:
-    """The share of units for which something holds of all their predictions: rows (0 or 1, 1), one a unit.
+    """The share of units for which `holds` is true of their predictions: one row (0 or 1, 1) per unit.
 
-    A unit of fewer than `least` predictions has the row (0, 0): nothing can be said of it, and it weighs nothing.
+    A unit of fewer than `least` predictions has the row (0, 0) and does not count.
     """
 
     id: str
@@ -32,7 +32,7 @@ class OfUnits:
     higher_is_better: bool = True
 
     def unit_row(self, predictions: Sequence[Prediction]) -> tuple[float, ...]:
-        """Raises TaskError where nothing was ranked."""
+        """The row of a unit. Raises TaskError if a response is no ranking."""
         holds = self.holds(predictions)
         return (float(holds), 1.0) if len(predictions) >= self.least else (0.0, 0.0)
 
@@ -44,24 +44,24 @@ class OfUnits:
 
 
 def em_all(spec: MetricSpec) -> Metric:
-    """MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et al. 2018). A unit
-    is a question.
+    """MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et al. 2018). Units
+    are questions.
     """
 
     def all_right(predictions: Sequence[Prediction]) -> bool:
-        return all(chosen(prediction, spec.name) in prediction.example.gold for prediction in predictions)
+        return all(picked_choice(prediction, spec.name) in prediction.example.gold for prediction in predictions)
 
     return OfUnits(id=spec.id, signature="em_all|unit:all|pick:sum|ties:first|v:1", holds=all_right)
 
 
 def parity(spec: MetricSpec) -> Metric:
-    """Gender parity: the share of pairs that are answered alike, right or wrong (AX-g, Rudinger et al. 2018). A unit is
-    a pair.
+    """Gender parity: the share of pairs with equal answers, right or wrong (AX-g, Rudinger et al. 2018). Units are
+    pairs.
 
-    A pair of which a limit or a failure left one row says nothing and is not counted.
+    A pair with a missing row, by a limit or a failure, does not count.
     """
 
     def alike(predictions: Sequence[Prediction]) -> bool:
-        return len({chosen(prediction, spec.name) for prediction in predictions}) == 1
+        return len({picked_choice(prediction, spec.name) for prediction in predictions}) == 1
 
     return OfUnits(id=spec.id, signature="parity|unit:alike|pick:sum|ties:first|v:1", holds=alike, least=2)

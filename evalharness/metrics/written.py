@@ -1,20 +1,18 @@
-"""Describe texts as a model wrote them, before any filter: how often empty, how repetitive, how long, how often cut
-off.
-"""
+"""Describe written texts before any filter: empty ones, repetition, length, and texts that were cut off."""
 
 from __future__ import annotations
 
-from evalharness.metrics.base import Mean, generation, options_of, whole
+from evalharness.metrics.base import Mean, generation, options_of, whole_number
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 GRAM = 4  # words, as Welleck et al. report it
-LOOP = 0.5  # of a text's n-grams: a text of which more stood in it before says one thing over and over
+LOOP = 0.5  # a text with a larger share of repeated n-grams counts as a loop
 
 
 def empty(spec: MetricSpec) -> Metric:
-    """1 where nothing but white space was written; lower is better."""
+    """1 if the text is empty or white space; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -25,13 +23,13 @@ def empty(spec: MetricSpec) -> Metric:
 
 
 def repetition(spec: MetricSpec) -> Metric:
-    """The share of a text's n-grams of words that stood in it before, 1 − distinct / all; 0 where it has none. Lower is
+    """The share of a text's word n-grams that repeat earlier ones, 1 − distinct / all; 0 without n-grams. Lower is
     better.
 
     seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319, section 6.1), over words between white space instead of tokens.
-    Option: n (4). A loop without gaps is one word, which `length` and `cut` show.
+    Option: n (4). A loop without spaces is one word, which `length` and `cut` show.
     """
-    n = whole(spec, options_of(spec, ("n",)), "n", GRAM, 1, None)
+    n = whole_number(spec, options_of(spec, ("n",)), "n", GRAM, 1, None)
 
     def share(prediction: Prediction) -> float:
         return repeated_share(generation(prediction, spec.name).text, n)
@@ -40,22 +38,22 @@ def repetition(spec: MetricSpec) -> Metric:
 
 
 def repeated_share(text: str, n: int) -> float:
-    """The share of a text's n-grams of words that stood in it before; 0 where it has none."""
+    """The share of a text's word n-grams that repeat earlier ones; 0 without n-grams."""
     words = text.split()
     grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def loops(text: str) -> bool:
-    """Does a text say one thing over and over?"""
+    """Does a text mostly repeat itself?"""
     return repeated_share(text, GRAM) > LOOP
 
 
 def length(spec: MetricSpec) -> Metric:
-    """New tokens that were written, end token and stop string included where the engine counts them. Neither direction
-    is better: a difference above 0 is longer. Option `most` (128): what no text is longer than, in tokens.
+    """The number of new tokens, with end token and stop string if the engine counts them. Neither direction is better:
+    a difference above 0 means longer. Option `most` (128): the largest possible number.
     """
-    most = whole(spec, options_of(spec, ("most",)), "most", 128, 1, None)
+    most = whole_number(spec, options_of(spec, ("most",)), "most", 128, 1, None)
 
     def tokens(prediction: Prediction) -> float:
         return float(min(generation(prediction, spec.name).tokens, most))
@@ -64,7 +62,7 @@ def length(spec: MetricSpec) -> Metric:
 
 
 def cut(spec: MetricSpec) -> Metric:
-    """1 where the text ended only because it had reached the limit; lower is better."""
+    """1 if the text ended because it reached the limit; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,

@@ -1,8 +1,7 @@
-"""The nouns: every value that passes from one stage to the next. Frozen dataclasses; no behaviour beyond what their
-content implies.
+"""Every value that passes from one stage to the next: frozen dataclasses without behaviour of their own.
 
 Task ─rows→ Example ─prompt→ Request ─engine→ Response ─read out→ Prediction ─metric→ Measurement ─pair→ Comparison →
 Results
 """
 
-LATER = {"later": True}  # metadata of a field that files of earlier versions lack; its default stands for it there
+LATER = {"later": True}  # metadata of a field that files of earlier versions lack: they get its default

@@ -1,20 +1,20 @@
-"""How one model's answers to a task are spread: the most common one, and how many are empty, cut off or unreadable."""
+"""Counts of one model's answers to a task: the most common one, and how many are empty, cut off or unreadable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEAST = 10  # answers; fewer say nothing of how a model answers
+LEAST = 10  # answers; fewer say nothing about how a model answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerCounts:
     """Counts over the `answers` that were scored.
 
-    `most_common`: the choice picked or the text read out that came most often, shortened; `most_common_count`: how
-    often it came; `most_common_right`: how many rows have it as a right answer. `empty`: texts of white space;
-    `cut_off`: texts that ended at the length limit; `unreadable`: texts that no answer could be read from; `near_ties`:
-    rows whose two best choices are as near as batches and threads may move them.
+    `most_common`: the most frequent choice or extracted text, shortened; `most_common_count`: its number of answers;
+    `most_common_right`: rows for which it is a right answer. `empty`: texts of white space; `cut_off`: texts that ended
+    at the length limit; `unreadable`: texts from which no answer could be extracted; `near_ties`: rows whose two best
+    choices are so close that batches and threads can swap them.
     """
 
     answers: int
@@ -28,7 +28,7 @@ class AnswerCounts:
 
     @property
     def constant(self) -> bool:
-        """Is one answer given to nine of ten rows or more?"""
+        """Do at least nine of ten rows have the same answer?"""
         return self._reaches(self.most_common_count, 90)
 
     @property
@@ -54,7 +54,7 @@ class AnswerCounts:
 
     @property
     def shows_nothing(self) -> bool:
-        """Is it one answer or none to nine of ten rows or more, so that a score tells nothing of what is known?"""
+        """Do at least nine of ten rows have the same answer, or none? Then the score says nothing about knowledge."""
         return self.constant or self._reaches(self.empty, 90)
 
     def _reaches(self, count: int, percent: int) -> bool:
@@ -63,11 +63,11 @@ class AnswerCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfitShares:
-    """Shares of a candidate's examples of a gate unit whose answers tell less than they should.
+    """Shares of a candidate's examples in a gate unit whose answers are unusable or of less use.
 
     `truncated`: prompts that were cut to the window; `cut_off`: texts that ended at the length limit; `unparsed`: texts
-    that no answer could be read from; `empty`: texts of white space; `failed`: examples without an answer of the
-    candidate, or of the base where that failed on more.
+    from which no answer could be extracted; `empty`: texts of white space; `failed`: examples that the candidate did
+    not answer, or the base, if it failed on more.
     """
 
     truncated: float = 0.0

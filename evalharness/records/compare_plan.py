@@ -1,4 +1,4 @@
-"""What is compared with what, at which margins and error rate."""
+"""The plan of a comparison: base, candidates, groups, margins and error rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNNAMED = "suite"  # the suite unit of tasks that no suite names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparePlan:
-    """What is compared with what.
+    """Which candidates are compared with which base, and by which rules.
 
     `targets`: candidate -> the task it was trained on; `margins`: task or group -> margin instead of its own. Raises
     UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
@@ -29,11 +29,11 @@ class ComparePlan:
     targets: Mapping[str, str] = field(default_factory=dict)
     alpha: float = 0.05
     seed: int = 1234
-    # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
+    # tasks and groups that get rows and no verdict: variants of other tasks
     describing: tuple[str, ...] = ()
     average: Average | None = None  # the suite's published one
     references: tuple[str, ...] = ()  # models that are compared like candidates and never judged
-    # units were asked in rounds, and a gate unit no longer once its verdict was certain (stats/early_stopping.py)
+    # evaluate in rounds, and stop a gate unit once its verdict is certain (stats/early_stopping.py)
     until_decided: bool = False
 
     def __post_init__(self) -> None:
@@ -51,15 +51,15 @@ class ComparePlan:
 
     @property
     def final_alpha(self) -> float:
-        """What a gate unit's fixed sample may err with: alpha, less the share of early verdicts."""
+        """Error rate of a gate unit's fixed sample: alpha less the share that early verdicts spend."""
         return self.alpha * (1 - EARLY) if self.until_decided else self.alpha
 
     @property
     def final_level(self) -> float:
-        """Coverage of a gate unit's interval by its fixed sample."""
+        """Coverage of the interval of a gate unit's fixed sample."""
         return 1 - 2 * self.final_alpha
 
     @property
     def order_seed(self) -> int | None:
-        """The seed by which units were drawn into rounds; None where all were asked at once."""
+        """The seed that assigns units to rounds; None without rounds."""
         return self.seed if self.until_decided else None

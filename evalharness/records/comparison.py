@@ -1,4 +1,4 @@
-"""What comparing a candidate with its base gives: estimates, flips, how far a row was asked, and the comparison."""
+"""The result of comparing a candidate with its base: estimates, flips, early stopping, and the comparison itself."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from evalharness.records.answers import AnswerCounts, UnfitShares
 from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.enums import Assumption, Verdict
 
-MARGINS = "margins"  # the metric of rows over gate units: a mean of differences, each in units of its unit's margin
+MARGINS = "margins"  # the metric of rows over gate units: the mean of their differences, each divided by its margin
 
 
 class Level(StrEnum):
-    """Over what a row of the comparisons is."""
+    """What a row of the comparisons covers: a task, a group, a family or the suite."""
 
     TASK = "task"
     GROUP = "group"  # the rows of several tasks, pooled
-    FAMILY = "family"  # the mean over one family's gate units, which describes
+    FAMILY = "family"  # the mean over one family's gate units; it gets no verdict
     SUITE = "suite"  # the mean over gate units
 
 
 class Adjustment(StrEnum):
-    """By which correction for many tests a row was adjusted."""
+    """The correction for multiple tests that adjusted a row."""
 
     HOLM = "Holm"
     BENJAMINI_HOCHBERG = "Benjamini-Hochberg"
 
 
 class Flag(StrEnum):
-    """What a reader of a row must know beside its verdict; docs/results.md says when each is set, and what to do."""
+    """A warning that belongs to a row; docs/results.md says when each is set, and what to do."""
 
     SUSPECT = "suspect"
     BASE_AT_CHANCE = "base_at_chance"
@@ -59,7 +59,7 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value with its interval; no interval (None) where the metric is opaque or there are too few units."""
+    """A value with its interval; None without one: the metric is opaque or there are too few units."""
 
     value: float
     low: float | None = None
@@ -67,17 +67,17 @@ class Estimate:
 
     @classmethod
     def of(cls, interval: tuple[float, float | None, float | None]) -> Self:
-        """The estimate that a test gave as (value, low, high)."""
+        """The estimate of a triple (value, low, high)."""
         value, low, high = interval
         return cls(value=value, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipShares:
-    """Shares of the compared units: that changed, got worse, got better.
+    """Shares of the compared units that changed (`share`), got worse (`lost`) and got better (`gained`).
 
-    `forgotten`, `learned`: the same of answers that were known, lucky guesses taken out. They are None where it is not
-    known how likely a lucky guess is, and where fewer flipped than luck alone would make: the two models guess alike.
+    `forgotten`, `learned`: `lost` and `gained` corrected for lucky guesses. They are None where the chance of a lucky
+    guess is unknown, and where fewer answers flipped than luck alone would flip: the two models guess alike.
     """
 
     share: float
@@ -89,28 +89,27 @@ class FlipShares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanDifference:
-    """The plain mean of the differences of so many gate units, in natural points, with its interval."""
+    """The plain mean of the differences of `units` gate units, in natural points, with its interval."""
 
     value: float
     low: float | None
     high: float | None
     units: int
-    # of which the base is at chance, gives one answer or writes nothing: they cannot show what it can do
+    # units in which the base is at chance, gives one answer or writes nothing: they cannot show a loss
     unable: int = field(default=0, metadata=LATER)
 
 
 def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
-    """The estimate's value; None where nothing was measured."""
+    """The estimate's value; None without an estimate."""
     return None if estimate is None else estimate.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WouldDecide:
-    """What would decide an undecided row: the verdict that the evidence leans to, and how many units would give it with
-    probability `power` if the assumption holds, at the error rate that this row has.
+    """What would decide an undecided row: the verdict that the evidence leans to, and the number of units that gives it
+    with probability `power` if the assumption holds, at this row's error rate.
 
-    `examples`: a number of units, as `n` is; None where more than 100,000 would be needed. `there`: are so many in the
-    set?
+    `examples`: the number of units (like `n`); None: more than 100,000. `there`: does the set have that many?
     """
 
     verdict: Verdict
@@ -122,10 +121,10 @@ class WouldDecide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What a set of `population` units, of which a random part was answered, would show had all of it been.
+    """The verdict on a finite set of `population` units, of which a random part was answered.
 
-    The verdict on that very set is certain at level 1 − α; the p-values are of its two nulls. It says nothing of other
-    questions, and no gate looks at it.
+    It holds for that set at level 1 − α and says nothing about other questions; no gate looks at it. The p-values
+    belong to its two null hypotheses.
     """
 
     verdict: Verdict
@@ -136,11 +135,11 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingState:
-    """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
+    """How far a row was evaluated in a run that stops a unit early once its verdict is certain.
 
-    `asked` of `planned` units, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten` (adjusted by
-    e-Holm over the gate units) and `p_retained` are of the e-processes alone, valid at whatever round one stops; they
-    are None, like `certificate`, of rows that have none.
+    `asked` of `planned` units were answered, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten`
+    (adjusted by e-Holm over the gate units) and `p_retained` come from the e-processes alone and are valid at any
+    stopping round; they and `certificate` are None for rows that have none.
     """
 
     asked: int
@@ -155,9 +154,11 @@ class StoppingState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineNoise:
-    """What the engine alone moves of a row's score, as a placebo shows it: of `n` units `flips` changed; `mean_change`:
-    the mean of |change| over them, `widened_by`: its upper bound, by which the tests at the margin and the difference's
-    interval are widened on either side; in the metric's unit, of a mean over gate units in margins.
+    """How much the engine alone moves a row's score, measured with a placebo.
+
+    Of `n` units `flips` changed; `mean_change`: the mean of |change| over them; `widened_by`: its upper bound, by which
+    the tests at the margin and the difference's interval are widened on either side. In the metric's unit; in margins
+    for a mean over gate units.
     """
 
     n: int
@@ -171,11 +172,10 @@ class Comparison:
     """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 
     Differences are oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
-    where no unit was measured of both (`n` is 0); a row over gate units may have a difference and no scores. `unit`:
-    this row is a gate unit. `verdict`, `margin` and the margin's
-    p-values are None on rows that only describe (metrics that are not primary). `would_decide` is None
-    where the verdict is decided, and where the one that it leans to cannot be had at any size (flags say why). What
-    stands after `available` describes.
+    if no unit was measured for both models (`n` is 0); a row over gate units may have a difference and no scores.
+    `unit`: this row is a gate unit. `verdict`, `margin` and the margin's p-values are None on rows that only describe
+    (metrics that are not primary). `would_decide` is None if the row is decided, and if no sample size could give the
+    verdict that it leans to (flags say why). Fields after `available` describe and decide nothing.
     """
 
     task: str
@@ -202,29 +202,29 @@ class Comparison:
     would_decide: WouldDecide | None = None
     available: int
     points: bool = False  # scored from 0 to 1, 1 being the best
-    # of a task or group: the width of the metric's range, the largest loss there can be; None where nothing bounds it
+    # of a task or group: the width of the metric's range, which is the largest possible loss; None: unbounded
     span: float | None = field(default=None, metadata=LATER)
-    # share of the base's score over chance that is left; None where that score is not significant
+    # the share of the base's score over chance that remains; None where that score is not significant
     retention: Estimate | None = None
     flips: FlipShares | None = None
-    # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
+    # Holm: p_forgotten_adjusted (gate units); Benjamini and Hochberg: q_* (drill-downs)
     adjustment: Adjustment | None = None
     q_forgotten: float | None = None
     q_difference: float | None = None
     # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
     general: MeanDifference | None = None
-    capped: float | None = None  # of the suite: its difference as “retained” takes it, where a gain is capped
+    capped: float | None = None  # of the suite: the difference that tests “retained”, with capped gains
     median: float | None = None  # of the suite: the median gate unit's difference in margins
-    stopping: StoppingState | None = None  # None where all units were asked at once
-    variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
+    stopping: StoppingState | None = None  # None: the run had no rounds
+    variant: Variant | None = None  # if the task or group is one
     examples: int = field(default=0, metadata=LATER)  # in the units compared, each of which is one or several
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question, and share its unit
-    left_out: int = field(default=0, metadata=LATER)  # examples that no model was asked, because they do not fit
-    # how the answers of both are spread, where a tenth of either's is out of the ordinary or one answer fits all
+    left_out: int = field(default=0, metadata=LATER)  # examples that were evaluated on no model: they do not fit
+    # where at least a tenth of either model's answers is unusual, or one answer is given to all rows
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     unfit: UnfitShares | None = field(default=None, metadata=LATER)  # of gate units
-    # of a task by a metric that has parts: what the scores of base and candidate are made of, by name
+    # of a metric that has parts: the scores' parts by name
     base_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
     candidate_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
     human: HumanLevel | None = field(default=None, metadata=LATER)  # what people score by this metric, if stated
@@ -232,10 +232,10 @@ class Comparison:
 
     @property
     def is_gate_unit(self) -> bool:
-        """Is it a task or group that the gate looks at, and not the suite over them?"""
+        """Is it a task or group that the gate looks at (and not the suite)?"""
         return self.unit and self.level != Level.SUITE
 
 
 def base_of(rows: Iterable[Comparison]) -> Estimate | None:
-    """The base's score, by the first of its comparisons with several candidates that was measured."""
+    """The base's score, from the first of these comparisons that has one."""
     return next((c.base for c in rows if c.base is not None), None)

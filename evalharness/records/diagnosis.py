@@ -1,4 +1,4 @@
-"""What a diagnosis of a lost choice task holds: did the candidate lose knowledge, or the format of the answer?"""
+"""The diagnosis of a lost choice task: did the candidate lose knowledge, or the format of the answer?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One number of base and candidate, by `metric` of the task that was asked. `difference` as in a Comparison."""
+    """One number of base and candidate, by a metric of a task; `difference` as in a Comparison."""
 
     name: str  # choosing, written, strict, unparsed, repetition, empty, length, cut, selection_bias, ece, brier_score
     task: str
@@ -33,11 +33,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFlips:
-    """Where the written answers that are no longer right went, and where those that now are came from.
+    """How written answers that are no longer right changed (to an unreadable or a wrong text), and the reverse.
 
-    Counts are of `answers`, net within a unit. `unreadable`, `wrong`: the parts of the written score's difference,
-    (gained − lost) / answers each, which add up to it. `balance`: the first minus the second, below 0 where most of a
-    loss is to texts that no answer can be read from.
+    Counts are of `answers`, net within a unit. `unreadable`, `wrong`: (gained − lost) / answers of each kind, which add
+    up to the difference of the written score. `balance`: the first minus the second; below 0, most of the loss is to
+    unreadable texts.
     """
 
     answers: int
@@ -52,7 +52,7 @@ class WrittenFlips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceBias:
-    """The choice that a model picks most beyond how often it is right: shares of the examples."""
+    """The choice that a model overpicks most: how often it is picked and is right, as shares of the examples."""
 
     choice: str
     picked: float
@@ -63,8 +63,8 @@ class ChoiceBias:
 class Diagnosis:
     """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer.
 
-    The answers were also asked to be written. `twin`: under which name the written answers are compared. `says`: the
-    conclusion and what it rests on, in words. It decides nothing.
+    The same questions were also put so that the answer is written; `twin`: the task of these answers. `says`: the
+    conclusion and its reasons in words. It decides nothing.
     """
 
     task: str

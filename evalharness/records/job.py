@@ -1,4 +1,4 @@
-"""Hold what one evaluation is asked for, in groups. `records.job_options` makes it."""
+"""The settings of one evaluation, in groups. `records.job_options` makes them of the user's options."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from evalharness.records.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSelection:
-    """Which models are measured, as typed ([NAME=]PATH, HUB_ID[@REV] or URL#MODEL), and what is known of them."""
+    """Which models are measured, as typed ([NAME=]PATH, HUB_ID[@REV] or URL#MODEL), and what the user says of them."""
 
     candidates: tuple[str, ...] = ()
     base: str | None = None
-    baseline: Path | None = None  # an earlier run whose base's scores stand in for running the base
+    baseline: Path | None = None  # an earlier run whose base's scores are used instead of running the base
     target: str | None = None  # of all candidates; NO_TARGET: they have none; None: as training.json says
     targets: Mapping[str, str] = field(default_factory=dict)  # candidate -> its own target
     placebo: bool = False
@@ -27,22 +27,22 @@ class ModelSelection:
     allow_mixed_engines: bool = False
 
     def target_of(self, name: str) -> str | None:
-        """The target that is stated for the candidate of this name; None: none is stated."""
+        """The stated target of the candidate with this name; None: none is stated."""
         return self.targets.get(name, self.target)
 
     @property
     def stated_targets(self) -> tuple[str, ...]:
-        """The tasks that are stated as targets, each once."""
+        """The tasks stated as targets, each once."""
         stated = dict.fromkeys([*([self.target] if self.target else []), *self.targets.values()])
         return tuple(name for name in stated if name != NO_TARGET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSelection:
-    """Which tasks are asked, which of their rows, and in which wording. None: as the suite or the task says."""
+    """Which tasks are evaluated, on which rows, in which wording. None: as the suite or the task says."""
 
     suite: str | None = None
-    names: tuple[str, ...] = ()  # of tasks, groups, tags, or globs
+    names: tuple[str, ...] = ()  # tasks, groups, tags, or globs
     include: tuple[Path, ...] = ()
     limit: int | None = None
     num_fewshot: int | None = None
@@ -52,7 +52,7 @@ class TaskSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalData:
-    """Where the tasks' rows lie, unless they are shipped or on the hub."""
+    """The files of tasks whose rows are neither shipped nor on the hub."""
 
     folder: Path | None = None
     overrides: Mapping[str, Path] = field(default_factory=dict)  # by task or data set
@@ -61,7 +61,7 @@ class LocalData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptOptions:
-    """How a prompt is put to a model: its chat template, and the system instruction."""
+    """How prompts are formatted: chat template and system instruction."""
 
     apply_chat_template: bool | Literal["all", "candidates"] = False
     system_instruction: str | None = None
@@ -71,7 +71,7 @@ class PromptOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescriptionOptions:
-    """What is described beside the verdicts."""
+    """What is measured and described beside the verdicts."""
 
     ways: tuple[str, ...] = ()
     # by what reads them: dialect, names, toxicity (PATH[#CLASS])
@@ -84,13 +84,13 @@ class DescriptionOptions:
 
     @property
     def measures_drift(self) -> bool:
-        """Whether drift is asked for, beside the tasks or alone."""
+        """Is drift to be measured, beside the tasks or alone?"""
         return bool(self.drift or self.drift_text or self.drift_only or self.drift_table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsOptions:
-    """By which rule it is judged whether a task was forgotten, and the seed of everything that is drawn."""
+    """The settings of the verdicts, and the seed of all random draws."""
 
     seed: int = 1234
     margin: float | None = None
@@ -101,16 +101,16 @@ class StatisticsOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPaths:
-    """Where the results and the models' answers are kept."""
+    """Where the results and the models' answers are written."""
 
     folder: Path
     store: Path
-    unnamed: bool = False  # nobody named the folder: the run makes one that no other run has
+    unnamed: bool = False  # the user named no folder: the run makes a new one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One evaluation as it is asked for: base and candidates on some tasks."""
+    """One evaluation: base and candidates on some tasks."""
 
     output: OutputPaths
     models: ModelSelection = ModelSelection()

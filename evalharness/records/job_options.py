@@ -1,5 +1,6 @@
-"""Make a Job from the options that users know, under the names of the command line. Texts are as good as paths, and one
-text is as good as a list of one.
+"""Make a Job from options with the names of the command line.
+
+A text may stand for a path, and one text for a list of one.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ Paths = Mapping[str, str | Path]
 
 
 class QuestionOptions(TypedDict, total=False):
-    """The options that say how tasks are asked and judged, whoever the models are."""
+    """The options that say how tasks are evaluated and judged, for any models."""
 
-    target: str | None  # the task that the candidates were trained for, if no training.json says it; none: none asked
+    target: str | None  # the task the candidates were trained for, if no training.json says it; none: none of these
     data_dir: str | Path | None  # a folder with local data: <dataset>/<config>/<split>.jsonl|csv|parquet …
     data: Paths  # task or data set -> its rows: a folder of splits, or a file
     columns: Mapping[str, str]  # [task or data set:]column of a task -> the name that it has in the files
     include: Texts  # folders with more task files
-    limit: int | None  # at most so many examples a task (whole units, at least one), drawn with the seed
+    limit: int | None  # most examples a task (whole units, at least one), drawn with the seed
     num_fewshot: int | None  # examples in front of each question, instead of each task's own number
     split: str | None  # evaluate this split instead of each task's own ("validation", to select on)
     seed: int  # of shots, limit and swaps
@@ -44,18 +45,18 @@ class QuestionOptions(TypedDict, total=False):
     margins: Mapping[str, float]  # of a task, group or family -> its largest acceptable drop
     alpha: float  # error rate of either verdict
     apply_chat_template: bool | Literal["all", "candidates"]  # True, "all": to every model its own; else the base plain
-    system_instruction: str | None  # what the system says, before each task's description
+    system_instruction: str | None  # the system message, before each task's description
     fewshot_as_multiturn: bool | None  # under a template, shots as turns of their own; None: yes
-    chat_template_mismatch: Literal["refuse", "allow"]  # where base and candidates are asked by different templates
+    chat_template_mismatch: Literal["refuse", "allow"]  # where base and candidates have different templates
 
 
 class EngineOptions(TypedDict, total=False):
-    """The options that say what answers, and how."""
+    """The options of the engine that runs the models."""
 
-    engine: str  # what answers: hf, or another engine's name
+    engine: str  # hf, or another engine's name
     device: str  # auto, cpu, cuda or cuda:N
     dtype: str  # of the weights: float32, bfloat16, float16
-    generation_config: Literal["base", "own", "plain"]  # whose decodes: the base's for all, each its own, or nobody's
+    generation_config: Literal["base", "own", "plain"]  # which decodes: the base's for all, each its own, or none
     batch_size: int  # most rows of a forward pass
     strict: bool  # every row alone, on one thread
     batch_tokens: int  # most rows × length of a forward pass
@@ -63,34 +64,34 @@ class EngineOptions(TypedDict, total=False):
 
 
 class PlanOptions(QuestionOptions, EngineOptions, total=False):
-    """The options of a forecast beside its suite and what it assumes."""
+    """The options of a forecast, without its suite and its assumptions."""
 
     tasks: str | Sequence[str]  # tasks, groups, tags or globs
     base: str | Path | None  # the model that will be the base: tokens are counted, and prompts cut to its window
 
 
 class JobOptions(QuestionOptions, EngineOptions, total=False):
-    """The options of an evaluation beside its models and its suite."""
+    """The options of an evaluation, without its models and its suite."""
 
     base: str | Path | None  # [NAME=]PATH or hub id; None: as recorded beside the candidates
     baseline: str | Path | None  # an earlier run, or baseline file, whose base's scores are used; no base is run
-    targets: Mapping[str, str]  # candidate -> the task that it was trained for; none: none that is asked
+    targets: Mapping[str, str]  # candidate -> the task it was trained for; none: none of these
     tasks: str | Sequence[str]  # tasks, groups, tags or globs
     train_data: Paths  # candidate ("": all) -> rows it was fine-tuned on
-    placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor
+    placebo: bool  # measure the base through an adapter that changes nothing, too: the engine's noise
     precision: str | None  # of the base and adapters on it: nf4, fp4, int8, none; None: as the candidates were made for
     allow_noop: bool  # accept a copy of the base, and an adapter that changes nothing
-    allow_mixed_engines: bool  # compare with scores of `baseline` that another engine answered, and flag every row
-    templates: str | None  # ask in this other wording; "all": in every other one beside the task's own
-    until_decided: bool  # ask in rounds, and a gate unit no longer once its verdict is certain
+    allow_mixed_engines: bool  # compare with scores of `baseline` that come from another engine, and flag every row
+    templates: str | None  # use this other wording; "all": every other one beside the task's own
+    until_decided: bool  # evaluate in rounds, and stop a gate unit once its verdict is certain
     describe: str | Sequence[str]  # calibration, robustness, fairness, generation, toxicity, bias, efficiency
     describe_with: Paths  # dialect, names: lists of words; toxicity: PATH[#CLASS], a classifier
-    explain: bool  # where a choice task was lost, ask again: is it knowledge or the format of the answer?
+    explain: bool  # diagnose lost choice tasks: is it knowledge or the format of the answer?
     drift: bool  # how far the candidates' predictions are from the base's
-    drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
+    drift_text: str | Path | None  # measure drift on the paragraphs of this file instead of ours
     drift_only: bool  # drift and its forecast, and no task
-    drift_table: str | Path | None  # a table of candidates to forecast from instead of ours
-    on_inconclusive: Literal["fail", "pass"] | None  # what the gate makes of what is undecided; None: fail
+    drift_table: str | Path | None  # forecast from this table of candidates instead of ours
+    on_inconclusive: Literal["fail", "pass"] | None  # the gate's outcome for an undecided candidate; None: fail
     ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
     against: Literal["base", "baseline", "both"] | None  # the gate: whose scores decide; None: base
     ceilings: Mapping[str, float]  # of a gate unit or family -> the largest loss that may remain possible
@@ -99,11 +100,11 @@ class JobOptions(QuestionOptions, EngineOptions, total=False):
 
 
 class JobChanges(JobOptions, total=False):
-    """Everything by which one Job can differ from another."""
+    """Every option of a Job."""
 
     models: Texts  # the candidates
     suite: str | None
-    policy: Policy  # of the gate; the options that are of it stand over its values
+    policy: Policy  # of the gate; options override its values
 
 
 HINTS = get_type_hints(JobChanges)
@@ -113,23 +114,23 @@ OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilin
 def make_job(
     models: Texts, suite: str | None = None, policy: Policy | None = None, **options: Unpack[JobOptions]
 ) -> Job:
-    """The Job of these options; what is not given is as the policy states it, else has its default. The policy's suite
-    is run where neither a suite nor tasks are named. Raises UsageError as `changed` does.
+    """The Job of these options. A missing option has the policy's value, else its default; without a suite and tasks,
+    the policy's suite is run. Raises UsageError as `job_with` does.
     """
     policy = policy or Policy()
     suite = suite or (None if options.get("tasks") else policy.suite)
-    named = options.get("store")
+    store = options.get("store")
     output = OutputPaths(
         folder=run_folder(suite),
-        store=Path(named) if isinstance(named, str | Path) else default_store({}),
+        store=Path(store) if isinstance(store, str | Path) else default_store({}),
         unnamed=True,
     )
-    return changed(Job(output=output), models=models, suite=suite, policy=policy, **options)
+    return job_with(Job(output=output), models=models, suite=suite, policy=policy, **options)
 
 
-def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
-    """The Job with these options instead of its own. Raises UsageError for a name that is no option, and for a value
-    of another type than the option's.
+def job_with(job: Job, **options: Unpack[JobChanges]) -> Job:
+    """The Job with these options in place of its own. Raises UsageError for a name that is no option, and for a value
+    of the wrong type.
     """
     for name in options:
         if name not in HINTS:
@@ -158,7 +159,7 @@ def _output(old: OutputPaths, options: JobChanges) -> OutputPaths:
 
 def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
     return ModelSelection(
-        candidates=tuple(map(str, several(options.get("models", old.candidates)))),
+        candidates=texts_of(options.get("models", old.candidates)),
         base=_text(options.get("base", old.base)),
         baseline=_path(options.get("baseline", old.baseline)),
         target=_text(options.get("target", old.target)),
@@ -174,8 +175,8 @@ def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
 def _tasks(old: TaskSelection, options: JobChanges) -> TaskSelection:
     return TaskSelection(
         suite=options.get("suite", old.suite),
-        names=tuple(map(str, several(options.get("tasks", old.names)))),
-        include=tuple(map(Path, several(options.get("include", old.include)))),
+        names=texts_of(options.get("tasks", old.names)),
+        include=tuple(map(Path, texts_of(options.get("include", old.include)))),
         limit=options.get("limit", old.limit),
         num_fewshot=options.get("num_fewshot", old.num_fewshot),
         split=options.get("split", old.split),
@@ -202,7 +203,7 @@ def _prompts(old: PromptOptions, options: JobChanges) -> PromptOptions:
 
 def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOptions:
     return DescriptionOptions(
-        ways=tuple(map(str, several(options.get("describe", old.ways)))),
+        ways=texts_of(options.get("describe", old.ways)),
         files={name: str(path) for name, path in (options.get("describe_with", old.files) or {}).items()},
         explain=options.get("explain", old.explain),
         drift=options.get("drift", old.drift),
@@ -223,9 +224,7 @@ def _statistics(old: StatisticsOptions, policy: Policy, options: JobChanges) -> 
 
 
 def _policy(old: Policy, options: JobChanges) -> Policy:
-    """The policy, with the options that are of it over its own values; a baseline file that is asked for is the gate's,
-    too.
-    """
+    """The policy with its values overridden by options; a baseline file is the gate's, too."""
     baseline = options.get("baseline")
     file = str(baseline) if baseline and Path(baseline).is_file() and Path(baseline).suffix != ".parquet" else None
     return old.with_values({"baseline": file, **{key: options.get(key) for key in OF_POLICY}}, OPTION)
@@ -244,8 +243,9 @@ def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
     )
 
 
-def several(value: Texts | None) -> Sequence[str | Path]:
-    return (value,) if isinstance(value, str | Path) else value or ()
+def texts_of(value: Texts | None) -> tuple[str, ...]:
+    """One text or path, or several, as a tuple of texts."""
+    return (str(value),) if isinstance(value, str | Path) else tuple(map(str, value or ()))
 
 
 def _text(value: str | Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What was measured of a base and its candidates: all that an analysis needs."""
+"""Everything that was measured of a base and its candidates: the input of an analysis."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evalharness.records.results import Drift, DriftForecast, ModelRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRun:
-    """Everything that was measured of a base and its candidates, whoever measured it; measurements.parquet holds it.
+    """Everything that was measured of a base and its candidates; measurements.parquet holds it.
 
-    `models`: the base first, without what only a comparison tells of them. `signature`: what exactly was measured.
-    `seen`: candidate -> task -> units of which it saw an example in training. `samples`: (task, model) -> what was
-    asked and answered, of logs: those of a run lie in its folder from the start, and measurements.parquet has none.
+    `models`: the base first, without the fields that a comparison fills. `signature`: what exactly was measured.
+    `seen_units`: candidate -> task -> units of which it saw an example in training. `samples`: (task, model) -> prompts
+    and answers of imported logs; those of a run are in its folder, and measurements.parquet has none.
     """
 
     plan: ComparePlan
@@ -29,11 +29,11 @@ class MeasuredRun:
     errors: tuple[ExampleError, ...] = ()
     drift: tuple[Drift, ...] = ()
     drift_forecasts: tuple[DriftForecast, ...] = ()
-    seen: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)
+    seen_units: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], tuple[Sample, ...]] = field(default_factory=dict)
 
     @property
     def placebo(self) -> str | None:
-        """The base through an adapter that changes nothing, where it was measured."""
+        """The name of the placebo (the base through an adapter that changes nothing), if it was measured."""
         kinds = {model.name: model.kind for model in self.models}
         return next((name for name in self.plan.references if kinds.get(name) == ModelKind.PLACEBO), None)

@@ -1,4 +1,4 @@
-"""What metrics read and give: predictions, rows of sufficient statistics, and what a comparison must know of tasks."""
+"""Input and output of metrics: predictions, rows of sufficient statistics, and the facts of tasks for a comparison."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from evalharness.stats.enums import MetricKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """All that a metric may see: the example, the response, and the answer read out of it.
+    """All that a metric may see: the example, the response, and the answer extracted from it.
 
-    `choice`: index of the ranked choice with the highest log-probability (first of equals); `text`: the filtered output
-    of a generation.
+    `choice`: index of the choice with the highest log-probability (first of equals); `text`: the filtered output of a
+    generation.
     """
 
     example: Example
@@ -33,8 +33,9 @@ class Prediction:
 
 
 class Metric(Protocol):
-    """A row of sufficient statistics per unit, and a function of their weighted sum, the form that sacrebleu's metrics
-    have inside. Of an opaque metric there are no rows, only a `point`.
+    """A metric: a row of sufficient statistics per unit, and a score that is a function of their weighted sum.
+
+    sacrebleu's metrics have this form inside. An opaque metric has no rows, only a `point`.
     """
 
     @property
@@ -78,8 +79,9 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFacts:
-    """What a comparison must know of a metric without importing the task: enough to score rows again from
-    measurements.parquet. `low`, `high`: between which scores lie, None where nothing bounds them.
+    """What a comparison must know of a metric to score the rows of measurements.parquet again, without the task.
+
+    `low`, `high`: the range of scores; None: unbounded.
     """
 
     id: str
@@ -93,20 +95,20 @@ class MetricFacts:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The range of scores, infinite where nothing bounds it."""
+        """The range of scores; infinite where it is unbounded."""
         return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
     @property
     def span(self) -> float | None:
-        """The width of the range, which is the largest loss that there can be; None where nothing bounds it."""
+        """The width of the range, which is the largest possible loss; None: unbounded."""
         low, high = self.ends
         return high - low if math.isfinite(high - low) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:
-    """What a comparison must know of a task. `chance`: the primary score of a model that knows nothing, None where that
-    is unknown.
+    """What a comparison must know of a task. `chance`: the primary score of a model that knows nothing; None:
+    unknown.
     """
 
     name: str
@@ -118,25 +120,25 @@ class TaskFacts:
     available: int
     truncated: int
     failed: Mapping[str, int]  # model name -> examples that got no answer
-    unparsed: Mapping[str, int]  # model name -> generations no answer could be read from
+    unparsed: Mapping[str, int]  # model name -> generations from which no answer could be extracted
     data_digest: str
     prompts_digest: str
     metrics: tuple[MetricFacts, ...]
     # model name -> digest of its prompts, where it is not `prompts_digest`
     prompts: Mapping[str, str] = field(default_factory=dict)
-    planned: int = 0  # units that were to be asked
+    planned: int = 0  # units of the full evaluation
     largest: int = 1  # examples in the largest of them
-    # model name -> rounds that it was asked, where it was stopped before the last
+    # model name -> rounds that it was evaluated for, where it was stopped before the last
     rounds: Mapping[str, int] = field(default_factory=dict)
-    partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
+    partly: tuple[str, ...] = ()  # models evaluated only on the rows at which another task was stopped
     variant: Variant | None = None
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question; they share its unit
-    # model name -> how its answers are spread, of tasks on which something is chosen or written
+    # model name -> its answers, of tasks with choices or written answers
     answers: Mapping[str, AnswerCounts] = field(default_factory=dict, metadata=LATER)
-    # models whose answers were decoded by other rules than the base's, of tasks on which something is written
+    # models whose answers were decoded by other rules than the base's, of tasks with written answers
     decoded: tuple[str, ...] = field(default=(), metadata=LATER)
     human: HumanLevel | None = field(default=None, metadata=LATER)
-    left_out: int = field(default=0, metadata=LATER)  # examples that no model was asked, because they do not fit
+    left_out: int = field(default=0, metadata=LATER)  # examples that were evaluated on no model: they do not fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +169,11 @@ class ExampleError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """One model on one task.
+    """What was measured of one model on one task.
 
-    `unparsed`: generations that the primary metric's filter could read no answer from; `rounds`: that it was asked,
-    where it was stopped before the last of them; `partly`: it was asked about those rows alone at which another task
-    was stopped; `answers`: how its answers are spread, None where none was chosen or written.
+    `unparsed`: generations from which the primary metric's filter could extract no answer; `rounds`: of the evaluation,
+    if it was stopped before the last; `partly`: evaluated only on the rows at which another task was stopped;
+    `answers`: None for tasks without choices and written answers.
     """
 
     measurements: tuple[Measurement, ...]

@@ -1,4 +1,4 @@
-"""Who answers: checkpoints, and how an engine runs them."""
+"""Checkpoints, and how an engine runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalharness.records.probe_answers import ProbeAnswers
 
 
 class ModelKind(StrEnum):
-    """What a model is beside its base, where it is no adapter."""
+    """What a model is in a run, unless it is an adapter."""
 
     BASE = "base"
     FULL = "full"
@@ -24,7 +24,7 @@ class ModelKind(StrEnum):
 
 
 Kind = str  # a ModelKind, or how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds)
-RulesFrom = Literal["base", "own", "plain"]  # whose generation config says how answers are decoded; plain: nobody's
+RulesFrom = Literal["base", "own", "plain"]  # which generation config rules decoding: the base's, its own, none
 REFERENCES = (ModelKind.PLACEBO, ModelKind.UNQUANTISED)  # measured beside candidates, described, and never judged
 
 
@@ -43,7 +43,7 @@ class Method(StrEnum):
 
 
 class Architecture(StrEnum):
-    """How a model reads and writes."""
+    """Is the model decoder-only or encoder-decoder?"""
 
     CAUSAL = "causal"  # decoder-only
     SEQ2SEQ = "seq2seq"  # encoder-decoder
@@ -54,8 +54,10 @@ NO_TARGET = "none"  # in place of a target's name: the candidate is declared to 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One model as files, or behind a server. `fingerprint` is of content (weights, configs, adapter, tokenizer,
-    template) and precision, or of what a server's model answers; never of name, path or address.
+    """One model as files, or behind a server.
+
+    `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision, or of the answers of a
+    server's model; never of name, path or address.
     """
 
     name: str
@@ -65,26 +67,26 @@ class Checkpoint:
     fingerprint: str
     parameters: int | None  # of the whole model as it answers; None, here and below: a server does not say
     trainable: int | None  # of those, how many the candidate's training could change
-    bytes: int | None  # what has to be stored for this candidate beside its base
+    bytes: int | None  # that this candidate adds to the storage of its base
     window: int | None  # positions the model has; None: no limit known
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained for, by training.json or --target; NO_TARGET; None: unknown
     architecture: Architecture = Architecture.CAUSAL
     adapter: str = ""  # peft's type ("LORA", "PREFIX_TUNING", …); "PLACEBO": it changes nothing; "": full weights
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
-    adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
+    adapter_task: int | None = None  # the task whose prompt is used, of an adapter that learned several
     training: Mapping[str, Any] = field(default_factory=dict)  # of training.json: method, learning_rate, rank, seconds
     endpoint: str = ""  # URL#MODEL of a model behind a server, which has no files; "": it has
-    probes: ProbeAnswers | None = field(default=None, repr=False, compare=False)  # what a server's answered
+    probes: ProbeAnswers | None = field(default=None, repr=False, compare=False)  # of a server's model
 
     @property
     def place(self) -> str:
-        """Where it lies or answers, to be read."""
+        """Its address or path, as text."""
         return self.endpoint or str(self.path)
 
     @property
     def weights(self) -> Path:
-        """The directory of the full weights that answer: an adapter's base's, else its own."""
+        """The directory of the full weights: an adapter's base's, else its own."""
         return self.base if self.adapter and self.base is not None else self.path
 
 
@@ -101,22 +103,21 @@ class EngineSettings:
     batch_size: int = 16
     batch_tokens: int = 2048
     generation_config: RulesFrom = "base"
-    strict: bool = False  # every row alone, on one thread: the same bits whatever else is asked
+    strict: bool = False  # every row alone, on one thread: the same bits in every batch
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_chat(self) -> bool:
-        """Does a server put prompts into its chat template?"""
+        """Does the server put prompts into its chat template?"""
         return self.options.get("endpoint") == "chat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads,
+    """All of an engine that can change a number: algorithm version, device, dtype, attention, batch plan, threads,
     library versions.
 
-    `unproven`: the models of a run of which the engine cannot show that their adapter answers; no part of the
-    fingerprint.
+    `unproven`: the models whose adapter the engine cannot prove to be applied; no part of the fingerprint.
     """
 
     name: str
@@ -129,21 +130,21 @@ class EngineInfo:
 
     @property
     def near_tie(self) -> float:
-        """Below which difference of log-probabilities (nats) two choices may change places with batches or threads."""
+        """The difference of log-probabilities (nats) below which batches or threads can swap two choices."""
         return NEAR_TIES.get(str(self.details.get("dtype")), NEAR_TIES["float32"])
 
     @property
     def signature(self) -> dict[str, Any]:
-        """As a run's signature has it."""
+        """Its entry in a run's signature."""
         unproven = {"adapter_check": dict.fromkeys(self.unproven, "not available")} if self.unproven else {}
         return {"name": self.name, "fingerprint": self.fingerprint, **self.details, **unproven}
 
 
 def engine_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Name what differs in the signatures of two engines, with both values; "" where nothing recorded does."""
-    told = [key for key in {**there, **here} if key not in ("fingerprint", "adapter_check")]
+    """List what differs in the signatures of two engines, with both values; "" where nothing does."""
+    keys = [key for key in {**there, **here} if key not in ("fingerprint", "adapter_check")]
     return ", ".join(
         f"{key} {there.get(key, 'not recorded')} there, {here.get(key, 'not recorded')} here"
-        for key in told
+        for key in keys
         if there.get(key) != here.get(key)
     )

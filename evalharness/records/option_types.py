@@ -25,19 +25,20 @@ WORDS = {
 LEAST = {"limit": 1, "num_fewshot": 0, "seed": 0, "batch_size": 1, "batch_tokens": 1}
 
 
-def spelled_out(function: Function) -> Function:
-    """Have a function show each of its options in its signature, also those that a TypedDict holds (`...`: what is
-    documented, where none is given), and answer a mistyped one as the command line does: UsageError, with the nearest.
+def list_options(function: Function) -> Function:
+    """Put every option of a function into its signature, also those of its TypedDict (default `...`), and raise
+    UsageError for a mistyped one, with the nearest name, as the command line does.
     """
     signature, hints = inspect.signature(function), get_type_hints(function)
-    shown: list[Parameter] = []
+    parameters: list[Parameter] = []
     for each in signature.parameters.values():
         if each.kind is Parameter.VAR_KEYWORD:
             options = get_type_hints(get_args(hints[each.name])[0]).items()
-            shown += [Parameter(name, Parameter.KEYWORD_ONLY, default=..., annotation=hint) for name, hint in options]
+            for name, hint in options:
+                parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=..., annotation=hint))
         else:
-            shown.append(each.replace(annotation=hints[each.name]))
-    names = {each.name for each in shown}
+            parameters.append(each.replace(annotation=hints[each.name]))
+    names = {each.name for each in parameters}
 
     @functools.wraps(function)
     def call(*values: Any, **options: Any) -> Any:
@@ -46,7 +47,7 @@ def spelled_out(function: Function) -> Function:
                 raise UsageError(name, "there is no such option", did_you_mean(name, names))
         return function(*values, **options)
 
-    call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return cast(Function, call)
 
 

@@ -1,4 +1,4 @@
-"""What a user lets pass at the gate, and where each value of it came from."""
+"""The gate's policy: what may pass, and where each of its values came from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from evalharness.records.answers import UnfitShares
 
 
 class OnInconclusive(StrEnum):
-    """What the gate makes of a candidate that is undecided."""
+    """The gate's outcome for a candidate that is undecided."""
 
     FAIL = "fail"
     PASS = "pass"
 
 
 class Severity(StrEnum):
-    """What the gate makes of what it finds of a unit: it counts, it is said and does not count, or nobody looks."""
+    """How a finding of the gate counts: as an error, as a warning that stops nothing, or not at all."""
 
     ERROR = "error"
     WARN = "warn"
@@ -31,7 +31,7 @@ class Severity(StrEnum):
 
 
 class Against(StrEnum):
-    """Whose scores a candidate's are held against: its base's, the accepted ones of a baseline file, or both."""
+    """Which scores a candidate is compared with: its base's, the accepted ones of a baseline file, or both."""
 
     BASE = "base"
     BASELINE = "baseline"
@@ -42,16 +42,16 @@ DEFAULT, OPTION = "default", "option"  # where a value came from; else it is the
 LIMITS = tuple(each.name for each in fields(UnfitShares))
 WORDS = {"on_inconclusive": OnInconclusive, "against": Against, "severity": Severity}
 DEFAULTS = {"on_inconclusive": OnInconclusive.FAIL, "against": Against.BASE, "severity": Severity.ERROR}
-OF_EVERY_RUN = ("on_inconclusive", "ceiling", "ceilings")  # in what is recorded, whether they are stated or not
+OF_EVERY_RUN = ("on_inconclusive", "ceiling", "ceilings")  # recorded whether they are stated or not
 OF_THE_VERDICTS = ("alpha", "margin", "margins")
 BY_NAME = {"margins": "margin", "ceilings": "ceiling", "severities": "severity"}  # of units: the value for all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """Whatever the gate finds of this gate unit, of one candidate or of all, does not count until a day, for a reason.
+    """An exception: the gate ignores its findings on a unit, of one candidate or of all, until a day, for a reason.
 
-    Raises UsageError where no reason is given.
+    Raises UsageError without a unit or a reason.
     """
 
     unit: str
@@ -72,20 +72,20 @@ class Waiver:
         return f"{self.unit}{of} until {self.expires.isoformat()}: {self.reason}"
 
     def holds(self, names: Collection[str], candidate: str) -> bool:
-        """Is it of this candidate and of a unit with one of these names?"""
+        """Does it apply to this candidate and a unit with one of these names?"""
         return self.unit in names and self.candidate in (None, candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a user lets pass; None and empty: the default, or what the run was judged by.
+    """What may pass the gate; None and empty: the default, or the rules by which the run was judged.
 
-    `suite`, `require`: what must have been asked. `margin`: of every unit on a 0-1 scale; `margins`: of single tasks,
-    groups or families. `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1,
-    whichever is better; `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges
-    need one of these. `severity`: of the suite and of every unit not in `severities`. `limits`: the largest share of a
-    unit's answers that may be unfit in some way (`UnfitShares`). `baseline`: the file of accepted scores.
-    `sources`: by key, or "key.name", who stated it.
+    `suite`, `require`: what must have been evaluated. `margin`: of every unit on a 0-1 scale; `margins`: of single
+    tasks, groups or families. `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1;
+    `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges need one of these.
+    `severity`: of the suite and of every unit not in `severities`. `limits`: the largest share of a unit's answers that
+    may be unfit in some way (`UnfitShares`). `baseline`: the file of accepted scores. `sources`: where a value came
+    from, by key or "key.name".
 
     Raises UsageError for a value that is out of its range, naming it and where it came from.
     """
@@ -107,8 +107,8 @@ class Policy:
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        for sort, of_all, named in (("margin", self.margin, self.margins), ("ceiling", self.ceiling, self.ceilings)):
-            for name, loss in {**({} if of_all is None else {"all": of_all}), **named}.items():
+        for sort, of_all, by_name in (("margin", self.margin, self.margins), ("ceiling", self.ceiling, self.ceilings)):
+            for name, loss in {**({} if of_all is None else {"all": of_all}), **by_name}.items():
                 self._check_loss(sort, name, loss)
         for key, names in (("suite", (self.suite,)), ("require", self.require), ("baseline", (self.baseline,))):
             if "" in names:
@@ -134,9 +134,7 @@ class Policy:
         raise UsageError(where, f"{loss} of {name} is {no}", f"a number {least}, in the metric's unit, such as 0.05")
 
     def with_values(self, values: Mapping[str, Any], source: str) -> Policy:
-        """The policy with these values over its own, None changing nothing; of values by name, each over that of the
-        same name.
-        """
+        """The policy with these values in place of its own. None changes nothing; mappings are merged name by name."""
         stated, sources = dict[str, Any](), dict(self.sources)
         for key, value in values.items():
             if value is None:
@@ -151,9 +149,7 @@ class Policy:
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        """The policy that a run was started with; the default where it does not say. Raises UsageError where what it
-        says is no policy.
-        """
+        """The policy in a run's signature; the default where it has none. Raises UsageError if it is malformed."""
         try:
             return cls._recorded(signature)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -162,8 +158,8 @@ class Policy:
 
     @classmethod
     def _recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        known = {each.name for each in fields(cls)} - {"sources", *OF_THE_VERDICTS}
-        values = {key: value for key, value in (signature.get("policy") or {}).items() if key in known and value}
+        keys = {each.name for each in fields(cls)} - {"sources", *OF_THE_VERDICTS}
+        values = {key: value for key, value in (signature.get("policy") or {}).items() if key in keys and value}
         values["ceiling"] = (signature.get("policy") or {}).get("ceiling")
         if waivers := values.get("waivers"):
             dated = ({**waiver, "expires": date.fromisoformat(waiver["expires"])} for waiver in waivers)
@@ -183,7 +179,7 @@ class Policy:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values by name as JSON has them, defaults filled in, without what verdicts are made by."""
+        """The values as JSON, defaults filled in, without the settings of the verdicts."""
         waivers = [{**asdict(waiver), "expires": waiver.expires.isoformat()} for waiver in self.waivers]
         plain = {
             **{key: str(getattr(self, key) or default) for key, default in DEFAULTS.items()},
@@ -202,11 +198,11 @@ class Policy:
 
     @property
     def files(self) -> list[str]:
-        """The files that state any of it."""
+        """The files that its values came from."""
         return sorted({*self.sources.values()} - {DEFAULT, OPTION})
 
-    def named(self, key: str, source: str) -> list[str]:
-        """The names whose values under a key came from there."""
+    def names_from(self, key: str, source: str) -> list[str]:
+        """The names under a key whose values came from this source."""
         return [name for name in getattr(self, key) if self.sources.get(f"{key}.{name}", OPTION) == source]
 
     def source(self, key: str) -> str:
@@ -215,16 +211,14 @@ class Policy:
 
     @property
     def every_source(self) -> dict[str, str]:
-        """Where each value came from, by "key", or "key.name" of what is stated by name."""
+        """Where each value came from, by "key", or "key.name" within a mapping."""
         return {
             **{each.name: self.source(each.name) for each in fields(self) if each.name != "sources"},
             **self.sources,
         }
 
     def facts(self, signature: Mapping[str, Any]) -> dict[str, Any]:
-        """The values together with the error rate and the margins that a run's signature states, and the digest of all
-        of them that are stated.
-        """
+        """The values with the error rate and the margins of a run's signature, and the digest of all stated ones."""
         of_verdicts = {name: signature.get(name) for name in OF_THE_VERDICTS}
         values = {**of_verdicts, **self.values}
         defaults = Policy().values
@@ -236,6 +230,6 @@ class Policy:
         return {"digest": fingerprint.of_value(recorded), **values}
 
     def _where(self, key: str, alone: str | None = None) -> str:
-        """Where a value stands, for an error; `alone`: what to call it where nobody states it."""
+        """Name a value for an error: with its file, or `alone` if it came from no file."""
         source = self.sources.get(key)
         return (alone or key) if source in (None, OPTION) else f"{source}: {key}"

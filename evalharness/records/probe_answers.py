@@ -1,4 +1,4 @@
-"""What a served model answers to the fixed probe prompts, by which it is told from other models."""
+"""A served model's answers to fixed probe prompts, which identify the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
     """The greedy answer to one prompt. `tokens` and their log-probabilities in nats: () where the server gives none;
-    `prompt_tokens`: how many it counts in the prompt, None where it does not say.
+    `prompt_tokens`: the length of the prompt by its count; None: it does not say.
     """
 
     text: str
@@ -20,11 +20,11 @@ class ProbeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswers:
-    """The answers to all probe prompts in their order, which were asked twice.
+    """The answers to all probe prompts in their order; each was sent twice.
 
-    `with_logprobs`: the server gives log-probabilities that can be compared; `noise`: the largest difference of one
-    between the two times, in nats; `unsteady`: places of the prompts that got another text the second time;
-    `by_chat`: each prompt was a user's message, before which the server may put its own.
+    `with_logprobs`: the server gives comparable log-probabilities; `noise`: their largest difference between the two
+    times, in nats; `unsteady`: indices of the prompts whose second answer had another text; `by_chat`: each prompt was
+    a user's message, before which the server may put its own.
     """
 
     answers: tuple[ProbeAnswer, ...]
@@ -35,7 +35,7 @@ class ProbeAnswers:
 
     @classmethod
     def from_json(cls, value: Any) -> ProbeAnswers | None:
-        """The answers of which `dataclasses.asdict` made this; None where it is of another form."""
+        """The inverse of `dataclasses.asdict`; None for a value of another form."""
         try:
             answers = tuple(
                 ProbeAnswer(**{**each, "tokens": tuple(each["tokens"]), "logprobs": tuple(each["logprobs"])})

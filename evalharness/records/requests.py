@@ -1,4 +1,4 @@
-"""What is asked of a model and what it answers: rendered examples, requests, responses, and a task made ready."""
+"""Requests to a model and its responses: rendered examples, requests, responses, and a prepared task."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from evalharness.records.tasks import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One rendered row. What counts as right is known here and only here.
+    """One rendered row of a task; the only record that has the right answer.
 
-    `id` is an `example_id` whose digest is of the rendered content, so that equal ids mean the same question asked the
-    same way. `unit`: what the statistics count as one, rows that repeat a question among them; `key`: the task's own
-    unit, which some metrics score as a whole ("": as `unit`). `choices` and `gold` belong to ranked tasks (gold:
-    indices that count as right; `scores`: what each choice is worth, () where gold says it all; `value`: the number
-    asked for), `references` to generated ones and to texts that are scored whole.
+    `id`: an `example_id` with the digest of the rendered content: equal ids mean the same question in the same form.
+    `unit`: the key of what the statistics count as one; rows that repeat a question share it. `key`: the task's own
+    unit, which some metrics score as a whole ("": `unit`). Tasks with choices have `choices`, `gold` (indices of the
+    right ones), `scores` (the worth of each choice; (): gold says it) and `value` (the number that is the answer).
+    Written answers, and texts that are scored whole, have `references`.
     """
 
     id: str
@@ -35,24 +35,24 @@ class Example:
 
 
 def example_id(row: int, digest: str) -> str:
-    """The id of the example that was made of a row, counted from 0 in its split."""
+    """The id of the example made from a row; rows are counted from 0 in their split."""
     return f"{row}-{digest}"
 
 
 def row_of(example: str) -> int:
-    """The row of which the example with this id was made."""
+    """The row of the example with this id."""
     return int(example.partition("-")[0])
 
 
 class Identified:
-    """Names a request by the hash of its content, which is computed once: it is looked up at every step of a run."""
+    """Identifies a request by the hash of its content, which is computed once because every step of a run needs it."""
 
     __slots__ = ("_id",)
     _id: str
 
     @property
     def content(self) -> list[Any]:
-        """What the request asks, as a JSON-like value."""
+        """The request as a JSON-like value."""
         raise NotImplementedError
 
     @property
@@ -79,8 +79,7 @@ class Rank(Identified):
 class Generate(Identified):
     """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens.
 
-    White space before the first word is no answer, so that a stop string of nothing but white space does not end it
-    there, unless `stop_at_once` (as in lm-eval).
+    A stop string of white space does not end the answer before its first word, unless `stop_at_once` (as in lm-eval).
     """
 
     prompt: str
@@ -93,8 +92,8 @@ class Generate(Identified):
         return ["generate", self.prompt, self.stop, self.max_tokens, self.stop_at_once]
 
     def answer_in(self, text: str, more_stops: Sequence[str] = ()) -> tuple[str, bool]:
-        """The answer in a text that was written, and whether a stop string, its own or one of `more_stops`, ended it.
-        White space that a stop string would have ended is left out.
+        """The answer in a model's text, and whether a stop string, its own or one of `more_stops`, ended it. Leading
+        white space that contains a stop string is dropped.
         """
         begin = 0 if self.stop_at_once else len(text) - len(text.lstrip())
         stops = [stop for stop in (*self.stop, *more_stops) if stop]
@@ -117,11 +116,10 @@ class Score(Identified):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile(Identified):
-    """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at
-    most `piece_limit` tokens.
+    """Ask for the likeliest tokens at every position of `text`, after `context`; without one in pieces of at most
+    `piece_limit` tokens.
 
-    `top_k`: how many of the likeliest tokens to name at each place. `at` (token by token): ask for these tokens'
-    log-probabilities instead.
+    `top_k`: how many tokens at each position. `at`: these tokens, position by position, instead.
     """
 
     text: str
@@ -140,8 +138,8 @@ Request = Rank | Generate | Score | Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Answer to Rank, one entry a pair: summed log-probability in nats, tokens in the continuation, is it what greedy
-    decoding gives.
+    """Answer to Rank, one entry a pair: summed log-probability in nats, tokens in the continuation, and whether greedy
+    decoding gives it.
     """
 
     request_id: str
@@ -176,9 +174,9 @@ class Profiling:
     """Answer to Profile, one entry a token of the text: its id, its log-probability in nats, and the likeliest token's
     id.
 
-    `ids`, the likeliest tokens first, and `top`, their log-probabilities; where certain tokens were asked for, `ids` is
-    () and `top` theirs.
-    `rest`: log-probability of all other tokens together, None where there are none. Rounded to 1e-9.
+    `ids`: the likeliest tokens, best first; `top`: their log-probabilities. If the request has `at`, `ids` is () and
+    `top` has the log-probabilities of those tokens. `rest`: log-probability of all other tokens together; None: there
+    are none. Rounded to 1e-9.
     """
 
     request_id: str
@@ -209,20 +207,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedTask:
-    """A task made ready for any model. `requests[i]` asks `examples[i]`; `failures` are rows that could not be
-    asked.
-    """
+    """A task prepared for any model. `requests[i]` belongs to `examples[i]`; `failures`: rows without a request."""
 
     task: Task
     examples: tuple[Example, ...]
     requests: tuple[Request, ...]
     failures: tuple[tuple[str, str], ...]  # (example id, reason)
-    # units the evaluation split holds, before any limit; rows beyond a limit are not searched for repeated questions
+    # units in the evaluation split before any limit; rows beyond a limit are not searched for repeated questions
     available: int
     data_digest: str
     prompts_digest: str
-    # primary score that guessing among the choices of these very examples would have; the task's own where that is not
-    # known
-    chance: float | None
-    repeated: int = 0  # examples that ask what another asks, with the same choices and the same answer
-    left_out: tuple[str, ...] = ()  # ids of chosen examples that are asked of no model, because they do not fit
+    chance: float | None  # primary score of guessing among these examples' choices; unknown: the task's
+    repeated: int = 0  # examples that repeat another's question, with the same choices and answer
+    left_out: tuple[str, ...] = ()  # ids of drawn examples that are evaluated on no model: they do not fit

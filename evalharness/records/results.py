@@ -1,4 +1,4 @@
-"""Results: the models, comparisons, flips, drift and diagnoses of a run, and all of it together."""
+"""The results of a run: its models, comparisons, flips, drift and diagnoses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LONGEST_REASON = 300  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """A model as results.json lists it.
+    """A model in results.json.
 
-    Sizes are None where nothing says them, as of a model behind a server or in another tool's log. `target_gain` and
-    `learned_target` are None where the target is unknown or was not measured.
+    Sizes are None where they are unknown (a model behind a server or in another tool's log). `target_gain` and
+    `learned_target` are None if the target is unknown or was not measured.
     """
 
     name: str
@@ -35,20 +35,18 @@ class ModelRow:
     target_task: str | None = None
     target_gain: Estimate | None = None
     learned_target: bool | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)  # how it was made, as far as its training.json says
-    soft_prompt: Mapping[str, Any] = field(default_factory=dict)  # what is near to its virtual tokens
+    training: Mapping[str, Any] = field(default_factory=dict)  # from its training.json
+    soft_prompt: Mapping[str, Any] = field(default_factory=dict)  # the words nearest to its virtual tokens
 
     @property
     def judged(self) -> bool:
-        """Is it a candidate, of which it is asked what it forgot?"""
+        """Is it a candidate that gets verdicts?"""
         return self.base is not None and self.kind not in REFERENCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """An example that base and candidate did not answer equally well; or did ("same"), where another candidate did
-    not.
-    """
+    """An example that base and candidate answered differently well, or ("same") that another candidate did."""
 
     task: str
     candidate: str
@@ -59,13 +57,13 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """How far a model's predictions on one kind of text are from its base's, per token; it warns, and decides nothing.
+    """How far a model's predictions on one kind of text are from its base's, per token; it decides nothing.
 
-    `text`: "neutral", or "own outputs" of the base. Of `n` texts of `tokens` tokens (`failed`: texts that got no
-    answer): `kl`, KL(base ‖ model) in nats, a lower bound unless `exact`; `agreement`, the share of tokens at which
-    both expect the same one most; `cross_entropy_change`, the model's minus the base's, in nats (+ is worse). `rest`:
-    the base's probability outside the `top_k` tokens looked at, on average.
-    `rank`: 1 is the candidate that drifted most; None for references, and where `reason` says why nothing is known.
+    `text`: "neutral", or "own outputs" of the base. Over `n` texts of `tokens` tokens (`failed`: texts without an
+    answer): `kl`, KL(base ‖ model) in nats, a lower bound unless `exact`; `agreement`, the share of tokens at which the
+    likeliest token is the same; `cross_entropy_change`, the model's minus the base's, in nats (+ is worse). `rest`: the
+    base's mean probability outside the `top_k` tokens. `rank`: 1 is the candidate that drifted most; None for
+    references, and where nothing is known, as `reason` says.
     """
 
     model: str
@@ -88,12 +86,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecast:
-    """What a suite will say of a candidate, forecast from its drift and a table of other candidates; it decides
-    nothing.
+    """A candidate's result on a suite, forecast from its drift and a table of other candidates; it decides nothing.
 
-    `change`: of the suite's mean over gate units in margins, + is better, with an interval of coverage `ci_level`; None
-    where there is no forecast, as `reason` says. An interval of None where the table is too short for one. `kinds`: of
-    text that it rests on; `table`: digest of the `n` lines that it was fitted on. `notes`: what makes it less sure.
+    `change`: of the suite's mean over gate units in margins, + is better, with an interval of coverage `ci_level`, or
+    of None if the table is too short for one; None without a forecast, as `reason` says. `kinds`: of text that it rests
+    on; `table`: digest of the `n` lines that it was fitted on. `notes`: what makes it less sure.
     """
 
     model: str
@@ -109,8 +106,8 @@ class DriftForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Results:
-    """Everything that a run concluded. `flips` live in samples/, the rest in results.json. `verdict_rule`: the version
-    of the rule by which the verdicts are given.
+    """Everything that a run concluded. `flips` are in samples/, the rest is in results.json. `verdict_rule`: the
+    version of the rule of verdicts.
     """
 
     verdict_rule: int = RULE
@@ -125,18 +122,18 @@ class Results:
     wordings: tuple[WordingSpread, ...] = ()
 
     def __repr__(self) -> str:
-        """In short: a notebook shows it, and all of it would be megabytes."""
-        return self.shown(self.candidates)
+        """A summary: a notebook shows it, and all of it would be megabytes."""
+        return self.summary(self.candidates)
 
-    def shown(self, candidates: Sequence[str]) -> str:
-        """The same with what else is said of each candidate."""
+    def summary(self, candidates: Sequence[str]) -> str:
+        """One line with these texts for the candidates."""
         tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
         return f"Results({', '.join(candidates) or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
 
     @property
     def unanswered(self) -> str:
-        """How many examples got no answer, and why the first did not, in at most LONGEST_REASON characters; "" where
-        all got one.
+        """The number of examples without an answer and the first one's reason, at most LONGEST_REASON characters; ""
+        if all got one.
         """
         if not self.errors:
             return ""
@@ -144,7 +141,7 @@ class Results:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Names of the candidates in the order of the models, then of those that only the comparisons know."""
-        named = [model.name for model in self.models if model.judged] + [row.candidate for row in self.comparisons]
+        """Names of the candidates in the order of the models, then of those that only comparisons have."""
+        names = [model.name for model in self.models if model.judged] + [row.candidate for row in self.comparisons]
         references = {model.name for model in self.models if model.kind in REFERENCES}
-        return tuple(name for name in dict.fromkeys(named) if name not in references)
+        return tuple(name for name in dict.fromkeys(names) if name not in references)

@@ -1,4 +1,4 @@
-"""A task as its file defines it, groups of tasks, and suites of both."""
+"""Tasks as their files define them, groups of tasks, and suites of both."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class OutputType(StrEnum):
 
 
 class VariantKind(StrEnum):
-    """In what a variant differs from the task or group that it is a variant of."""
+    """How a variant differs from the task or group that it is a variant of."""
 
     WORDING = "wording"  # another wording of the prompt
     WRITTEN = "written"  # the answer is written instead of chosen
     CHOSEN = "chosen"  # the same ranking, read by more metrics
-    DISTURBED = "disturbed"  # the texts of its rows are disturbed
-    REPLACED = "replaced"  # words of the texts of its rows are replaced: another dialect, other names
+    DISTURBED = "disturbed"  # its rows' texts are disturbed
+    REPLACED = "replaced"  # words of its rows' texts are replaced: another dialect, other names
     WORST = "worst"  # computed: the worst of the task and its disturbances, row by row
     PART = "part"  # computed: the examples that a candidate saw in training, or those it did not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What makes a task, or a group, another way of asking (or looking at) the task or group `of`.
+    """Makes a task or group a variant of the task or group `of`.
 
-    `way`: which wording, disturbance or part; `metric`: the id of the one that stands beside the deciding one of `of`;
-    `origin`: the library's task whose rows, shots and limits are used ("" for groups); `beside`: it is asked beside
-    `of`, described and never judged, else in its place.
+    `way`: which wording, disturbance or part; `metric`: id of the metric that corresponds to the primary one of `of`;
+    `origin`: the library's task whose rows, shots and limits are used ("" for groups); `beside`: it is evaluated beside
+    `of` and never judged, else in its place.
     """
 
     of: str
@@ -51,8 +51,8 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanLevel:
-    """What people score by a metric (its id, or the name of an average), in its unit, and who states it; it decides
-    nothing.
+    """What people score by a metric (its id, or the name of an average), in its unit, and the source of that number.
+    It decides nothing.
     """
 
     metric: str
@@ -74,9 +74,7 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One YAML file, checked. Strings under `doc_to_*` and `description` are templates or column names, as lm-eval has
-    them.
-    """
+    """One task file, checked. `doc_to_*` and `description` are templates or column names, as in lm-eval."""
 
     name: str
     version: str
@@ -112,35 +110,35 @@ class Task:
     tags: tuple[str, ...]
     lm_eval: Literal["same", "subset", "no"]
     digest: str  # of the definition after includes
-    # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
+    # the keys that differ for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
     shots: Mapping[str, Any] = field(default_factory=dict)
     unit_name: str = "example"  # what a unit is called
     variant_of: str | None = None  # the task of the library of which this one is a part or another form
     licence: str = ""
-    value: str | None = None  # template of the number that the row asks for
-    choice_scores: str | None = None  # template of what each choice is worth
+    value: str | None = None  # template of the number that is the answer
+    choice_scores: str | None = None  # template of the worth of each choice
     labels: Mapping[str, str] = field(default_factory=dict)  # templates of the example's tags
     # other wordings: name -> the keys that differ
     templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
-    stop_at_once: bool = False  # a stop string ends an answer before anything was written, too, as in lm-eval
-    too_long: Literal["error", "leave_out"] = "error"  # what becomes of a row that does not fit into the window
+    twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is written
+    stop_at_once: bool = False  # a stop string also ends an answer that is still empty, as in lm-eval
+    too_long: Literal["error", "leave_out"] = "error"  # a row that does not fit into the window
     repeats: int = 1
-    perturbation: str | None = None  # how the texts of its rows are disturbed
-    # of a disturbance that replaces words: what may stand in the place of each
+    perturbation: str | None = None  # the disturbance of its rows' texts
+    # of a disturbance that replaces words: word -> its substitutes
     substitutes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    variant: Variant | None = None  # of a task made in a run from another one: in what it differs
+    variant: Variant | None = None  # of a task that a run makes from another one
     human: HumanLevel | None = None
 
     @property
     def takes_shots(self) -> bool:
-        """Can examples stand before a question? Not where a text is scored whole, nor where the task lists none."""
+        """Can it have few-shot examples? Not if a text is scored whole, or if the task lists no shots."""
         none = self.shots.get("samples") == () and not self.num_fewshot
         return self.output_type != OutputType.LOGLIKELIHOOD_ROLLING and not none
 
     @property
     def origin(self) -> str:
-        """Name of the library's task whose rows, shots and limit this one uses: its own, unless it is a variant."""
+        """Name of the library's task whose rows, shots and limit it uses: its own, unless it is a variant."""
         return self.variant.origin if self.variant else self.name
 
     @property
@@ -181,7 +179,7 @@ class Suite:
     num_fewshot: int | None
     split: str | None  # evaluate this split instead of each task's own
     margins: Mapping[str, float]
-    data: str | None  # a shipped folder that holds the rows ("fixtures/world/rows"); None: the user's data or the hub
+    data: str | None  # shipped folder of the rows ("fixtures/world/rows"); None: the user's data or the hub
     limits: Mapping[str, int] = field(default_factory=dict)  # task -> examples, instead of `limit`
     fewshots: Mapping[str, int] = field(default_factory=dict)  # task -> shots, instead of `num_fewshot`
     average: Average | None = None

@@ -1,4 +1,4 @@
-"""What prompts need of a model's tokenizer: how many tokens a text has, and its chat template."""
+"""What prompts need of a model's tokenizer: counting tokens and the chat template."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Protocol, runtime_checkable
 
 
 class Unrenderable(ValueError):
-    """Turns that a chat template refuses; the message is its reason."""
+    """A chat template refuses the messages; the text is its reason."""
 
 
 class ChatRenderer(Protocol):
-    """A model's own chat template. Those that render alike have one fingerprint."""
+    """A model's own chat template. Templates that render alike have the same fingerprint."""
 
     @property
     def fingerprint(self) -> str: ...
 
     @property
     def takes_system(self) -> bool:
-        """Does what a system turn says reach the prompt?"""
+        """Does the text of a system message reach the prompt?"""
         ...
 
     def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
-        """Messages ({"role": "system", "user" or "assistant", "content": text}) to a prompt that ends with the opening
-        of the model's turn, or, `continued`, inside the last message. Raises Unrenderable.
+        """The prompt of messages ({"role": "system", "user" or "assistant", "content": text}). It ends with the opening
+        of the model's turn or, if `continued`, inside the last message. Raises Unrenderable.
         """
         ...
 
@@ -34,6 +34,6 @@ class TokenCounter(Protocol):
 
 @runtime_checkable
 class TokenSplitter(Protocol):
-    """An optional capability of a counter: the tokens themselves, without the special tokens around a text."""
+    """A counter that also gives the tokens themselves, without the special tokens around a text."""
 
     def token_ids(self, text: str) -> tuple[int, ...]: ...

@@ -1,4 +1,4 @@
-"""How much scores, and the verdict, hang on the wording in which a gate unit is asked."""
+"""How much scores and verdict of a gate unit depend on the wording of its prompts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class WorstToBest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordingSpread:
-    """One gate unit of one candidate over the wordings in which it was asked; it decides nothing.
+    """One gate unit of one candidate over several wordings; it decides nothing.
 
-    `wordings`: their names, the unit's own first, as "". `verdicts`: what the rule of verdicts gives in each of them at
-    the unit's margin, with no adjustment for other units; None where the units were asked in rounds.
+    `wordings`: their names, the unit's own first, as "". `verdicts`: of each wording alone, at the unit's margin, not
+    adjusted for other units; None in a run with rounds.
     """
 
     task: str

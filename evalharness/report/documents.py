@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from evalharness.results import files
 from evalharness.results.digest import with_digest
-from evalharness.results.structuring import Form, parsed, structured
+from evalharness.results.structuring import Form, parse_document, structure_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,4 +39,4 @@ class DocumentFile(Generic[Document]):
         if not path.is_file():
             return None
         form = Form(what=path.stem, version=self.version, fix=AGAIN, restore=AGAIN)
-        return structured(parsed(path.read_bytes(), path, form), self.record, path, fix=AGAIN)
+        return structure_json(parse_document(path.read_bytes(), path, form), self.record, path, fix=AGAIN)

@@ -1,4 +1,4 @@
-"""A run on disk: results.json, measurements.parquet, samples/TASK/MODEL.jsonl, run.json."""
+"""Read and write a run's files: results.json, measurements.parquet, samples/TASK/MODEL.jsonl, run.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evalharness.results.files import (
 from evalharness.results.measurements import read_measurements, write_measurements
 from evalharness.results.samples import read_flips, read_samples, write_samples
 from evalharness.results.saving import save
-from evalharness.results.structuring import structured
+from evalharness.results.structuring import structure_json
 
 __all__ = [
     "MEASUREMENTS",
@@ -44,7 +44,7 @@ __all__ = [
     "run_and_model",
     "samples_path",
     "save",
-    "structured",
+    "structure_json",
     "write_measurements",
     "write_probes",
     "write_results",

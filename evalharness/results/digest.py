@@ -1,4 +1,4 @@
-"""State in a document the digest of its content, and refuse one whose content is no longer what was written."""
+"""Write a digest of its content into a JSON document, and check it on reading."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ KEY = "digest"
 
 
 def with_digest(document: Mapping[str, Any], version: int, beside: str = "") -> dict[str, Any]:
-    """The document after its schema version and the digest of all that is in it; `beside`: a digest of what else it
-    vouches for. Raises ValueError for a number that is not finite.
+    """The document with its schema version and the digest of its content in front. `beside`: a digest of other content
+    that belongs to it. Raises ValueError for a number that is not finite.
     """
     content = {"schema_version": version, **document}
     return {"schema_version": version, KEY: _digest(content, beside), **document}
 
 
 def check_digest(document: dict[str, Any], where: object, fix: str, beside: str = "") -> None:
-    """Take the digest out of a document as it was parsed. Raises UsageError where it is not that of the rest.
+    """Remove the digest from a parsed document and compare it with the rest. Raises UsageError if they differ.
 
-    A document without one was written by an earlier version, and is taken as it is.
+    A document without a digest, from an earlier version, passes.
     """
     stated = document.pop(KEY, None)
     if stated is not None and stated != _digest(document, beside):
@@ -31,6 +31,6 @@ def check_digest(document: dict[str, Any], where: object, fix: str, beside: str 
 
 
 def _digest(content: Mapping[str, Any], beside: str) -> str:
-    """SHA-256 of the content as JSON, keys in their order: equal for a value and for what is parsed of its text."""
+    """SHA-256 of the content as JSON, keys in their order; equal before writing and after parsing."""
     text = json.dumps([content, beside], allow_nan=False)
     return fingerprint.of_bytes(text.encode())

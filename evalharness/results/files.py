@@ -1,4 +1,4 @@
-"""A run's folder: the names of its files, and writing each of them whole or not at all."""
+"""Name the files of a run's folder, find them, and write each of them completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PROBES = "probes.json"
 
 
 def open_folder(out: Path, same: bool = False) -> None:
-    """Make the run's folder ready. Raises StoreError where nothing can be written there.
+    """Make the run's folder if it is missing, and check that it can be written. Raises StoreError.
 
-    What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not
-    finish; but of the `same` run only the page, since what is written anew is made of the rest.
+    The conclusions of an older run there are deleted, so that they are not mistaken for this run's if it does not
+    finish. Of the `same` run only the page is deleted, because its new files are made of the others.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -42,9 +42,7 @@ def open_folder(out: Path, same: bool = False) -> None:
 
 
 def forget_samples(out: Path) -> None:
-    """Take away the samples that an older run left in the same folder, by the names in its results.json; nothing else
-    that may lie there.
-    """
+    """Delete only the samples that an older run left in the same folder, by the names in its results.json."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         document = parse_json((out / RESULTS).read_bytes())
         for task in document["signature"]["tasks"]:
@@ -53,27 +51,27 @@ def forget_samples(out: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing. Raises StoreError."""
+    """Write a file completely or not at all. Raises StoreError."""
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing. Raises StoreError."""
+    """Write a file completely or not at all. Raises StoreError."""
     try:
         write_whole(path, data)
     except OSError as error:
         raise StoreError(
-            path, f"cannot be written ({error.strerror})", "make room, or name another folder with --out"
+            path, f"cannot be written ({error.strerror})", "free some space, or name another folder with --out"
         ) from error
 
 
 def to_json(value: Any) -> str:
-    """A document as all of a run's documents are written. Raises ValueError for a number that is not finite."""
+    """The JSON text of a run's document. Raises ValueError for a number that is not finite."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def inside(run: Path, name: str, what: str) -> Path:
-    """The file `name` of a run's folder, or `run` itself where it is a file. Raises UsageError where there is none."""
+def find_run_file(run: Path, name: str, what: str) -> Path:
+    """The file `name` of a run's folder, or `run` itself if it is a file. Raises UsageError if there is none."""
     path = run / name if run.is_dir() else run
     if not path.is_file():
         raise UsageError(path, f"no {what} here", "name the folder that a finished `evalharness run` left (its --out)")
@@ -81,15 +79,13 @@ def inside(run: Path, name: str, what: str) -> Path:
 
 
 def run_and_model(text: str) -> tuple[Path, str]:
-    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is
-    in its name.
-    """
+    """Split RUN[#NAME] into the run's path and the model's name (empty: none). An existing path may have a # itself."""
     path, sign, name = text.rpartition("#")
     return (Path(path), name) if sign and not Path(text).exists() else (Path(text), "")
 
 
 def file_name(name: str) -> str:
-    """A task's or model's name as a file name: itself where harmless, else its harmless letters and a hash."""
+    """A task's or model's name as a file name: unchanged if harmless, else its harmless letters and a hash."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).strip(".")[:80]
     if RESERVED.fullmatch(harmless):
         harmless = f"_{harmless}"
@@ -97,7 +93,7 @@ def file_name(name: str) -> str:
 
 
 def check_file_names(names: Iterable[str], fix: str) -> None:
-    """Check that the files of no two models, or tasks, are one where a file system ignores case. Raises UsageError."""
+    """Check that no two names get the same file on a file system that ignores case. Raises UsageError."""
     before: dict[str, str] = {}
     for name in names:
         other = before.setdefault(file_name(name).casefold(), name)
@@ -107,32 +103,32 @@ def check_file_names(names: Iterable[str], fix: str) -> None:
 
 
 def samples_path(out: Path, task: str, model: str) -> Path:
-    """samples/TASK/MODEL.jsonl in a run's folder, whatever the names are."""
+    """The path samples/TASK/MODEL.jsonl in a run's folder, for any names."""
     return out / SAMPLES / file_name(task) / f"{file_name(model)}.jsonl"
 
 
 def write_probes(out: Path, probes: Mapping[str, ProbeAnswers]) -> None:
-    """Write probes.json, where there are some: what models behind servers answered to the probes, by fingerprint."""
+    """Write probes.json, if there are any: the answers of models behind servers to the probes, by fingerprint."""
     if probes:
         write_text(out / PROBES, to_json({model: asdict(answers) for model, answers in probes.items()}))
 
 
 def read_probes(run: Path, model: str) -> ProbeAnswers | None:
-    """What a model of a run, its folder or a file in it, answered to the probes; None where that is not known."""
+    """A model's answers to the probes in a run (its folder or a file in it); None if they are unknown."""
     try:
-        given = parse_json(((run if run.is_dir() else run.parent) / PROBES).read_bytes())
+        document = parse_json(((run if run.is_dir() else run.parent) / PROBES).read_bytes())
     except (OSError, ValueError):
         return None
-    return ProbeAnswers.from_json(given.get(model)) if isinstance(given, dict) else None
+    return ProbeAnswers.from_json(document.get(model)) if isinstance(document, dict) else None
 
 
 def write_run(out: Path, facts: Mapping[str, Any]) -> None:
-    """Write run.json: what differs from run to run, such as times, cache hits, memory, paths, the command."""
+    """Write run.json: facts that differ between equal runs, such as times, cache hits, memory, paths, the command."""
     write_text(out / RUN, to_json(facts))
 
 
 def read_run(run: Path) -> dict[str, Any] | None:
-    """The content of run.json, or None where it is missing or unreadable (it decides nothing)."""
+    """The content of run.json, or None if it is missing or unreadable: no verdict depends on it."""
     try:
         facts = parse_json((run / RUN).read_bytes())
     except (OSError, ValueError):

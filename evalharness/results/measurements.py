@@ -1,5 +1,6 @@
-"""measurements.parquet: every model's rows of sufficient statistics, one parquet row a unit, and in the metadata what a
-comparison must know to be made again.
+"""Read and write measurements.parquet: every model's sufficient statistics, one parquet row per unit.
+
+The metadata hold everything else that a comparison needs.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, TaskFacts
 from evalharness.records.results import Drift, DriftForecast, ModelRow
 from evalharness.results.digest import with_digest
-from evalharness.results.files import MEASUREMENTS, inside, write_bytes
-from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, Form, parsed, structured
+from evalharness.results.files import MEASUREMENTS, find_run_file, write_bytes
+from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, Form, parse_document, structure_json
 from evalharness.stats.enums import MetricKind
 
 FACTS_KEY = b"evalharness"
-RESTORED = "give the command that wrote it again; a run takes what was answered from its store"
-FORM = Form(what="measurements", restore=RESTORED)
-ROUNDING = 1e-9  # by which a mean of values may be beyond their ends
+RESTORE = "give the command that wrote it again; a run takes earlier answers from its store"
+FORM = Form(what="measurements", restore=RESTORE)
+ROUNDING = 1e-9  # rounding error that may take a mean beyond its bounds
 TEXT = pa.string()
 COLUMNS = pa.schema(
     [
@@ -71,20 +72,20 @@ class _Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SignatureTask:
-    """What a comparison needs of a task in the signature."""
+    """The part of a task's signature that a comparison reads."""
 
     definition: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SignatureEngine:
-    """What a comparison needs of the engine in the signature."""
+    """The part of the engine's signature that a comparison reads."""
 
     fingerprint: str
 
 
 def write_measurements(out: Path, run: MeasuredRun) -> None:
-    """Write the rows of every model, with everything else of the run in the metadata. Raises StoreError."""
+    """Write the rows of every model, and the rest of the run into the metadata. Raises StoreError."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
     for m in run.measurements:
         for name, value in (("task", m.task), ("metric", m.metric), ("model", m.model)):
@@ -104,7 +105,9 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
         errors=run.errors,
         drift=run.drift,
         drift_forecasts=run.drift_forecasts,
-        seen={model: {task: tuple(sorted(units)) for task, units in of.items()} for model, of in run.seen.items()},
+        seen={
+            model: {task: tuple(sorted(units)) for task, units in of.items()} for model, of in run.seen_units.items()
+        },
     )
     table = pa.table(columns, schema=COLUMNS)
     metadata = json.dumps(with_digest(asdict(head), SCHEMA_VERSION, _digest(table)), allow_nan=False).encode()
@@ -115,15 +118,15 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
 
 
 def read_measurements(run: Path) -> MeasuredRun:
-    """What `write_measurements` was given. Raises UsageError, which names the column, or the task and metric."""
-    path = inside(run, MEASUREMENTS, "measurements")
+    """Read the run that `write_measurements` wrote. Raises UsageError with the column, or the task and metric."""
+    path = find_run_file(run, MEASUREMENTS, "measurements")
     try:
         table = pq.read_table(path)
         _check_columns(table, path)
-        document = parsed(table.schema.metadata[FACTS_KEY], path, FORM, _digest(table))
+        document = parse_document(table.schema.metadata[FACTS_KEY], path, FORM, _digest(table))
         if isinstance(plan := document.get("plan"), dict):
             plan.pop("suite_margin", None)  # of the first rule of verdicts
-        head = structured(document, _Head, path)
+        head = structure_json(document, _Head, path)
         points = {(p.task, p.metric, p.model): p.point for p in head.points}
         measurements = [replace(m, point=points.pop((m.task, m.metric, m.model), None)) for m in _measurements(table)]
         _check_signature(head, path)
@@ -143,12 +146,12 @@ def read_measurements(run: Path) -> MeasuredRun:
         errors=head.errors,
         drift=head.drift,
         drift_forecasts=head.drift_forecasts,
-        seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
+        seen_units={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
     )
 
 
 def _digest(table: pa.Table) -> str:
-    """SHA-256 of what the columns hold, however the file has packed it."""
+    """SHA-256 of the columns' values, independent of their encoding in the file."""
     content = hashlib.sha256()
     for name in COLUMNS.names:
         column = table.column(name).combine_chunks()
@@ -177,8 +180,8 @@ def _check_columns(table: pa.Table, path: Path) -> None:
 
 
 def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) -> None:
-    """What was measured must be what the metrics in the head can have; what the head does not know is not compared.
-    Raises UsageError.
+    """Check that the measurements are possible for the metrics in the head; others are not compared. Raises
+    UsageError.
     """
     metrics = {(fact.name, metric.id): metric for fact in head.facts for metric in fact.metrics}
     widths: dict[tuple[str, str], int] = {}
@@ -195,7 +198,7 @@ def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) 
 
 
 def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
-    """Say what is wrong with the numbers of one model; empty where nothing is."""
+    """What is wrong with the numbers of one model, or an empty text."""
     low, high = metric.ends
     width = {MetricKind.BINARY: 2, MetricKind.GRADED: 2, MetricKind.OPAQUE: 0}.get(metric.kind, m.rows.shape[1])
     if m.units and m.rows.shape[1] != width:
@@ -218,7 +221,7 @@ def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
 
 
 def _check_signature(head: _Head, path: Path) -> None:
-    """The signature is free in form; what comparisons read of it must be there. Raises UsageError."""
+    """Check the keys of the signature that comparisons read; others are free. Raises UsageError."""
     needed: dict[str, Any] = {
         "margin": float | None,
         "margins": Mapping[str, float],
@@ -233,12 +236,12 @@ def _check_signature(head: _Head, path: Path) -> None:
             value = {field.name: value[field.name] for field in fields(kind) if field.name in value}
         if value is None and (key != "margin" or key not in head.signature):
             raise UsageError(path, f"signature.{key} is missing", AGAIN)
-        structured(value, kind, path, f"signature.{key}")
+        structure_json(value, kind, path, f"signature.{key}")
 
 
 def _measurements(table: pa.Table) -> Iterator[Measurement]:
-    """The rows by task, metric and model, in the order in which these first come. Raises ValueError for rows of
-    different widths.
+    """The rows by task, metric and model, in order of first appearance. Raises ValueError for rows of different
+    widths.
     """
     keys = [table.column(name).combine_chunks().dictionary_encode() for name in ("task", "metric", "model")]
     codes = np.zeros(len(table), dtype=np.int64)

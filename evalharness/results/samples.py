@@ -1,4 +1,4 @@
-"""samples/TASK/MODEL.jsonl: what each model was asked and answered, one JSON line an example."""
+"""Read and write samples/TASK/MODEL.jsonl, a model's prompts and answers, one JSON line per example; find flips."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from evalharness.records.comparison import Level
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Flip, ModelRow, Results
 from evalharness.results.files import samples_path, write_text
-from evalharness.results.structuring import AGAIN, structured
+from evalharness.results.structuring import AGAIN, structure_json
 
 
 def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -> None:
-    """Write one JSON line an example, in the order of the evaluation. Raises StoreError."""
+    """Write one JSON line per example, in the order of the evaluation. Raises StoreError."""
     names, encoder = [field.name for field in fields(Sample)], json.JSONEncoder(allow_nan=False)
     lines = (encoder.encode({name: getattr(sample, name) for name in names}) for sample in samples)
     write_text(samples_path(out, task, model), "".join(f"{line}\n" for line in lines))
 
 
 def read_samples(out: Path, task: str, model: str) -> list[Sample]:
-    """The samples of one task and model; none where the file is missing (a report may be made without them). Raises
-    UsageError.
-    """
+    """The samples of one task and model; none if the file is missing, as a report works without. Raises UsageError."""
     path = samples_path(out, task, model)
     if not path.is_file():
         return []
@@ -35,9 +33,9 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
     return [_sample(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
 
 
-def sample_of(out: Path, results: Results, task: str, model: str | None, example: str) -> Sample:
-    """One example of the run in `out` by its id, as `model` answered it (None: the first candidate). Raises UsageError
-    for what is not there.
+def find_sample(out: Path, results: Results, task: str, model: str | None, example: str) -> Sample:
+    """The sample of one example, by its id, of `model` (None: the first candidate) in the run `out`. Raises UsageError
+    if model, samples or example are not there.
     """
     names = [row.name for row in results.models]
     if model is not None and model not in names:
@@ -56,20 +54,18 @@ def _sample(line: bytes, where: str) -> Sample:
         value = parse_json(line)
     except ValueError as error:
         raise UsageError(where, f"not JSON ({error})", AGAIN) from error
-    return structured(value, Sample, where)
+    return structure_json(value, Sample, where)
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """The examples whose own score differs between the base and a candidate, with the answers of all candidates, by
-    task and candidate; corpus metrics have none.
-
-    Written answers are among them where a diagnosis rests on them.
+    """The examples whose score differs between the base and any candidate, with the answers of all candidates, by task
+    and candidate; corpus metrics have none. Twins with written answers are included if a diagnosis uses them.
     """
-    every = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
+    compared = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
     tasks: dict[tuple[str, str], list[str]] = {}  # candidates by task and base
     for model in results.models:
         if model.base is not None and model.judged:
-            for task in dict.fromkeys([*every, *_written(results, model)]):
+            for task in dict.fromkeys([*compared, *_twin_tasks(results, model)]):
                 tasks.setdefault((task, model.base), []).append(model.name)
     for (task, base), candidates in tasks.items():
         before = {sample.id: sample for sample in read_samples(out, task, base)}
@@ -86,7 +82,7 @@ def read_flips(out: Path, results: Results) -> Iterator[Flip]:
 
 
 def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same"] | None:
-    """None where either has no score."""
+    """How the score changes; None if either has none."""
     if before.score is None or after.score is None:
         return None
     if before.score == after.score:
@@ -94,8 +90,8 @@ def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same
     return "lost" if after.score < before.score else "gained"
 
 
-def _written(results: Results, model: ModelRow) -> Iterator[str]:
-    """The tasks with written answers on which a diagnosis of the model rests."""
+def _twin_tasks(results: Results, model: ModelRow) -> Iterator[str]:
+    """The tasks with written answers that a diagnosis of the model uses."""
     groups = results.signature.get("groups", {})
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:

@@ -1,4 +1,4 @@
-"""Write results and what they were made of into a run's folder, where `gate`, `compare` and `report` read them."""
+"""Write results and their measurements and samples into a run's folder, for `gate`, `compare` and `report`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from evalharness.errors import StoreError
-from evalharness.folder_lock import PATIENCE, held
+from evalharness.folder_lock import PATIENCE, hold_folder
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.results import Results
 from evalharness.results.documents import write_results
@@ -18,12 +18,12 @@ from evalharness.results.samples import write_samples
 def save(
     out: Path, results: Results, measured: MeasuredRun | None, source: Path | None = None, same: bool = False
 ) -> None:
-    """Write the results last, and before them what was `measured`, else what lies in the folder `source`. `same`: the
-    results are of the run that lies there, which keeps its samples, and its files until new ones are in their place.
+    """Write the results, and before them the measured run, or copies of the files in the folder `source`. `same`: the
+    results belong to the run in `out`, which keeps its samples, and its files until new ones replace them.
 
-    Raises StoreError where something cannot be written.
+    Raises StoreError if something cannot be written.
     """
-    with held(out, "--out", patience=PATIENCE):
+    with hold_folder(out, "--out", patience=PATIENCE):
         if not same:
             forget_samples(out)
         open_folder(out, same)

@@ -1,5 +1,6 @@
-"""Structure JSON as records, strictly: every key and no other, each value of its kind. Errors name the file and the
-key. A key that earlier versions did not write may be missing.
+"""Turn JSON into records strictly: all keys, no others, each value of its type. Errors name the file and the key.
+
+A key that earlier versions did not write may be missing.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ NOUNS = {
 }
 
 T = TypeVar("T")
-Factory = Callable[[Any, Converter], StructureHook]  # of the hook for a type
+Factory = Callable[[Any, Converter], StructureHook]  # makes the hook for a type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What a JSON document must be: `what`, as an error names it, of a schema version; what to do about another one,
-    and about one that was changed.
+    """The required form of a JSON document: its name in errors and its schema version. `fix`: the advice for another
+    document; `restore`: the advice for one that was changed.
     """
 
     what: str
@@ -49,9 +50,9 @@ class Form:
     restore: str = AGAIN
 
 
-def parsed(text: bytes, where: object, form: Form, beside: str = "") -> dict[str, Any]:
-    """A JSON document of this form, without its schema version and digest; `beside`: the digest of what it vouches for
-    beside its own content. Raises UsageError for another text, and for one that was changed after it was written.
+def parse_document(text: bytes, where: object, form: Form, beside: str = "") -> dict[str, Any]:
+    """Parse a JSON document of this form and remove its schema version and digest. `beside`: as in `with_digest`.
+    Raises UsageError for another text, and for one that was changed after it was written.
     """
     fix = form.fix
     try:
@@ -60,19 +61,19 @@ def parsed(text: bytes, where: object, form: Form, beside: str = "") -> dict[str
         raise UsageError(where, f"not JSON ({error})", fix) from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UsageError(where, f"not the {form.what} of evalharness (there is no key 'schema_version')", fix)
-    given = structured(document["schema_version"], int, where, "schema_version", fix)
-    if given != form.version:
-        wrong = f"{form.what} of schema version {given}, this evalharness reads {form.version}"
+    version = structure_json(document["schema_version"], int, where, "schema_version", fix)
+    if version != form.version:
+        wrong = f"{form.what} of schema version {version}, this evalharness reads {form.version}"
         raise UsageError(where, wrong, f"{fix}, or use the version that wrote it")
     check_digest(document, where, form.restore, beside)
     del document["schema_version"]
     return document
 
 
-def structured(value: object, cls: type[T], where: object, key: str = "", fix: str = AGAIN) -> T:
-    """What JSON has as a record of type `cls`, or a tuple of records. `key` leads to `value` in the file `where`.
+def structure_json(value: object, cls: type[T], where: object, key: str = "", fix: str = AGAIN) -> T:
+    """Turn a JSON value into `cls`: a record, a tuple of records or a plain type. `key`: its path in the file `where`.
 
-    Raises UsageError that names the key: "runs/x/results.json: comparisons[3].difference.low: not a number (a text)".
+    Raises UsageError with the key: "runs/x/results.json: comparisons[3].difference.low: not a number (a text)".
     """
     try:
         return _CONVERTER.structure(value, cls)
@@ -84,7 +85,7 @@ def structured(value: object, cls: type[T], where: object, key: str = "", fix: s
 
 def _check(value: object, kind: type) -> None:
     right = isinstance(value, int | float if kind is float else kind)
-    right = right and (kind is not date or type(value) is date)  # and not a time of a day
+    right = right and (kind is not date or type(value) is date)  # not a datetime
     if not right or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"not {NOUNS[kind]} ({NOUNS.get(type(value), type(value).__name__)})")
     if kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
@@ -94,7 +95,7 @@ def _check(value: object, kind: type) -> None:
 def _plain(kind: type) -> StructureHook:
     def structure(value: object, _: object) -> object:
         _check(value, kind)
-        return value  # as it stands: a whole number among numbers stays one
+        return value  # unchanged: an int where a float may be stays an int
 
     return structure
 
@@ -106,8 +107,8 @@ def _member(value: Any, enum: type[StrEnum]) -> StrEnum:
         raise ValueError(f"{value!r} is none of {', '.join(enum)}") from None
 
 
-def _checked(kind: type, factory: Factory) -> Factory:
-    """The factory's hooks, which take lists for texts and the like, behind a check of the value's kind."""
+def _with_check(kind: type, factory: Factory) -> Factory:
+    """A factory whose hooks check the value's type first: cattrs' own take any iterable for a tuple."""
 
     def make(cls: Any, converter: Converter) -> StructureHook:
         inner = factory(cls, converter)
@@ -151,6 +152,6 @@ _CONVERTER = Converter()
 for _kind in (float, int, str, bool, date):
     _CONVERTER.register_structure_hook(_kind, _plain(_kind))
 _CONVERTER.register_structure_hook(StrEnum, _member)
-_CONVERTER.register_structure_hook_factory(_is_tuple, _checked(list, _tuple))
-_CONVERTER.register_structure_hook_factory(is_mapping, _checked(dict, mapping_structure_factory))
-_CONVERTER.register_structure_hook_factory(is_dataclass, _checked(dict, _record))
+_CONVERTER.register_structure_hook_factory(_is_tuple, _with_check(list, _tuple))
+_CONVERTER.register_structure_hook_factory(is_mapping, _with_check(dict, mapping_structure_factory))
+_CONVERTER.register_structure_hook_factory(is_dataclass, _with_check(dict, _record))

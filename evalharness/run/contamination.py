@@ -14,7 +14,7 @@ from evalharness import fingerprint, results
 from evalharness.analysis.overlap import Hit, Index, Item, TrainingOverlap, merge_hits
 from evalharness.analysis.overlap_words import own_texts
 from evalharness.checkpoints.files import RECORDS, TRAINING
-from evalharness.data.grouping import grouped
+from evalharness.data.grouping import group_rows
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
 from evalharness.errors import DataError, EvalHarnessError
@@ -26,7 +26,7 @@ from evalharness.records.tasks import OutputType, Task
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, training_pairs
-from evalharness.tasks.variants import worded
+from evalharness.tasks.variants import with_wording
 
 OPTION = "--train-data"
 EVERY = "all"  # the wording of a training that used every wording
@@ -192,7 +192,7 @@ class _Search:
         """
         name, split, source = str(stated.source["name"]), str(stated.source["split"]), self.run_plan.source
         task = self.library.task(name)
-        trained = worded(task, stated.wording) if stated.wording and stated.wording in task.templates else task
+        trained = with_wording(task, stated.wording) if stated.wording and stated.wording in task.templates else task
         label = {"kind": "task", "name": name, "split": split}
         place = stated.folder.resolve().parent.parent / ROWS / results.file_name(name)
         if (place / f"{split}.jsonl").is_file():
@@ -254,7 +254,7 @@ def _file(stated: TrainingSource, places: Sequence[Path]) -> tuple[dict[str, str
 
 
 def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> Iterator[TextRow]:
-    rows = grouped(read_rows(task, split, source), task).rows
+    rows = group_rows(read_rows(task, split, source), task).rows
     if len(rows) != len(pairs.pairs):
         raise DataError(
             task.name, f"its split {split!r} changed while it was read", "leave the files alone during a run"

@@ -15,7 +15,7 @@ from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import baseline_outcomes as answered_before
 from evalharness.checkpoints import memory
-from evalharness.checkpoints.verified import verified
+from evalharness.checkpoints.verified import verify_once
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
 from evalharness.engines.spreading import keep_engines
@@ -58,7 +58,7 @@ def evaluate(
     not searched for the run's questions; no verdict depends on that search.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    with memory.kept_in(memory.beside(job.output.store)):
+    with memory.remember_in(memory.memory_path(job.output.store)):
         with run_log.timed("prepare"):
             listener.phase("reading tasks and checkpoints")
             run_plan = make_run_plan(job)
@@ -198,7 +198,7 @@ def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> N
         if checkpoint in run_plan.references:
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")
-        tell(verified(checkpoint), listener, run_log)  # each begins with the name
+        tell(verify_once(checkpoint), listener, run_log)  # each begins with the name
 
 
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:

@@ -30,7 +30,7 @@ from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.spread import answer_ahead
 from evalharness.run.variants import TaskChoice, choose_to_explain
-from evalharness.tasks.variants import VariantProblem, written
+from evalharness.tasks.variants import VariantProblem, written_twin
 
 OPTION = "--explain"
 NOT_ASKED = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of a model that was not asked
@@ -45,7 +45,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
     missing = []
     for task in _choice_tasks(run_plan):
         try:
-            twin = written(task, run_plan.rows_of(task))
+            twin = written_twin(task, run_plan.rows_of(task))
         except VariantProblem:
             continue  # no model can be asked
         if not _covers(run_plan.base, twin):

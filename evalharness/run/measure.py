@@ -18,7 +18,7 @@ from evalharness.records.requests import Example, Failure, Generation, PreparedT
 from evalharness.records.tasks import Task
 from evalharness.stats.enums import MetricKind
 from evalharness.tasks import filters
-from evalharness.tasks.answer_counts import ReadAnswer, count_answers, picked
+from evalharness.tasks.answer_counts import ReadAnswer, count_answers, picked_answer
 
 Rows = dict[str, tuple[float, ...]]  # of a metric, by example id
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
@@ -139,7 +139,7 @@ def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
     if prediction.choice is not None:
         best = sorted(response.logprobs[: len(example.choices)])[-2:] if isinstance(response, Ranking) else []
         near = len(best) == 2 and best[1] - best[0] < near_tie
-        return picked(example.choices, prediction.choice, example.gold, near)
+        return picked_answer(example.choices, prediction.choice, example.gold, near)
     if not isinstance(response, Generation) or prediction.text is None:
         return None
     text = prediction.text.strip()

@@ -129,7 +129,7 @@ def gather(job: Job, state: RunState, info: EngineInfo) -> MeasuredRun:
         models=(base, *(_model_row(candidate, plan) for candidate in others)),
         signature=signature_of(job, run_plan, prompts, every, info),
         errors=tuple(error for outcome in of_tasks for error in outcome.errors),
-        seen=overlapping_units(run_plan, prepared),
+        seen_units=overlapping_units(run_plan, prepared),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from evalharness.folder_lock import held, made_new
+from evalharness.folder_lock import hold_folder, make_folder
 from evalharness.records.job import Job
 
 
@@ -16,8 +16,8 @@ def held_output(job: Job) -> Iterator[Job]:
     UsageError where another run writes there, StoreError where it cannot be written.
     """
     if not job.output.unnamed:
-        with held(job.output.folder, "--out"):
+        with hold_folder(job.output.folder, "--out"):
             yield job
         return
-    with made_new(job.output.folder) as folder:
+    with make_folder(job.output.folder) as folder:
         yield replace(job, output=replace(job.output, folder=folder, unnamed=False))

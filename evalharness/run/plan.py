@@ -13,13 +13,13 @@ from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise_candidates, recognise_model
 from evalharness.data.files import DataRow
-from evalharness.data.grouping import grouped
+from evalharness.data.grouping import group_rows
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.engines.openai.options import limits_of_run
 from evalharness.errors import TaskError, UsageError, did_you_mean, some_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed
+from evalharness.records.job_options import job_with
 from evalharness.records.models import NO_TARGET, Checkpoint
 from evalharness.records.policy import OPTION
 from evalharness.records.probe_answers import ProbeAnswers
@@ -109,7 +109,7 @@ def make_run_plan(job: Job) -> RunPlan:
     """
     ways_of(job)
     check_engine_fits(job)
-    job = changed(job, models=expand_all(job.models.candidates))
+    job = job_with(job, models=expand_all(job.models.candidates))
     selection = _named_tasks(job)
     if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
@@ -188,7 +188,7 @@ def _plan(job: Job, selection: _NamedTasks, base: Checkpoint | Baseline, candida
     choice = choose(job, tasks, selection.groups, lambda task: _rows_of(task, source, split))
     units: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
     names = names_of((unit for unit in units if not unit.beside), suite.name if suite else None)
-    check_names(job.policy.named("margins", OPTION), names, suite.name if suite else None)
+    check_names(job.policy.names_from("margins", OPTION), names, suite.name if suite else None)
     return RunPlan(
         tasks=choice.tasks,
         suite=suite,
@@ -208,7 +208,7 @@ def _plan(job: Job, selection: _NamedTasks, base: Checkpoint | Baseline, candida
 
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[DataRow, ...]:
     stop_if_interrupted()
-    return grouped(read_rows(task, split or task.evaluation_split, source), task).rows
+    return group_rows(read_rows(task, split or task.evaluation_split, source), task).rows
 
 
 def _either(value: int | None, default: int | None) -> int | None:

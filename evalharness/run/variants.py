@@ -108,14 +108,16 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
     if "bias" in ways:
         tasks = _with_bias(tasks)
     if job.tasks.templates == EVERY:
-        added.add(variants.worded(task, name) for task in tasks for name in task.templates)
+        added.add(variants.with_wording(task, name) for task in tasks for name in task.templates)
     ranked = [task for task in tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
     lists = word_lists(job) if "fairness" in ways else {}
     for task in ranked if ways & {"robustness", "fairness", "generation"} else ():
         rows = rows_of(task)
         if "robustness" in ways:
             added.add_disturbed(task, rows, job.statistics.seed)
-        added.add_changing((variants.replaced(task, *each) for each in lists.items()), rows, job.statistics.seed)
+        added.add_changing(
+            (variants.with_substitutes(task, *each) for each in lists.items()), rows, job.statistics.seed
+        )
         if "generation" in ways:
             added.add_written(task, rows)
     if ways & {"robustness", "fairness", "generation", "calibration"} and not ranked:
@@ -130,7 +132,7 @@ def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: R
     added = _Variants()
     for task in tasks:
         if added.add_written(task, rows_of(task)):
-            added.add([variants.chosen(task), *(variants.worded(task, name) for name in task.templates)])
+            added.add([variants.choice_variant(task), *(variants.with_wording(task, name) for name in task.templates)])
     choice = added.choice((), groups)
     return replace(choice, groups=tuple(group for group in choice.groups if group.variant))
 
@@ -153,7 +155,7 @@ def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> 
         raise UsageError("--template", what, did_you_mean(name, (*wordings, EVERY)))
     if without := [task.name for task in tasks if name not in task.templates]:
         notices.append(f"asked in their own wording, because they have none called {name!r}: {', '.join(without)}")
-    return [variants.worded(task, name, beside=False) if name in task.templates else task for task in tasks]
+    return [variants.with_wording(task, name, beside=False) if name in task.templates else task for task in tasks]
 
 
 def _with(task: Task, more: Sequence[MetricSpec], output_type: OutputType = OutputType.MULTIPLE_CHOICE) -> Task:
@@ -222,7 +224,7 @@ class _Variants:
     def add_written(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Add the written twin of a choice task; False, with a notice, where there can be none."""
         try:
-            self.add([variants.written(task, rows)])
+            self.add([variants.written_twin(task, rows)])
         except variants.VariantProblem as reason:
             self._leave_out(variants.name_of(task.name, variants.WRITTEN), str(reason))
             return False
@@ -241,7 +243,7 @@ class _Variants:
 
     def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Add the disturbances that change any row, and the worst of them and the task itself."""
-        every = (variants.disturbed(task, way) for way in variants.DISTURBANCES)
+        every = (variants.with_disturbance(task, way) for way in variants.DISTURBANCES)
         if self.add_changing(every, rows, seed) and (metric := _by_rows(task)):
             worst = Variant(of=task.name, way=variants.WORST, kind=VariantKind.WORST, metric=metric)
             self.variants[variants.name_of(task.name, variants.WORST)] = worst

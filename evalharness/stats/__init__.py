@@ -1,1 +1,1 @@
-"""Statistics: arrays in, arrays and numbers out. Nothing here knows of tasks or models."""
+"""Statistics on arrays, without tasks or models."""

@@ -16,15 +16,14 @@ from evalharness.stats.verdict import decide, is_small, p_at_margin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The difference of two models, as `assess` or `suite.combine` finds it.
+    """The difference of two models, computed by `assess` or `suite.combine`.
 
     `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
-    for corpus metrics. `skill`: the base's score over chance, oriented, None where chance is unknown; `at_chance`: it
-    is not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
-    test, None where `mean` is tested: the difference as a mean over units, None for none. Of a suite:
-    `capped`, the mean that p_retained is of, and `single`, its only unit. Without a margin the p-values at it are None.
-    `noise`: by how much the tests at the margin and the difference's interval are widened on either side
-    (engine_noise.py).
+    for corpus metrics. `skill`: the base's score over chance, oriented, None if chance is unknown; `at_chance`: it is
+    not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
+    test; without them `mean` is tested: the difference as a mean over units, None without units. Of a suite: `capped`,
+    the mean that p_retained tests, and `single`, its only unit. Without a margin the p-values at it are None. `noise`:
+    by how much the tests at the margin and the difference's interval are widened on either side (engine_noise.py).
     """
 
     units: int
@@ -49,16 +48,16 @@ class Finding:
 
     @property
     def can_retain(self) -> bool:
-        """Is the margin small against what the base can do, and the range such that a loss has an end?"""
+        """Is the base above chance, the margin small against its skill, and the metric's range finite?"""
         small = self.skill is None or is_small(self.margin or 0.0, self.skill)
         return self.bounded and small and not self.at_chance
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
-        """The verdict by the rule of `decide`. `p_forgotten`: adjusted for its family."""
+        """The verdict by the rule of `decide`. `p_forgotten`: adjusted for multiple tests."""
         return decide(p_forgotten, p_retained, alpha, units=self.units, can_retain=self.can_retain)
 
     def p_at(self, margin: float) -> tuple[float, float]:
-        """(p_forgotten, p_retained) at a margin, which need not be its own; 1 where nothing can be tested."""
+        """(p_forgotten, p_retained) at any margin; 1 if nothing can be tested."""
         if self.counts is not None:
             return p_at_margin(*self.counts, margin)
         if self.single is not None:
@@ -71,10 +70,10 @@ class Finding:
 def assess(
     pairs: Pairs, level: float, rng: np.random.Generator, swaps: int = SWAPS, final: float | None = None
 ) -> Finding:
-    """Everything about one difference. Two-sided coverage of the intervals is `level`; of the difference's, `final`
-    where that is given. `rng` draws `swaps`, for p_difference alone.
+    """Compute everything about one difference. `level`: two-sided coverage of the intervals; `final`: of the
+    difference's interval, if another. `rng` draws `swaps`, only for p_difference.
 
-    Never raises for few, equal or opposite rows. No unit at all gives values of 0 without intervals and p-values of 1.
+    Never raises for few, equal or opposite rows. Without units: values of 0 without intervals, and p-values of 1.
     """
     finding, units = assess_at_margin(pairs, level), len(pairs.base)
     if not units:
@@ -87,7 +86,7 @@ def assess(
         finding = replace(finding, difference=Interval(finding.difference.value, *ends))
     elif finding.mean is not None:
         low, high = finding.mean.interval(coverage)
-        most = pairs.high - pairs.low  # a corpus score's influences know no end
+        most = pairs.high - pairs.low  # a corpus score's influences are unbounded
         finding = replace(finding, difference=Interval(finding.difference.value, max(low, -most), min(high, most)))
     if finding.p_difference is None:
         oriented: Score = lambda sums: pairs.sign * pairs.score(sums)  # noqa: E731
@@ -96,8 +95,8 @@ def assess(
 
 
 def assess_at_margin(pairs: Pairs, level: float) -> Finding:
-    """Assess only what a verdict rests on: without intervals, and without the p of no difference where that is drawn.
-    For who judges many draws: it takes a tenth of the time. `level`: of the interval by which the base is above chance.
+    """Compute only what a verdict needs: no intervals and no p_difference from random swaps, in a tenth of the time.
+    `level`: coverage of the interval that must exclude chance.
     """
     units, bounded = len(pairs.base), pairs.bounded
     empty = Interval(0.0)
@@ -135,8 +134,8 @@ def difference_of(pairs: Pairs) -> float:
 def mean_of(pairs: Pairs) -> WeightedMean:
     """The difference as a mean over units.
 
-    Exactly so for Σ row[0] / Σ row[1] of equal weights. A corpus score is taken by its jackknife influences, and one
-    more unit as moving it by `unit_loss`, as any score without a finite range.
+    This is exact for Σ row[0] / Σ row[1] with equal weights. Other scores are linearised by their jackknife influences.
+    One more unit moves a corpus score, or a score without a finite range, by at most `unit_loss`.
     """
     value, units = difference_of(pairs), len(pairs.base)
     if pairs.kind != MetricKind.CORPUS and np.array_equal(pairs.base[:, 1], pairs.candidate[:, 1]):
@@ -152,13 +151,15 @@ def mean_of(pairs: Pairs) -> WeightedMean:
     share, reach = float(shares.max()), pairs.high - pairs.low
     if pairs.kind == MetricKind.CORPUS or not pairs.bounded:
         loss = unit_loss(pairs)
-        return WeightedMean.of(value, moves, shares, (min(value, 0.0) * share - loss, max(value, 0.0) * share + loss))
-    return WeightedMean.of(value, moves, shares, (-reach * share, reach * share))
+        return WeightedMean.from_units(
+            value, moves, shares, (min(value, 0.0) * share - loss, max(value, 0.0) * share + loss)
+        )
+    return WeightedMean.from_units(value, moves, shares, (-reach * share, reach * share))
 
 
 def score_interval(pairs: Pairs, rows: Floats, level: float) -> Interval:
-    """One model's score, rows (n, width): Wilson's interval for 0/1 rows (at their effective number), Gaffke's for
-    others.
+    """The score of one model's rows (n, width) with its interval: Wilson's for 0/1 rows (with their effective number),
+    else Gaffke's.
     """
     value = float(pairs.score(rows.sum(axis=0)))
     if pairs.kind == MetricKind.BINARY:
@@ -181,13 +182,14 @@ def _score_mean(pairs: Pairs, rows: Floats) -> WeightedMean:
     moves = rows[:, 0] / rows[:, 1].sum() - value * shares if mean else influence(rows, pairs.score)
     share, moves = float(shares.max()), moves - moves.mean()
     if mean and pairs.bounded:
-        return WeightedMean.of(value, moves, shares, (pairs.low * share, pairs.high * share))
-    return WeightedMean.as_seen(value, moves, shares)
+        return WeightedMean.from_units(value, moves, shares, (pairs.low * share, pairs.high * share))
+    return WeightedMean.from_unbounded(value, moves, shares)
 
 
 def _at_chance(pairs: Pairs, level: float) -> bool:
-    """Is the base not surely above chance, by the end of its score's interval or, sooner had, by the p-value at chance?
-    No where chance is unknown.
+    """Is the base's score not significantly above chance? No if chance is unknown.
+
+    By the end of its interval or the p-value at chance, which is quicker to compute.
     """
     if pairs.chance is None:
         return False
@@ -201,7 +203,7 @@ def _at_chance(pairs: Pairs, level: float) -> bool:
 
 
 def _with_changes(finding: Finding, pairs: Pairs) -> Finding:
-    """The counts of changed units. Whether a corpus score's unit got better is not said."""
+    """Add the counts of changed units; a unit of a corpus score has no direction."""
     if pairs.kind == MetricKind.CORPUS:
         return replace(finding, changed=int(changed_units(pairs).sum()))
     net = net_changes(pairs)
@@ -210,11 +212,10 @@ def _with_changes(finding: Finding, pairs: Pairs) -> Finding:
 
 
 def _by_counts(finding: Finding, pairs: Pairs) -> Finding:
-    """The score test of 0/1 rows. Rows of a unit may depend on each other: counts are divided by the design effect of
-    the difference.
+    """Add the counts for the score test of 0/1 rows, divided by the design effect: rows of a unit may be dependent.
 
-    Only net changes of a unit are known; fewer changes make the design effect larger by as much, so the variance is
-    that over units all the same.
+    Only net changes of a unit are known. That lowers the counts and raises the design effect by the same factor, so the
+    variance is still that over units.
     """
     net, sizes = net_changes(pairs), pairs.base[:, 1]
     gained, lost, total = float(net[net > 0].sum()), float(-net[net < 0].sum()), float(sizes.sum())

@@ -1,18 +1,17 @@
-"""Test gate units that are answered in rounds: p-values that hold in whatever round one stops, and which units go on.
+"""Test gate units that are answered in rounds: p-values that are valid at any stopping round, and which units go on.
 
-Every unit of statistics (a question, a passage) is put into one of ROUNDS rounds by a uniform hash, before anything is
-known of it. After each round a gate unit's answers so far are looked at. The chance of a wrong verdict on either side,
-α, is shared out:
+A uniform hash puts every statistical unit (a question, a passage) into one of ROUNDS rounds before it is answered. A
+gate unit is tested after each round. The chance of a wrong verdict on either side, α, is split:
 
-    half     for verdicts before the last round: e-processes, adjusted by e-Holm over the gate units; they may be read
+    half     for verdicts before the last round: e-processes, adjusted by e-Holm over the gate units, which may be read
              after every round
-    half     for units that were answered to the end: the test of a fixed sample, adjusted by Holm, units that were
-             stopped counting as p = 1
+    half     for units that were answered to the end: the test of a fixed sample, adjusted by Holm; stopped units count
+             as p = 1
 
-so that a verdict on either ground errs with probability at most α (Bonferroni). p-values here are twice the smaller of
-the two and are held against α itself. The suite is no mean of rows for which such bets could be made; it is tested at
-LOOKS, with α shared out over them as O'Brien and Fleming's boundaries spend it (K. K. G. Lan and D. L. DeMets 1983,
-Biometrika 70:659-663), here by Bonferroni, which assumes nothing of how the looks depend on each other.
+By Bonferroni, a verdict from either half errs with probability at most α. p-values here are twice the smaller of the
+two and are compared with α itself. The suite has no e-process, because it is no mean of rows; it is tested at LOOKS,
+with α spent as by O'Brien and Fleming's boundaries (K. K. G. Lan and D. L. DeMets 1983, Biometrika 70:659-663), here
+with Bonferroni, which assumes nothing about the dependence of the looks.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ LOOKS = (10, 20)  # rounds after which the suite is tested
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequentialUnit:
-    """The answers of one gate unit so far. `stream`: its units in the order in which they are drawn; `rounds` (units,):
-    the round of each, from 1 on; `noise`: by which the margin is widened on either side.
+    """The answers of one gate unit so far. `stream`: its units in the order of the draw; `rounds` (units,): the round
+    of each, from 1; `noise`: widens the margin on either side.
     """
 
     stream: Stream
@@ -49,8 +48,8 @@ class SequentialUnit:
 
 
 class EvidencePath(NamedTuple):
-    """Logarithms of e-values after each round, (rounds answered,). `retained`: the largest up to then, which needs no
-    adjustment.
+    """Logarithms of e-values after each round, (rounds answered,). `retained`: the largest up to each round, which
+    needs no adjustment.
     """
 
     forgotten: Floats
@@ -63,10 +62,10 @@ def round_of(order: Floats) -> NDArray[np.int_]:
 
 
 def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 0.0) -> SequentialUnit | None:
-    """A gate unit's rows, drawn by `order` (units,), with at most `largest` rows in a unit.
+    """The stream of a gate unit's rows in the order of `order` (units,), with at most `largest` rows in a unit.
 
-    None where there is no margin, and for scores that are no means of bounded rows with the same weights in both models
-    (MCC, BLEU): those have no e-process and are answered to the end.
+    None without a margin, and for scores that are no means of bounded rows with the same weights in both models (MCC,
+    BLEU): they have no e-process and are answered to the end.
     """
     if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not pairs.bounded:
         return None
@@ -81,7 +80,7 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 
 
 
 def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
-    """Evidence after each of the first `rounds` rounds; 0 (the capital that one starts with) until there is a unit."""
+    """Evidence after each of the first `rounds` rounds; 0, the starting capital, before the first unit."""
     ends = np.searchsorted(unit.rounds, np.arange(1, rounds + 1), side="right")
 
     def logs(side: Side) -> Floats:
@@ -93,16 +92,15 @@ def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
 
 
 def _margin(unit: SequentialUnit, side: Side) -> float:
-    """The margin at which one side is tested; at 0 or below nothing can be retained."""
+    """The margin at which one side is tested; 0 or less: nothing can be retained."""
     return unit.margin + (unit.noise if side == Verdict.FORGOTTEN else -unit.noise)
 
 
 def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
-    """p_forgotten of every gate unit, adjusted over all of them: the least that e-Holm gives after any round up to the
-    unit's last.
+    """p_forgotten of every gate unit, adjusted over all of them: the smallest that e-Holm gives after any round up to
+    the unit's last.
 
-    A unit that was stopped keeps its last e-value; one without an e-process (None) has 1 all along, which is an e-value
-    as well.
+    A stopped unit keeps its last e-value; a unit without an e-process (None) always has 1, which is a valid e-value.
     """
     p_values = [1.0] * len(paths)
     lengths = [0 if path is None else len(path.forgotten) for path in paths]
@@ -125,24 +123,19 @@ def anytime_p(path: EvidencePath | None) -> tuple[float, float]:
 
 
 def combined_p(early: float, final: float) -> float:
-    """One p-value of two that share α: that of the e-process, and that of the fixed sample (1 where the unit was
-    stopped).
-    """
+    """One p-value of two that share α: the e-process's and the fixed sample's (1 for a stopped unit)."""
     return min(1.0, early / EARLY, final / (1 - EARLY))
 
 
 def anytime_interval(unit: SequentialUnit, alpha: float) -> tuple[float, float]:
-    """Interval of Δ each end of which errs, at whatever round one stops, with probability ≤ the early share of
-    `alpha`.
-    """
+    """Interval of Δ, each end of which errs at any stopping round with probability ≤ the early share of `alpha`."""
     low, high = interval(unit.stream, alpha * EARLY)
     return low - unit.noise, high + unit.noise
 
 
 def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple[Verdict, float, float]:
-    """The verdict on a finite set of `population` units, of which those in `unit` are a random part, had all of it been
-    answered: certain at level 1 − α; and the p-values of its two nulls. Raises ValueError for more units than there
-    are.
+    """The verdict, and its two p-values, on a finite set of `population` units, of which those in `unit` are a random
+    part. It holds at level 1 − α. Raises ValueError for more units than the set has.
     """
     margins = [_margin(unit, side) for side in SIDES]
     forgotten, retained = (
@@ -166,11 +159,11 @@ def alpha_by_look(alpha: float) -> dict[int, float]:
 
 
 def units_to_continue(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str]:
-    """Gate units that have to be answered further, out of those that have not been stopped. `verdicts`: theirs as they
-    are certain now; `suite`: its own.
+    """The gate units to continue with, of those not yet stopped. `verdicts`: the certain ones so far; `suite`: the
+    suite's.
 
-    A unit that is forgotten is stopped: the gate cannot pass, whatever else comes. One that is retained goes on as long
-    as the gate may pass and the suite, of which it is a part, is undecided.
+    A forgotten unit stops: the gate can no longer pass. A retained one goes on while the gate may pass and the suite,
+    of which it is a part, is undecided.
     """
     settled = Verdict.FORGOTTEN in (suite, *verdicts.values()) or suite == Verdict.RETAINED
     going_on = {Verdict.INCONCLUSIVE} if settled else {Verdict.INCONCLUSIVE, Verdict.RETAINED}

@@ -1,19 +1,17 @@
-"""The words that tests and results share: verdicts, kinds of scores; the version of the rule, and what share of α early
-verdicts have.
-"""
+"""Names shared by tests and results: verdicts, assumptions, kinds of metrics, and the version of the verdict rule."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Literal
 
-RULE = 2  # version of the rule by which verdicts are given: results of another one are judged again
-RULE_WITH_NOISE = 3  # the same, of results of which an engine's own noise widened a test (engine_noise.py)
+RULE = 2  # version of the rule of verdicts: results of another version are judged again
+RULE_WITH_NOISE = 3  # the same rule, in results with a test widened by the engine's noise (engine_noise.py)
 EARLY = 0.5  # share of α for verdicts before the last round
 
 
 class Verdict(StrEnum):
-    """What the difference of one gate unit shows, held against its margin."""
+    """What the difference of one gate unit shows, compared with its margin."""
 
     FORGOTTEN = "forgotten"  # the loss is larger than the margin
     RETAINED = "retained"  # the loss is smaller than the margin
@@ -21,18 +19,18 @@ class Verdict(StrEnum):
 
 
 class Assumption(StrEnum):
-    """What is supposed of the true difference where it is said how many units would decide."""
+    """The true difference that a forecast of the needed units assumes."""
 
     NOTHING_LOST = "nothing_lost"
     AS_SEEN = "as_seen"
 
 
-Side = Literal[Verdict.FORGOTTEN, Verdict.RETAINED]  # what a one-sided test may show
+Side = Literal[Verdict.FORGOTTEN, Verdict.RETAINED]  # the claim of a one-sided test
 SIDES: tuple[Side, Side] = (Verdict.FORGOTTEN, Verdict.RETAINED)
 
 
 class MetricKind(StrEnum):
-    """How a metric's score follows from its rows of sufficient statistics."""
+    """How a metric computes its score from rows of sufficient statistics."""
 
     BINARY = "binary"  # rows are (0 or 1, 1) and the score their ratio
     GRADED = "graded"  # the same with values in [low, high]

@@ -2,8 +2,8 @@
 
 The null fixes Δ = −margin but not ψ = P(an answer changed). Given ψ, the number of changes is binomial(n, ψ), and the
 losses among m changes are binomial(m, r) with r = (ψ + margin) / 2ψ on the boundary. The p-value is the largest over
-the ψ that the data leave possible (a confidence set of level 1 − GAMMA) plus GAMMA: R. L. Berger and D. D. Boos (1994),
-JASA 89:1012-1016. That bounds the work: 40 changes of 20 000 answers need some 150 values of m.
+a confidence set of ψ of level 1 − GAMMA, plus GAMMA: R. L. Berger and D. D. Boos (1994), JASA 89:1012-1016. That bounds
+the work: 40 changes of 20 000 answers need some 150 values of m.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from scipy.special import bdtr, betaincinv, gammaln, xlog1py, xlogy
 from evalharness.stats.enums import Side, Verdict
 from evalharness.stats.paired import tango_statistic
 
-GAMMA = 1e-6  # paid for leaving out the ψ that the data exclude
-TAIL = 1e-9  # probability of numbers of changes that are not enumerated; added to the p-value
-GRID = 24  # values of ψ tried first; then REFINED around the best, twice
+GAMMA = 1e-6  # probability that ψ is outside its confidence set
+TAIL = 1e-9  # probability of the numbers of changes that are not enumerated; added to the p-value
+GRID = 24  # values of ψ in the first search; then twice REFINED values around the best
 REFINED = 9
-NEGLIGIBLE = 1e-14  # probability of a number of changes not worth a tail probability; counted as inside the region
-FEW_CHANGES = 40  # fewer changes than this: the normal approximation is not trusted
+NEGLIGIBLE = 1e-14  # numbers of changes less probable than this count as inside the region
+FEW_CHANGES = 40  # below this number of changes the normal approximation is not used
 
 
 @lru_cache(maxsize=4096)
 def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: float = 1.0) -> float:
     """p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0 gives 1.
 
-    Never below GAMMA. Meant for fewer than FEW_CHANGES changes: work grows with the square of their number. A p that is
-    above `enough` may come back smaller than it is, and still above it: who only asks whether it is need not wait for
-    the largest ψ.
+    Never below GAMMA. For fewer than FEW_CHANGES changes: work grows with the square of their number. The search ends
+    once p is above `enough`; the value returned is then above `enough`, but maybe smaller than p.
     """
     if n <= 0:
         return 1.0
@@ -45,7 +44,7 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
     changes, limit = _region(gained, lost, n, margin, side, _window(low, high, n))
     rates = np.union1d(
         np.linspace(low, high, GRID), np.clip(margin, low, high)
-    )  # the null's worst share of losses has a kink at the margin
+    )  # the worst share of losses under the null has a kink at the margin
     largest = 0.0
     for _ in range(2):
         probabilities = _probability(rates, changes, limit, n, margin, side)
@@ -80,8 +79,8 @@ def _window(low: float, high: float, n: int) -> NDArray[np.float64]:
 def _region(
     gained: int, lost: int, n: int, margin: float, side: Side, changes: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each number of changes, the losses at least as telling as those observed: at most (retained) or at least
-    (forgotten) the limit.
+    """For each number of changes, the limit of losses at least as extreme as those observed: at most the limit
+    (retained) or at least (forgotten).
     """
     losses = np.arange(0, changes[-1] + 1)[None, :]
     statistic = tango_statistic(changes[:, None] - losses, losses, n, -margin)
@@ -103,7 +102,7 @@ def _probability(
     margin: float,
     side: Side,
 ) -> NDArray[np.float64]:
-    """P(region) at each rate of change, with the share of losses that makes it largest under the null. -> (rates,)"""
+    """P(region) at each rate of change, (rates,), with the share of losses that makes it largest under the null."""
     psi = np.maximum(rates, 1e-300)[:, None]
     share = np.minimum(1.0, (psi + margin) / (2 * psi))
     log_weight = gammaln(n + 1) - gammaln(changes + 1) - gammaln(n - changes + 1)

@@ -1,8 +1,7 @@
-"""Forecast the verdicts of a design from what is assumed or known of how answers change.
+"""Forecast the verdicts of a design from assumptions, or an earlier run, about how answers change.
 
-Independent 0/1 answers are enumerated (`power`). Everything else is drawn again from an earlier run's rows (`redraw`),
-once if nothing was lost and once if as much was as would just be found; each draw is judged by a comparison's
-test.
+Independent 0/1 answers are enumerated (`power`). All others are drawn from an earlier run's rows (`redraw`), once
+without a loss and once with the smallest detectable loss; each draw is judged by the test of a comparison.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, is_small
 
 
 class Blocker(StrEnum):
-    """What stands in the way of "retained", however many units answer alike; few units, of any verdict."""
+    """What makes "retained" impossible; too few units make any verdict impossible."""
 
     FEW_UNITS = "few_units"
     NO_RANGE = "no_range"
@@ -40,15 +39,15 @@ WHY = {
     Blocker.BASE_AT_CHANCE: "the base is at chance",
     Blocker.MARGIN_EXCEEDS_SKILL: f"the margin is above {SKILL_SHARE:.0%} of the base's skill",
 }
-MOST_MARGIN = 0.99  # no answer for 0/1 metrics
+MOST_MARGIN = 0.99  # of 0/1 metrics: a larger margin certifies nothing
 MEDIAN_OF = 15
-ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
+ROUNDS = 4  # of the search for a drop with a quarter of the draws, and then with all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The rule that decides. `alpha`: of either verdict; `tests`: gate units that p_forgotten is adjusted over;
-    `power`: how sure a claim must be.
+    """The rule of verdicts. `alpha`: error rate of either verdict; `tests`: gate units over which p_forgotten is
+    adjusted; `power`: the probability that a forecast claim needs.
     """
 
     margin: float
@@ -63,10 +62,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What a design can show. `certifiable`: the smallest margin at which it would be called retained with the power
-    asked for if nothing is lost; `detectable`: the smallest true drop that would be called forgotten (None of either:
-    not even the largest); `needed`: effective units that could certify the margin (None: more than power.MOST, or no
-    number); `retained`, `forgotten`: probability of the verdicts if nothing is lost. `draws`: 0: enumerated.
+    """What a design can show.
+
+    `certifiable`: the smallest margin at which it gives "retained" with the rule's power if nothing is lost;
+    `detectable`: the smallest true drop at which it gives "forgotten" (None of either: not even the largest); `needed`:
+    effective units that could certify the margin (None: more than power.MOST, or no number); `retained`, `forgotten`:
+    probability of the verdicts if nothing is lost. `draws`: 0: enumerated.
     """
 
     certifiable: float | None
@@ -77,14 +78,14 @@ class Outlook:
     draws: int = 0
 
 
-def blocked(
+def find_blocker(
     units: int, margin: float, skill: float | None, at_chance: bool | None, bounded: bool = True
 ) -> Blocker | None:
-    """Why the verdict can never be "retained", whatever the candidate answers. `skill`: of the base, over chance; at
-    most what can be had where the base is not known, and then `at_chance` is None; None where chance is unknown, which
-    stands in no way. `bounded`: the metric states a finite range.
+    """Why the verdict cannot be "retained" for any answers of the candidate; None if it can.
 
-    Fewer than MIN_UNITS decide nothing at all; with the other reasons forgetting can still be shown.
+    `skill`: the base's score over chance; of an unknown base the largest possible, with `at_chance` None; None if
+    chance is unknown, which blocks nothing. `bounded`: the metric states a finite range. Fewer than MIN_UNITS units
+    decide nothing at all; with the other reasons, "forgotten" is still possible.
     """
     if units < MIN_UNITS:
         return Blocker.FEW_UNITS
@@ -98,14 +99,14 @@ def blocked(
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
-    """Would a base with this share of right answers be taken for one that guesses?"""
+    """Is a base with this share of right answers not significantly above chance?"""
     return wilson(score * n, n, 1 - 2 * alpha)[0] <= chance
 
 
 @lru_cache(maxsize=1024)
-def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
-    """The outlook of n independent 0/1 answers, a share `flips` of which changes: each number of changes and losses is
-    judged by the verdict's rule.
+def enumerated_outlook(n: int, flips: float, rule: Rule) -> Outlook:
+    """The outlook of n independent 0/1 answers, of which a share `flips` changes, by enumeration: each number of
+    changes and losses is judged by the rule of verdicts.
     """
     needed = examples_needed(flips, 0.0, rule.margin, rule.power, rule.alpha)
     if n < MIN_UNITS:
@@ -121,9 +122,9 @@ def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
     )
 
 
-def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[float, float]:
-    """The number of independent answers that dependent 0/1 answers are worth, and the share of them that changes:
-    medians of what the test counts.
+def effective_answers(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[float, float]:
+    """The effective number of dependent 0/1 answers and the share of them that changes: medians of the test's counts
+    over `times` draws.
     """
     findings = [assess_at_margin(drawing(rng), 0.9) for _ in range(times)]
     counts = [finding.counts or (0.0, 0.0, 0.0) for finding in findings]
@@ -131,16 +132,16 @@ def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[
     return float(np.median([n for _, _, n in counts])), float(np.median(shares))
 
 
-def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws. `needed`: what the
-    first MEDIAN_OF of them would need, their median.
+def simulated_outlook(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
+    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws. `needed`: the median
+    over the first MEDIAN_OF draws.
     """
     drawing = losing(0.0)
     if drawing is None:
         raise ValueError("answers that lose nothing can always be drawn")
     pairs = drawing(rng)
     units, reach = len(pairs.base), pairs.high - pairs.low if pairs.bounded else 0.0
-    findings = _drawn(drawing, rule, times, rng)
+    findings = _draw_findings(drawing, rule, times, rng)
     certifiable = certifiable_of(findings, times, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
     levels = (rule.alpha, rule.power)
@@ -158,14 +159,14 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
     )
 
 
-def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> list[Finding]:
-    drawn = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
-    return [assess_at_margin(pairs, 1 - 2 * rule.alpha) for pairs in drawn]
+def _draw_findings(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> list[Finding]:
+    draws = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
+    return [assess_at_margin(pairs, 1 - 2 * rule.alpha) for pairs in draws]
 
 
 def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: float) -> float:
-    """The smallest margin up to `most` at which the findings of enough of so many draws are retained: what is at a
-    smaller margin, is at a larger one.
+    """The smallest margin up to `most` at which enough of `times` draws are retained. `findings`: of the draws that can
+    be; a finding retained at one margin is retained at every larger one.
     """
     low, high, retained, unsure = 0.0, most, 0, list(findings)
     if len(findings) < rule.power * times:
@@ -182,12 +183,12 @@ def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: fl
 def _distance(
     share_at: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int
 ) -> float | None:
-    """The distance (> 0) at which a claim comes out with probability `power`; `share_at`: how often it does at a
-    distance. None where that gives None.
+    """The distance (> 0) from the margin at which a claim has probability `power`; `share_at`: its share of draws at a
+    distance. None if that gives None.
 
-    Until the power lies between two shares, each step is that of a one-sided normal test of level α, which finds a
-    distance d with probability Φ(d / s − z): s is read off the share, then d for the power; at most a doubling, as a
-    share of 0 says little. Then by straight lines between the nearest shares on either side, as normal quantiles.
+    Until the power lies between two shares, each step assumes a one-sided normal test of level α, which detects a
+    distance d with probability Φ(d / s − z): s follows from the share, then d from the power; at most a doubling, as a
+    share of 0 says little. Then it interpolates the normal quantiles of the nearest shares on either side.
     """
     distance, level, target = first, -float(ndtri(alpha)), float(ndtri(power))
     # (distance, normal quantile of its share), the nearest on either side of the power
@@ -212,9 +213,9 @@ def _distance(
 
 
 def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> float | None:
-    """The smallest true drop that is called forgotten with the power asked for; None where so much cannot be lost.
+    """The smallest true drop that gives "forgotten" with the rule's power; None if that much cannot be lost.
 
-    Every drop is drawn by the same luck, so that a larger one is found more often.
+    Every drop is drawn with the same seed, so that the share grows with the drop.
     """
     seed = int(rng.integers(1 << 32))
 
@@ -222,7 +223,7 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
         drawing = losing(rule.margin + beyond)
         if drawing is None:
             return None
-        findings = _drawn(drawing, rule, draws, np.random.default_rng(seed))
+        findings = _draw_findings(drawing, rule, draws, np.random.default_rng(seed))
         return sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
 
     first = max(rule.margin, 1e-3)
@@ -233,5 +234,5 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
 
 
 def verdict_of(finding: Finding, p_forgotten: float, alpha: float) -> Verdict:
-    """The verdict as a comparison gives it. `p_forgotten`: adjusted for its family."""
+    """The verdict of a comparison. `p_forgotten`: adjusted for multiple tests."""
     return finding.verdict(p_forgotten, 1.0 if finding.p_retained is None else finding.p_retained, alpha)

@@ -1,4 +1,4 @@
-"""Fit a curve that never falls through points, and the interval that a new point's value lies in."""
+"""Fit a curve that never falls to points, with prediction intervals for new points."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MonotoneCurve:
     y: Floats
 
     def at(self, x: Floats) -> Floats:
-        """Return its values at `x`, which are at least 0."""
+        """Its values at `x`, which are at least 0."""
         return np.asarray(np.interp(x, self.x, self.y), dtype=np.float64)
 
 
@@ -41,8 +41,8 @@ def monotone_curve(x: Floats, y: Floats) -> MonotoneCurve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConformalCurve:
-    """A curve with intervals: `curve` is fitted to all points, `without[k]` to those outside fold k, and `residuals`
-    are the distances of each fold's points from the curve that has not seen them.
+    """A curve with intervals: `curve` is fitted to all points, `without[k]` to those outside fold k; `residuals` are
+    the distances of the points from the curve that is fitted without their fold.
     """
 
     curve: MonotoneCurve
@@ -51,12 +51,12 @@ class ConformalCurve:
 
     @property
     def error(self) -> float:
-        """The mean distance of a point from a curve that has not seen it."""
+        """The mean distance of a point from the curve that is fitted without its fold."""
         return float(np.mean(self.residuals)) if len(self.residuals) else math.inf
 
     def interval(self, x: float, coverage: float) -> tuple[float, float] | None:
-        """Return an interval that holds the value of a new point at `x` with at least this probability, where the new
-        point is exchangeable with the others; None where there are too few of these, and only the whole line would do.
+        """An interval that holds the value of a new point at `x` with at least this probability, if the new point is
+        exchangeable with the others; None if there are too few points.
 
         Jackknife-minmax (R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, Predictive inference with the
         jackknife+, Annals of Statistics 49, 2021), whole folds left out at a time.
@@ -70,9 +70,7 @@ class ConformalCurve:
 
 
 def conformal_curve(x: Floats, y: Floats, folds: Sequence[Hashable]) -> ConformalCurve:
-    """Fit a curve with intervals. `folds`: of each point, what it is left out together with. One fold has no
-    residuals.
-    """
+    """Fit a curve with intervals. `folds`: the fold of each point. With one fold there are no residuals."""
     names = list(dict.fromkeys(folds))
     curve = monotone_curve(x, y)
     if len(names) < 2:

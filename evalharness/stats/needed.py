@@ -1,4 +1,4 @@
-"""Compute how many units would decide a comparison that is undecided: for which verdict, and under which assumption."""
+"""Compute how many units would decide an undecided comparison, and for which verdict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from evalharness.stats.assess import Finding
 from evalharness.stats.enums import Assumption, Side, Verdict
 from evalharness.stats.gaffke import WeightedMean
-from evalharness.stats.power import MOST, smallest
+from evalharness.stats.power import MOST, smallest_count
 from evalharness.stats.verdict import MIN_UNITS, p_on_side
 
 POWER = 0.8
@@ -18,8 +18,8 @@ NEGLIGIBLE = 1e-9  # of a difference from the margin
 
 
 class Needed(NamedTuple):
-    """The verdict that the evidence leans to, and how many units would give it with probability POWER under the
-    assumption; None: more than MOST.
+    """The verdict that the evidence leans to, and the number of units that gives it with probability POWER under the
+    assumption (None: more than MOST).
     """
 
     verdict: Verdict
@@ -28,11 +28,11 @@ class Needed(NamedTuple):
 
 
 def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
-    """What would decide; None where the verdict leant to cannot be had at any size. `alphas`: what p_forgotten (before
-    adjustment) and p_retained must reach.
+    """What would decide; None if no number of units gives the verdict that the evidence leans to. `alphas`: what
+    p_forgotten (before adjustment) and p_retained must reach.
 
-    Answers are supposed to change as often, and by as much, as those that were seen. "Retained" supposes that nothing
-    is lost, unless a loss has been shown or the units that there are would already have been enough.
+    Answers are assumed to change as often, and by as much, as the observed ones. "Retained" assumes that nothing is
+    lost, unless a loss is shown or the present units would then have been enough.
     """
     if finding.single is not None:
         what = needed(finding.single, alphas)
@@ -54,8 +54,8 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
 
 
 def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, power: float = POWER) -> int | None:
-    """Units with which `verdict` comes out with probability `power` if the true difference is `value` and answers
-    change as they did; None: more than MOST, or no number.
+    """The number of units that gives `verdict` with probability `power` if the true difference is `value` and answers
+    change as the observed ones; None: more than MOST, or no number.
     """
     side = 1.0 if verdict == Verdict.RETAINED else -1.0
     margin = (finding.margin or 0.0) - side * finding.noise
@@ -74,30 +74,30 @@ def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, po
 
 
 def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tuple[float, float]) -> int | None:
-    """The same for 0/1 answers of which a share `flips` changes, by the counts that are missed with probability
-    `power`. `values`: the true difference, and how many standard errors those counts lie below it.
+    """The same for 0/1 answers of which a share `flips` changes, from unlucky counts, which are exceeded with
+    probability `power`. `values`: the true difference, and the distance of these counts from it in standard errors.
     """
     (value, away), (margin, alpha) = values, at
     flips = max(flips, abs(value))
     spread = math.sqrt(max(flips - value**2, 0.0))
 
     def decided(units: int) -> bool:
-        share = away * spread / math.sqrt(units) / flips if flips else 0.0  # of the gains that stay away
+        share = away * spread / math.sqrt(units) / flips if flips else 0.0  # of the gains that are missing
         gained, lost = max(0.0, (flips + value) / 2 * (1 - share)), max(0.0, (flips - value) / 2 * (1 + share))
         return p_on_side(round(units * gained), round(units * lost), units, margin, verdict) <= alpha
 
-    return smallest(decided, MIN_UNITS, MOST)
+    return smallest_count(decided, MIN_UNITS, MOST)
 
 
 def _by_mean(mean: WeightedMean, values: tuple[float, float], side: float, at: tuple[float, float]) -> int | None:
-    """The same for a mean. `values`: its true value, and the one that is missed with probability `power`, with so many
-    units as `mean` has.
+    """The same for a mean. `values`: its true value, and the unlucky one, which is exceeded with probability `power`
+    with as many units as `mean` has.
     """
-    seen, (margin, alpha), (value, unlucky) = float(mean.counts.sum()), at, values
+    observed_units, (margin, alpha), (value, unlucky) = float(mean.counts.sum()), at, values
 
     def decided(units: int) -> bool:
-        times = units / seen
-        drawn = mean.scaled(1.0, times, at=value + (unlucky - value) / math.sqrt(times))
-        return (drawn.p_at_most(-margin) if side > 0 else drawn.p_at_least(-margin)) <= alpha
+        times = units / observed_units
+        larger = mean.scaled(1.0, times, at=value + (unlucky - value) / math.sqrt(times))
+        return (larger.p_at_most(-margin) if side > 0 else larger.p_at_least(-margin)) <= alpha
 
-    return smallest(decided, MIN_UNITS, MOST)
+    return smallest_count(decided, MIN_UNITS, MOST)

@@ -1,7 +1,7 @@
 """Test paired 0/1 scores by counts of gained and lost answers: at a margin, an interval, and against no difference.
 
-Of n units that both models answered, `gained` were wrong before and right now, `lost` the other way round; Δ = (gained
-− lost) / n. Counts may be fractions: an effective sample is n divided by a design effect.
+Of n units that both models answered, `gained` were wrong before and are right now, `lost` the reverse; Δ = (gained −
+lost) / n. Counts may be fractions: an effective sample is n divided by a design effect.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy.special import bdtr, ndtr, ndtri
 
 
 def tango_statistic(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> NDArray[np.float64]:
-    """Score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. Large where the data lie
+    """Score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. It is large if the data lie
     above `difference`.
 
-    T. Tango (1998), Statistics in Medicine 17:891-908: the variance is taken at the maximum likelihood under H0, so
-    zero cells are no special case. McNemar's statistic is the case difference = 0. Where the variance is zero the
-    statistic is 0 for data on H0 and infinite off it.
+    T. Tango (1998), Statistics in Medicine 17:891-908: the variance is that of the maximum likelihood under H0, so zero
+    cells are no special case. McNemar's statistic is the case difference = 0. If the variance is zero, the statistic is
+    0 for data on H0 and infinite off it.
     """
     b, c, size, delta = (np.asarray(value, dtype=np.float64) for value in (gained, lost, n, difference))
     linear = -b - c + (2 * size - b + c) * delta
@@ -55,7 +55,7 @@ def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[
     z, observed = float(ndtri(0.5 + level / 2)), (gained - lost) / n
 
     def beyond(difference: float, sign: float) -> float:
-        """By how much the data lie further than z from H0: Δ = `difference`; plain numbers, which are quicker here."""
+        """How far beyond z standard errors the data lie from H0: Δ = `difference`; plain numbers are quicker here."""
         distance = sign * (gained - lost - n * difference)
         if distance <= 1e-12 * max(n, 1.0):
             return -1.0

@@ -1,4 +1,4 @@
-"""Pair what two models scored on the same units, and pool the pairs of several tasks."""
+"""Pair two models' rows on the same units, and pool the pairs of several tasks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.resample import Floats, Score
 
-NO_CHANGE = 1e-9  # differences smaller than this share of the range (of the values, where it has none) are none
+NO_CHANGE = 1e-9  # differences smaller than this share of the range (without one: of the values) are rounding
 
 
 class Interval(NamedTuple):
-    """A value with the ends of its interval, None where it has none."""
+    """A value with the ends of its interval; None without one."""
 
     value: float
     low: float | None = None
@@ -25,12 +25,12 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The rows (n, width) of two models on the same n units, and how to read them.
+    """The rows (n, width) of two models on the same n units, and their score.
 
     "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
-    summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
-    the metric's natural unit; no chance: unknown; no margin: only described. `order` (n,): uniform numbers in [0, 1) by
-    which units are drawn into rounds, where a run may stop before all were answered.
+    summed rows. `sizes` (n,): examples in each unit. `sign`: −1 if a lower score is better. `chance` and `margin` in
+    the metric's natural unit; no chance: unknown; no margin: only described. `order` (n,): uniform numbers in [0, 1)
+    that put units into rounds, if the run has rounds.
     """
 
     base: Floats
@@ -47,15 +47,15 @@ class Pairs:
 
     @property
     def bounded(self) -> bool:
-        """Do scores lie between finite ends?"""
+        """Is the range of scores finite?"""
         return bool(np.isfinite(self.high - self.low))
 
     def skill(self, score: float) -> float | None:
-        """What a score has over chance, oriented; None where chance is unknown."""
+        """A score minus chance, oriented; None if chance is unknown."""
         return None if self.chance is None else self.sign * (score - self.chance)
 
     def difference(self, rows: Floats) -> Floats:
-        """Score of rows (..., 2 × width), base and candidate side by side, oriented so that + is better. -> (...)"""
+        """Oriented differences (...) of the scores of summed rows (..., 2 × width), base and candidate side by side."""
         width = self.base.shape[1]
         return self.sign * (self.score(rows[..., width:]) - self.score(rows[..., :width]))
 
@@ -63,17 +63,16 @@ class Pairs:
 def unit_loss(pairs: Pairs) -> float:
     """The most that one unit can take from the score: its share of the range.
 
-    A corpus score gives no share to a unit (in F1 a rare class weighs more). There it is also at least what any changed
-    unit is seen to move, and twice the largest change that leaving one unit out makes to the base's score: a unit that
-    goes wrong is one left out and another put in. Where nothing bounds the scores, those that were seen stand in for
-    the range.
+    Units of a corpus score have no fixed share (in F1 a rare class weighs more). There it is also at least the effect
+    of any changed unit, and twice the largest change of the base's score by leaving one unit out: a unit that goes
+    wrong is one left out and another put in. For unbounded scores the observed values give the range.
     """
     share = _range(pairs) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
     if pairs.kind != MetricKind.CORPUS or len(pairs.base) < 2:
         return share
     whole = pairs.base.sum(axis=0)
     left_out = float(np.abs(pairs.score(whole - pairs.base) - pairs.score(whole)).max())
-    return max(share, 2 * left_out, float(np.abs(put_back(pairs)).max(initial=0.0)))
+    return max(share, 2 * left_out, float(np.abs(undo_each_change(pairs)).max(initial=0.0)))
 
 
 def _range(pairs: Pairs) -> float:
@@ -86,7 +85,7 @@ def _range(pairs: Pairs) -> float:
 
 
 def net_changes(pairs: Pairs) -> Floats:
-    """By how much each unit's sum got better, (n,), of a score that is a mean; differences of rounding are 0."""
+    """The improvement of each unit's sum, (n,), for a score that is a mean; rounding differences are 0."""
     net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
     values = np.abs(pairs.base[:, 0]) + np.abs(pairs.candidate[:, 0])
     scale = (pairs.high - pairs.low) * pairs.base[:, 1] if pairs.bounded else values
@@ -94,22 +93,22 @@ def net_changes(pairs: Pairs) -> Floats:
 
 
 def changed_units(pairs: Pairs) -> NDArray[np.bool_]:
-    """Which units have other rows in the two models, (n,)."""
+    """Which units have different rows in the two models, (n,)."""
     return np.asarray(np.any(pairs.base != pairs.candidate, axis=1))
 
 
-def put_back(pairs: Pairs) -> Floats:
-    """The change of the candidate's score where one changed unit gets the base's row back, (changed,)."""
+def undo_each_change(pairs: Pairs) -> Floats:
+    """The change of the candidate's score if one changed unit gets the base's row back, for each, (changed,)."""
     whole = pairs.candidate.sum(axis=0)
     return pairs.score(whole + (pairs.base - pairs.candidate)[changed_units(pairs)]) - pairs.score(whole)
 
 
-def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:
-    """All units of the members, with the mean chance over their examples. Members without units are left out.
+def pool_pairs(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:
+    """Pool the units of several tasks, with the mean chance over their examples. Members without units are left out.
 
-    `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: the rows of each are
-    scaled so that their counts add up to the same, and the chance is the plain mean. Scaled rows are no longer 0 or 1:
-    A binary score becomes a graded one.
+    `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: each member's rows
+    are scaled to the same total count, and the chance is the plain mean. Scaled rows are no longer 0 or 1: a binary
+    score becomes a graded one.
     """
     first = next((pairs for pairs in members if len(pairs.base)), members[0])
     counted = [pairs for pairs in members if len(pairs.base)] or [first]
@@ -132,7 +131,7 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
 
 
 def _mean_chance(counted: Sequence[Pairs], weights: Sequence[float]) -> float | None:
-    """None where that of any is unknown."""
+    """The weighted mean of the members' chance; None if any is unknown."""
     chances = [pairs.chance for pairs in counted if pairs.chance is not None]
     if len(chances) < len(counted):
         return None
@@ -144,11 +143,10 @@ def _scaled(pairs: Pairs, weight: float) -> Pairs:
 
 
 class UnitPairing(NamedTuple):
-    """`first[i]` and `second[i]` are places of the same unit, (both,). The counts are of units that could not be
-    paired.
+    """Units of two models paired by id: `first[i]` and `second[i]` are the places of the same unit, (both,).
 
-    `first_lacks`: units that only the second has; `second_lacks` the reverse; `uneven`: units of which the two answered
-    different numbers of examples.
+    The counts are of units that could not be paired. `first_lacks`: only the second has them; `second_lacks`: the
+    reverse; `uneven`: the two answered different numbers of examples.
     """
 
     first: NDArray[np.intp]
@@ -158,11 +156,11 @@ class UnitPairing(NamedTuple):
     uneven: int
 
 
-def match(
+def match_units(
     first: Sequence[str], first_sizes: Sequence[int], second: Sequence[str], second_sizes: Sequence[int]
 ) -> UnitPairing:
-    """Pair units by id, in the first model's order; sizes are the examples answered in each unit. Raises ValueError for
-    an id given twice.
+    """Pair units by id, in the first model's order; sizes: examples answered in each unit. Raises ValueError for a
+    repeated id.
     """
     ours, theirs = ({unit: place for place, unit in enumerate(units)} for units in (first, second))
     if len(ours) < len(first) or len(theirs) < len(second):

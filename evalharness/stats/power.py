@@ -1,7 +1,7 @@
-"""Compute what a number of 0/1 answers can decide before anything is run.
+"""Compute the probability of each verdict for a number of 0/1 answers, before a run.
 
-The probability of each verdict is added up over all numbers of changes and losses, each judged by the verdict's own
-rule; no normal approximation stands in for it.
+It is added up over all numbers of changes and losses, each judged by the rule of verdicts, without a normal
+approximation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_statistic
 from evalharness.stats.verdict import MIN_UNITS
 
-MOST = 100_000  # more units than this are no answer
-REST = 1e-7  # probability of numbers of changes that are not enumerated, on either side
-NEAR = 0.005  # the share of itself to which a margin or a drop is found
-NEARBY = (1.0, 1.02, 1.05)  # exact power rises in a saw: enough is what is enough for a little more, too
+MOST = 100_000  # the largest number of units that is reported
+REST = 1e-7  # probability of the numbers of changes that are not enumerated, on either side
+NEAR = 0.005  # relative accuracy of a margin or a drop
+NEARBY = (1.0, 1.02, 1.05)  # exact power is a sawtooth: a number is enough if slightly larger ones are, too
 
 
 class Odds(NamedTuple):
@@ -35,11 +35,11 @@ class Odds(NamedTuple):
 
 
 def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, float]) -> Odds:
-    """Verdicts on n independent 0/1 answers, if a share `flips` of them changes and the score truly falls by `drop`
-    (negative: rises).
+    """Probability of each verdict on n independent 0/1 answers, if a share `flips` of them changes and the score truly
+    falls by `drop` (negative: rises).
 
-    `alphas`: what p_forgotten and p_retained must reach; with k gate units p_forgotten must reach α / k to be sure of
-    Holm's adjustment. More answers change than `flips` where the drop takes it. Dependent rows: n is their number
+    `alphas`: what p_forgotten and p_retained must reach; with k gate units, α / k for p_forgotten is enough for Holm's
+    adjustment. If the drop needs more changes than `flips`, more answers change. For dependent rows, n is their number
     divided by the design effect.
     """
     return _odds(n, flips, drop, (margin, *alphas), FEW_CHANGES)
@@ -68,14 +68,12 @@ def _odds(n: int, flips: float, drop: float, rule: tuple[float, float, float], f
 
 
 def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest margin at which n answers are called retained with probability ≥ `power`, if nothing is lost and a
-    share `flips` changes.
-
-    To half a percent of itself; at most .999.
+    """The smallest margin at which n answers give "retained" with probability ≥ `power`, if nothing is lost and a share
+    `flips` changes; accurate to half a percent, at most .999.
     """
     low, high = 0.0, 0.999
     guess = (-float(ndtri(alpha)) + float(ndtri(power))) * math.sqrt(max(flips, 1e-12) / n) if n else 1.0
-    for factor in (0.9, 1.1, 1.5, 2.5):  # most of the time the first two enclose it
+    for factor in (0.9, 1.1, 1.5, 2.5):  # the first two usually enclose it
         tried = min(0.999, max(factor * guess, 1e-4))
         enough = odds(n, flips, 0.0, tried, (0.0, alpha)).retained >= power
         low, high = (low, tried) if enough else (tried, high)
@@ -85,10 +83,10 @@ def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 
 
 
 def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
-    """The smallest true drop that n answers call forgotten with probability ≥ `power`. None: not even the loss of
-    everything.
+    """The smallest true drop at which n answers give "forgotten" with probability ≥ `power`; None: not even the loss of
+    everything does.
 
-    `flips`: share of answers that change, or as many as the drop takes. With k gate units `alpha` is α / k.
+    `flips`: share of answers that change, or as many as the drop needs. With k gate units `alpha` is α / k.
     """
 
     def enough(drop: float) -> bool:
@@ -98,10 +96,8 @@ def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alp
 
 
 def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
-    """Independent 0/1 answers with which a drop beyond the margin is called forgotten, or a smaller one retained, with
-    probability ≥ `power`.
-
-    None where the drop is the margin or more than MOST would be needed.
+    """The number of independent 0/1 answers at which a drop beyond the margin gives "forgotten", or a smaller one
+    "retained", with probability ≥ `power`. None if the drop is the margin, or for more than MOST.
     """
     side = 0 if drop > margin else 1
     alphas = (alpha, 0.0) if side == 0 else (0.0, alpha)
@@ -118,12 +114,12 @@ def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8
         return all(_odds(size, flips, drop, (margin, *alphas), few)[side] >= power for size in sizes)
 
     # the exact test takes a thousand times as long as the score test, and a little more units
-    start = smallest(lambda n: enough(n, few=0), max(MIN_UNITS, int(0.7 * about)))
-    return None if start is None else smallest(enough, max(MIN_UNITS, int(0.95 * start)))
+    start = smallest_count(lambda n: enough(n, few=0), max(MIN_UNITS, int(0.7 * about)))
+    return None if start is None else smallest_count(enough, max(MIN_UNITS, int(0.95 * start)))
 
 
 def _changes(n: int, flips: float) -> tuple[int, int]:
-    """The range of numbers of changes that matter."""
+    """The range of the numbers of changes that are not negligible."""
     if flips <= 0:
         return 0, 0
     if flips >= 1:
@@ -133,8 +129,8 @@ def _changes(n: int, flips: float) -> tuple[int, int]:
 
 
 def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: float) -> NDArray[np.float64]:
-    """P(losses of so many changes ≤ the given), where each change is a loss with probability `losing`. Below 0 gives
-    0.
+    """P(number of losses among `changes` ≤ `losses`) if each change is a loss with probability `losing`; 0 for negative
+    `losses`.
     """
     inside = np.clip(losses, 0, changes)
     return np.where(losses < 0, 0.0, np.where(losses >= changes, 1.0, bdtr(inside, changes.astype(np.int64), losing)))
@@ -143,8 +139,8 @@ def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: 
 def _limits(
     n: int, changes: NDArray[np.float64], rule: tuple[float, float], side: Side, few: int
 ) -> NDArray[np.float64]:
-    """Of each number of changes, the fewest losses that are forgotten (changes + 1: none are), or the most that are
-    retained (−1: none are). `rule`: margin and alpha; `few`: fewer changes than this are judged by the exact test.
+    """For each number of changes, the fewest losses that give "forgotten" (changes + 1: none), or the most that give
+    "retained" (−1: none). `rule`: margin and alpha; `few`: fewer changes than this are judged by the exact test.
     """
     forgotten, (margin, alpha) = side == Verdict.FORGOTTEN, rule
     if alpha <= 0:
@@ -164,7 +160,7 @@ def _limits(
 
 @lru_cache(maxsize=200_000)
 def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, guess: int) -> int:
-    """As `_limits`, where the exact test decides. `guess`: the score test's."""
+    """As `_limits`, by the exact test. `guess`: the limit of the score test."""
     step = -1 if side == Verdict.FORGOTTEN else 1
 
     def decided(lost: int) -> bool:
@@ -179,8 +175,8 @@ def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, 
 
 
 def smallest_value(enough: Callable[[float], bool], low: float, high: float, near: float = NEAR) -> float:
-    """The smallest value between low and high that is enough, to a share `near` of itself, as if more were always
-    enough, too; `high` where nothing less is.
+    """The smallest value between low and high that is enough, by bisection to a relative accuracy of `near`; `high` if
+    no smaller one is. Every value above an enough one must be enough.
     """
     negligible = 1e-9 * high
     while high - low > near * high and high >= negligible:
@@ -189,9 +185,9 @@ def smallest_value(enough: Callable[[float], bool], low: float, high: float, nea
     return high
 
 
-def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
-    """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it
-    is. None: not even `most`.
+def smallest_count(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
+    """The smallest n in [first, most] with decided(n), by growing steps and bisection; None: not even `most`. It
+    assumes that `decided` stays true.
     """
     low, high, step = first - 1, first, max(1, first // 16)
     while not decided(high):

@@ -1,4 +1,4 @@
-"""Compute intervals of proportions, and how many independent rows a number of dependent ones is worth."""
+"""Compute intervals of proportions, and design effects of dependent rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-ENOUGH_CHANGED = 20  # changed units from which their dependence can be estimated
+ENOUGH_CHANGED = 20  # with fewer changed units, their dependence cannot be estimated
 
 
 def wilson(right: float, n: float, level: float) -> tuple[float, float]:
@@ -27,19 +27,16 @@ def wilson(right: float, n: float, level: float) -> tuple[float, float]:
 
 
 def whole_units(sizes: NDArray[np.float64]) -> float:
-    """The design effect if all rows of a unit went the same way: Σ size² / Σ size. `sizes`: rows in each unit,
-    (units,).
-    """
+    """The design effect if all rows of a unit were equal: Σ size² / Σ size. `sizes`: rows in each unit, (units,)."""
     return float((sizes**2).sum() / sizes.sum()) if sizes.sum() > 0 else 1.0
 
 
 def few_units(sizes: NDArray[np.float64]) -> float:
-    """The factor by which an estimated design effect grows because few units stand behind it: at least 1, near 1 for
-    many. `sizes`: (units,).
+    """The factor that raises a design effect estimated from few units: at least 1, near 1 for many. `sizes`: (units,).
 
-    Stands for Student's t in a test that has normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom,
-    and (1 + z²) / 2 = 1.85 at a level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one
-    row have no estimated effect: 1.
+    It replaces Student's t in a test with normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom, and
+    (1 + z²) / 2 = 1.85 at a level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one row
+    need no estimate: 1.
     """
     if sizes.max(initial=0.0) <= 1:
         return 1.0
@@ -47,12 +44,11 @@ def few_units(sizes: NDArray[np.float64]) -> float:
 
 
 def design_effect(sums: NDArray[np.float64], sizes: NDArray[np.float64], variance: float) -> float:
-    """How many dependent rows carry the information of one: variance of the mean over units, over that of independent
-    rows. At least 1.
+    """The design effect: the variance of the mean over units, divided by that of independent rows; at least 1.
 
     `sums`: summed rows of each unit, (units,); `sizes`: rows in each, (units,); `variance`: of one row. The variance
-    over units is that of the ratio Σ sums / Σ sizes (W. G. Cochran, Sampling Techniques, 1977, §9A). Where there is
-    nothing to estimate it from, `whole_units`.
+    over units is that of the ratio Σ sums / Σ sizes (W. G. Cochran, Sampling Techniques, 1977, §9A). If it cannot be
+    estimated: `whole_units`.
     """
     units, total = len(sums), float(sizes.sum())
     if units < 2 or total <= 0 or variance <= 0:

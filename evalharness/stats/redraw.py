@@ -1,4 +1,4 @@
-"""Draw answers of two models afresh, from assumptions or an earlier run's rows: equally good, or one with a loss."""
+"""Simulate answers of two models, from assumptions or an earlier run's rows, with or without a loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evalharness.stats.pairs import Pairs, changed_units
 from evalharness.stats.resample import Floats
 
 Drawing = Callable[[np.random.Generator], Pairs]
-"""One set of answers of two models."""
+"""Draws one set of answers of two models."""
 Losing = Callable[[float], Drawing | None]
-"""How answers are drawn with a true drop of the score (0: equally good models); None where so much cannot be lost."""
+"""The Drawing with a given true drop of the score (0: equally good models); None if that much cannot be lost."""
 
 
-def answers(n: int, score: float, flips: float, chance: float | None, drop: float = 0.0) -> Drawing | None:
-    """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as much
-    as the drop takes.
+def draw_answers(n: int, score: float, flips: float, chance: float | None, drop: float = 0.0) -> Drawing | None:
+    """Draw n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as
+    much as the drop needs.
     """
     if not 0 <= drop <= 1:
         return None
@@ -33,8 +33,8 @@ def answers(n: int, score: float, flips: float, chance: float | None, drop: floa
     one = np.ones(n)
 
     def draw(rng: np.random.Generator) -> Pairs:
-        drawn = np.repeat(cells, rng.multinomial(n, shares / shares.sum()), axis=0)
-        base, candidate = (np.column_stack([drawn[:, i], one]) for i in (0, 1))
+        rights = np.repeat(cells, rng.multinomial(n, shares / shares.sum()), axis=0)
+        base, candidate = (np.column_stack([rights[:, i], one]) for i in (0, 1))
         return Pairs(base, candidate, one, _share, MetricKind.BINARY, 0.0, 1.0, 1.0, chance, None)
 
     return draw
@@ -44,12 +44,12 @@ def _share(sums: Floats) -> Floats:
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
-    """So many units of an earlier run's, drawn with replacement, the models' rows of each swapped at random.
+def redraw_units(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
+    """Draw `units` units of an earlier run with replacement, and swap the models' rows of each at random.
 
-    Without a drop neither model is better in truth. With one, the better row of a changed unit is the base's so much
-    more often that the candidate's score is lower by it; where that is not enough, changed units are drawn more often.
-    None where it never is.
+    Without a drop the two models are equally good. With one, the better row of a changed unit is the base's so much
+    more often that the candidate's expected score is lower by it; if that is not enough, changed units are drawn more
+    often. None if that is not enough either.
     """
     tilt = _tilt(pairs, drop)
     if tilt is None:
@@ -65,8 +65,9 @@ def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
             [kind[rng.integers(0, len(kind), size)] for kind, size in zip(kinds, sizes, strict=True) if size]
             or [kinds[0]]
         )
-        kept = (rng.random(units) < first)[:, None]
-        base, candidate = np.where(kept, better[places], worse[places]), np.where(kept, worse[places], better[places])
+        base_better = (rng.random(units) < first)[:, None]
+        base = np.where(base_better, better[places], worse[places])
+        candidate = np.where(base_better, worse[places], better[places])
         return replace(pairs, base=base, candidate=candidate, sizes=pairs.sizes[places])
 
     return draw
@@ -90,7 +91,7 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
         return (share_changed, 0.5, better, worse) if drop <= 0 else None
 
     def short(share: float, first: float) -> float:
-        """By how much the expected drop is too small."""
+        """The wanted drop minus the expected one."""
         still = units * (1 - share) * pairs.base[~changed].mean(axis=0) if share < 1 else 0.0
         up, down = (units * share * rows[changed].mean(axis=0) for rows in (better, worse))
         rows = (still + first * up + (1 - first) * down, still + first * down + (1 - first) * up)
@@ -103,12 +104,12 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
     return float(brentq(lambda share: short(share, 1.0), share_changed, 1.0)), 1.0, better, worse
 
 
-def changed(pairs: Pairs) -> tuple[int, float]:
-    """Units of an earlier run that changed, and their share; where none did, as if the next one had."""
+def changed_share(pairs: Pairs) -> tuple[int, float]:
+    """The number of changed units of an earlier run, and their share, as if at least one had changed."""
     number = int(changed_units(pairs).sum())
     return number, max(1, number) / max(1, len(pairs.base))
 
 
 def base_skill(pairs: Pairs) -> float | None:
-    """The base's score over chance in an earlier run, oriented; None where chance is unknown."""
+    """The base's score over chance in an earlier run, oriented; None if chance is unknown."""
     return pairs.skill(float(pairs.score(pairs.base.sum(axis=0))))

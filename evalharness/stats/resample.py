@@ -1,7 +1,6 @@
-"""Swap the rows of two models at random, unit by unit: a test of no difference for any score that is a function of
-summed rows; and how much each unit moves such a score.
+"""Test for no difference by swapping two models' rows at random, and compute jackknife influences.
 
-All randomness is the Generator passed in.
+Both work for any score that is a function of summed rows. All randomness is the Generator passed in.
 """
 
 from __future__ import annotations
@@ -13,25 +12,23 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
-"""Summed rows (..., width) to scores (...)."""
+"""A function of summed rows (..., width) with scores (...)."""
 
-CELLS = 1 << 21  # swaps held at once (16 MiB)
-EXACT_UNITS = 12  # at most so many changed units: every sign pattern is tried
+CELLS = 1 << 21  # swaps in memory at once (16 MiB)
+EXACT_UNITS = 12  # up to this number of changed units, every sign pattern is tried
 SWAPS = 4_000
 
 
 def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """The distinct rows of `rows` (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many
-    times as fast.
-    """
+    """The distinct rows of `rows` (n, width) in lexical order, and their counts; many times as fast as `np.unique`."""
     ordered = rows[np.lexsort(rows.T[::-1])]
     first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
     return ordered[first], np.diff(np.append(first, len(rows)))
 
 
 def influence(rows: Floats, score: Score) -> Floats:
-    """Jackknife influence of each unit on the score, (n,): mean of the leave-one-out scores minus the one without it,
-    times (n − 1) / n.
+    """Jackknife influence of each unit on the score, (n,): the mean of the leave-one-out scores minus the score without
+    the unit, times (n − 1) / n.
     """
     n = len(rows)
     left_out = score(rows.sum(axis=0) - rows)
@@ -41,10 +38,9 @@ def influence(rows: Floats, score: Score) -> Floats:
 def swapped_differences(
     first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator
 ) -> Floats:
-    """Differences second − first after the two rows of each unit were swapped at random, as if the models were one. ->
-    (replicates,)
+    """Differences second − first, (replicates,), after swapping the two rows of each unit at random.
 
-    Rows are (n, width). Approximate randomization; for scores that are means, the sign-flip test.
+    Rows are (n, width). This is approximate randomization; for scores that are means, the sign-flip test.
     """
     start, change, away = _changes(first, second)
     values = np.empty(replicates)
@@ -59,8 +55,8 @@ def swapped_differences(
 
 
 def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator) -> float:
-    """Two-sided p of H0: the two models' rows are exchangeable, by random swaps where too many units changed to try
-    every pattern. Nothing changed gives 1.
+    """Two-sided p of H0: the two models' rows are exchangeable. It tries all patterns of swaps, or random ones if more
+    than EXACT_UNITS units changed. Without changes: 1.
     """
     start, change, away = _changes(first, second)
     observed = float(score(start + change.sum(axis=0)) - score(away - change.sum(axis=0)))
@@ -73,13 +69,11 @@ def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np
 
 
 def monte_carlo_p(observed: float, nulls: Floats) -> float:
-    """Share of null values at least as far from zero, the observed one counted among them. `nulls` (replicates,)."""
+    """Share of values, the observed one included, at least as far from zero as it. `nulls` (replicates,)."""
     return float((1 + (np.abs(nulls) >= abs(observed) * (1 - 1e-9) - 1e-12).sum()) / (1 + len(nulls)))
 
 
 def _changes(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats]:
-    """Where no unit's second row is in place: sums, then what each changed unit adds (changed, width), then the other
-    side's sums.
-    """
+    """The first rows' sums, what swapping each changed unit adds (changed, width), and the second rows' sums."""
     change = (second - first)[np.any(second != first, axis=1)]
     return first.sum(axis=0), change, first.sum(axis=0) + change.sum(axis=0)

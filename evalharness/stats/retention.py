@@ -1,4 +1,4 @@
-"""Measure how much of the base's skill remains, and how many answers flipped that were known, not guessed."""
+"""Measure how much of the base's skill remains, and correct the share of flipped answers for lucky guesses."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from evalharness.stats.resample import Floats, influence
 
 
 def retention(pairs: Pairs, level: float) -> Interval | None:
-    """Chance-corrected retention, (candidate − chance) / (base − chance): 1 where all skill is there, 0 where none is
-    left, above 1 where it grew.
+    """Chance-corrected retention, (candidate − chance) / (base − chance): 1: all skill remains; 0: none; above 1: more.
 
     Fieller's interval of a ratio (E. C. Fieller 1954, JRSS B 16:175-185) with jackknifed variances over units and
-    Student's t, so that base and candidate may be, and are, correlated. None where chance is unknown, or the base's
-    skill is not significant at this level: the ratio then has no bounded interval. While few units changed, the
-    candidate's variance is that with one more, which changed by all it can.
+    Student's t, which allows for correlated models. None if chance is unknown, or if the base's skill is not
+    significant at this level: then the ratio has no bounded interval. If few units changed, the candidate's variance
+    includes one more that changed by all it can.
     """
     units = len(pairs.base)
     base, candidate = (pairs.skill(float(pairs.score(rows.sum(axis=0)))) for rows in (pairs.base, pairs.candidate))
@@ -47,9 +46,8 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """Shares of all answers. `lost`, `gained`: that changed from right to wrong and back, as counted. `forgotten`,
-    `learned`: the same of answers that were known, with guesses taken out; the estimates may be below 0 and are then
-    shown as 0.
+    """Shares of all answers. `lost`, `gained`: changed from right to wrong, and back. `forgotten`, `learned`: the same,
+    corrected for lucky guesses; estimates below 0 become 0.
     """
 
     lost: float
@@ -61,14 +59,14 @@ class Flips:
 def chance_adjusted_flips(
     base: Floats, candidate: Floats, choices: Floats, level: float, clusters: Floats | None = None
 ) -> Flips | None:
-    """Flips of 0/1 answers (n,) to questions with so many `choices` (n,), more than 1. None for fewer than two units.
+    """Flips of 0/1 answers (n,) to questions with `choices` (n,) choices each. None for fewer than two units.
 
-    Whoever does not know an answer is right by luck once in `choices` times, and lucky flips are no forgetting. Suppose
-    each answer is known or guessed, and that the two models guess independently: with c = 1 / choices and P01 the share
-    wrong before and right after, P00 = U(1 − c)² and P10 = F(1 − c) + U c (1 − c) for the shares U known by neither and
-    F forgotten, so F = P10 / (1 − c) − c P00 / (1 − c)², and P01 likewise. Models of one family guess alike: then too
-    much is taken out, and the truth lies between this and the raw share. The idea is that of J. Harmon et al. (2025,
-    arXiv:2510.17776), who take the guesses from the two accuracies; taking them from the joint counts, as here, is
+    A guess is right once in `choices` times, and lucky flips are no forgetting. Suppose that each answer is known or
+    guessed, and that the two models guess independently: with c = 1 / choices and P01 the share wrong before and right
+    after, P00 = U(1 − c)² and P10 = F(1 − c) + U c (1 − c) for the shares U known by neither and F forgotten, so F =
+    P10 / (1 − c) − c P00 / (1 − c)², and P01 likewise. Models of one family guess alike: then the correction is too
+    large, and the truth lies between this and the raw share. The idea is that of J. Harmon et al. (2025,
+    arXiv:2510.17776), who estimate the guesses from the two accuracies; here they follow from the joint counts, as
     derived above. Intervals: Student's t over `clusters` (n,), ids of dependent rows. Raises ValueError for a question
     with one choice.
     """
@@ -86,8 +84,8 @@ def chance_adjusted_flips(
 
 
 def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:
-    """Mean of values (n,), kept within 0 and 1, with its interval over clusters; one more than was seen where nothing
-    varies.
+    """Mean of values (n,), clipped to 0 and 1, with its interval over clusters; the spread is at least that of one
+    unit.
     """
     sums, sizes = np.bincount(ids, values), np.bincount(ids)
     mean, units = float(values.mean()), len(sums)
@@ -99,8 +97,8 @@ def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:
 
 
 def _unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:
-    """The interval of a difference where no unit changed: what `units` units may have missed. `reach`: score lost if
-    all units lost all they can.
+    """The interval of a difference if none of `units` units changed. `reach`: score lost if all units lost all they
+    can.
 
     Equal rows have no spread, which would claim certainty; Tango's interval of 0 gained and 0 lost does not.
     """

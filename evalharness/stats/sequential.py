@@ -1,16 +1,14 @@
-"""Test paired differences in random order after every single one, by e-processes: their family, an interval, a
-certificate.
+"""Test paired differences in random order after every unit, by e-processes, with an interval and a certificate.
 
-An e-process is a bet against a null: what the capital of someone is who starts with 1 and bets at each unit, at odds
-that are fair or worse if the null is true. Whenever one looks, P(capital ever ≥ 1/α) ≤ α under the null (J. Ville
-1939). So "stop once it has" errs with probability at most α, which no fixed-sample test does when it is read again and
-again.
+An e-process is the capital of a bettor against a null, who starts with 1 and bets at each unit, at odds that are fair
+or worse if the null is true. P(capital ever ≥ 1/α) ≤ α under the null (J. Ville 1939), so stopping once it has errs
+with probability at most α. A fixed-sample test that is read again and again does not have this guarantee.
 
 Nulls are those of the verdict: Δ ≥ −margin (its e-process is evidence for "forgotten") and Δ ≤ −margin ("retained").
 Bets are those of I. Waudby-Smith and A. Ramdas (2024), JRSS B 86:1-27, §§4-5: a factor 1 + λ(x − m) for a value x that
-is bounded on the side against which one bets and has mean m under the null; λ is a fixed share of the largest bet that
-cannot lose more than everything, and the capital is averaged over a grid of shares. Nothing is assumed of the values
-but their bounds: 0/1 answers, graded scores and sums over the rows of a unit alike.
+is bounded on the side of the bet and has mean m under the null; λ is a fixed share of the largest bet that cannot lose
+more than everything, and the capital is averaged over a grid of shares. Only the bounds of the values are assumed, so
+it serves 0/1 answers, graded scores and sums over the rows of a unit.
 
 Units must come in random order, which is not the order of a file, and both models answer the same ones.
 """
@@ -31,18 +29,17 @@ from evalharness.stats.enums import Side, Verdict
 Floats = NDArray[np.float64]
 
 SHARES = np.arange(1, 11) / 10  # of the largest bet; their capitals are averaged
-MOST_EXCESS = 50.0  # stands for infinity in a search
-INSIDE = 1 - 1e-12  # of the range: at its very end a bet cannot lose
+MOST_EXCESS = 50.0  # replaces infinity in a search
+INSIDE = 1 - 1e-12  # of the range: at its end a bet cannot lose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Units in the order in which they were answered. `net` (units,): candidate minus base, oriented so that + is
-    better, summed over a unit's rows.
+    """Differences of units in the order in which they were answered.
 
-    `sizes` (units,): rows in each; Δ is Σ net / Σ sizes. `largest`: rows in the largest unit there can be. `reach`: the
-    most that one row can change (1 on a 0-1 scale). Raises ValueError for values beyond the bounds, which would make
-    the bets invalid.
+    `net` (units,): candidate minus base, oriented so that + is better, summed over a unit's rows. `sizes` (units,):
+    rows in each; Δ is Σ net / Σ sizes. `largest`: rows in the largest possible unit. `reach`: the most that one row can
+    change (1 on a 0-1 scale). Raises ValueError for values beyond the bounds, which would make the bets invalid.
     """
 
     net: Floats
@@ -58,44 +55,43 @@ class Stream:
 
 
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:
-    """Logarithm of the e-process for `side` after each unit, (units,). Rejecting where it has reached log(1/α) errs
-    with probability ≤ α, however the time was chosen. Units are drawn independently of one another; for a sample of a
-    finite `population` see `certificate`.
+    """Logarithm of the e-process for `side` after each unit, (units,). Rejecting once it reaches log(1/α) errs with
+    probability ≤ α at any stopping time. Units are drawn independently; for a sample of a finite `population` see
+    `certificate`.
     """
     excess, bound = _excess(stream, margin, side)
     if population is None:
         return _capital(-excess / bound)
     before = np.concatenate([[0.0], np.cumsum(excess)[:-1]])
-    expected = -before / (population - np.arange(len(excess)))  # mean of what is left, at the edge of the null
-    room = np.maximum(bound - expected, 1e-12 * bound)
-    path = _capital((expected - excess) / room)
+    expected = -before / (population - np.arange(len(excess)))  # mean of the remaining units, at the null's edge
+    most_loss = np.maximum(bound - expected, 1e-12 * bound)
+    path = _capital((expected - excess) / most_loss)
     remaining = population - np.arange(1, len(excess) + 1)
     return np.where(np.cumsum(excess) + remaining * bound < -1e-9 * bound, np.inf, path)
 
 
 def certificate(stream: Stream, margin: float, side: Side, population: int) -> Floats:
-    """As `evidence`, of the difference on one finite set of `population` units of which `stream` is a random sample
-    without replacement, (units,).
+    """As `evidence`, (units,), for the difference on a finite set of `population` units, of which `stream` is a random
+    sample without replacement.
 
-    What is certified is the score on this very set had all of it been answered, not on questions like these. The null
-    fixes the sum over the set, so a bound on the mean of what is left follows from what was seen, and bets are made
-    against that (Waudby-Smith and Ramdas 2024, §5). Where nothing that is left could make the null true any more, the
-    logarithm is inf. Raises ValueError for more units than there are.
+    It certifies the score on this set, not on questions like these. The null fixes the sum over the set, so the
+    observed units bound the mean of the remaining ones, and the bets are against that bound (Waudby-Smith and Ramdas
+    2024, §5). Once no remaining values could make the null true, the logarithm is inf. Raises ValueError for more units
+    than the set has.
     """
     if len(stream.net) > population:
-        raise ValueError("more units were seen than there are")
+        raise ValueError("the stream has more units than the population")
     return evidence(stream, margin, side, population)
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:
-    """Bounds of Δ that may be read at any time: each errs, ever, with probability ≤ α (two-sided coverage 1 − 2α, as
-    the fixed-sample intervals).
-
-    Between them are the values whose e-processes never reached 1/α. No unit gives (−reach, reach).
+    """Bounds of Δ that are valid at any time: each ever errs with probability ≤ α (two-sided coverage 1 − 2α, as the
+    fixed-sample intervals). The values between them are those whose e-processes never reached 1/α. Without units:
+    (−reach, reach).
     """
 
     def excess(end: float, side: Side) -> float:
-        """By how much the e-process against Δ = `end` has passed log(1/α) at its highest."""
+        """The largest logarithm of the e-process against Δ = `end`, minus log(1/α)."""
         return min(float(evidence(stream, -end, side, population).max()) + math.log(alpha), MOST_EXCESS)
 
     def bound(side: Side, sign: float) -> float:
@@ -107,12 +103,12 @@ def interval(stream: Stream, alpha: float, population: int | None = None) -> tup
 
 
 def e_holm(logs: Sequence[float]) -> list[float]:
-    """Logarithms of e-values of one family, adjusted: rejecting those ≥ log(1/α) errs anywhere with probability ≤ α,
-    whatever the dependence.
+    """Adjust the logarithms of e-values for multiple tests, in the same order: rejecting those ≥ log(1/α) makes any
+    error with probability ≤ α, under any dependence.
 
-    The closed test in which a set of nulls is judged by the mean of its e-values: the least mean of each with any
-    number of the smallest ones (V. Vovk and R. Wang 2021, Annals of Statistics 49:1736-1754, Algorithm 1). Values of
-    e-processes are e-values at any stopping time, so they may be adjusted whenever one looks. The order given is kept.
+    It is the closed test that judges a set of nulls by the mean of its e-values: the smallest mean of each e-value with
+    any number of the smallest ones (V. Vovk and R. Wang 2021, Annals of Statistics 49:1736-1754, Algorithm 1). Values
+    of e-processes are e-values at any stopping time, so they may be adjusted at any time.
     """
     values = np.asarray(logs, dtype=np.float64)
     order = np.argsort(values, kind="stable")
@@ -126,7 +122,7 @@ def e_holm(logs: Sequence[float]) -> list[float]:
 
 
 def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
-    """Of each unit, the value whose mean is ≥ 0 under the null, (units,), and the most that it can be."""
+    """For each unit the value whose mean is ≥ 0 under the null, (units,), and its upper bound."""
     over = stream.net + margin * stream.sizes
     if side == Verdict.FORGOTTEN:
         return over, (stream.reach + margin) * stream.largest
@@ -134,9 +130,7 @@ def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
 
 
 def _capital(gains: Floats) -> Floats:
-    """Logarithm of the averaged capital after each unit, from what the largest bet would win of each, ≥ −1,
-    (units,).
-    """
+    """Logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥ −1."""
     with np.errstate(divide="ignore"):
         logs = np.cumsum(np.log1p(SHARES * np.maximum(gains, -1.0)[:, None]), axis=0)
     return np.asarray(logsumexp(logs, axis=1) - math.log(len(SHARES)))

@@ -1,9 +1,9 @@
 """Combine the findings of gate units into one for the suite: the plain mean of their differences, in margins.
 
-Every unit's difference is divided by that unit's own margin, so the suite's margin is 1. Which units enter is fixed
-before anything is asked. Tested by `gaffke.pooled`: every unit keeps its own weight, and one worst case is added to all
-of them together. For "retained" a unit's gain counts at most one margin and two of its standard errors, so that one
-large gain cannot pay for losses elsewhere.
+Every unit's difference is divided by its own margin, so the suite's margin is 1. The units are fixed before the run.
+The mean is tested by `gaffke.pool_means`: every unit keeps its own weight, and one worst case is added to all of them
+together. For "retained" a unit's gain counts at most one margin and two of its standard errors, so that one large gain
+cannot offset losses elsewhere.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from evalharness.stats.assess import Finding
-from evalharness.stats.gaffke import WeightedMean, pooled
+from evalharness.stats.gaffke import WeightedMean, pool_means
 from evalharness.stats.pairs import Interval
 
-STANDARD_ERRORS = 2.0  # of a unit's gain that count towards "retained", beyond one margin
+STANDARD_ERRORS = 2.0  # of a gain that count towards "retained", beyond one margin
 NOTHING = Finding(
     units=0,
     base=Interval(0.0),
@@ -34,19 +34,18 @@ NOTHING = Finding(
 
 
 def combine(findings: Sequence[Finding], level: float | None) -> Finding:
-    """One finding for the suite, in margins; without a `level`, without an interval. `skill`: the units' mean of what
-    the base can do, in margins, at least 0 each; a suite in which that is small certifies nothing, by the rule for
-    every unit.
+    """Combine findings into one for the suite, in margins; without a `level`, without an interval. `skill`: the mean of
+    the units' skills in margins, each at least 0; a suite with a small one certifies nothing, as any unit.
 
-    Every finding must have a margin above 0; those of no unit are left out. One unit alone says what it says by itself,
-    unless its chance is unknown. A suite with a unit whose metric has no finite range is never retained. Nothing gives
-    no interval and p-values of 1.
+    Every finding must have a margin above 0; findings without units are left out. The suite of one unit has that unit's
+    tests. A suite with a unit whose metric has no finite range is never retained. Without findings: no interval, and
+    p-values of 1.
     """
     members = [(each, each.mean, each.margin) for each in findings if each.mean is not None and each.margin]
     if not members:
         return NOTHING
     in_margins = [mean.scaled(1 / margin) for _, mean, margin in members]
-    whole, capped = pooled(in_margins), pooled([_capped(mean) for mean in in_margins])
+    whole, capped = pool_means(in_margins), pool_means([_capped(mean) for mean in in_margins])
     used = [each for each, _, _ in members]
     countable = all(each.lost is not None for each in used)
     skills = [max(0.0, each.skill or 0.0) / margin for each, _, margin in members]
@@ -68,13 +67,13 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
 
 
 def _capped(mean: WeightedMean) -> WeightedMean:
-    """With a gain of at most one margin and two standard errors."""
+    """The mean with a gain of at most one margin and two standard errors."""
     most = 1 + STANDARD_ERRORS * math.sqrt(mean.variance)
     return mean.scaled(1.0, at=most) if mean.estimate > most else mean
 
 
 def _of_one(suite: Finding, unit: Finding) -> Finding:
-    """The suite of one unit, which is tested as that unit is."""
+    """The suite of one unit, with the tests of that unit."""
     margin = unit.margin or 1.0
     low, high = (None if end is None else end / margin for end in unit.difference[1:])
     return replace(
@@ -89,29 +88,29 @@ def _of_one(suite: Finding, unit: Finding) -> Finding:
 
 
 def _p_difference(mean: WeightedMean) -> float:
-    """Two-sided p of H0: no difference, by the normal distribution, with the variance about 0."""
+    """Two-sided p of H0: no difference, by the normal approximation with the variance about 0."""
     about_zero = float(mean.counts @ (mean.moves + mean.estimate * mean.shares) ** 2)
     return 2 * float(ndtr(-abs(mean.estimate) / math.sqrt(about_zero))) if about_zero > 0 else 1.0
 
 
 def mean_share_kept(findings: Sequence[Finding], level: float) -> Interval | None:
-    """The mean over units of the share of the base's skill that is left, those units aside that show no skill; None for
-    none. It describes: the base's luck is in both, so it errs towards loss where skill is small.
+    """The mean share of the base's skill that remains, over units with skill; None for none. It only describes: the
+    base's luck is in numerator and denominator, so it is too low if skill is small.
     """
     able = [each for each in findings if each.mean is not None and each.skill and not each.at_chance]
     if not able:
         return None
-    mean = pooled([each.mean.scaled(1 / each.skill) for each in able if each.mean is not None and each.skill])
+    mean = pool_means([each.mean.scaled(1 / each.skill) for each in able if each.mean is not None and each.skill])
     low, high = mean.interval(level)
     return Interval(1 + mean.estimate, 1 + low, 1 + high)
 
 
 def mean_difference(findings: Sequence[Finding], level: float) -> Interval | None:
-    """The plain mean of differences on one scale, every finding counting the same, with its interval; None for none."""
+    """The plain mean of differences on one scale with its interval; None for none."""
     means = [each.mean for each in findings if each.mean is not None]
     if not means:
         return None
-    mean = pooled(means)
+    mean = pool_means(means)
     return Interval(mean.estimate, *mean.interval(level))
 
 

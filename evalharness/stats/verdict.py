@@ -1,4 +1,4 @@
-"""Decide between three verdicts by the p-values of a difference at its margin.
+"""Decide between the three verdicts by the p-values of a difference at its margin.
 
 forgotten: the loss is larger than the margin; retained: it is smaller; inconclusive: the data do not tell.
 """
@@ -12,13 +12,13 @@ from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_p
 
 MIN_UNITS = 10  # fewer decide nothing
-SKILL_SHARE = 0.2  # a margin above this share of the base's score over chance cannot certify anything
-SUSPECTS = 0.75  # suspect units that chance alone gives, at most, where nothing changed
+SKILL_SHARE = 0.2  # a margin above this share of the base's score over chance certifies nothing
+SUSPECTS = 0.75  # largest expected number of suspect units if nothing changed
 
 
 def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool) -> Verdict:
-    """The verdict. `p_forgotten`: adjusted for its family; it does not matter where the base stands. `can_retain`: the
-    base is above chance, the margin small against its skill, the metric's range finite.
+    """The verdict. `p_forgotten`: adjusted for multiple tests. `can_retain`: the base is above chance, the margin small
+    against its skill, the metric's range finite; "forgotten" does not need it.
     """
     if units < MIN_UNITS:
         return Verdict.INCONCLUSIVE
@@ -28,27 +28,26 @@ def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, c
 
 
 def is_small(margin: float, skill: float) -> bool:
-    """Is a margin small against what the base scores over chance, so that keeping within it certifies something?"""
+    """Is a margin small against the base's skill, so that "retained" means something?"""
     return margin <= SKILL_SHARE * skill * (1 + 1e-12)
 
 
 def is_suspect(p_forgotten: float, alpha: float, tests: int, units: int) -> bool:
-    """Is one of so many gate units (`tests`), of so many `units` of data, suspect of a loss beyond its margin?
-    `p_forgotten`: unadjusted. Where nothing is lost, so many are by chance: α · tests, at most SUSPECTS.
+    """Is one of `tests` gate units, with `units` units of data, suspect of a loss beyond its margin? `p_forgotten`:
+    unadjusted. If nothing is lost, α · tests of them are expected, at most SUSPECTS.
     """
     return units >= MIN_UNITS and p_forgotten <= min(alpha, SUSPECTS / max(tests, 1))
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
-    """(p_forgotten, p_retained) of 0/1 counts."""
+    """(p_forgotten, p_retained) of 0/1 counts; see `p_on_side`."""
     return p_on_side(gained, lost, n, margin, Verdict.FORGOTTEN), p_on_side(gained, lost, n, margin, Verdict.RETAINED)
 
 
 def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
-    """p_forgotten or p_retained of 0/1 counts: by Tango's test, and by its exact form where fewer than FEW_CHANGES
-    answers changed.
+    """p_forgotten or p_retained of 0/1 counts, by Tango's test, or its exact form for fewer than FEW_CHANGES changes.
 
-    Fractions (an effective sample) are rounded against the claim that is tested.
+    Fractions (an effective sample) are rounded against the tested claim.
     """
     if gained + lost >= FEW_CHANGES:
         return tango_p(gained, lost, n, margin)[0 if side == Verdict.FORGOTTEN else 1]

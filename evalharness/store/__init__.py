@@ -1,5 +1,6 @@
-"""Keep answers on disk, each under (checkpoint fingerprint, engine fingerprint, request id): one SQLite file, one
-transaction a block.
+"""Keep answers on disk in one SQLite file, by checkpoint fingerprint, engine fingerprint and request id.
+
+Each block of answers is one transaction.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 from evalharness.store.answers import Store
 from evalharness.store.contents import SourceFacts, StoreFacts, export, facts, repair, repair_command, verify
 from evalharness.store.database import check
-from evalharness.store.removal import RemovalRule, chosen, remove
+from evalharness.store.removal import RemovalRule, matching_sources, remove
 
 __all__ = [
     "RemovalRule",
@@ -15,9 +16,9 @@ __all__ = [
     "Store",
     "StoreFacts",
     "check",
-    "chosen",
     "export",
     "facts",
+    "matching_sources",
     "remove",
     "repair",
     "repair_command",

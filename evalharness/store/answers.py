@@ -1,4 +1,4 @@
-"""Read and keep the answers of a run, and the proofs that adapters answer. A damaged answer is never served."""
+"""Read and keep the answers of a run, and the proofs that adapters answer. A damaged answer is never returned."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ QUARANTINE = "INSERT INTO quarantine SELECT * FROM answers WHERE model=? AND eng
 
 
 class Store:
-    """A store that a run reads and writes. `notify` is told where a damaged file was set aside and a new one begun.
-    Raises StoreError where the file cannot be opened, read or written, or is no store.
+    """A store that a run reads and writes. `notify` gets a message when a damaged file is set aside and replaced.
+    Raises StoreError if the file cannot be opened, read or written, or is no store.
 
-    Every row carries a digest of its key and body: SQLite has no page checksums, so a damaged answer is found on
-    reading, counted as absent, computed again, and kept in quarantine.
+    Every row carries a digest of its key and body, because SQLite has no page checksums. A damaged answer is found on
+    reading, counts as absent, is computed again, and is kept in quarantine.
     """
 
     def __init__(self, path: Path, notify: Notify = lambda notice: None) -> None:
@@ -44,25 +44,25 @@ class Store:
         return self._database.read(lambda db: _answers(db, model, engine, requests))
 
     def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
-        """Keep one block's answers in one transaction. An intact answer that is there already wins; a damaged one is
-        put into quarantine.
+        """Keep one block's answers in one transaction. An intact answer that is there already stays; a damaged one goes
+        into quarantine.
         """
         bodies = {response.request_id: rows.encode(response) for response in responses}
 
         def change(db: sqlite3.Connection) -> None:
             before = {values[2]: values for values in _rows(db, model, engine, list(bodies))}
-            kept = {key: values for key, values in before.items() if rows.answer(values) is not None}
-            new = [rows.row(model, engine, key, body) for key, body in bodies.items() if key not in kept]
-            db.executemany(QUARANTINE, [(model, engine, key) for key in before if key not in kept])
+            intact = {key: values for key, values in before.items() if rows.answer(values) is not None}
+            new = [rows.row(model, engine, key, body) for key, body in bodies.items() if key not in intact]
+            db.executemany(QUARANTINE, [(model, engine, key) for key in before if key not in intact])
             db.executemany("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)", new)
             _note(db, model, engine)
-            if not {*kept.values(), *new} <= set(_rows(db, model, engine, list(bodies))):
+            if not {*intact.values(), *new} <= set(_rows(db, model, engine, list(bodies))):
                 raise DamageError("rows of it are not found where they were written")
 
         self._database.write(change)
 
     def note_use(self, model: str, engine: str, name: str, task: str) -> None:
-        """Keep what a run calls a model, and the task that it answers: `store info` says so."""
+        """Keep the name that a run gives a model, and the task that it answers, for `store info`."""
         self._database.write(lambda db: _note(db, model, engine, name, task))
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
@@ -85,7 +85,7 @@ def _answers(db: sqlite3.Connection, model: str, engine: str, requests: Sequence
 
 
 def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows that lie there, damaged ones among them."""
+    """The stored rows, including damaged ones."""
     for start in range(0, len(requests), MOST_VARIABLES):
         part = requests[start : start + MOST_VARIABLES]
         query = f"{ANSWERS} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"
@@ -93,7 +93,7 @@ def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[st
 
 
 def _note(db: sqlite3.Connection, model: str, engine: str, name: str = "", task: str = "") -> None:
-    """Stamp a use, in seconds since 1970 (UTC). Where the clock was set back, the later stamp stays."""
+    """Stamp a use, in seconds since 1970 (UTC). If the clock was set back, the later stamp stays."""
     now = int(time.time())
     db.execute(
         """INSERT INTO uses VALUES (?,?,?,?,?,?)

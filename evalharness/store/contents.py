@@ -1,4 +1,4 @@
-"""Say what a store holds, row by row, without changing it; and have a damaged one set aside."""
+"""List and check what a store holds without changing it, export its answers, and repair a damaged store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from evalharness.errors import StoreError
 from evalharness.store import rows
-from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, is_damage, set_aside_before
-from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, usable
+from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, damaged_copies, is_damage
+from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, resolve_file
 from evalharness.store.schema import ANSWERS, PROOFS, USES, DamageError, version_of
 from evalharness.whole_file import whole_file
 
@@ -25,10 +25,10 @@ ABSENT = ("no store here", "it is made by the first `evalharness run`")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """What is kept of one model by one engine, both by fingerprint: intact answers by kind, and their bytes with keys.
+    """What a store holds of one model by one engine (fingerprints): intact answers by kind, and their bytes with keys.
 
-    `names` and `tasks`: what runs called it, and asked it, as far as that was kept. `first`, `last`: when an answer
-    was kept or asked for, in seconds since 1970 (UTC); 0 where that was not kept.
+    `names` and `tasks`: the model's names and tasks in runs, as far as stored. `first`, `last`: when an answer was
+    first and last written or read, in seconds since 1970 (UTC); 0 if not stored.
     """
 
     model: str
@@ -43,9 +43,9 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFacts:
-    """What a store holds. `answers` counts all rows, `damaged` those whose digest does not fit (proofs among them),
-    `quarantined` those that were found so before; `bytes` are the file's, its log's included; `set_aside`: damaged
-    files beside it.
+    """What a store holds. `answers` counts all rows, `damaged` those whose digest does not fit (including proofs),
+    `quarantined` those found damaged before; `bytes`: size of the file and its log; `set_aside`: damaged files beside
+    it.
     """
 
     path: Path
@@ -66,13 +66,13 @@ def repair_command(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
-    """Open a store to look at it, with its version; nothing is changed, also while runs write. Raises StoreError."""
+    """Open a store read-only and return it with its version; runs may write meanwhile. Raises StoreError."""
     with errors_at(path, "cannot be read"):
-        path = usable(path)
+        path = resolve_file(path)
         if not path.exists():
             raise StoreError(path, *ABSENT)
         try:
-            with closing(_connected(path)) as db:
+            with closing(_connect_read_only(path)) as db:
                 version = version_of(db)
                 if version == 0:
                     raise StoreError(path, "an empty file", "it becomes a store with the first `evalharness run`")
@@ -84,9 +84,9 @@ def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
             raise
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write. Where not even the memory that readers share can be made (a folder that is
-    read-only), nobody else writes, and the file is read without locks.
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. In a read-only folder, where SQLite cannot make its shared memory, the file is
+    read without locks: nobody else can write it either.
     """
     db = connect(path, "ro")
     log = Path(f"{path}-wal")
@@ -102,12 +102,12 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def facts(path: Path) -> StoreFacts:
-    """Count over the whole file; reads and checks every row. Raises StoreError."""
+    """Count what a store holds; reads and checks every row. Raises StoreError."""
     kinds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     sizes: Counter[tuple[str, str]] = Counter()
     answers = damaged = 0
     with reading(path) as (db, version):
-        db.execute("BEGIN")  # one moment, whatever a run writes meanwhile
+        db.execute("BEGIN")  # a snapshot, though a run may write meanwhile
         for values in db.execute(ANSWERS):
             answers += 1
             if (answer := rows.answer(values)) is None:
@@ -129,20 +129,20 @@ def facts(path: Path) -> StoreFacts:
         bytes=sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists()),
         damaged=damaged,
         quarantined=quarantined,
-        set_aside=set_aside_before(path.resolve()),
+        set_aside=damaged_copies(path.resolve()),
         sources=sources,
     )
 
 
 def _source(key: tuple[str, str], kinds: Mapping[str, int], size: int, uses: list[tuple[Any, ...]]) -> SourceFacts:
-    own = [use[2:] for use in uses if use[:2] == key]
-    first = [use[2] for use in own if isinstance(use[2], int)]
-    last = [use[3] for use in own if isinstance(use[3], int)]
+    matches = [use[2:] for use in uses if use[:2] == key]
+    first = [use[2] for use in matches if isinstance(use[2], int)]
+    last = [use[3] for use in matches if isinstance(use[3], int)]
     return SourceFacts(
         model=key[0],
         engine=key[1],
-        names=tuple(sorted({str(use[0]) for use in own} - {""})),
-        tasks=tuple(sorted({str(use[1]) for use in own} - {""})),
+        names=tuple(sorted({str(use[0]) for use in matches} - {""})),
+        tasks=tuple(sorted({str(use[1]) for use in matches} - {""})),
         answers=dict(sorted(kinds.items())),
         bytes=size,
         first=min(first, default=0),
@@ -151,47 +151,46 @@ def _source(key: tuple[str, str], kinds: Mapping[str, int], size: int, uses: lis
 
 
 def verify(path: Path) -> tuple[int, int]:
-    """Check every row and the file's own structure: (damaged rows, all rows). Raises StoreError, also where it is the
-    structure that is damaged.
+    """Check every row and the file's structure: (damaged rows, all rows). Raises StoreError, also for a damaged
+    structure.
     """
     with reading(path) as (db, _):
-        return _checked(db)
+        return _check_rows(db)
 
 
 def repair(path: Path, notify: Notify) -> None:
-    """Where anything of a store is damaged, set it aside and begin a new one with all that is intact. Raises
-    StoreError.
-    """
+    """Set a damaged store aside and begin a new one with all intact rows; leave an intact one. Raises StoreError."""
 
     def check(db: sqlite3.Connection) -> None:
-        damaged, total = _checked(db)
+        damaged, total = _check_rows(db)
         if damaged:
             raise DamageError(f"{damaged:,} of {total:,} rows do not fit their digests")
 
-    if not usable(path).exists():
+    if not resolve_file(path).exists():
         raise StoreError(path, *ABSENT)
     with closing(Database(path, notify)) as database:
         database.read(check)
 
 
-def _checked(db: sqlite3.Connection) -> tuple[int, int]:
+def _check_rows(db: sqlite3.Connection) -> tuple[int, int]:
     """(damaged rows, all rows). Raises DamageError for a damaged structure."""
-    (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise DamageError(str(said).splitlines()[-1])
+    (text,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if text != "ok":
+        raise DamageError(str(text).splitlines()[-1])
     intact = [rows.intact(values) for query in (ANSWERS, PROOFS) for values in db.execute(query)]
     return intact.count(False), len(intact)
 
 
 def export(path: Path, to: Path, models: Collection[str] = ()) -> int:
-    """Write every intact answer as a line of JSON: the fingerprints of model and engine, the request's id, the kind and
-    fields of the answer; where models are given, theirs only. Return how many. The file is whole or not there. Raises
-    StoreError.
+    """Write every intact answer (of `models`, if any) as a line of JSON, and return their number.
+
+    A line has the fingerprints of model and engine, the request's id, and the answer's kind and fields. The file is
+    complete or absent. Raises StoreError.
     """
     count = 0
     try:
         with whole_file(to) as file:
-            for line in _exported(path, models):
+            for line in _lines(path, models):
                 file.write(line.encode())
                 count += 1
     except OSError as error:
@@ -199,7 +198,7 @@ def export(path: Path, to: Path, models: Collection[str] = ()) -> int:
     return count
 
 
-def _exported(path: Path, models: Collection[str]) -> Iterator[str]:
+def _lines(path: Path, models: Collection[str]) -> Iterator[str]:
     with reading(path) as (db, _):
         for values in db.execute(ANSWERS):
             answer = rows.answer(values)

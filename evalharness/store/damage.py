@@ -1,4 +1,4 @@
-"""Set a damaged store aside, never deleting it, and carry over the rows of it that are intact."""
+"""Set a damaged store aside without deleting it, and carry its intact rows over into a new one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from evalharness.errors import StoreError
 from evalharness.store.rows import intact
 from evalharness.store.schema import ANSWERS, MARK, PROOFS, USES, DamageError
 
-PRIMARY_CODE = 0xFF  # the rest of an SQLite error code says where in the library it came up
-# what SQLite finds wrong with content: no statement of ours is wrong in itself
+PRIMARY_CODE = 0xFF  # mask: the other bits of an SQLite error code are details
+# codes for wrong content; SQLITE_ERROR is one, since our statements are right
 DAMAGE = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -29,29 +29,29 @@ DAMAGE = {
 }
 MARKS = (b"PRIMARY KEY (model, engine", b'"request_id": "')  # of our schema, of the answers
 SHARED_LOCK = (510, 0x40000002)  # length and start of the bytes that every SQLite connection in use holds locked
-WAIT = 10.0  # seconds, for others who found the same damage and let go
-SAYS_DAMAGE = (sqlite3.DatabaseError, DamageError, UnicodeDecodeError)  # what damage is raised as
+WAIT = 10.0  # seconds for other processes that met the same damage to release the file
+SAYS_DAMAGE = (sqlite3.DatabaseError, DamageError, UnicodeDecodeError)  # errors that damage may raise
 BESIDE = ("-wal", "-journal", "-shm")
-Stamp = tuple[int, int]  # a file's size, and when it was changed (ns)
+Stamp = tuple[int, int]  # a file's size and time of change (ns)
 
 
 def is_damage(error: BaseException, path: Path) -> bool:
-    """Whether an error says that the content of a file of ours is damaged, not that its surroundings fail."""
+    """Does an error mean that the content of a store is damaged, rather than its disk or locks?"""
     if isinstance(error, DamageError):
         return True
-    if isinstance(error, UnicodeDecodeError):  # Python cannot read what SQLite says of a damaged schema
-        return _ours(path)
+    if isinstance(error, UnicodeDecodeError):  # of SQLite's message about a damaged schema
+        return _was_store(path)
     whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     code = whole & PRIMARY_CODE
     if code == sqlite3.SQLITE_READONLY:
-        return _ours(path, head_is_damaged=True)
+        return _was_store(path, head_is_damaged=True)
     content = code in DAMAGE or whole in (sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
-    return content and _ours(path)
+    return content and _was_store(path)
 
 
-def _ours(path: Path, head_is_damaged: bool = False) -> bool:
-    """Recognise what was a store once. With `head_is_damaged`, only where its head states an unknown format, for which
-    SQLite takes a file as read-only.
+def _was_store(path: Path, head_is_damaged: bool = False) -> bool:
+    """Was this file a store once? With `head_is_damaged`, only if its head states an unknown format, which SQLite
+    reports as read-only.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def _ours(path: Path, head_is_damaged: bool = False) -> bool:
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes when a file is written. Zeros where there is none."""
+    """Size and time of change of a file; zeros if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -73,19 +73,19 @@ def stamp(path: Path) -> Stamp:
     return status.st_size, status.st_mtime_ns
 
 
-def set_aside(path: Path, seen: Stamp) -> Path | None:
-    """Copy a damaged store to a file beside it and empty it; no connection of this process may be open. None where it
-    is not as it was `seen`: another process was at work.
+def set_aside(path: Path, expected: Stamp) -> Path | None:
+    """Copy a damaged store to a file beside it and empty it; no connection of this process may be open. None if its
+    stamp is not the `expected` one: another process has changed it.
 
-    The file is emptied in place, under the lock that every connection shares, so that nobody goes on with another
-    file of the same name. Raises StoreError where other processes go on using it; OSError.
+    The file is emptied in place, under the lock that every connection shares, so that no process keeps using a
+    replaced file of the same name. Raises StoreError if other processes go on using it, and OSError.
     """
     with path.open("r+b") as file:
         _lock_alone(file, path)
-        if stamp(path) != seen:
+        if stamp(path) != expected:
             return None
         aside = _free_name(path)
-        _copy(file, aside)  # never opened again: to close the file anywhere would give the lock back
+        _copy(file, aside)  # from the open file: closing another handle of it would release the lock
         for ending in BESIDE[:2]:
             with suppress(FileNotFoundError), Path(f"{path}{ending}").open("rb") as beside:
                 _copy(beside, Path(f"{aside}{ending}"))
@@ -120,15 +120,15 @@ def _free_name(path: Path) -> Path:
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 
-def set_aside_before(path: Path) -> tuple[Path, ...]:
-    """Files beside a store that were set aside."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return tuple(sorted(file for file in found if file.name.rpartition("-")[2].isdecimal()))
+def damaged_copies(path: Path) -> tuple[Path, ...]:
+    """The damaged files that were set aside beside a store."""
+    files = path.parent.glob(f"{path.name}.damaged-*")
+    return tuple(sorted(file for file in files if file.name.rpartition("-")[2].isdecimal()))
 
 
 def carry_over(aside: Path, db: sqlite3.Connection) -> int:
-    """Copy into another store every intact answer and proof that can be read of a damaged one; return how many answers
-    these are.
+    """Copy every readable, intact answer and proof of a damaged store into another one, and return the number of
+    answers.
     """
     answers = 0
     if not aside.stat().st_size:  # SQLite would delete its log
@@ -138,27 +138,27 @@ def carry_over(aside: Path, db: sqlite3.Connection) -> int:
     for values in _readable(aside, PROOFS, "model engine"):
         db.execute("INSERT OR IGNORE INTO proofs VALUES (?,?,?,?)", (*values[:2], *values[3:]))
     for values in _readable(aside, USES, "model engine name task"):
-        with suppress(sqlite3.Error):  # a text that is a number now: nothing hangs on it
+        with suppress(sqlite3.Error):  # damaged uses matter to nothing
             db.execute("INSERT OR IGNORE INTO uses VALUES (?,?,?,?,?,?)", values)
     Path(f"{aside}-shm").unlink(missing_ok=True)
     return answers
 
 
 def _readable(aside: Path, query: str, keys: str) -> Iterator[tuple[object, ...]]:
-    """Read rows from the front up to the first page that cannot be read, then from the back. Those that end with a
-    digest come only where it fits; some may come twice.
+    """Read rows from the front up to the first unreadable page, then from the back; some may come twice. Rows with a
+    digest come only if it fits.
     """
     with_digest = "digest" in query
     for direction in ("ASC", "DESC"):
         order = ", ".join(f"{key} {direction}" for key in keys.split())
         with suppress(sqlite3.Error), closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as db:
-            db.text_factory = lossless
+            db.text_factory = decode_lossless
             for values in db.execute(f"{query} ORDER BY {order}"):
                 if not with_digest or intact(values):
                     yield values
             return
 
 
-def lossless(text: bytes) -> str:
-    """Text as SQLite has it, whatever its bytes are."""
+def decode_lossless(text: bytes) -> str:
+    """SQLite's text without loss, even of bytes that are not UTF-8."""
     return text.decode("utf-8", "surrogateescape")

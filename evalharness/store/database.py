@@ -1,6 +1,4 @@
-"""Open a store's SQLite file, keep transactions whole, and go on where the file is damaged: it is set aside, and a new
-one begun with all of it that is intact.
-"""
+"""Open a store's SQLite file and run transactions in it; a damaged file is replaced by one with its intact rows."""
 
 from __future__ import annotations
 
@@ -14,19 +12,28 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalharness.errors import StoreError
-from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, Stamp, carry_over, is_damage, lossless, set_aside, stamp
+from evalharness.store.damage import (
+    PRIMARY_CODE,
+    SAYS_DAMAGE,
+    Stamp,
+    carry_over,
+    decode_lossless,
+    is_damage,
+    set_aside,
+    stamp,
+)
 from evalharness.store.schema import VERSION, DamageError, ForeignError, create, version_of
 
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit
-ATTEMPTS = 4  # at a damaged file, where other processes are at it, too
+ATTEMPTS = 4  # at a damaged file that other processes may be replacing, too
 MOUNTS = Path("/proc/self/mounts")
 NETWORK = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "lustre", "beegfs", "ceph", "gpfs")
 ELSEWHERE = "name another with --store"
 LOCAL = "name a store on a local disk with --store"
 FIXES = {  # by SQLite's primary code
     sqlite3.SQLITE_BUSY: "another process holds it: wait until that has ended, or name another with --store",
-    sqlite3.SQLITE_FULL: "make room and run again: what was answered before is kept",
-    sqlite3.SQLITE_IOERR: "make room, or name another with --store, and run again: what was answered before is kept",
+    sqlite3.SQLITE_FULL: "free some space and run again: earlier answers are kept",
+    sqlite3.SQLITE_IOERR: "free some space, or name another with --store, and run again: earlier answers are kept",
     sqlite3.SQLITE_READONLY: "name one that can be written with --store",
     sqlite3.SQLITE_PROTOCOL: LOCAL,
 }
@@ -44,40 +51,40 @@ Result = TypeVar("Result")
 
 
 class Database:
-    """One store's file, open for reading and writing. `notify` is told what is out of the ordinary and needs no hand.
+    """One store's file, open for reading and writing. `notify` gets messages that need no action.
 
-    Raises StoreError where the file cannot be opened, read or written, or is no store: such a file stays as it is.
+    Raises StoreError if the file cannot be opened, read or written, or is no store; such a file stays as it is.
     """
 
     def __init__(self, path: Path, notify: Notify) -> None:
         self.path, self._notify = path, notify
         self._seen: Stamp = (0, 0)
         with errors_at(path, "cannot be used as the store"):
-            self.path = usable(path)
+            self.path = resolve_file(path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_locks(self.path.parent)
-            self._db = self._opened()
+            self._db = self._open()
 
     def close(self) -> None:
         self._db.close()
 
     def read(self, action: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Read in the file, and again where that showed damage and a new file was begun. Texts are as they lie there,
-        whatever bytes they are of.
+        """Run a reading action, and again on the new file if the old one was damaged. Texts may have surrogates for
+        bytes that are not UTF-8.
         """
         return self._attempt(action, "cannot be read")
 
     def write(self, change: Callable[[sqlite3.Connection], object]) -> None:
         """Make a change in one transaction."""
 
-        def changed(db: sqlite3.Connection) -> None:
+        def commit(db: sqlite3.Connection) -> None:
             with transaction(db):
                 change(db)
 
-        self._attempt(changed, "cannot be written")
+        self._attempt(commit, "cannot be written")
 
     def shrink(self) -> None:
-        """Give the space of what was deleted back to the file system, unless others are using the file."""
+        """Return the space of deleted rows to the file system, unless other processes are using the file."""
         try:
             self._attempt(lambda db: db.execute("VACUUM"), "cannot be made smaller")
         except StoreError as error:
@@ -93,10 +100,10 @@ class Database:
                         raise
                     self._db.close()
                     self._replace(error)
-                    self._db = self._opened()
+                    self._db = self._open()
             return action(self._db)
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         for _ in range(ATTEMPTS - 1):
             self._seen = stamp(self.path)
             lost_head = self._seen[0] == 0 and stamp(Path(f"{self.path}-wal"))[0] > 0
@@ -130,21 +137,21 @@ class Database:
                     create(db)
 
     def _replace(self, damage: BaseException) -> None:
-        """Set the file aside, and carry over what is intact. Nothing, where another process did so just now."""
+        """Set the file aside and carry its intact rows over, unless another process has just done so."""
         aside = set_aside(self.path, self._seen)
         if aside is None:
             return
         with closing(connect(self.path)) as db:
             self._prepare(db)
             with transaction(db):
-                carried = carry_over(aside, db)
-        rest = f"{carried:,} answers of it were carried over, others are computed again"
+                count = carry_over(aside, db)
+        rest = f"{count:,} answers of it were carried over, others are computed again"
         self._notify(f"{self.path}: was damaged ({damage}) and set aside as {aside.name}; {rest}")
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All of a change, or nothing of it."""
+    """Commit the changes made within, or roll all of them back on an error."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -156,14 +163,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
-    """Open a file without looking into it. `mode`: SQLite's."""
+    """Open an SQLite file without reading it, in SQLite's `mode`."""
     db = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_MS / 1000, isolation_level=None)
-    db.text_factory = lossless
+    db.text_factory = decode_lossless
     return db
 
 
-def usable(path: Path) -> Path:
-    """Where the store lies, links followed. Raises StoreError for what is there and is no file; OSError."""
+def resolve_file(path: Path) -> Path:
+    """The absolute path of a store, links followed. Raises StoreError if something else than a file is there, and
+    OSError.
+    """
     try:
         path = path.absolute().resolve()
     except RuntimeError as error:
@@ -174,7 +183,7 @@ def usable(path: Path) -> Path:
 
 
 def check_locks(folder: Path) -> None:
-    """Raises StoreError where files in a folder cannot be locked, or made."""
+    """Check that files can be made and locked in a folder. Raises StoreError, and OSError."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -183,8 +192,8 @@ def check_locks(folder: Path) -> None:
 
 
 def network_file_system(path: Path) -> str:
-    """The type of the file system where it is another machine's, else "": SQLite's write-ahead log cannot be shared
-    there (https://sqlite.org/wal.html).
+    """The type of a network file system, else "". SQLite's write-ahead log does not work on one
+    (https://sqlite.org/wal.html).
     """
     try:
         mounts = [line.split()[1:3] for line in MOUNTS.read_text("utf-8", "replace").splitlines()]
@@ -196,11 +205,11 @@ def network_file_system(path: Path) -> str:
 
 
 def check(path: Path) -> bool:
-    """Check that a store can be used, and change nothing: one that is damaged is set aside when it is used. False where
-    there is none yet. Raises StoreError.
+    """Check that a store can be used, and change nothing; False if there is none yet. A damaged one passes, because it
+    is set aside when used. Raises StoreError.
     """
     with errors_at(path, "cannot be used as the store"):
-        path = usable(path)
+        path = resolve_file(path)
         if not path.exists():
             return False
         check_locks(path.parent)
@@ -208,7 +217,7 @@ def check(path: Path) -> bool:
             with closing(connect(path, "rw")) as db:
                 refuse_newer(path, version := version_of(db))
                 db.execute("BEGIN IMMEDIATE")
-                db.execute(f"PRAGMA user_version={version}")  # a write, which a file that is read-only refuses
+                db.execute(f"PRAGMA user_version={version}")  # a write, which fails for a read-only file
                 db.execute("ROLLBACK")
         except SAYS_DAMAGE as error:
             if not is_damage(error, path):
@@ -217,14 +226,14 @@ def check(path: Path) -> bool:
 
 
 def refuse_newer(path: Path, version: int) -> None:
-    """Raises StoreError for a version that only a later evalharness reads."""
+    """Raise StoreError for a version that only a later evalharness reads."""
     if version > VERSION:
         raise StoreError(path, f"store of version {version}, this evalharness reads up to {VERSION}", ELSEWHERE)
 
 
 @contextmanager
 def errors_at(path: Path, doing: str) -> Iterator[None]:
-    """Turn what SQLite and the system raise into a StoreError that says what would help."""
+    """Turn errors of SQLite and the system into a StoreError that says how to fix them."""
     try:
         yield
     except ForeignError as error:
@@ -236,8 +245,8 @@ def errors_at(path: Path, doing: str) -> Iterator[None]:
 
 
 def _switch_journal(db: sqlite3.Connection, journal: str) -> None:
-    """SQLite does not wait for the lock in this one statement: two processes that open a new store together meet
-    here.
+    """Set the journal mode, waiting for the lock: SQLite does not wait in this statement, and two processes may open a
+    new store at once.
     """
     deadline = time.monotonic() + BUSY_MS / 1000
     while True:

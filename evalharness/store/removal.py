@@ -1,4 +1,4 @@
-"""Remove the answers of models that are not wanted any more, and give their space back."""
+"""Remove the answers of models from a store by name, age or size, and shrink its file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalRule:
-    """Which answers may go: those of these models (names, or beginnings of fingerprints), not used for so many days;
-    where `most_bytes` is stated, of these only the longest unused, until what is left fits.
+    """Which answers to remove: those of these models (names, or beginnings of fingerprints) not used for so many days;
+    with `most_bytes`, only the longest unused of these, until the rest fits.
     """
 
     models: tuple[str, ...] = ()
@@ -27,36 +27,36 @@ class RemovalRule:
     most_bytes: int | None = None
 
 
-def chosen(sources: Sequence[SourceFacts], rule: RemovalRule, now: float) -> tuple[SourceFacts, ...]:
-    """The sources that a rule lets go, the longest unused first. `now`: seconds since 1970. Raises UsageError for a
-    model that is not there, and for a rule that says nothing.
+def matching_sources(sources: Sequence[SourceFacts], rule: RemovalRule, now: float) -> tuple[SourceFacts, ...]:
+    """The sources that a rule matches, the longest unused first. `now`: seconds since 1970. Raises UsageError for a
+    model that is not there, and for an empty rule.
     """
     if rule == RemovalRule():
         fix = "give --model, --older-than or --max-size"
-        raise UsageError("store gc", "nothing says what may go", fix)
+        raise UsageError("store gc", "no rule says what to delete", fix)
     for text in rule.models:
         if not any(_is(source, text) for source in sources):
-            known = {name for source in sources for name in (source.model[:12], *source.names)}
-            raise UsageError("--model", f"no answers of a model {text!r}", did_you_mean(text, known))
+            names = {name for source in sources for name in (source.model[:12], *source.names)}
+            raise UsageError("--model", f"no answers of a model {text!r}", did_you_mean(text, names))
     old = now - (rule.older_than_days or 0) * DAY
-    may_go = [
+    matches = [
         source
         for source in sorted(sources, key=lambda source: (source.last, source.model, source.engine))
         if (not rule.models or any(_is(source, text) for text in rule.models))
         and (rule.older_than_days is None or source.last <= old)
     ]
     if rule.most_bytes is None:
-        return tuple(may_go)
-    left, gone = sum(source.bytes for source in sources), []
-    for source in may_go:
-        if left > rule.most_bytes:
-            gone.append(source)
-            left -= source.bytes
-    return tuple(gone)
+        return tuple(matches)
+    size, excess = sum(source.bytes for source in sources), []
+    for source in matches:
+        if size > rule.most_bytes:
+            excess.append(source)
+            size -= source.bytes
+    return tuple(excess)
 
 
 def remove(path: Path, sources: Sequence[SourceFacts], notify: Notify) -> None:
-    """Delete everything that is kept of these sources, and shrink the file. Raises StoreError."""
+    """Delete all rows of these sources, and shrink the file. Raises StoreError."""
 
     def change(db: sqlite3.Connection) -> None:
         for table in ("answers", "proofs", "uses", "quarantine"):

@@ -16,32 +16,30 @@ ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 def digest(*parts: str) -> str:
-    """32 hexadecimal digits that change where any part does."""
+    """A digest of texts: 32 hexadecimal digits."""
     return fingerprint.of_value(parts)[:32]
 
 
 def row(*parts: str) -> tuple[str, ...]:
-    """The parts, and their digest last."""
+    """The parts, followed by their digest."""
     return *parts, digest(*parts)
 
 
 def intact(values: Sequence[object]) -> bool:
-    """Whether all values but the last are texts, and the last is their digest."""
-    *parts, kept = values
+    """Are all values but the last texts, and is the last their digest?"""
+    *parts, stated = values
     texts = [part for part in parts if isinstance(part, str)]
-    return len(texts) == len(parts) and kept == digest(*texts)
+    return len(texts) == len(parts) and stated == digest(*texts)
 
 
 def encode(response: Response) -> str:
-    """JSON of an answer. Raises ValueError for numbers that are not finite."""
+    """An answer as JSON. Raises ValueError for numbers that are not finite."""
     kind, names = FIELDS[type(response)]
     return ENCODER.encode({"kind": kind, **{name: getattr(response, name) for name in names}})
 
 
 def answer(values: Sequence[object]) -> Response | None:
-    """The answer in a row (model, engine, request, body, digest); None where the row is damaged, or of a kind that is
-    unknown here.
-    """
+    """The answer in a row (model, engine, request, body, digest); None if the row is damaged or of an unknown kind."""
     if not intact(values):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Know a store's tables, their versions, and what belongs to another program.
+"""Create a store's tables, and tell a store's version from the tables of other programs.
 
 The version is written twice, as `user_version` and in the lower half of `application_id`, so that a damaged number is
 not taken for another version.
@@ -24,30 +24,29 @@ TABLES = (
     model TEXT NOT NULL, engine TEXT NOT NULL, body TEXT NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (model, engine)
 ) WITHOUT ROWID""",
-    # when answers of a model were last kept or asked for, and in runs what it was called and which task it was
+    # when answers of a model were first and last written or read, with its names and tasks in runs
     """CREATE TABLE uses (
     model TEXT NOT NULL, engine TEXT NOT NULL, name TEXT NOT NULL, task TEXT NOT NULL,
     first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (model, engine, name, task)
 ) WITHOUT ROWID""",
-    # rows that did not fit their digest, as they were found
+    # rows that do not fit their digest, unchanged
     "CREATE TABLE quarantine (model, engine, request, body, digest)",
 )
 
 
 class DamageError(Exception):
-    """A store whose head contradicts itself."""
+    """A store is damaged; the text says how."""
 
 
 class ForeignError(Exception):
-    """A file that is no store: its text says what it is."""
+    """A file is no store; the text says what it is."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
     """The version of the store in an open file, 0 where the file is empty. Changes nothing.
 
-    Raises ForeignError for another program's tables, DamageError where marks contradict one another, and what SQLite
-    raises.
+    Raises ForeignError for another program's tables, DamageError for contradicting marks, and SQLite's errors.
     """
     with _snapshot(db):  # else the head before and after another process makes the tables would be read as one
         (mark,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
@@ -67,7 +66,7 @@ def version_of(db: sqlite3.Connection) -> int:
 
 @contextmanager
 def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Read all that is read within as it was at one moment."""
+    """Make all reads within see the same state of the file."""
     if db.in_transaction:
         yield
         return
@@ -80,7 +79,7 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Make a store of an empty file, within the caller's transaction."""
+    """Make an empty file a store, within the caller's transaction."""
     for statement in TABLES:
         db.execute(statement)
     db.execute(f"PRAGMA user_version={VERSION}")

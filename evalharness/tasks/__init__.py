@@ -1,1 +1,1 @@
-"""Read task definitions in YAML, and make examples and requests of them and their rows."""
+"""Read task definitions in YAML, and make examples and requests from them and their rows."""

@@ -1,4 +1,4 @@
-"""Count how a model's answers to a task are spread: one answer to all rows, empty, cut-off, unreadable texts."""
+"""Count a model's answers to a task: the most common one, and empty, cut-off and unreadable texts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from evalharness.records.answers import AnswerCounts
 
-LONGEST = 80  # characters of the most common answer that are kept
+LONGEST = 80  # characters of the most common answer
 
 
 class ReadAnswer(NamedTuple):
-    """One scored answer: the choice picked or the text read out, and the answers that are right.
+    """One scored answer: the choice picked or the text extracted, and the right answers.
 
-    Where a choice was picked, `place` and `right_places` say where in the list of choices it and the right ones stand.
+    `place`, `right_places`: of a picked choice and the right ones, in the list of choices.
     """
 
     text: str
@@ -27,8 +27,10 @@ class ReadAnswer(NamedTuple):
     near_tie: bool = False
 
 
-def picked(choices: Sequence[str], choice: int, gold: Sequence[int], near_tie: bool = False) -> ReadAnswer | None:
-    """The answer of a ranking; None where there was nothing to choose from. `gold`: places of the right choices."""
+def picked_answer(
+    choices: Sequence[str], choice: int, gold: Sequence[int], near_tie: bool = False
+) -> ReadAnswer | None:
+    """The answer of a ranking; None for fewer than two choices. `gold`: places of the right choices."""
     if len(choices) < 2:
         return None
     right = tuple(choices[place].strip() for place in gold if place < len(choices))
@@ -36,16 +38,16 @@ def picked(choices: Sequence[str], choice: int, gold: Sequence[int], near_tie: b
 
 
 def count_answers(read: Sequence[ReadAnswer]) -> AnswerCounts | None:
-    """Count them; None where there are none. Empty and unreadable texts are no answer that could be the most common.
+    """Count the answers; None for none. Empty and unreadable texts are never the most common answer.
 
-    Choices that differ from row to row are counted by their place in the list as well: whichever is more common.
+    Choices that differ from row to row are also counted by their place in the list; the larger count is reported.
     """
     if not read:
         return None
-    given = [each for each in read if not (each.empty or each.unreadable)]
-    text, count = (Counter(each.text for each in given).most_common(1) or [("", 0)])[0]
+    answers = [each for each in read if not (each.empty or each.unreadable)]
+    text, count = (Counter(each.text for each in answers).most_common(1) or [("", 0)])[0]
     right = sum(text in each.right for each in read) if count else 0
-    places = Counter(each.place for each in given if each.place is not None).most_common(1)
+    places = Counter(each.place for each in answers if each.place is not None).most_common(1)
     if places and places[0][1] > count:
         place, count = places[0]
         text, right = f"choice {(place or 0) + 1}", sum(place in each.right_places for each in read)

@@ -1,7 +1,6 @@
-"""Know by name what task, group and suite files define, without parsing a file before its definition is wanted.
+"""Index task, group and suite files by the names that they define; a file is parsed when its definition is needed.
 
-Names are found by looking at the top-level lines of each file. Suites have names of their own: a suite may be called
-like a group or a task.
+The index is made from the top-level lines of each file. A suite may have the same name as a group or a task.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ HEAD = re.compile(  # a top-level `task: NAME`, `group: NAME`, `suite: NAME` or 
 
 
 class DefinitionKind(StrEnum):
-    """What a file defines; the value is the key that its name stands under. A group has the key `task`, too, and is
-    looked for before it.
+    """What a file defines; the value is the key of its name. A group also has the key `task`, so it is checked
+    first.
     """
 
     SUITE = "suite"
@@ -36,9 +35,9 @@ class DefinitionKind(StrEnum):
 
 @dataclass(slots=True)
 class Definition:
-    """Where a name is defined. `duplicate`: another file of the same folder, or of another package, with the same name;
-    `values`: what a group wrote out or changed, None: what the file says; `pushed`: keys that a group around this group
-    changes in its tasks.
+    """Where a name is defined. `duplicate`: another file, of the same folder or another package, with the same name;
+    `values`: a definition inside a group, or changed by one; None: the file's; `pushed`: keys that an outer group
+    changes in this group's tasks.
     """
 
     kind: DefinitionKind
@@ -59,12 +58,12 @@ class Catalogue:
 
     def names(self, kind: DefinitionKind) -> list[str]:
         """Names of this kind that files define, sorted."""
-        known = self._of_kind(kind)
-        return sorted(name for name, each in known.items() if each.kind == kind and each.values is None)
+        definitions = self._of_kind(kind)
+        return sorted(name for name, each in definitions.items() if each.kind == kind and each.values is None)
 
     def index(self, root: Path, keeps_names: bool = False) -> None:
-        """Make known what the files below `root` define. It wins over what is known under the same names or, with
-        `keeps_names`, makes them ambiguous. Raises TaskError for a path that does not exist.
+        """Add the definitions in the files below `root`. They override those of the same names or, with `keeps_names`,
+        make them ambiguous. Raises TaskError for a path that does not exist.
         """
         if not root.exists():
             raise TaskError(root, "does not exist", "--include-path names a folder of task files, or one task file")
@@ -74,27 +73,27 @@ class Catalogue:
                 first = new.setdefault((defined[0] == DefinitionKind.SUITE, defined[1]), Definition(defined[0], path))
                 first.duplicate = first.duplicate or (path if first.path != path else None)
         for (_, name), definition in new.items():
-            known = self._of_kind(definition.kind)
-            if keeps_names and name in known:
-                known[name].duplicate = known[name].duplicate or definition.path
+            definitions = self._of_kind(definition.kind)
+            if keeps_names and name in definitions:
+                definitions[name].duplicate = definitions[name].duplicate or definition.path
             else:
-                known[name] = definition
+                definitions[name] = definition
 
     def add(self, path: Path) -> tuple[DefinitionKind, str]:
-        """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines
-        nothing.
+        """Add one file, and return the kind and name of its definition, which overrides others. Raises TaskError if it
+        defines nothing.
         """
         defined = _kind_and_name(self.read(path))
         if defined is None:
             raise TaskError(path, "defines no task, group or suite", "a key `task:` with a name would be right")
         kind, name = defined
-        known = self._of_kind(kind)
-        if name not in known or known[name].path != path:
-            known[name] = Definition(kind, path)
+        definitions = self._of_kind(kind)
+        if name not in definitions or definitions[name].path != path:
+            definitions[name] = Definition(kind, path)
         return defined
 
     def derive(self, name: str, definition: Definition) -> str:
-        """Make known what a group writes out or changes. Raises TaskError where the name stands for something else."""
+        """Add a definition that is inside a group, or changed by one. Raises TaskError if the name is in use."""
         before = self.definitions.setdefault(name, definition)
         if (before.kind, before.values, before.pushed) != (definition.kind, definition.values, definition.pushed):
             raise TaskError(
@@ -106,8 +105,8 @@ class Catalogue:
         """The mapping of this name and its file. Raises TaskError for an unknown or ambiguous name, or an unreadable
         file.
         """
-        known = self._of_kind(kind)
-        definition = known.get(name)
+        definitions = self._of_kind(kind)
+        definition = definitions.get(name)
         if definition is None or definition.kind != kind:
             other = next(
                 (f" (it is a {each[name].kind})" for each in (self.definitions, self.suites) if name in each), ""
@@ -115,7 +114,7 @@ class Catalogue:
             raise TaskError(
                 name,
                 f"no {kind} has this name{other}",
-                did_you_mean(name, [each for each in known if known[each].kind == kind]),
+                did_you_mean(name, [each for each in definitions if definitions[each].kind == kind]),
             )
         if definition.duplicate:
             raise TaskError(
@@ -135,8 +134,8 @@ class Catalogue:
         return self.suites if kind == DefinitionKind.SUITE else self.definitions
 
     def _defined_in(self, path: Path) -> tuple[DefinitionKind, str] | None:
-        """What a file defines, by its top-level lines; by parsing it where the lines do not say. None where it cannot
-        be read.
+        """The kind and name of a file's definition, from its top-level lines, else by parsing it. None if it cannot be
+        read.
         """
         try:
             heads = {
@@ -149,7 +148,7 @@ class Catalogue:
 
 
 def _kind_and_name(values: Mapping[str, Any]) -> tuple[DefinitionKind, str] | None:
-    """The kind and name of what a mapping defines. With `class` it is a task whatever else it says, as in lm-eval."""
+    """The kind and name of a mapping's definition. With `class` it is a task, as in lm-eval."""
     for kind in (DefinitionKind.TASK,) if "class" in values else DefinitionKind:
         if isinstance(name := values.get(kind), str):
             return kind, name

@@ -1,4 +1,4 @@
-"""Cluster rows that repeat a question, so that the statistics count them once."""
+"""Cluster rows that repeat a question, so that the statistics count them as one unit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 
 def clusters(links: Sequence[Iterable[Hashable]]) -> list[int]:
-    """Find the connected components of rows that share a link (a unit key, a digest of what is asked).
+    """Find the connected components of rows that share a link (a unit key, or the digest of the question).
 
     Returns for each row the place of the first row of its component, (rows,).
     """

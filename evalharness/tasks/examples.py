@@ -1,4 +1,4 @@
-"""Make the Example that is scored of a rendered row, and compute what guessing among its choices would be worth."""
+"""Make Examples from rendered rows, and compute the expected score of guessing among their choices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalharness.tasks.templates import TemplateProblem, literal, render
 from evalharness.tasks.truncation import Draft
 from evalharness.tasks.turns import Chat
 
-# metrics whose expected value for a guess is the mean worth of the choices
+# metrics whose expected value for a guess is the mean score of the choices
 GUESSED = ("acc", "acc_norm", "acc_bytes", "multiple_choice_grade", "em")
 
 
@@ -24,30 +24,30 @@ class NoLabel(TemplateProblem):
     """A row without an answer: its label is -1, or outside the choices."""
 
 
-def example(
+def make_example(
     renderer: Renderer, index: int, draft: Draft, chat: Chat | None = None, whole: Draft | None = None
 ) -> Example:
-    """The example of row `index`, its prompt as a chat template puts it where there is one. Raises NoLabel, and
+    """Make the example of row `index`, with its prompt in the chat template if there is one. Raises NoLabel, and
     TemplateProblem naming the column at fault.
 
-    Its identity never knows of the template: it is made from the plain prompt, or from that of `whole`, before anything
-    was cut to fit.
+    Its id does not depend on the template: it is the digest of the plain prompt, or of that of `whole`, the draft
+    before anything was cut to fit.
     """
     task = renderer.task
-    shown = _unnamed(renderer, draft)
-    content = shown if whole is None else _unnamed(renderer, whole)
+    unnamed = _unnamed(renderer, draft)
+    content = unnamed if whole is None else _unnamed(renderer, whole)
     parts: list[Any] = [content.prompt, content.choices, content.gold, content.references]
     parts += [part for part in (list(content.scores), content.value, content.tags) if part not in ([], None, {})]
     identity = example_id(index, fingerprint.of_value(parts)[:8])
     unit = render(task.unit, (whole or draft).row) if task.unit else identity
     if chat is not None and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING:
-        shown = replace(shown, prompt=draft.contexts(task, chat)[0])
-    return replace(shown, id=identity, unit=unit, key=unit)
+        unnamed = replace(unnamed, prompt=draft.contexts(task, chat)[0])
+    return replace(unnamed, id=identity, unit=unit, key=unit)
 
 
-def content(renderer: Renderer, draft: Draft) -> str:
-    """A digest of what a row asks and what is right, without shots and template: equal digests are the same question.
-    `draft`: before anything was cut. Raises as `example` does.
+def content_digest(renderer: Renderer, draft: Draft) -> str:
+    """A digest of a row's question and right answer, without shots and template: equal digests mean the same question.
+    `draft`: before anything was cut. Raises as `make_example` does.
     """
     bare = replace(draft, shots=())
     one, rolling = _unnamed(renderer, bare), renderer.task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
@@ -56,7 +56,7 @@ def content(renderer: Renderer, draft: Draft) -> str:
 
 
 def _unnamed(renderer: Renderer, draft: Draft) -> Example:
-    """An example without its identity and unit."""
+    """An example without id and unit."""
     task, question = renderer.task, draft.question
     choices: tuple[str, ...] = ()
     gold: tuple[int, ...] = ()
@@ -84,8 +84,8 @@ def _unnamed(renderer: Renderer, draft: Draft) -> Example:
 
 
 def chance(task: Task, examples: Sequence[Example]) -> float | None:
-    """Expected primary score of a uniform guess among the choices of these very examples; the task's own figure where
-    that says nothing.
+    """Expected primary score of a uniform guess among the choices of these examples, if the primary metric is an
+    accuracy; else the task's figure.
     """
     primary = next((spec.name for spec in task.metrics if spec.id == task.primary), "")
     if primary not in GUESSED or task.output_type != OutputType.MULTIPLE_CHOICE or not examples:
@@ -95,7 +95,7 @@ def chance(task: Task, examples: Sequence[Example]) -> float | None:
 
 
 def _gold(task: Task, question: Question) -> tuple[int, ...]:
-    """Indices of the choices that count as right. Raises NoLabel where the row's answer is none of them."""
+    """Indices of the right choices. Raises NoLabel if the row's answer is none of them."""
     if question.gold is not None:
         return (question.gold,)
     answers = question.target if isinstance(question.target, list) else [question.target]
@@ -124,7 +124,7 @@ def _references(task: Task, question: Question) -> tuple[str, ...]:
 
 
 def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]:
-    """The worth of each choice, where the task states it."""
+    """The score of each choice, if the task states it."""
     source = renderer.task.choice_scores
     if source is None:
         return ()
@@ -139,7 +139,7 @@ def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]
 
 
 def _value(renderer: Renderer, draft: Draft) -> float | None:
-    """The number that the row asks for, where the task states it."""
+    """The number that is the answer, if the task states it."""
     source = renderer.task.value
     if source is None:
         return None

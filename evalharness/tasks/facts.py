@@ -1,4 +1,4 @@
-"""Gather what a task, group, tag or suite asks and how it is scored, as names and values."""
+"""Collect the facts of a task, group, tag or suite for `tasks show`, as names and values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OURS = ("document", "unit", "unit_name", "variant_of", "value", "choice_scores",
 
 
 def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task | None]:
-    """What `name` stands for, and the task where it is one; of a name that is a suite and something else, too, both.
+    """The facts of `name`, and its task if it is one; if it is a suite and something else, the facts of both.
 
-    Raises TaskError where nothing has this name.
+    Raises TaskError for an unknown name.
     """
     suite: Facts = {"suite": suite_facts(library.suite(name))} if is_suite else {}
     if suite and not (library.is_group(name) or name in library.names() or name in library.tags()):
@@ -34,9 +34,9 @@ def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task |
 
 
 def task_facts(task: Task) -> Facts:
-    """What a task asks and how it is scored."""
-    written = task.output_type == OutputType.GENERATE_UNTIL
-    ends = {key: getattr(task, key) for key in ("stop", "stop_at_once", "max_tokens") if written}
+    """The facts of a task: data, prompts, metrics."""
+    writes = task.output_type == OutputType.GENERATE_UNTIL
+    ends = {key: getattr(task, key) for key in ("stop", "stop_at_once", "max_tokens") if writes}
     return {
         **{key: getattr(task, key) for key in ("name", *SOURCE, *SHOTS)},
         "dataset": "/".join(filter(None, (task.dataset_path, task.dataset_name))),
@@ -63,7 +63,7 @@ def task_facts(task: Task) -> Facts:
 
 
 def suite_facts(suite: Suite) -> Facts:
-    """What a suite is made of."""
+    """The facts of a suite."""
     return {field.name: getattr(suite, field.name) for field in fields(suite)} | {
         "groups": [group.name for group in suite.groups],
         "margins": dict(suite.margins),

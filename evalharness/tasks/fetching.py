@@ -1,4 +1,4 @@
-"""Fetch the rows that tasks, groups or suites read into a folder of files."""
+"""Fetch the rows of tasks, groups or suites from the hub into a folder of files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COMMAND = "data fetch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
-    """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on; `failed`:
-    why others were not fetched.
+    """What was fetched. `entries`: each with whether it was written just now; `without`: why splits to train on are
+    missing; `failed`: why others were not fetched.
     """
 
     entries: tuple[tuple[ManifestEntry, bool], ...]
@@ -29,7 +29,7 @@ class FetchResult:
 
 
 def tasks_to_fetch(library: Library, suite: Suite | None, patterns: Sequence[str]) -> list[Task]:
-    """Each task once, evaluating the split that the suite evaluates. Raises UsageError where none is named."""
+    """The tasks, each once, with the suite's evaluation split. Raises UsageError if none is named."""
     if suite is None and not patterns:
         raise UsageError(COMMAND, "no task", "name a --suite or one or more --task")
     of_suite = [library.task(name) for name in suite.tasks] if suite else []
@@ -47,10 +47,10 @@ def fetch_tasks(
     update: bool = False,
 ) -> FetchResult:
     """Write the splits that the tasks read (with `training` also those to train on, which may be missing), or exactly
-    `splits`, to files of `folder`. With `update` the lock on their data sets is given up before.
+    `splits`, to files of `folder`. `update`: first remove the lock of their data sets.
 
-    Goes on past what cannot be fetched. Raises UsageError where there is nothing to fetch or the folder is the one that
-    is read, and DataError where nothing at all could be fetched.
+    It continues after splits that cannot be fetched. Raises UsageError if there is nothing to fetch or the folder is
+    the one that is read, and DataError if nothing could be fetched.
     """
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
@@ -86,7 +86,7 @@ def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, upda
 
 
 def _check(each: TaskSplit, source: DataSource) -> None:
-    """Raises DataError for rows that are nowhere, and for those in files that a run would refuse."""
+    """Raise DataError for missing rows, and for rows in files that a run would refuse."""
     if each.use != "asked for" and (error := missing([each.task], source, each.split)) is not None:
         raise error
     if each.use == "evaluation" and locate(each.task, each.split, source) is not None:
@@ -95,11 +95,11 @@ def _check(each: TaskSplit, source: DataSource) -> None:
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:
-    """The lock file's name for a data set, from its own or a task's. Raises UsageError for another name."""
+    """The name of a data set in the lock file, from that name or a task's. Raises UsageError for another name."""
     if name in lock.names():
         return name
     try:
         return key_of(library.task(name))
     except TaskError:
-        known = {*lock.names(), *library.names()}
-        raise UsageError(name, "is no locked data set and no task", did_you_mean(name, known)) from None
+        names = {*lock.names(), *library.names()}
+        raise UsageError(name, "is no locked data set and no task", did_you_mean(name, names)) from None

@@ -1,4 +1,4 @@
-"""Read checked values from a task file's mapping; an error names the file, the key and what would be right."""
+"""Read and check values of a task file's mapping; errors name the file, the key and what would be right."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping of a task file, and where it stands ("metadata", "generation_kwargs", or "" for the file itself)."""
+    """A mapping of a task file, and its key there ("metadata", "generation_kwargs"; "": the file itself)."""
 
     values: Mapping[str, Any]
     path: Path
     within: str = ""
 
-    def refuse_unknown(self, known: Iterable[str]) -> None:
-        """Raises TaskError, with the nearest known key, for the first key that is not one of `known`."""
-        known = set(known)
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Raise TaskError, with the nearest name, for the first key that is not one of `names`."""
+        names = set(names)
         for key in self.values:
-            if key not in known:
-                raise TaskError(self.path, f"unknown key {self._name(str(key))!r}", did_you_mean(str(key), known))
+            if key not in names:
+                raise TaskError(self.path, f"unknown key {self._name(str(key))!r}", did_you_mean(str(key), names))
 
     def wrong(self, key: str, right: str) -> TaskError:
-        """The error for a value of the wrong type. Python code is an error of its own."""
+        """The error for a value of the wrong type; NeedsCode for Python code."""
         value = self.values.get(key)
         if isinstance(value, Code):
             return NeedsCode(
                 value.where,
-                f"{self._name(key)} is Python code ({value.named}), which is not run",
+                f"{self._name(key)} is Python code ({value.description}), which is not run",
                 f"{right} would be right",
             )
-        shown = f" ({value!r})" if isinstance(value, (str, int, float, bool)) else ""
-        return TaskError(self.path, f"{self._name(key)} is {kind(value)}{shown}", f"{right} would be right")
+        value_text = f" ({value!r})" if isinstance(value, (str, int, float, bool)) else ""
+        return TaskError(self.path, f"{self._name(key)} is {kind(value)}{value_text}", f"{right} would be right")
 
     def wrong_template(self, key: str, what: str) -> TaskError:
         """The error for a text that is no template."""
@@ -58,7 +58,7 @@ class Fields:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A text, or a list of texts; () where the key is absent."""
+        """A text, or a list of texts; () if the key is absent."""
         value = self.values.get(key)
         items = [value] if isinstance(value, str) else [] if value is None else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
@@ -66,14 +66,14 @@ class Fields:
         return tuple(items)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
-        """A mapping with text keys; empty where the key is absent."""
+        """A mapping with text keys; empty if the key is absent."""
         value = self._of_type(key, dict, "a mapping") or {}
         if not all(isinstance(name, str) for name in value):
             raise self.wrong(key, "a mapping")
         return value
 
     def mappings(self, key: str) -> list[Mapping[str, Any]] | None:
-        """A list of mappings; None where the key is absent."""
+        """A list of mappings; None if the key is absent."""
         value = self._of_type(key, list, "a list of mappings")
         if not all(isinstance(item, dict) for item in value or ()):
             raise self.wrong(key, "a list of mappings")
@@ -96,23 +96,21 @@ class Fields:
         value = self._of_type(key, bool, "true or false")
         return default if value is None else value
 
-    def one_of(self, key: str, known: Iterable[str], default: str) -> str:
-        """A word out of `known`. YAML reads a bare `no` as false; where "no" is one of the words, that is what was
-        meant.
-        """
-        known = tuple(known)
-        value = "no" if self.values.get(key) is False and "no" in known else self.text_or(key, default)
-        if value not in known:
-            raise TaskError(self.path, f"{self._name(key)} is {value!r}", did_you_mean(value, known))
+    def one_of(self, key: str, words: Iterable[str], default: str) -> str:
+        """One of `words`. YAML reads a bare `no` as false; if "no" is one of the words, false means it."""
+        words = tuple(words)
+        value = "no" if self.values.get(key) is False and "no" in words else self.text_or(key, default)
+        if value not in words:
+            raise TaskError(self.path, f"{self._name(key)} is {value!r}", did_you_mean(value, words))
         return value
 
     def part(self, key: str) -> Fields:
-        """The mapping under `key`, as Fields of its own."""
+        """The mapping under `key`, as Fields."""
         return Fields(self.mapping(key), self.path, self._name(key))
 
-    def _of_type(self, key: str, wanted: type[T], right: str) -> T | None:
+    def _of_type(self, key: str, type_: type[T], right: str) -> T | None:
         value = self.values.get(key)
-        if value is None or isinstance(value, wanted):
+        if value is None or isinstance(value, type_):
             return value
         raise self.wrong(key, right)
 

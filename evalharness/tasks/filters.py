@@ -1,8 +1,8 @@
-"""Filter the texts that answer one request to the text that is scored: lm-evaluation-harness's declarative filters.
+"""Extract the scored text from a model's answer with lm-evaluation-harness's declarative filters.
 
-A pipeline maps lists of texts to lists of texts, and the first of what is left is scored. Answers are greedy, so where
-a task has `repeats` all of its texts are equal. lm-eval unwraps the list in `take_first`, and a filter after that would
-see single letters; here it sees the text.
+A pipeline maps lists of texts to lists of texts, and the first text of the result is scored. Answers are greedy, so all
+texts of a task with `repeats` are equal. lm-eval unwraps the list in `take_first`, so that a later filter sees single
+letters; here it sees the text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHOICES = "{{ choices | tojson }}"  # lm-eval's multi_choice_regex reads the row
 Step = Mapping[str, Any]
 
 PATTERN = ("regex_pattern", "group_select", "fallback")
-OPTIONS: dict[str, tuple[str, ...]] = {  # that each filter takes
+OPTIONS: dict[str, tuple[str, ...]] = {  # of each filter
     "take_first": (),
     "take_first_k": ("k",),
     "majority_vote": (),
@@ -53,7 +53,7 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class FilteredText:
-    """The text that is scored. `unparsed`: nothing could be read out of the answer, and it is the filter's fallback."""
+    """The scored text. `unparsed`: no answer could be extracted, and it is the filter's fallback."""
 
     text: str
     unparsed: bool = False
@@ -64,8 +64,8 @@ class TooSlow(TaskError):
 
 
 def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1) -> None:
-    """Refuse a pipeline that cannot run. Raises TaskError for an unknown or refused filter, an unknown option, a
-    pattern that does not compile.
+    """Raise TaskError for a pipeline that cannot run: an unknown or refused filter, an unknown option, a pattern that
+    does not compile.
     """
     for step in steps:
         name = step.get("function") if isinstance(step, Mapping) else None
@@ -83,10 +83,10 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
 
 
 def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> FilteredText:
-    """The text that is scored of one request's texts; `unparsed` where a regex matched nothing or a map had no entry.
+    """Filter one request's texts to the scored one; it is `unparsed` if a regex matched nothing or a map had no entry.
 
-    The steps must have passed `check`. `choices`: of the row, for multi_choice_regex. Raises TooSlow where their
-    patterns take too long.
+    The steps must have passed `check`. `choices`: of the row, for multi_choice_regex. Raises TooSlow if their patterns
+    take too long.
     """
     if not steps:
         return FilteredText(texts[0])
@@ -101,14 +101,14 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
 
 
 def reads_choices(pipelines: Sequence[tuple[str, Sequence[Step]]]) -> bool:
-    """Does one of the pipelines look at the row's choices?"""
+    """Does one of the pipelines use the row's choices?"""
     reading = ("multi_choice_regex", "written_choice")
     return any(step.get("function") in reading for _, steps in pipelines for step in steps)
 
 
 def choices_of(tags: Mapping[str, str]) -> tuple[str, ...]:
-    """The row's choices out of an example's tags; () where the task's filters do not read them. Raises TaskError where
-    they are no texts.
+    """The row's choices from an example's tags; () if the task's filters do not use them. Raises TaskError if they are
+    no texts.
     """
     if CHOICES_TAG not in tags:
         return ()
@@ -161,20 +161,19 @@ def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
 def _each(
     change: Callable[[Step, FilteredText], FilteredText],
 ) -> Callable[[Step, list[FilteredText], Sequence[str]], list[FilteredText]]:
-    """A filter that changes every text for itself."""
+    """A filter that changes each text on its own."""
     return lambda step, before, choices: [change(step, text) for text in before]
 
 
 def _majority(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The commonest text; of equals the first."""
+    """The most common text; of equals the first."""
     return [Counter(before).most_common(1)[0][0]]
 
 
 def _selected(matches: Sequence[Any], group_select: int) -> str | None:
-    """The `group_select`-th match; of several groups the first that is not empty; stripped. None where there is none.
+    """The `group_select`-th match, stripped; of several groups the first that is not empty; None if there is none.
 
-    Where fewer matches exist than `group_select` asks for, lm-eval stops with an IndexError; here nothing could be
-    read.
+    With too few matches lm-eval stops with an IndexError; here the answer is unparsed.
     """
     try:
         match = matches[group_select]
@@ -193,14 +192,14 @@ def _regex(step: Step, before: FilteredText) -> FilteredText:
 
 
 def _multi_choice_regex(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The pattern's match; else a choice whose text stands in the answer, as its letter "(B)"; else a letter after a
-    colon; else the fallback.
+    """The pattern's match; else the letter "(B)" of a choice whose text is in the answer; else a letter after a colon;
+    else the fallback.
     """
     letters = [chr(ord("A") + index) for index in range(len(choices))]
     texts = [_without_ignored(step, choice.strip()) for choice in choices]
     by_text = {text: f"({letter})" for text, letter in zip(texts, letters, strict=True)}
     by_letter = {letter: f"({letter})" for letter in letters}
-    longest_first = sorted(map(re.escape, texts), key=len, reverse=True)  # one may begin with another
+    longest_first = sorted(map(re.escape, texts), key=len, reverse=True)  # one may be the beginning of another
     any_text = re.compile("|".join(longest_first))
     any_letter = re.compile(rf":[\s]*({'|'.join(map(re.escape, letters))})")
     group, fallback = step.get("group_select", 0), step.get("fallback", FALLBACK)
@@ -231,7 +230,7 @@ def _punctuation() -> dict[int, None]:
 
 
 def _written_choice(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The choice that each text gives; the fallback where it gives none."""
+    """The choice that each text gives; the fallback if it gives none."""
     letters, exact = step.get("letters") is True, step.get("exact") is True
     read = [(written_choice(answer.text, choices, letters, exact), answer.unparsed) for answer in before]
     return [
@@ -240,9 +239,9 @@ def _written_choice(step: Step, before: list[FilteredText], choices: Sequence[st
 
 
 def _map(step: Step, before: FilteredText) -> FilteredText:
-    known = step.get("mapping_dict") or {}
-    if before.text in known:
-        return FilteredText(str(known[before.text]), before.unparsed)
+    mapping = step.get("mapping_dict") or {}
+    if before.text in mapping:
+        return FilteredText(str(mapping[before.text]), before.unparsed)
     default = step.get("default_value")
     return FilteredText("" if default is None else str(default), unparsed=True)
 

@@ -1,4 +1,4 @@
-"""Check the mappings of group and suite files and make Groups and Suites of them.
+"""Check the mappings of group and suite files, and make Groups and Suites.
 
 A group is lm-eval's `group:`, a suite is this harness's own.
 """
@@ -19,7 +19,7 @@ from evalharness.tasks.metadata import FAMILIES, MARGIN, human
 
 GROUP_KEYS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag")
 ALIASES = ("task_alias", "group_alias")
-DEFINING = ("dataset_path", "include", "custom_dataset", "class")  # what a task written out in a group must have
+DEFINING = ("dataset_path", "include", "custom_dataset", "class")  # a task defined inside a group has one of these
 SUITE_KEYS = (
     *("suite", "description", "tasks", "limit", "num_fewshot", "split", "margin", "margins", "data", "limits"),
     *("fewshots", "average"),
@@ -29,7 +29,7 @@ SUITE_KEYS = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
     """One entry of a group: a name, the keys that the group (`around`) and the entry (`own`) change in its tasks, and
-    the entry itself where it could define something new.
+    the entry itself if it could define a new task or group.
     """
 
     name: str
@@ -43,8 +43,8 @@ class GroupMember:
 
 
 def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[GroupMember]:
-    """The members of a group. Every key that is no group's own changes its tasks: the group's, then `pushed` from
-    around it, then the entry's (lm-eval's order). Raises TaskError.
+    """The members of a group. Every key that is not a group's own changes its tasks: first the group's, then `pushed`
+    from an outer group, then the entry's (lm-eval's order). Raises TaskError.
     """
     listed = values.get("task")
     items = [listed] if isinstance(listed, str) else listed
@@ -58,19 +58,20 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
     """The group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first task's
     primary.
 
-    Raises TaskError where a metric is computed by some members and not by others; one that no member computes is left
-    out, as lm-eval does.
+    Raises TaskError if only some members compute a metric; one that no member computes is left out, as in lm-eval.
     """
     fields = Fields(values, path)
     metadata = fields.part("metadata")
-    named, by_size = _aggregated(fields, tasks)
+    ids, by_size = _aggregated(fields, tasks)
     unit = metadata.boolean("unit")
-    metric = named[0] if named else tasks[0].primary
-    for each in (*named, *((metric,) if unit else ())):
+    metric = ids[0] if ids else tasks[0].primary
+    for each in (*ids, *((metric,) if unit else ())):
         for task in tasks:
             if each not in {spec.id for spec in task.metrics}:
-                known = ", ".join(spec.id for spec in task.metrics)
-                raise TaskError(path, f"its metric {each!r} is not computed by {task.name}", f"that task has {known}")
+                ids_of_task = ", ".join(spec.id for spec in task.metrics)
+                raise TaskError(
+                    path, f"its metric {each!r} is not computed by {task.name}", f"that task has {ids_of_task}"
+                )
     margin = metadata.number("margin")
     if margin is None and unit and metric.split(",")[0] in scoring.OTHER_SCALES:
         raise TaskError(
@@ -84,14 +85,14 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
         unit=unit,
         margin=MARGIN if margin is None else margin,
         family=metadata.one_of("family", FAMILIES, families.pop() if len(families) == 1 else "other"),
-        also=tuple(named[1:]),
+        also=tuple(ids[1:]),
         macro=not by_size,
         human=human(metadata, tasks[0].metrics, metric),
     )
 
 
 def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
-    """The suite as its file has it: names of groups, tags and globs stand unresolved. Raises TaskError."""
+    """The suite of a file, with unresolved names of groups, tags and globs. Raises TaskError."""
     fields = Fields(values, path)
     fields.refuse_unknown(SUITE_KEYS)
     listed = fields.texts("tasks")
@@ -121,11 +122,11 @@ def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
 
 
 def check_suite(suite: Suite, path: Path, tasks: Sequence[Task], groups: Iterable[str]) -> None:
-    """Does everything that the suite names exist in it? Raises TaskError naming file and key."""
-    known = [*(task.name for task in tasks), *groups]
+    """Check that every name in the suite's options exists in it. Raises TaskError naming file and key."""
+    names = [*(task.name for task in tasks), *groups]
     for key, numbers in {"margins": suite.margins, "limits": suite.limits, "fewshots": suite.fewshots}.items():
         for name in numbers:
-            _refuse_unknown(name, known, key, path)
+            _refuse_unknown(name, names, key, path)
     if suite.average is None:
         return
     metrics = {task.name: [spec.id for spec in task.metrics] for task in tasks}
@@ -142,9 +143,9 @@ def check_suite(suite: Suite, path: Path, tasks: Sequence[Task], groups: Iterabl
                     )
 
 
-def _refuse_unknown(name: str, known: Collection[str], key: str, path: Path) -> None:
-    if name not in known:
-        raise TaskError(path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, known))
+def _refuse_unknown(name: str, names: Collection[str], key: str, path: Path) -> None:
+    if name not in names:
+        raise TaskError(path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, names))
 
 
 def _numbers(fields: Fields, key: str, least: int) -> dict[str, int]:
@@ -153,7 +154,7 @@ def _numbers(fields: Fields, key: str, least: int) -> dict[str, int]:
 
 
 def _average(fields: Fields) -> Average | None:
-    """The published average. Which tasks and metrics there are is checked where they are known."""
+    """The published average; `check_suite` checks its tasks and metrics."""
     if fields.values.get("average") is None:
         return None
     part = fields.part("average")
@@ -167,7 +168,7 @@ def _average(fields: Fields) -> Average | None:
 
 
 def _human_average(fields: Fields, name: str) -> HumanLevel | None:
-    """What people score on average, where that is published."""
+    """The published average score of people."""
     if fields.values.get("human") is None:
         return None
     part = fields.part("human")
@@ -198,8 +199,8 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Gro
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:
-    """Ids of the metrics that a group pools, each with its filters, and whether a task weighs as many examples as it
-    has.
+    """Ids of the metrics that a group pools, each with its filters, and whether tasks are weighted by their
+    examples.
     """
     listed = fields.values.get("aggregate_metric_list")
     values = {"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}
@@ -225,8 +226,8 @@ def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]
 
 
 def _ids(entry: Fields, tasks: Sequence[Task]) -> list[str]:
-    """Ids of an entry's metric through the filters that it names, else through every filter that the tasks have; none
-    where no task computes it.
+    """Ids of an entry's metric with the filters that it names, else with every filter of the tasks; [] if no task
+    computes it.
     """
     name = entry.required_text("metric")
     computed = dict.fromkeys(spec.id for task in tasks for spec in task.metrics if name in (spec.name, spec.id))

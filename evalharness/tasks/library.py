@@ -1,8 +1,7 @@
-"""Give tasks, groups and suites by name, tag, glob or path, from the shipped folders and those that are added.
+"""Look up tasks, groups and suites by name, tag, glob or path.
 
-A file is parsed when something asks for what it defines, and all of them are parsed only when a tag is asked for.
-Folders that the user names override those that are shipped or that other packages bring (entry points
-`evalharness.tasks`).
+A file is parsed when its definition is needed; a tag needs all files. Folders that the user names override those that
+are shipped or that other packages add (entry points `evalharness.tasks`).
 """
 
 from __future__ import annotations
@@ -26,15 +25,13 @@ DEEPEST = 10  # groups within groups
 
 
 class Library:
-    """Every task, group and suite that can be named. `include`: more folders (or files), whose names win over the
-    shipped ones.
-    """
+    """All tasks, groups and suites. `include`: more folders (or files), whose names override the shipped ones."""
 
     def __init__(self, include: Sequence[Path] = ()) -> None:
         self._catalogue = Catalogue()
         self._tasks: dict[str, Task] = {}
         self._tags: dict[str, list[str]] | None = None
-        self._expanded: set[str] = set()  # groups that were asked for what they write out
+        self._expanded: set[str] = set()  # groups whose inner definitions are in the catalogue
         self._catalogue.index(shipped("tasks"))
         for folder in registry.task_folders():
             self._catalogue.index(folder, keeps_names=True)
@@ -80,14 +77,14 @@ class Library:
         return self._values(name, DefinitionKind.TASK)[0]
 
     def group(self, name: str) -> Group:
-        """The group of this name, its members as leaf tasks. Raises TaskError as `task` does, and where the members do
-        not exist.
+        """The group of this name, with its leaf tasks as members. Raises TaskError as `task` does, and for missing
+        members.
         """
         values, path = self._values(name, DefinitionKind.GROUP)
         return group_from(values, path, [self.task(leaf) for leaf in self._leaves(name)])
 
     def suite(self, name: str) -> Suite:
-        """The suite of this name, or of the YAML file at this path, its groups resolved to member tasks. Raises
+        """The suite of this name, or of the YAML file at this path, with its groups resolved to tasks. Raises
         TaskError.
         """
         if name not in self._catalogue.suites and _is_path(name):
@@ -106,15 +103,15 @@ class Library:
     def select(self, patterns: Sequence[str]) -> tuple[Task, ...]:
         """The tasks that names, globs, tags, groups or paths of YAML files stand for, each once, in order.
 
-        A glob passes over variants of other tasks, unless it matches nothing else. Raises TaskError where a pattern
-        stands for none.
+        A glob skips variants of other tasks, unless it matches nothing else. Raises TaskError for a pattern without a
+        match.
         """
         names = dict.fromkeys(name for pattern in patterns for name in self._expand(pattern))
         return tuple(self.task(name) for name in names)
 
     def add(self, path: Path) -> tuple[DefinitionKind, str]:
-        """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines
-        nothing.
+        """Add one file, and return the kind and name of its definition, which overrides others. Raises TaskError if it
+        defines nothing.
         """
         kind, name = self._catalogue.add(path)
         self._tasks.pop(name, None)
@@ -122,7 +119,7 @@ class Library:
         return kind, name
 
     def _check_is_one(self, name: str) -> None:
-        """Raise TaskError for a group or suite, naming its tasks."""
+        """Raise TaskError, naming its tasks, for a group or suite."""
         if self._is_known(name) and not self.is_group(name):
             return
         if name in self._catalogue.suites:
@@ -131,8 +128,8 @@ class Library:
             kind, tasks = DefinitionKind.GROUP, self._leaves(name)
         else:
             return
-        shown = ", ".join(tasks[:12]) + (", …" if len(tasks) > 12 else "")
-        raise TaskError(name, f"is a {kind}, not a task", f"name one of its tasks ({shown})")
+        examples = ", ".join(tasks[:12]) + (", …" if len(tasks) > 12 else "")
+        raise TaskError(name, f"is a {kind}, not a task", f"name one of its tasks ({examples})")
 
     def _values(self, name: str, kind: DefinitionKind) -> tuple[Mapping[str, Any], Path]:
         if kind != DefinitionKind.SUITE:
@@ -140,8 +137,8 @@ class Library:
         return self._catalogue.values(name, kind)
 
     def _is_known(self, name: str) -> bool:
-        """Is it the name of a task or group, or GROUP::NAME of something that a group writes out or changes? Expanding
-        the group makes that known.
+        """Is it the name of a task or group, or GROUP::NAME of one that a group defines or changes? That needs the
+        group expanded.
         """
         outer, inside, _ = name.partition("::")
         if inside and outer not in self._expanded and self.is_group(outer):
@@ -150,7 +147,7 @@ class Library:
         return name in self._catalogue.definitions
 
     def _of_members(self, numbers: Mapping[str, int]) -> dict[str, int]:
-        """Numbers by task, where a group's number is that of each of its tasks which has none of its own."""
+        """Numbers by task: a group's number holds for each of its tasks without its own."""
         groups = {leaf: n for name, n in numbers.items() if self.is_group(name) for leaf in self._leaves(name)}
         return groups | {name: n for name, n in numbers.items() if not self.is_group(name)}
 
@@ -172,23 +169,23 @@ class Library:
             return self.tags()[pattern]
         if pattern in self._catalogue.suites:
             raise TaskError(where or pattern, f"{pattern} is a suite, not a task", f"use --suite {pattern}")
-        known = [*self.names(), *self.groups(), *self.tags()]
-        raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, known))
+        names = [*self.names(), *self.groups(), *self.tags()]
+        raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, names))
 
-    def _leaves(self, name: str, depth: int = 0, known: dict[str, list[str]] | None = None) -> list[str]:
-        """The tasks of a name: itself, or what is in the group. `known`: of groups that were looked through before."""
-        known = {} if known is None else known
-        if name in known:
-            return known[name]
+    def _leaves(self, name: str, depth: int = 0, cache: dict[str, list[str]] | None = None) -> list[str]:
+        """The tasks of a name: itself, or those in the group. `cache`: the tasks of groups so far."""
+        cache = {} if cache is None else cache
+        if name in cache:
+            return cache[name]
         if not self.is_group(name):
             self._values(name, DefinitionKind.TASK)
             return [name]
-        leaves = (leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1, known))
-        known[name] = list(dict.fromkeys(leaves))
-        return known[name]
+        leaves = (leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1, cache))
+        cache[name] = list(dict.fromkeys(leaves))
+        return cache[name]
 
     def _children(self, name: str, depth: int) -> list[str]:
-        """Names of the tasks and groups that a group lists; those that it writes out or changes become known as
+        """Names of the tasks and groups that a group lists; those that it defines or changes get the name
         GROUP::NAME.
         """
         values, path = self._values(name, DefinitionKind.GROUP)
@@ -205,7 +202,7 @@ class Library:
         return children
 
     def _changed(self, name: str, group: str, changes: Mapping[str, Any]) -> str:
-        """A task or group as a group changes it, under a name of its own; itself where nothing is changed."""
+        """The new name of a task or group that a group changes; its old name if nothing changes."""
         if not changes:
             return name
         definition, inside = self._catalogue.definitions[name], f"{group}::{name}"
@@ -228,7 +225,7 @@ class Library:
         return self._catalogue.derive(inside, definition)
 
     def _pooled(self, name: str, depth: int = 0) -> list[str]:
-        """The groups at and below a name whose rows are pooled to one score."""
+        """The groups at and below a name that have a pooled score."""
         if not self.is_group(name) or depth > DEEPEST:
             return []
         inner = [group for child in self._children(name, depth) for group in self._pooled(child, depth + 1)]

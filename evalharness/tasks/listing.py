@@ -16,7 +16,7 @@ Readable = TypeVar("Readable")
 
 @dataclass(slots=True, kw_only=True)
 class Listing:
-    """What matches and can run here; `broken`: why others that match by name cannot."""
+    """The matches that can run here; `broken`: why others that match by name cannot."""
 
     tasks: list[Task] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Listing:
         return bool(self.tasks or self.groups or self.suites)
 
     def document(self) -> Mapping[str, object]:
-        """As JSON has it."""
+        """The listing as JSON."""
         return {
             "tasks": [_task_document(task) for task in self.tasks],
             "groups": [
@@ -41,24 +41,24 @@ class Listing:
 
 
 def listing(library: Library, pattern: str | None, family: str | None, tag: str | None, everything: bool) -> Listing:
-    """What matches the name or glob, the family and the tag; groups and suites only where neither of these is given.
+    """The tasks that match the name or glob, the family and the tag; and groups and suites without family and tag.
 
-    Unless a pattern or a tag is given, or `everything`, tasks that are a part of another, or another way of asking it,
-    are left out. Raises TaskError where nothing matches.
+    Without a pattern, a tag and `everything`, parts and variants of other tasks are left out. Raises TaskError if
+    nothing matches.
     """
-    shown = Listing()
-    for task in _readable(library.task, _matching(library.names(), pattern), shown.broken):
+    result = Listing()
+    for task in _readable(library.task, _matching(library.names(), pattern), result.broken):
         is_part = task.variant_of is not None and pattern is None and tag is None and not everything
         if family in (None, task.family) and (tag is None or tag in task.tags) and not is_part:
-            shown.tasks.append(task)
+            result.tasks.append(task)
     if family is None and tag is None:
-        shown.groups = _readable(library.group, _matching(library.groups(), pattern), shown.broken)
-        shown.suites = _readable(library.suite, _matching(library.suites(), pattern), shown.broken)
-    if not shown:
-        if shown.broken and family is None and tag is None:
-            raise next(iter(shown.broken.values()))
+        result.groups = _readable(library.group, _matching(library.groups(), pattern), result.broken)
+        result.suites = _readable(library.suite, _matching(library.suites(), pattern), result.broken)
+    if not result:
+        if result.broken and family is None and tag is None:
+            raise next(iter(result.broken.values()))
         raise _nothing(library, pattern, family, tag)
-    return shown
+    return result
 
 
 def _matching(names: Sequence[str], pattern: str | None) -> list[str]:
@@ -66,7 +66,7 @@ def _matching(names: Sequence[str], pattern: str | None) -> list[str]:
 
 
 def _readable(read: Callable[[str], Readable], names: Sequence[str], broken: dict[str, TaskError]) -> list[Readable]:
-    """What can run of these names; why the others cannot goes into `broken`."""
+    """The readable ones of these names; errors of the others go into `broken`."""
     readable: list[Readable] = []
     for name in names:
         try:
@@ -82,8 +82,8 @@ def _nothing(library: Library, pattern: str | None, family: str | None, tag: str
     families = {task.family for task in _readable(library.task, library.names(), {})}
     if family and family not in families:
         return TaskError("--family", f"no task is of the family {family!r}", did_you_mean(family, families))
-    known = [*library.names(), *library.groups(), *library.suites()]
-    return TaskError("tasks list", f"nothing matches {pattern or ''!r}", did_you_mean(str(pattern), known))
+    names = [*library.names(), *library.groups(), *library.suites()]
+    return TaskError("tasks list", f"nothing matches {pattern or ''!r}", did_you_mean(str(pattern), names))
 
 
 def _task_document(task: Task) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Check a task's statement that lm-eval computes the same number: lm-eval 0.4.13, running this very file."""
+"""Check a task's statement that lm-eval 0.4.13 computes the same number from this file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import scoring
 
-COMPUTED = {  # by lm-eval, of a task that runs no code; any other name is never produced, or is looked up in `evaluate`
+COMPUTED = {  # metrics that lm-eval computes for a task without code; others are missing, or modules of `evaluate`
     OutputType.MULTIPLE_CHOICE: (
         *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "f1", "mcc", "brier_score"),
     ),
@@ -17,19 +17,19 @@ COMPUTED = {  # by lm-eval, of a task that runs no code; any other name is never
     OutputType.LOGLIKELIHOOD_ROLLING: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
     OutputType.GENERATE_UNTIL: ("exact_match", "bleu", "chrf", "chrf++", "ter"),
 }
-READ = {  # options that lm-eval reads, or (the classes of mcc) that change nothing there
+READ = {  # options that lm-eval reads, or (classes of mcc) that change nothing there
     "exact_match": ("ignore_case", "ignore_punctuation", "ignore_numbers", "regexes_to_ignore"),
     "mcc": ("classes",),
 }
 NEUTRAL = ("aggregation", "higher_is_better")
 OUR_FILTER = "written_choice"
-PER_ROW = ("bleu", "chrf", "chrf++", "ter")  # with several references lm-eval only asks whether any score is not 0
+PER_ROW = ("bleu", "chrf", "chrf++", "ter")  # with several references lm-eval only tests whether any score is not 0
 
 
 def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
-    """Why lm-eval cannot give the number that the task says it gives; "" where nothing in the definition says so.
+    """Why lm-eval cannot give the number that the task states; "" if the definition does not contradict it.
 
-    `same` speaks of the primary metric, `subset` of any of the file's `metric_list`; `no` says nothing.
+    `same` is about the primary metric, `subset` about any metric of the file's `metric_list`; `no` states nothing.
     """
     if task.lm_eval == "no":
         return ""
@@ -39,12 +39,12 @@ def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
         return "" if some else "lm-eval computes no metric of its metric_list"
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
     if primary not in listed:
-        return f"its primary metric {primary.id} stands under metadata, where lm-eval does not look"
+        return f"its primary metric {primary.id} is under metadata, where lm-eval does not look"
     return _not_computed(task, primary) or _other_requests(task)
 
 
 def _listed(task: Task, definition: Mapping[str, Any]) -> list[MetricSpec]:
-    """The metrics that lm-eval sees: those of `metric_list`, or its defaults."""
+    """The metrics that lm-eval computes: those of `metric_list`, or its defaults."""
     entries = definition.get("metric_list")
     theirs = scoring.DEFAULT_METRICS[task.output_type] if entries is None else [each.get("metric") for each in entries]
     ours = (definition.get("metadata") or {}).get("metrics") or ()
@@ -65,7 +65,7 @@ def _not_computed(task: Task, spec: MetricSpec) -> str:
 
 
 def _other_requests(task: Task) -> str:
-    """Why the same file leads to other prompts, rows or answers in lm-eval."""
+    """Why the same file gives other prompts, rows or answers in lm-eval; "" if it does not."""
     if task.reader:
         return f"its rows are made by the reader {task.reader}, which lm-eval does not have"
     if task.num_fewshot and task.sampler != "first_n":

@@ -1,4 +1,4 @@
-"""Load a task file as one mapping: YAML parsed safely, includes merged, Python references kept as marks, never run."""
+"""Load a task file as one mapping: YAML is parsed safely, includes are merged, Python references are never run."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ RIGHT = "one mapping of keys to values would be right"
 
 
 class NeedsCode(TaskError):
-    """The definition asks for Python code to be run, which is refused."""
+    """The definition needs Python code, which is never run."""
 
 
 class NotSupported(TaskError):
-    """The definition is well formed, but asks for something that this harness does not do."""
+    """The definition is well formed, but needs something that this harness does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A `!function` and its place. It is never run; a key that a later file overrides with a template is fine."""
+    """A `!function` and its place. It is never run; a later file may override its key with a template."""
 
     function: str
     where: str
 
     @property
-    def named(self) -> str:
-        """The function, and its file where that lies beside the file that holds the tag (not the one that includes it),
-        as lm-eval finds it.
+    def description(self) -> str:
+        """The function and its file, if there is one beside the file with the tag (not the one that includes it), where
+        lm-eval looks.
         """
         module, _, name = self.function.rpartition(".")
         file = Path(self.where.rpartition(":")[0]).parent / f"{module.replace('.', '/')}.py"
@@ -49,8 +49,8 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TaskLoader(_Loader):  # type: ignore[misc]
-    """YAML 1.1 as lm-eval reads it, but a key may not stand twice with different values (there the last one wins), and
-    dates stay texts.
+    """YAML 1.1 as in lm-eval, but a key may not be repeated with another value (there the last one wins), and dates
+    stay texts.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -64,13 +64,13 @@ class TaskLoader(_Loader):  # type: ignore[misc]
             if name in nodes and self.construct_object(nodes[name], deep=True) != self.construct_object(
                 value, deep=True
             ):
-                raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} appears twice", key.start_mark)
             nodes[name] = value
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
 
 class _Named(io.StringIO):
-    """A text that knows its file, for the marks in errors."""
+    """A text with the name of its file, for the marks in errors."""
 
     def __init__(self, text: str, path: Path) -> None:
         super().__init__(text)
@@ -109,26 +109,26 @@ TaskLoader.yaml_implicit_resolvers = {
 
 
 Parsed = dict[Path, dict[str, Any]]
-"""Files as they were read, so that what many files include is read once."""
+"""Parsed files, so that a file that many include is read once."""
 
 
 def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
     """The file's mapping with its includes merged: shallowly, in their order, the file's own keys last (lm-eval's
     rule).
 
-    A file may be included by several others (a diamond); a file that includes itself, directly or not, is refused.
-    Raises TaskError naming file and line.
+    Several files may include one (a diamond); a file that includes itself, directly or not, is refused. Raises
+    TaskError naming file and line.
     """
     return _load(path.expanduser().resolve(), (), {} if parsed is None else parsed, {})
 
 
 def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict[str, Any]:
-    """A mapping that is written out inside the file `path`, with its includes merged. Raises as `load`."""
+    """A mapping inside the file `path`, with its includes merged. Raises as `load`."""
     return _merged(dict(values), path.expanduser().resolve(), (), parsed, {})
 
 
 def parse(path: Path) -> dict[str, Any]:
-    """One file's mapping, `include` still in it. Raises TaskError naming file and line."""
+    """One file's mapping, with `include` as it is. Raises TaskError naming file and line."""
     text = _read(path)
     try:
         _check_size(text, path)
@@ -139,7 +139,7 @@ def parse(path: Path) -> dict[str, Any]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise TaskError(where, f"is not YAML that can be read: {error.problem or error.context}", RIGHT) from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        # PyYAML's own constructors raise anything for a tag that does not fit its value
+        # PyYAML's constructors may raise anything for a tag that does not fit its value
         raise TaskError(path, f"is not YAML that can be read: {error}", RIGHT) from None
     if not isinstance(mapping, dict):
         raise TaskError(path, f"holds {kind(mapping)}", RIGHT)
@@ -150,7 +150,7 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path, above: tuple[Path, ...], parsed: Parsed, whole: Parsed) -> dict[str, Any]:
-    """`whole`: files with their includes, so that what many files include is merged once."""
+    """Load a file. `whole`: files with their includes, so that a file that many include is merged once."""
     if path in above:
         chain = " → ".join(file.name for file in (*above[above.index(path) :], path))
         raise TaskError(above[-1], f"includes go in a circle ({chain})", "a file may not include itself")
@@ -177,7 +177,7 @@ def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Pa
         try:
             target = (path.parent / Path(name).expanduser()).resolve()
             there = target.is_file()
-        except (OSError, ValueError, RuntimeError) as error:  # a name that no path can have, a home that nobody has
+        except (OSError, ValueError, RuntimeError) as error:  # an impossible path, or a missing home
             raise TaskError(path, f"includes {name[:80]!r}, which is no path ({error})", "a file's path") from None
         if not there:
             raise TaskError(path, f"includes {name}, which is no file", f"it was looked for at {target}")
@@ -206,9 +206,9 @@ def _read(path: Path) -> str:
 
 
 def _check_size(text: str, path: Path) -> None:
-    """Refuse what is too deep, or huge or endless once its aliases are expanded, before any value is made of it."""
+    """Refuse YAML that is too deep, or huge or endless once its aliases are expanded, before values are made."""
     fix = f"at most {DEEPEST} levels and {MOST_NODES} values"
-    sizes: dict[str, int] = {}  # of what is anchored, with all inside it; of what is still open more than is allowed
+    sizes: dict[str, int] = {}  # anchor -> values with all inside; of an open node more than is allowed
     open_nodes: list[tuple[str | None, int]] = []
     nodes = 0
     for event in yaml.parse(_Named(text, path), Loader=_Loader):
@@ -230,7 +230,7 @@ def _check_size(text: str, path: Path) -> None:
 
 
 def kind(value: Any) -> str:
-    """The type of a value of a task file, in an error's words."""
+    """The type of a value of a task file, in words for an error."""
     names = {
         dict: "a mapping",
         list: "a list",
@@ -240,4 +240,8 @@ def kind(value: Any) -> str:
         float: "a number",
         type(None): "nothing",
     }
-    return f"Python code ({value.named})" if isinstance(value, Code) else names.get(type(value), type(value).__name__)
+    return (
+        f"Python code ({value.description})"
+        if isinstance(value, Code)
+        else names.get(type(value), type(value).__name__)
+    )

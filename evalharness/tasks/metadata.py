@@ -1,17 +1,17 @@
-"""Read what only this harness's task files say, under `metadata`, and fill in what a file without it means.
+"""Read the keys under `metadata` that only this harness has, with defaults for files without them.
 
-A file without any of these keys (a user's own, or one of lm-eval's) runs by these rules:
+The defaults for a file without any of these keys (a user's own, or one of lm-eval's):
 
     family   "other"
     primary  the first metric of `metric_list` on a 0-1 scale (or, as correlations are, on -1-1); else the first of
-             MARGINS; else the first, a perplexity or a module of `evaluate`, and then the task only describes: it never
-             gates
+             MARGINS; else the first, a perplexity or a module of `evaluate`: then the task only describes and is never
+             a gate unit
     margin   .02 on a 0-1 scale, else that of MARGINS
-    chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of
-             NO_SKILL; else 0, and unknown (null) where a lower score is better or a module of `evaluate` scores
-    lm_eval  "no": nobody has said that the number is lm-eval's
-    stop_at_once  true, as in lm-eval: a stop string of white space ends an answer of which nothing is written yet. Of a
-             file with one of these keys: false, unless lm_eval is "same" or "subset"
+    chance   1 / number of choices, if the choices are fixed in the file and the metric is an accuracy; else that of
+             NO_SKILL; else 0, or unknown (null) if a lower score is better or a module of `evaluate` scores
+    lm_eval  "no": the file does not state that lm-eval computes the same number
+    stop_at_once  true, as in lm-eval: a stop string of white space ends an answer that is still empty. For a file with
+             one of these keys: false, unless lm_eval is "same" or "subset"
     version  `metadata.version`, else "0"
 """
 
@@ -31,7 +31,7 @@ from evalharness.tasks.templates import literal
 from evalharness.tasks.wordings import TWIN_KEYS, WORDING_KEYS, check_templates, wording
 
 MARGIN = 0.02
-MARGINS = {  # of a file that states none, where the primary metric is on another scale: 2 % of the scale, or .02 bits
+MARGINS = {  # defaults of primary metrics on other scales: 2 % of the scale, or .02 bits
     "bleu": 2.0,
     "chrf": 2.0,
     "chrf++": 2.0,
@@ -39,8 +39,8 @@ MARGINS = {  # of a file that states none, where the primary metric is on anothe
     "brier_score": 0.04,
     "bits_per_byte": 0.02,
 }
-NO_SKILL = {"ter": 100.0, "bits_per_byte": 8.0}  # what an empty translation has, and a uniform guess of the next byte
-PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")  # on no scale on which a share could be named
+NO_SKILL = {"ter": 100.0, "bits_per_byte": 8.0}  # scores of an empty translation, and of a uniform guess of a byte
+PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")  # unbounded: no default margin
 FAMILIES = (
     *("glue", "superglue", "mmlu", "bigbench_lite", "bbh", "general"),
     *("summarization", "translation", "nlg", "behaviour", "demo", "other"),
@@ -59,9 +59,9 @@ OTHERS = (
 )
 
 
-def checked(metadata: Fields) -> Fields:
-    """The metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may say
-    anything.
+def check_metadata(metadata: Fields) -> Fields:
+    """The metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may have any
+    keys.
     """
     if is_ours(metadata):
         metadata.refuse_unknown((*OURS, *OTHERS))
@@ -69,12 +69,12 @@ def checked(metadata: Fields) -> Fields:
 
 
 def is_ours(metadata: Fields) -> bool:
-    """Does the file say anything that only this harness reads?"""
+    """Does the file have a key that only this harness reads?"""
     return any(key in metadata.values for key in OURS)
 
 
-def described(task: Task, metadata: Fields) -> Task:
-    """The task with what its metadata says of units, rows and other wordings. Raises TaskError."""
+def with_metadata(task: Task, metadata: Fields) -> Task:
+    """The task with its metadata on units, rows and other wordings. Raises TaskError."""
     labels, templates = metadata.part("labels"), _templates(metadata)
     for name, text in labels.values.items():
         check_templates(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}"))
@@ -95,20 +95,20 @@ def described(task: Task, metadata: Fields) -> Task:
 
 
 def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanLevel | None:
-    """What people score, as the file states it under `human`: by the metric that decides unless it names another.
-    Raises TaskError.
+    """The score of people that the file states under `human`, by the primary metric unless it names another. Raises
+    TaskError.
     """
     if fields.values.get("human") is None:
         return None
     part = fields.part("human")
     part.refuse_unknown(("metric", "value", "source"))
-    name, value, known = part.text_or("metric", primary), part.number("value"), {spec.id: spec for spec in metrics}
-    if name not in known:
+    name, value, specs = part.text_or("metric", primary), part.number("value"), {spec.id: spec for spec in metrics}
+    if name not in specs:
         what = f"{part.within}.metric is {name!r}, which is no metric here"
-        raise TaskError(part.path, what, did_you_mean(name, known))
+        raise TaskError(part.path, what, did_you_mean(name, specs))
     if value is None:
         raise part.wrong("value", "a number in the metric's unit")
-    on_shares = not scoring.is_module(known[name]) and known[name].name not in scoring.OTHER_SCALES
+    on_shares = not scoring.is_module(specs[name]) and specs[name].name not in scoring.OTHER_SCALES
     if on_shares and not -1 <= value <= 1:
         what = f"{part.within}.value is {value:g}"
         raise TaskError(part.path, what, f"{name} is at most 1: a share, not points")
@@ -116,7 +116,7 @@ def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanL
 
 
 def _templates(metadata: Fields) -> Fields:
-    """The other wordings: a mapping, or the name of a file beside the task's that holds one for several tasks."""
+    """The other wordings: a mapping, or the name of a file beside the task's with a mapping for several tasks."""
     name = metadata.values.get("templates")
     if not isinstance(name, str):
         return metadata.part("templates")
@@ -130,7 +130,7 @@ def _stops_at_once(task: Task, metadata: Fields) -> bool:
 
 
 def only_describes(task: Task) -> bool:
-    """Has the task's primary metric no margin that could be tested: a perplexity, or a module of `evaluate` without
+    """Does the task never get a verdict, because its primary metric is a perplexity, or a module of `evaluate` without
     rows?
     """
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
@@ -138,7 +138,7 @@ def only_describes(task: Task) -> bool:
 
 
 def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
-    """The metric that decides, as the file names it or by the rules above. Raises TaskError."""
+    """The primary metric, as the file names it or by the rules above. Raises TaskError."""
     able = {spec.id: spec for spec in metrics if not scoring.describes(spec)}
     name = metadata.text("primary")
     if name in able:
@@ -199,7 +199,7 @@ def _on_unit_scale(module: MetricSpec) -> bool:
 
 
 def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float | None:
-    """The expected primary score of a model that knows nothing; None where that is unknown. Raises TaskError."""
+    """The expected primary score of a model that knows nothing; None: unknown. Raises TaskError."""
     if "chance" in metadata.values:
         return metadata.number("chance")
     number = _fixed_number(choices)
@@ -212,7 +212,7 @@ def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...]
 
 
 def _fixed_number(choices: str | tuple[str, ...] | None) -> int:
-    """How many choices every row has, where the file says so: a list, or a template that is one list literal; else
+    """The number of choices of every row, if the file fixes it: a list, or a template that is one list literal; else
     0.
     """
     if not isinstance(choices, str):

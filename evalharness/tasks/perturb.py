@@ -1,12 +1,11 @@
-"""Disturb the texts of a row: as people type them, in another dialect, with other names. The right answer, and every
-choice, stays as it is.
+"""Disturb the texts of a row with typos, case, spacing, another dialect or other names. Choices and answer stay.
 
-    typos    one word in twenty, and at least one, of four letters or more: two letters swapped, one left out or one
+    typos    one in twenty words of four letters or more, and at least one: two letters swapped, one left out or one
              doubled
     case     lower case
     spacing  a space between two words becomes one, two or three
-    dialect  every word of a list is told in another dialect
-    names    every first name of a list becomes another, the same one wherever it stands in the row
+    dialect  every word of a list is replaced by one of another dialect
+    names    every first name of a list becomes another, the same one throughout the row
 
 The idea is HELM's robustness and fairness (Liang et al. 2022, arXiv 2211.09110), whose disturbances come from
 NL-Augmenter (Dhole et al. 2021, arXiv 2112.02721); the rates of the first three are ours. Draws depend on seed, task,
@@ -30,16 +29,16 @@ from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
 
 TYPO_RATE = 0.05  # of the words that are long enough
 WIDEST = 3  # spaces
-UNITS = {"typos": r"[^\W\d_]{4,}", "case": r"\w+", "spacing": r"(?<=\S) (?=\S)"}  # the pieces that are changed
+UNITS = {"typos": r"[^\W\d_]{4,}", "case": r"\w+", "spacing": r"(?<=\S) (?=\S)"}  # patterns of the changed pieces
 REPLACING = ("dialect", "names")  # the disturbances whose pieces are the words of a list
 Change = Callable[[str, random.Random], str]
 KEPT = r"@\w+|^[ \t]*choice:"  # placeholders, and the word before a listed choice
 PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that point into a text
 
 
-def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRow:
-    """Row `index` as the task's disturbance leaves it; the row itself where the task has none. Raises TemplateProblem
-    as rendering does.
+def perturb_row(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRow:
+    """Row `index` with the task's disturbance; the row itself if the task has none. Raises TemplateProblem as rendering
+    does.
     """
     task = renderer.task
     if task.perturbation is None:
@@ -60,11 +59,11 @@ def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRo
 
 
 def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
-    """Columns whose text the prompt shows and nothing else depends on: no choice, answer, unit, label or condition of a
-    template.
+    """Columns whose text is only printed in the prompt: no choice, answer, unit, label or condition of a template
+    depends on it.
     """
     task, columns = renderer.task, renderer.columns
-    shown, compared = ({task.doc_to_text}, set()) if task.doc_to_text in columns else _shown(task.doc_to_text)
+    printed, compared = ({task.doc_to_text}, set()) if task.doc_to_text in columns else _used_columns(task.doc_to_text)
     others = (task.doc_to_choice, task.doc_to_target, task.unit, task.value, task.choice_scores, *task.labels.values())
     fixed = {
         name
@@ -72,11 +71,11 @@ def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
         if isinstance(source, str)
         for name in ({source} if source in columns else _names(source))
     }
-    return sorted(column for column in shown - compared - fixed if isinstance(row.get(column), str))
+    return sorted(column for column in printed - compared - fixed if isinstance(row.get(column), str))
 
 
 def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
-    """Why the disturbance of `task` says nothing about these rows; empty where it does."""
+    """Why the disturbance of `task` is useless for these rows; "" if it is useful."""
     columns = frozenset(column for row in rows for column in row)
     pointing = sorted(
         column for column in columns if PLACES.search(column) and not isinstance(rows[0].get(column), str | None)
@@ -87,7 +86,7 @@ def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
     if not any(text_columns(renderer, row) for row in rows):
         return "its prompt shows no text that is neither a choice nor needed as it stands"
     try:
-        if any(perturbed(renderer, index, row, seed) != row for index, row in enumerate(rows)):
+        if any(perturb_row(renderer, index, row, seed) != row for index, row in enumerate(rows)):
             return ""
     except TemplateProblem:
         return ""  # the error names its row when the prompts are made
@@ -103,7 +102,7 @@ def _unit(task: Task) -> str:
 
 
 def _change(task: Task) -> Change:
-    """What the task's disturbance makes of a piece; names are remembered for the row."""
+    """The function that changes a piece; it remembers the row's names."""
     if task.perturbation == "dialect":
         return partial(_translated, {word.lower(): others for word, others in task.substitutes.items()})
     if task.perturbation == "names":
@@ -112,13 +111,13 @@ def _change(task: Task) -> Change:
 
 
 def _disturbed(way: str, text: str, pieces: str, change: Change, draw: random.Random) -> str:
-    """The text with pieces changed, but none inside what is `kept` (a group of the pattern `pieces`)."""
+    """The text with changed pieces, but none that matches `kept` (a group of the pattern `pieces`)."""
     pattern = re.compile(pieces, re.M)
     free = [match.start() for match in pattern.finditer(text) if match["kept"] is None]
     if way == "typos" and free:
         free = draw.sample(free, max(1, round(TYPO_RATE * len(free))))
-    chosen = frozenset(free)
-    return pattern.sub(lambda match: change(match[0], draw) if match.start() in chosen else match[0], text)
+    starts = frozenset(free)
+    return pattern.sub(lambda match: change(match[0], draw) if match.start() in starts else match[0], text)
 
 
 def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Random) -> str:
@@ -130,7 +129,9 @@ def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Ran
 
 
 def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name: str, draw: random.Random) -> str:
-    """The name's substitute, and no other name's as long as there are enough; `renamed`: those of the row so far."""
+    """A substitute that no other name of the row has, as long as there are enough; `renamed`: those of the row so
+    far.
+    """
     if name not in renamed:
         free = [other for other in others[name] if other not in renamed.values()]
         renamed[name] = draw.choice(free or others[name])
@@ -138,7 +139,7 @@ def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name:
 
 
 def _misspelt(word: str, draw: random.Random) -> str:
-    """The word with one slip after its first letter."""
+    """The word with one typo after its first letter."""
     slip, at = draw.choice(("swap", "drop", "double")), draw.randrange(1, len(word) - 1)
     if slip == "swap" and word[at] != word[at + 1]:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
@@ -154,7 +155,7 @@ CHANGES: dict[str, Change] = {
 
 @lru_cache(maxsize=256)
 def _protected(choices: tuple[str, ...]) -> str:
-    """Pattern of what stays as it is: placeholders, and every choice that stands in the text as a whole."""
+    """Pattern of the unchanged parts: placeholders, and every choice in the text."""
     words = sorted(
         {choice.strip() for choice in choices if len(choice.strip()) > 1}, key=lambda word: (-len(word), word)
     )
@@ -168,8 +169,8 @@ def _names(source: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def _shown(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Columns whose value a template prints, and those that it compares, tests, loops over or cuts up first."""
+def _used_columns(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns whose values a template prints, and those that it compares, tests, loops over or processes first."""
     tree = ENVIRONMENT.parse(source)
     printed = frozenset(
         name.name for output in tree.find_all(nodes.Output) for child in output.nodes for name in _printed(child)
@@ -178,7 +179,7 @@ def _shown(source: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
-    """Names in the places of an expression from which a text is printed."""
+    """Names in an expression whose values are printed."""
     if isinstance(node, nodes.Name):
         yield node
     parts: Sequence[nodes.Node] = ()
@@ -195,7 +196,7 @@ def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
 
 
 def _compared(tree: nodes.Template) -> Iterator[nodes.Name]:
-    """Names that a template compares, tests or loops over: the form of the text depends on them."""
+    """Names that a template compares, tests or loops over."""
     for node in tree.find_all((nodes.Compare, nodes.Test, nodes.Assign, nodes.AssignBlock)):
         yield from node.find_all(nodes.Name)
     tests = [node.test for node in tree.find_all(nodes.If)] + [node.test for node in tree.find_all(nodes.CondExpr)]

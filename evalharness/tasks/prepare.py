@@ -1,4 +1,4 @@
-"""Prepare the examples and requests of a task from its rows, the same for every model."""
+"""Prepare the examples and requests of a task from its rows; they are the same for every model."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from evalharness.data.files import DataRow
 from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
 from evalharness.metrics.base import Look, Mean
-from evalharness.metrics.build import build, check_asked
+from evalharness.metrics.build import build, check_readable
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks.clusters import clusters
-from evalharness.tasks.examples import chance, content, example
-from evalharness.tasks.perturb import perturbed
+from evalharness.tasks.examples import chance, content_digest, make_example
+from evalharness.tasks.perturb import perturb_row
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.shots import Shots, draw, generator
 from evalharness.tasks.split_rows import SplitRows
 from evalharness.tasks.templates import TemplateProblem, render
 from evalharness.tasks.truncation import Draft, Truncator
-from evalharness.tasks.turns import Chat, Turn, delimited
+from evalharness.tasks.turns import Chat, Turn, join_delimited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
-    """How to ask a task. `limit`: that many examples, drawn by `seed`; `budget`: most tokens of prompt and answer
-    together, as `count` counts.
+    """How to make the prompts of a task. `limit`: number of examples, drawn by `seed`; `budget`: most tokens of prompt
+    and answer together, as `count` counts.
 
-    `system`: the text that stands before the task's description; `chat`: the template that puts prompts, None: plain
-    ones. `whole_ids`: examples are told apart by what they were before anything was cut to fit, so that a model with
-    another template, which leaves another budget, can be paired with this one. `apart`: an encoder reads the prompt
-    and a decoder the answer, each within the budget. `without`: ids of examples that are left out, whether they fit or
-    not.
+    `system`: the system message, before the task's description; `chat`: the chat template; None: plain prompts.
+    `whole_ids`: ids of examples are digests from before anything was cut to fit, so that a model with another template,
+    which leaves another budget, can be paired with this one. `apart`: an encoder reads the prompt and a decoder the
+    answer, each within the budget. `without`: ids of examples to leave out.
     """
 
     num_fewshot: int | None = None
@@ -50,7 +49,7 @@ class PromptSettings:
     without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        """Raises UsageError."""
+        """Check the numbers. Raises UsageError."""
         for name, value, least in (("limit", self.limit, 1), ("num_fewshot", self.num_fewshot, 0)):
             if value is not None and value < least:
                 raise UsageError(name, f"is {value}", f"a whole number from {least} up would be right")
@@ -65,9 +64,9 @@ class TrainingPairs:
 
 
 def prepare(task: Task, source: DataSource, settings: PromptSettings) -> PreparedTask:
-    """Every example of the split, or of a seeded part of it in the order of the data.
+    """Prepare every example of the split, or of a seeded part of it, in the order of the data.
 
-    Raises DataError naming task, split, row and column for a row that cannot be asked or has no label, and TaskError
+    Raises DataError naming task, split, row and column for a row that cannot be rendered or has no label, and TaskError
     for a metric that cannot be computed. A prompt that does not fit the budget is a failure of that example, unless the
     task leaves such rows out; a text that is scored whole always fits, in pieces.
     """
@@ -76,28 +75,28 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
     shots, renderer = _shots(task, source, settings, split.columns), Renderer(task, split.columns)
     truncator, units = _truncator(renderer, settings), _units(split)
     rendered: list[_Rendered] = []
-    for index in _chosen(task, units, settings):
+    for index in _draw_rows(task, units, settings):
         with split.errors_of(index):
             row = split.rows[index]
             header = shots.turns(row, str(index))
-            shown = perturbed(renderer, index, row, settings.seed)
-            whole = _draft(renderer, shown, header, settings.system)
+            row_to_ask = perturb_row(renderer, index, row, settings.seed)
+            whole = _draft(renderer, row_to_ask, header, settings.system)
             draft = truncator.truncate(whole)
-            one = example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
-            plain = whole if shown is row else _draft(renderer, row, (), settings.system)
+            one = make_example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
+            plain = whole if row_to_ask is row else _draft(renderer, row, (), settings.system)
             _check_references(looks, one)
-            rendered.append(_Rendered(one, draft, content(renderer, plain)))
-    kept = [row for row in rendered if not _is_left_out(row, task, settings)]
+            rendered.append(_Rendered(one, draft, content_digest(renderer, plain)))
+    remaining = [row for row in rendered if not _is_left_out(row, task, settings)]
     left_out = {row.example.id: row.example.key for row in rendered if _is_left_out(row, task, settings)}
-    units_left = len(units) - len(set(left_out.values()) - {row.example.key for row in kept})
-    prepared = _prepared(task, settings, kept, units_left)
+    units_left = len(units) - len(set(left_out.values()) - {row.example.key for row in remaining})
+    prepared = _prepared(task, settings, remaining, units_left)
     return replace(prepared, data_digest=split.digest, left_out=tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """A chosen row as an example; `draft`: its prompt, None where it does not fit; `content`: a digest of what it asks,
-    by which rows that repeat another are known.
+    """A drawn row as an example; `draft`: its prompt, None if it does not fit; `content`: a digest of the question,
+    which rows that repeat it share.
     """
 
     example: Example
@@ -110,15 +109,15 @@ def _is_left_out(row: _Rendered, task: Task, settings: PromptSettings) -> bool:
 
 
 def _looks(task: Task) -> list[Look]:
-    """What the metrics of a task look for. Raises TaskError for a metric that cannot be computed of it."""
+    """The tests that the metrics of a task apply. Raises TaskError for a metric that cannot be computed for it."""
     metrics = [build(spec) for spec in task.metrics]
     for spec in task.metrics:
-        check_asked(spec, task.output_type)
+        check_readable(spec, task.output_type)
     return [metric.look for metric in metrics if isinstance(metric, Mean) and metric.look is not None]
 
 
 def _check_references(looks: Sequence[Look], one: Example) -> None:
-    """Raise TemplateProblem for references that a metric could not read once there is an answer."""
+    """Raise TemplateProblem for references that a metric cannot read."""
     try:
         for look in looks:
             look(one.references, "")
@@ -127,32 +126,34 @@ def _check_references(looks: Sequence[Look], one: Example) -> None:
 
 
 def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered], units: int) -> PreparedTask:
-    """The task without a digest of its data; rows that repeat a question are one unit. `units`: of the whole split."""
+    """The prepared task without the digest of its data; rows that repeat a question are one unit. `units`: number of
+    units of the whole split.
+    """
     heads = clusters([(("key", row.example.key), ("content", row.content)) for row in rendered])
-    asked = [
+    drafts = [
         (replace(row.example, unit=rendered[head].example.key), row.draft, row.content)
         for row, head in zip(rendered, heads, strict=True)
     ]
-    examples = tuple(one for one, draft, _ in asked if draft is not None)
-    requests = tuple(_request(task, draft, settings.chat) for _, draft, _ in asked if draft is not None)
+    examples = tuple(one for one, draft, _ in drafts if draft is not None)
+    requests = tuple(_request(task, draft, settings.chat) for _, draft, _ in drafts if draft is not None)
     too_long = f"does not fit into {settings.budget} tokens"
     return PreparedTask(
         task=task,
         examples=examples,
         requests=requests,
-        failures=tuple((one.id, too_long) for one, draft, _ in asked if draft is None),
+        failures=tuple((one.id, too_long) for one, draft, _ in drafts if draft is None),
         available=units - len({row.example.key for row in rendered}) + len(set(heads)),
         data_digest="",
         prompts_digest=fingerprint.of_value(
             [[e.id, request.id] for e, request in zip(examples, requests, strict=True)]
         ),
         chance=chance(task, examples),
-        repeated=len(examples) - len({digest for _, draft, digest in asked if draft is not None}),
+        repeated=len(examples) - len({digest for _, draft, digest in drafts if draft is not None}),
     )
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
-    """The prompt and the right answer of every row, without shots. Raises DataError as `prepare` does."""
+    """Prompt and right answer of every row, without shots. Raises DataError as `prepare` does."""
     rows = SplitRows.read(task, split, source)
     renderer = Renderer(task, rows.columns)
     delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
@@ -160,7 +161,7 @@ def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
     for index, row in enumerate(rows.rows):
         with rows.errors_of(index):
             draft = _draft(renderer, row, (), "")
-            example(renderer, index, draft)
+            make_example(renderer, index, draft)
             prompt = draft.contexts(task)[draft.question.gold or 0]
             pairs.append((prompt, delimiter + answer_of(draft.question)))
     return TrainingPairs(pairs=tuple(pairs), digest=fingerprint.of_value(pairs))
@@ -188,7 +189,7 @@ class _ShotTurns:
 
 
 def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: frozenset[str]) -> _ShotTurns:
-    """Where shots come from. A text that is scored whole has none, nor has a task that lists none (`samples: []`)."""
+    """The source of shots. A text that is scored whole has none, nor has a task that lists none (`samples: []`)."""
     number = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
     number = number if task.takes_shots else 0
     if number and task.fewshot_split is not None:
@@ -223,9 +224,9 @@ def _units(split: SplitRows) -> list[list[int]]:
     return list(units.values())
 
 
-def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) -> Sequence[int]:
-    """Choose the rows that are asked: whole units, as many as the limit holds, at least one. A smaller limit takes a
-    part of what a larger one takes.
+def _draw_rows(task: Task, units: Sequence[list[int]], settings: PromptSettings) -> Sequence[int]:
+    """Draw the rows: whole units within the limit, at least one. The rows of a smaller limit are a part of those of a
+    larger one.
     """
     order = list(units)
     if settings.limit is not None and settings.limit < sum(map(len, units)):
@@ -238,7 +239,7 @@ def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) ->
 def _draft(renderer: Renderer, row: DataRow, shots: tuple[tuple[Turn, ...], ...], system: str) -> Draft:
     description = renderer.field(row, renderer.task.description)
     return Draft(
-        system=delimited(system, description, renderer.task.fewshot_delimiter),
+        system=join_delimited(system, description, renderer.task.fewshot_delimiter),
         shots=shots,
         question=renderer.question(row),
         row=row,
@@ -246,11 +247,11 @@ def _draft(renderer: Renderer, row: DataRow, shots: tuple[tuple[Turn, ...], ...]
 
 
 def _continuations(task: Task, question: Question, chat: Chat | None) -> tuple[str, ...]:
-    """The texts that are scored after the context, as lm-eval joins them."""
+    """The scored texts after the context, joined as in lm-eval."""
     if task.output_type == OutputType.LOGLIKELIHOOD:
         return (answer_of(question),)
     begun = bool(task.gen_prefix) and not task.gen_prefix[-1].isspace()
-    delimiter = task.target_delimiter if chat is None or begun else ""  # a turn of its own needs no delimiter
+    delimiter = task.target_delimiter if chat is None or begun else ""  # a separate turn needs no delimiter
     if question.several:
         return tuple(f"{delimiter}{answer_of(question)}" for _ in question.choices)
     return tuple(f"{delimiter}{choice}" for choice in question.choices)

@@ -15,12 +15,12 @@ from evalharness.tasks.prepare import PromptSettings, prepare
 
 WORLD, BENCHMARKS = "fixtures/world/rows", "fixtures/benchmarks"
 GIVE = ("--data-dir DIR", "--data NAME=PATH")
-LONGEST = 2000  # characters of a prompt that are shown
+LONGEST = 2000  # characters shown of a prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPrompt:
-    """A prompt to be continued or scored, and the texts that would be right."""
+    """A prompt to be continued or scored, and the right texts."""
 
     num_fewshot: int
     example: str
@@ -28,7 +28,7 @@ class TextPrompt:
     references: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield the prompt, and what is right after it."""
+        """The prompt, then the right texts."""
         yield _shortened(self.prompt)
         yield from (f"=== right: {reference!r}" for reference in self.references)
 
@@ -43,7 +43,7 @@ class ChoicePrompt:
     gold: tuple[int, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield the prompt, and what may come after it, marked as right or wrong."""
+        """The prompt, then the choices, marked as right or wrong."""
         one_context = len({context for context, _ in self.pairs}) == 1
         if one_context:
             yield _shortened(self.pairs[0][0])
@@ -57,14 +57,14 @@ Prompt = TextPrompt | ChoicePrompt
 
 
 def first_prompts(task: Task, split: str | None, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
-    """The prompts of the first example, none and `shots` shots before it, and where the rows are from, or why there are
-    no prompts or fewer.
+    """The prompts of the first example, without shots and with `shots` shots, and a note: the origin of the rows, or
+    why prompts are missing.
 
-    Raises DataError and UsageError where the user names rows, and they are not there or cannot be asked.
+    Raises DataError and UsageError if the user's rows are missing or cannot be rendered.
     """
     shots = shots if task.takes_shots else 0
     if source.data_dir is not None or source.overrides:
-        return _named(task, split or task.evaluation_split, source, shots)
+        return _prompts_of_users_rows(task, split or task.evaluation_split, source, shots)
     note = f"no rows at hand: give {' or '.join(GIVE)} to see prompts"
     for place, place_split, origin in _places(task, split, source):
         try:
@@ -81,8 +81,8 @@ def first_prompts(task: Task, split: str | None, source: DataSource, shots: int)
     return [], note
 
 
-def _named(task: Task, split: str, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
-    """The prompts of rows that the user names, and nothing in their place."""
+def _prompts_of_users_rows(task: Task, split: str, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
+    """The prompts of the user's rows, without a substitute for them."""
     check_overrides([task], source)
     if locate(task, split, source) is None:
         raise not_there(task, source)
@@ -94,13 +94,11 @@ def _named(task: Task, split: str, source: DataSource, shots: int) -> tuple[list
 
 
 def _places(task: Task, split: str | None, source: DataSource) -> Iterator[tuple[DataSource, str, str]]:
-    """Where rows are looked for, in which split, and what is said of them: the user's, the embedded world's, a few
-    invented ones.
-    """
+    """The sources of rows in order, with split and note: the user's, the embedded world's, a few invented ones."""
     own = f"give {' or '.join(GIVE)} for your own"
     yield source, split or task.evaluation_split, ""
     yield DataSource(shipped=shipped(WORLD)), split or "test", f"rows of the embedded world; {own}"
-    with suppress(FileNotFoundError):  # an installed wheel may go without them
+    with suppress(FileNotFoundError):  # an installed wheel may not have them
         for folder in (BENCHMARKS, f"{BENCHMARKS}/published"):
             invented = f"invented rows in the form of the real ones; {own}"
             yield DataSource(shipped=shipped(folder)), split or task.evaluation_split, invented

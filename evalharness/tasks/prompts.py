@@ -1,7 +1,7 @@
-"""Render a row: lm-eval's way of resolving `doc_to_*`, and of putting shots, question and answer together.
+"""Render a row's question, choices, answer and shots, as lm-eval does.
 
-A string under `doc_to_*` that is the name of a column means that column's value as it stands; any other string is a
-template. All texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byte.
+A string under `doc_to_*` that is the name of a column means that column's value; any other string is a template. All
+texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byte.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from evalharness.data.files import DataRow
 from evalharness.records.tasks import Task
 from evalharness.tasks.templates import TemplateProblem, literal, render
-from evalharness.tasks.turns import Turn, delimited, needs_gap, question
+from evalharness.tasks.turns import Turn, join_delimited, needs_gap, question
 
 MOST_CHOICES = 10_000  # of one row
 
@@ -23,10 +23,10 @@ Target = str | int | list[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One row, rendered. `contexts`: one text, or with several inputs one per choice; then `gold` is the right context.
+    """One rendered row. `contexts`: one text, or with several inputs one per choice; then `gold` is the right context.
 
-    `prefix` is the generated prefix, `target` what the row's answer is (a text, an index into `choices`, or a list of
-    either).
+    `prefix`: the start of the model's answer (gen_prefix); `target`: the row's answer (a text, an index into `choices`,
+    or a list of either).
     """
 
     contexts: tuple[str, ...]
@@ -39,7 +39,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """The templates of a task, with the columns of the split that is evaluated; `for_shots` swaps in what the task
+    """Renders the templates of a task with the columns of the evaluated split; `for_shots`: with the keys that the task
     changes for shots.
     """
 
@@ -48,7 +48,7 @@ class Renderer:
     for_shots: bool = False
 
     def question(self, row: DataRow) -> Question:
-        """Raises TemplateProblem naming the column at fault."""
+        """The rendered row. Raises TemplateProblem naming the column at fault."""
         choices = self._choices(row)
         text = self._text(row, has_choices=choices is not None)
         target = self._target(row, has_choices=choices is not None)
@@ -78,7 +78,7 @@ class Renderer:
         if rendered.target == "":
             return question(text, prefix, between)
         gap = between if not prefix or needs_gap(text, prefix) else ""
-        return Turn("user", text, gap), Turn("assistant", delimited(prefix, answer_of(rendered), " "), after)
+        return Turn("user", text, gap), Turn("assistant", join_delimited(prefix, answer_of(rendered), " "), after)
 
     def _of(self, key: str) -> Any:
         value = self.task.shots.get(key) if self.for_shots else None
@@ -145,7 +145,7 @@ class Renderer:
 
 
 def answer_of(question: Question) -> str:
-    """The text of the right answer: of several the first. Raises TemplateProblem where the label is none of the
+    """The text of the right answer, of several the first. Raises TemplateProblem if the label is none of the
     choices.
     """
     target = question.target

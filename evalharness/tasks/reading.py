@@ -1,12 +1,12 @@
-"""Read out of a model's text which choice it gives: to the letter, or wherever in the text it stands.
+"""Extract the choice that a model's text gives.
 
-    exact    the text without the white space around it is a choice, or its letter where letters were listed
-    lenient  the first choice, or letter, that stands in the text between word boundaries; of two that begin at the same
-             place the longer one. Case, punctuation and the width of gaps do not matter; choices without a letter are
-             looked for as they stand
+    exact    the text without surrounding white space is a choice, or its letter if letters were listed
+    lenient  the first choice, or letter, in the text between word boundaries; of two that begin at the same place the
+             longer one. Case, punctuation and the width of gaps do not matter; choices without letters are matched
+             literally
 
-A single letter is read where it is a capital that stands alone ("B", "(B)", "B."), or where it is the whole text. "A"
-and "I" before a word in small letters are words of English and no answer.
+A single letter counts if it is a capital that stands alone ("B", "(B)", "B."), or the whole text. "A" and "I" before a
+word in small letters are English words and no answer.
 """
 
 from __future__ import annotations
@@ -20,21 +20,19 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def written_choice(text: str, choices: Sequence[str], letters: bool, exact: bool) -> str | None:
-    """The choice that `text` gives, as `choices` has it; None where it gives none. `letters`: the choices were listed
-    as A, B, C …
-    """
-    named = tuple(zip(LETTERS, choices, strict=False)) if letters and len(choices) <= len(LETTERS) else ()
+    """The one of `choices` that `text` gives; None if it gives none. `letters`: the choices were listed as A, B, C …"""
+    by_letter = tuple(zip(LETTERS, choices, strict=False)) if letters and len(choices) <= len(LETTERS) else ()
     if exact:
-        answers = dict(named) | {choice.strip(): choice for choice in reversed(choices)}
+        answers = dict(by_letter) | {choice.strip(): choice for choice in reversed(choices)}
         return answers.get(text.strip())
-    first = min(_places(text, tuple(choices), named), key=lambda place: place[:2], default=None)
+    first = min(_places(text, tuple(choices), by_letter), key=lambda place: place[:2], default=None)
     return first[2] if first else None
 
 
 Place = tuple[int, int, str]  # where it begins, minus its length, the choice
 
 
-def _places(text: str, choices: tuple[str, ...], named: tuple[tuple[str, str], ...]) -> Iterator[Place]:
+def _places(text: str, choices: tuple[str, ...], by_letter: tuple[tuple[str, str], ...]) -> Iterator[Place]:
     """The first place of every choice and letter."""
     matches = list(WORD.finditer(text))
     words = tuple(match[0].casefold() for match in matches)
@@ -50,18 +48,18 @@ def _places(text: str, choices: tuple[str, ...], named: tuple[tuple[str, str], .
             yield matches[at - 1].start(), -len(as_it_is), choice
         elif as_it_is in text and not any(map(str.isalnum, as_it_is)):
             yield text.index(as_it_is), -len(as_it_is), choice
-    for letter, choice in named:
+    for letter, choice in by_letter:
         yield from _letter(text, letter, choice)
 
 
 def _run(words: tuple[str, ...], run: tuple[str, ...]) -> int:
-    """One more than the index at which the words of `run` follow each other; 0 where they do not."""
+    """One more than the index at which the words of `run` follow each other; 0 if they do not."""
     starts = range(len(words) - len(run) + 1) if run else ()
     return next((at + 1 for at in starts if words[at : at + len(run)] == run), 0)
 
 
 def _letter(text: str, letter: str, choice: str) -> Iterator[Place]:
-    """Where a single letter is given as an answer."""
+    """The place of a single letter that is an answer, if there is one."""
     if text.strip().strip("().:,;'\"*").upper() == letter:
         yield text.upper().index(letter), -1, choice
     elif match := re.search(rf"(?<![\w']){letter}(?![\w']){'(?! +[a-z])' if letter in 'AI' else ''}", text):
@@ -70,5 +68,5 @@ def _letter(text: str, letter: str, choice: str) -> Iterator[Place]:
 
 @lru_cache(maxsize=4096)
 def _words(choice: str) -> tuple[str, ...]:
-    """The words of a choice; none where it has no letter."""
+    """The words of a choice; none if it has no letter."""
     return tuple(word.casefold() for word in WORD.findall(choice)) if any(map(str.isalpha, choice)) else ()

@@ -1,8 +1,8 @@
 """Check `metric_list`, `filter_list` and `generation_kwargs` of a task file: metric specs, filter pipelines, limits.
 
-The id of a metric is its name, ",stemmer" where it stems, ",precision" or ",recall" where ROUGE is that in place of F1,
-",macro" or ",micro" where an F1 is averaged so, ",mean" where the mean over references counts, and ",NAME" of the
-filter pipeline unless that is "none".
+The id of a metric is its name, then ",stemmer" if it stems, ",precision" or ",recall" if ROUGE is not F1, ",macro" or
+",micro" for such an average of F1, ",mean" for the mean over references, and ",NAME" of the filter pipeline unless that
+is "none".
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from evalharness.tasks.loading import NeedsCode, NotSupported
 
 Pipelines = tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]
 
-WAYS = (MEAN, JACKKNIFE)  # in which a module of `evaluate` is tested
+WAYS = (MEAN, JACKKNIFE)  # ways to test a module of `evaluate`
 MAX_TOKENS = 256  # lm-eval's default
 MOST_REPEATS = 10_000
 MOST_TOKENS = 1_000_000  # of one answer
 MOST_STOPS, LONGEST_STOP = 1_000, 10_000
-LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # by priority, as lm-eval has it
+LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # by lm-eval's priority
 NO_FILTER: Pipelines = (("none", ({"function": "take_first"},)),)
 DEFAULT_METRICS = {  # lm-eval's
     OutputType.MULTIPLE_CHOICE: ("acc", "acc_norm"),
@@ -41,7 +41,7 @@ OTHER_SCALES = {
     "brier_score": "0 to 2",
     "cider": "0 to 10",
 }
-ELSEWHERE = {  # what lm-eval knows and this harness does not compute, and why
+ELSEWHERE = {  # metrics of lm-eval that this harness does not compute, and why
     "likelihood": "lm-eval cannot aggregate it either: its rows are pairs, and their mean is asked for",
     "bypass": "it is no metric, but lm-eval's way to keep answers without a score",
     "acc_all": "lm-eval has it for code only; em_all is the same of a multiple_choice task whose unit is the question",
@@ -49,7 +49,7 @@ ELSEWHERE = {  # what lm-eval knows and this harness does not compute, and why
 
 
 def pipelines(fields: Fields) -> Pipelines:
-    """The filter pipelines, checked; one that changes nothing where the file names none."""
+    """The checked filter pipelines; NO_FILTER if the file has none."""
     listed = fields.mappings("filter_list")
     if listed is None:
         return NO_FILTER
@@ -61,7 +61,7 @@ def pipelines(fields: Fields) -> Pipelines:
         steps = entry.mappings("filter") or []
         _check_steps(steps, f"{fields.path}: filter {name!r}", repeats(fields))
         if name in by_name:
-            raise TaskError(fields.path, f"the filter {name!r} stands twice", "give each pipeline its own name")
+            raise TaskError(fields.path, f"the filter {name!r} appears twice", "give each pipeline its own name")
         by_name[name] = tuple(steps)
     if not by_name:
         raise TaskError(fields.path, "filter_list is empty", "leave it out, or name a pipeline")
@@ -69,8 +69,8 @@ def pipelines(fields: Fields) -> Pipelines:
 
 
 def repeats(fields: Fields) -> int:
-    """How often lm-eval would ask for each answer. Here it is asked once, greedily, and filters see so many copies.
-    Raises TaskError.
+    """The number of times that lm-eval generates each answer. Here it is generated once, greedily, and filters get that
+    many copies. Raises TaskError.
     """
     number = fields.whole("repeats", 1) or 1
     if number > MOST_REPEATS:
@@ -79,9 +79,7 @@ def repeats(fields: Fields) -> int:
 
 
 def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: Fields) -> tuple[MetricSpec, ...]:
-    """One spec per metric and filter pipeline. Raises TaskError for a metric that is unknown, or two with the same
-    id.
-    """
+    """One spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id."""
     specs: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")
@@ -97,7 +95,7 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
         for pipe in pipes:
             spec = MetricSpec(id=_id(entry["metric"], options, pipe), name=name, options=options, filter=pipe)
             if spec.id in specs:
-                raise TaskError(fields.path, f"the metric {spec.id!r} stands twice", "keep one of them")
+                raise TaskError(fields.path, f"the metric {spec.id!r} appears twice", "keep one of them")
             if is_module(spec):
                 _check_module(spec, fields)
             specs[spec.id] = spec
@@ -105,14 +103,14 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
 
 
 def _check_module(spec: MetricSpec, fields: Fields) -> None:
-    """Refuse a module whose range is none, or of which no known way says how it is tested by it. Raises TaskError."""
+    """Raise TaskError for a module with an invalid range or an unknown way of testing."""
     ends = {key: spec.options[key] for key in ("low", "high") if key in spec.options}
     numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends.values())
     if not numbers or (len(ends) == 2 and not ends["low"] < ends["high"]):
         stated = ", ".join(f"{key} is {end!r}" for key, end in ends.items())
         raise TaskError(fields.path, f"metric {spec.id}: {stated}", "two numbers, low the smaller one, would be right")
     way = spec.options.get("aggregation")
-    if ends and way not in (None, *WAYS):  # without a range it is lm-eval's file, and describes
+    if ends and way not in (None, *WAYS):  # without a range it is lm-eval's file, and only describes
         raise TaskError(fields.path, f"metric {spec.id}: aggregation is {way!r}", did_you_mean(str(way), WAYS))
 
 
@@ -122,13 +120,13 @@ def is_module(spec: MetricSpec) -> bool:
 
 
 def describes(spec: MetricSpec) -> bool:
-    """Is it a module of the `evaluate` library that gives one number for all answers and nothing to test it by?"""
+    """Is it a module of the `evaluate` library that gives one number for all answers, which cannot be tested?"""
     return is_module(spec) and not has_rows(spec.options)
 
 
 def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tuple[str, ...]]:
-    """(most new tokens, stop strings) of a generating task. Sampling is refused: base and candidate must be asked the
-    same way, greedily.
+    """(most new tokens, stop strings) of a generating task. Sampling is refused, because base and candidate must be
+    decoded in the same way, greedily.
     """
     options = fields.part("generation_kwargs")
     options.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))
@@ -194,4 +192,4 @@ def _id(name: str, options: Mapping[str, Any], pipe: str) -> str:
         ("mean", options.get("references") == "mean"),
         (pipe, pipe != "none"),
     )
-    return ",".join([name, *(part for part, shown in parts if shown)])
+    return ",".join([name, *(part for part, applies in parts if applies)])

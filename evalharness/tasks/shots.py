@@ -1,11 +1,11 @@
-"""Draw the solved examples that stand before a question: the same for every model, engine, limit and order of work.
+"""Draw few-shot examples: the same for every model, engine, limit and order of work.
 
-    seeded       one draw for the whole task from hash(seed, task), so that its header is shared by all prompts
-    first_n      the first rows, as published protocols ask
-    per_example  a draw of its own for each example, from hash(seed, task, row)
+    seeded       one draw for the whole task from hash(seed, task), so that all prompts share their header
+    first_n      the first rows, as in published protocols
+    per_example  a separate draw for each example, from hash(seed, task, row)
 
-A row equal to the evaluated one is never its own shot; the next of the draw takes its place. lm-eval's `default`
-sampler means a seeded draw too, but it is another draw: numbers with shots agree with lm-eval's only under first_n.
+A row equal to the evaluated one is never its own shot; the next of the draw replaces it. lm-eval's `default` sampler is
+also a seeded draw, but another one: numbers with shots agree with lm-eval's only with first_n.
 """
 
 from __future__ import annotations
@@ -19,46 +19,44 @@ from evalharness.data.files import DataRow
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
-SPARE = 1000  # rows drawn beyond the number asked for, to stand in for rows equal to the evaluated one
+SPARE = 1000  # additional rows of a draw, to replace rows equal to the evaluated one
 
 
 def generator(*parts: object) -> random.Random:
-    """A random generator that depends on the parts alone, on every machine."""
+    """A random generator that depends only on the parts, on every machine."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
-    """The rows of `pool` that stand before an evaluated row: `number` of them, in order."""
+    """The shots before each evaluated row: `number` rows of `pool`, in order."""
 
     task: Task
     pool: Sequence[DataRow]
     number: int
     seed: int
-    order: tuple[int, ...]  # the draw, long enough to replace what is taken out; unused by per_example
+    order: tuple[int, ...]  # the draw, with spare rows; unused by per_example
 
     def before(self, row: DataRow, key: str) -> list[DataRow]:
-        """The shots of one evaluated row; `key` tells it from the others. Raises DataError where the pool is too
-        small.
-        """
+        """The shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is too small."""
         if self.number == 0:
             return []
         order: Sequence[int] = self.order
         if self.task.sampler == "per_example":
-            drawn = min(len(self.pool), self.number + SPARE)
-            order = generator("shots", self.seed, self.task.origin, key).sample(range(len(self.pool)), drawn)
-        chosen: list[DataRow] = []
+            size = min(len(self.pool), self.number + SPARE)
+            order = generator("shots", self.seed, self.task.origin, key).sample(range(len(self.pool)), size)
+        rows: list[DataRow] = []
         for index in order:
             if self.pool[index] != row:
-                chosen.append(self.pool[index])
-            if len(chosen) == self.number:
-                return chosen
-        raise _too_few(self.task, self.number, len(chosen))
+                rows.append(self.pool[index])
+            if len(rows) == self.number:
+                return rows
+        raise _too_few(self.task, self.number, len(rows))
 
 
 def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
-    """The shots of a task. Raises DataError where the pool has fewer rows than shots are asked for."""
+    """The shots of a task. Raises DataError if the pool has fewer rows than shots."""
     if number > len(pool):
         raise _too_few(task, number, len(pool))
     order: Sequence[int] = ()

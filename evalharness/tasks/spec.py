@@ -1,7 +1,7 @@
 """Check a task file's mapping and make a Task of it.
 
-lm-eval's declarative keys mean what they mean there. What only this harness has stands under `metadata` (metadata.py,
-which also says what holds for a file without it).
+lm-eval's declarative keys have lm-eval's meaning. Keys that only this harness has are under `metadata` (metadata.py,
+which also has their defaults).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SAMPLERS: dict[str, Literal["seeded", "first_n", "per_example"]] = {
 }
 
 MOST_SHOTS = 1_000
-# Keys of lm-eval's TaskConfig. CODE can only hold Python; PASSED_OVER change nothing that is computed here.
+# Keys of lm-eval's TaskConfig. CODE: always Python; PASSED_OVER: without effect here.
 READ = (
     *("task", "tag", "dataset_path", "dataset_name", "dataset_kwargs", "output_type", "repeats", "unsafe_code"),
     *("training_split", "validation_split", "test_split", "fewshot_split", "fewshot_config", "num_fewshot"),
@@ -43,7 +43,7 @@ PASSED_OVER = (
 
 
 class TaskScoring(NamedTuple):
-    """The part of a Task that turns answers into a score and a verdict."""
+    """The part of a Task about scores and verdicts."""
 
     pipelines: scoring.Pipelines
     metrics: tuple[MetricSpec, ...]
@@ -53,15 +53,15 @@ class TaskScoring(NamedTuple):
 
 
 def task_from(values: Mapping[str, Any], path: Path) -> Task:
-    """The task of a mapping whose includes are merged. Raises TaskError naming file, key and what would be right;
-    NeedsCode, NotSupported.
+    """Make the Task of a mapping with merged includes. Raises TaskError with the file, the key and what would be right,
+    NeedsCode or NotSupported.
     """
     fields = Fields(values, path)
     _refuse_what_cannot_run(fields)
     output = OutputType(fields.one_of("output_type", tuple(OutputType), "generate_until"))
-    ours, shots = metadata.checked(fields.part("metadata")), fields.part("fewshot_config")
+    ours, shots = metadata.check_metadata(fields.part("metadata")), fields.part("fewshot_config")
     check_templates(fields, shots, ours)
-    task = metadata.described(_task(fields, ours, shots, output, _scoring(fields, ours, output)), ours)
+    task = metadata.with_metadata(_task(fields, ours, shots, output, _scoring(fields, ours, output)), ours)
     if filters.reads_choices(task.filters):
         task = replace(task, labels={**task.labels, filters.CHOICES_TAG: filters.CHOICES})
     return replace(task, shots=_shots(shots, task.fewshot_split), repeats=scoring.repeats(fields))
@@ -140,17 +140,17 @@ def _scoring(fields: Fields, ours: Fields, output: OutputType) -> TaskScoring:
 
 
 def _refuse_what_cannot_run(fields: Fields) -> None:
-    """Raise for Python code first: nothing else that such a file asks for matters."""
+    """Raise NeedsCode, NotSupported or, for unknown keys, TaskError. Python code is reported first."""
     for key in (*CODE, *READ):
         if key == "metadata":
             continue
         value = fields.values.get(key)
         code = next(_code_in(value), None)
         if code is not None or (key in CODE and value is not None):
-            where, named = (code.where, f" ({code.named})") if code else (fields.path, "")
+            where, function = (code.where, f" ({code.description})") if code else (fields.path, "")
             raise NeedsCode(
                 where,
-                f"{key} {'is' if value is code or not code else 'holds'} Python code{named}, which is not run",
+                f"{key} {'is' if value is code or not code else 'holds'} Python code{function}, which is not run",
                 "write the task with templates, or prepare its rows beforehand",
             )
     for key in MULTIMODAL:
@@ -180,17 +180,15 @@ def _evaluation_split(fields: Fields) -> str:
 
 
 def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
-    """Where shots come from: as named, else training, validation or test; None where the file lists them itself."""
-    named = shots.text("split") or fields.text("fewshot_split")
-    if named or shots.values.get("samples") is not None:
-        return named
+    """The split of shots: the stated one, else training, validation or test; None if the file lists the shots."""
+    split = shots.text("split") or fields.text("fewshot_split")
+    if split or shots.values.get("samples") is not None:
+        return split
     return fields.text("training_split") or fields.text("validation_split") or fields.text("test_split")
 
 
 def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
-    """The part of `fewshot_config` that is about shots alone: rows listed in the file, and templates that differ from
-    the task's.
-    """
+    """The keys of `fewshot_config` for shots: rows listed in the file, and templates that differ from the task's."""
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:
         raise shots.wrong("process_docs", "a split whose rows need no change")
@@ -208,7 +206,7 @@ def _digest(values: Mapping[str, Any], path: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Python code inside parts that are passed over still belongs to the definition."""
+    """The value as JSON. Python code in keys without effect still belongs to the definition."""
     if isinstance(value, Code):
         return ["!function", value.function]
     if isinstance(value, Mapping):

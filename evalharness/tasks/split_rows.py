@@ -1,4 +1,4 @@
-"""Hold the rows of one split of a task, and name them in errors."""
+"""The rows of one split of a task, with errors that name them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evalharness.data.columns import OPTION, columns_there, names_column
 from evalharness.data.files import DataRow
-from evalharness.data.grouping import grouped
+from evalharness.data.grouping import group_rows
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.errors import DataError, ModelError
 from evalharness.records.tasks import Task
@@ -19,7 +19,7 @@ from evalharness.tasks.templates import TemplateProblem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRows:
-    """The rows of one split, which errors name."""
+    """The rows of one split, and their origin for errors."""
 
     task: Task
     name: str
@@ -29,7 +29,7 @@ class SplitRows:
 
     @classmethod
     def read(cls, task: Task, name: str, source: DataSource) -> SplitRows:
-        data = grouped(read_rows(task, name, source), task)
+        data = group_rows(read_rows(task, name, source), task)
         return cls(task=task, name=name, rows=data.rows, origin=data.origin, digest=data.digest)
 
     @property
@@ -38,7 +38,7 @@ class SplitRows:
 
     @contextmanager
     def errors_of(self, index: int) -> Iterator[None]:
-        """Problems with row `index` become errors that name it."""
+        """Turn problems with row `index` into errors that name it."""
         where = f"{self.task.name}, split {self.name!r}, row {index}"
         try:
             yield
@@ -57,20 +57,20 @@ class SplitRows:
         return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
 
     def _label_of_no_row(self, problem: TemplateProblem) -> str:
-        """The column to which the problem is due since it is empty in every row; "" where there is none."""
-        named = [problem.column] if isinstance(problem, NoLabel) else []
+        """The column that is empty in every row and so explains the problem; "" if there is none."""
+        columns = [problem.column] if isinstance(problem, NoLabel) else []
         for template in (self.task.doc_to_target, self.task.doc_to_text) if _no_name(problem.column) else ():
-            named += [
+            columns += [
                 name for name in sorted(self.columns) if isinstance(template, str) and names_column(template, name)
             ]
-        return next((name for name in named if len(self.rows) > 1 and self._is_empty(name)), "")
+        return next((name for name in columns if len(self.rows) > 1 and self._is_empty(name)), "")
 
     def _is_empty(self, column: str) -> bool:
         return all(column in row and row[column] in (-1, None, "") for row in self.rows)
 
     def _without_labels(self, column: str) -> DataError:
-        known = (self.task.validation_split, self.task.training_split)
-        other = next((f" ({name})" for name in known if name and name != self.name), "")
+        splits = (self.task.validation_split, self.task.training_split)
+        other = next((f" ({name})" for name in splits if name and name != self.name), "")
         return DataError(
             f"{self.task.name}, split {self.name!r}",
             f"has no labels (column {column!r} is {self.rows[0].get(column)!r} in every row)",
@@ -79,5 +79,5 @@ class SplitRows:
 
 
 def _no_name(column: str) -> bool:
-    """Tell whether a problem names no column, but a template or nothing."""
+    """Does a problem name a template or nothing, instead of a column?"""
     return not column or "{" in column

@@ -1,4 +1,4 @@
-"""Render a task's templates: undefined names are errors, and work, size and time are bounded."""
+"""Render a task's templates, with errors for undefined names and limits of work, size and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_LITERAL = 1_000_000  # characters of a text that is read as a Python lit
 
 
 class TemplateProblem(Exception):
-    """Why a row cannot be rendered, and the column at fault where it is known."""
+    """Why a row cannot be rendered, and the column at fault if it is known."""
 
     def __init__(self, what: str, column: str = "") -> None:
         super().__init__(what)
@@ -25,8 +25,8 @@ class TemplateProblem(Exception):
 
 
 @lru_cache(maxsize=1024)
-def compiled(source: str) -> BoundedTemplate:
-    """The template. Raises TemplateProblem where it does not parse, or asks for something that is removed."""
+def compile_template(source: str) -> BoundedTemplate:
+    """The compiled template. Raises TemplateProblem if it does not parse, or uses something that is removed."""
     try:
         return BoundedTemplate(ENVIRONMENT, source)
     except FAILURES as error:
@@ -35,11 +35,11 @@ def compiled(source: str) -> BoundedTemplate:
 
 
 def render(source: str, row: Mapping[str, Any]) -> str:
-    """The template with the row's columns as variables. Raises TemplateProblem where a column is missing or a limit is
-    passed.
+    """Render the template with the row's columns as variables. Raises TemplateProblem if a column is missing or a limit
+    is exceeded.
     """
     try:
-        return compiled(source).render(_variables(source, row))
+        return compile_template(source).render(_variables(source, row))
     except UndefinedError as error:
         raise TemplateProblem(str(error.message), _column(str(error.message))) from None
     except TooMuch as error:
@@ -49,7 +49,7 @@ def render(source: str, row: Mapping[str, Any]) -> str:
 
 
 class _Null(Undefined):
-    """An empty cell (null): false where it is asked about, and an error where it would become the text "None"."""
+    """An empty cell (null): false in a condition, and an error if it would be printed as "None"."""
 
     __slots__ = ()
     __str__ = __iter__ = __len__ = __contains__ = Undefined._fail_with_undefined_error
@@ -59,14 +59,14 @@ class _Null(Undefined):
 
 
 def _variables(source: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's columns. A template that itself speaks of `none` sees empty cells as they are."""
+    """The row's columns. A template that uses `none` itself gets empty cells as None."""
     if "none" in source.lower():
         return dict(row)
     return {key: _Null(hint=f"'{key}' is null") if value is None else value for key, value in row.items()}
 
 
 def literal(text: str) -> Any:
-    """The Python literal that a rendered text is. Raises ValueError for any other text."""
+    """The value of a text that is a Python literal. Raises ValueError for any other text."""
     if len(text) > LONGEST_LITERAL:
         raise ValueError(f"it has more than {LONGEST_LITERAL} characters")
     try:
@@ -81,7 +81,7 @@ def _column(message: str) -> str:
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    """lm-eval's filter. Replacements are made one by one where all of them could be too long."""
+    """lm-eval's filter. If all replacements together could be too long, they are made one by one."""
     references = repl.count("\\")
     if not references and len(text) * len(repl) <= LONGEST:
         return re.sub(pattern, repl, text, count=count)

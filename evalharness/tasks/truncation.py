@@ -1,8 +1,8 @@
-"""Truncate a prompt to a token budget: whole shots go first, the oldest first, then the end of the document column.
+"""Truncate a prompt to a token budget: first whole shots, the first one first, then the end of the document column.
 
-The question, its choices and the answer are never cut. The budget holds the longest continuation of a ranking, or all
-new tokens of a generation, too; where an encoder reads the prompt and a decoder writes the answer, each has the budget
-for itself.
+The question, its choices and the answer are never cut. The budget includes the longest continuation of a ranking, or
+all new tokens of a generation; if an encoder reads the prompt and a decoder writes the answer, each has the budget for
+itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLACK = 16  # tokens by which a whole may have more than its parts together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A prompt before it is put together: the system's text, the shots, and the question rendered from `row`."""
+    """The parts of a prompt: the system message, the shots, and the question rendered from `row`."""
 
     system: str
     shots: tuple[tuple[Turn, ...], ...]
@@ -29,21 +29,21 @@ class Draft:
     truncated: bool = False
 
     def contexts(self, task: Task, chat: Chat | None = None) -> tuple[str, ...]:
-        """The full prompts, plain or as a chat template puts them: one, or with several inputs one per choice. Raises
+        """The full prompts, plain or in a chat template: one, or with several inputs one per choice. Raises
         Unrenderable.
         """
         system = (Turn("system", self.system),) if self.system else ()
         header = (*system, *(turn for shot in self.shots for turn in shot))
         delimiter = "" if self.question.several else task.target_delimiter
-        put = plain if chat is None else chat.prompt
+        join = plain if chat is None else chat.prompt
         contexts = self.question.contexts
-        return tuple(put((*header, *question(context, self.question.prefix, delimiter))) for context in contexts)
+        return tuple(join((*header, *question(context, self.question.prefix, delimiter))) for context in contexts)
 
 
 @dataclass(slots=True, kw_only=True)
 class Truncator:
-    """Truncates drafts of one task to `budget` tokens as `count` counts them. `apart`: an encoder reads the prompt,
-    a decoder the answer. Counts of shots are remembered: every prompt has the same ones.
+    """Truncates drafts of one task to `budget` tokens, counted by `count`. `apart`: an encoder reads the prompt, a
+    decoder the answer. Counts of shots are remembered, because prompts share them.
     """
 
     task: Task
@@ -56,9 +56,7 @@ class Truncator:
     counted: dict[str, int] = field(default_factory=dict)
 
     def truncate(self, draft: Draft) -> Draft | None:
-        """The draft, shortened where it must be (`truncated` says so); None where even the bare question is too
-        long.
-        """
+        """The draft, shortened if necessary (then `truncated`); None if even the bare question is too long."""
         if self.budget is None or self.count is None or self._surely_fits(draft) or self._fits(draft):
             return draft
         for dropped in range(1, len(draft.shots) + 1):
@@ -68,13 +66,11 @@ class Truncator:
         return self._with_shorter_document(replace(draft, shots=(), truncated=True))
 
     def _with_shorter_document(self, draft: Draft) -> Draft | None:
-        """The longest beginning of the document column with which the prompt fits, cut at white space where there is
-        some near.
-        """
+        """The draft with the longest beginning of the document column that fits, cut at white space if possible."""
         document = draft.row.get(self.task.document or "")
         if not isinstance(document, str) or not document:
             return None
-        # A beginning of `low` characters fits (or is the last hope), one of `high` does not.
+        # a beginning of `low` characters fits (0 may not), one of `high` does not
         low, high = 0, len(document)
         while high - low > 1:
             middle = (low + high) // 2
@@ -94,16 +90,15 @@ class Truncator:
         return self._within(max(map(self._count, draft.contexts(self.task, self.chat))), draft)
 
     def _within(self, prompt: int, draft: Draft) -> bool:
-        """Does a prompt of so many tokens fit, its answer with it?"""
+        """Does a prompt of this many tokens fit with its answer?"""
         answer = self._reserved(draft)
         assert self.budget is not None
         return (max(prompt, answer) if self.apart else prompt + answer) <= self.budget
 
     def _surely_fits(self, draft: Draft) -> bool:
-        """Do the parts fit, counted one by one? Then the whole does, and long headers are not counted again for every
-        example.
+        """Do the separately counted parts fit? Then so does the whole, and long headers are counted only once.
 
-        What a template adds is not known by parts; but no text has more tokens than bytes.
+        With a template the parts are unknown, but no text has more tokens than bytes.
         """
         if self.chat is not None:
             contexts = draft.contexts(self.task, self.chat)

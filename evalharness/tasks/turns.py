@@ -1,7 +1,7 @@
-"""Put the turns of a conversation together to a prompt: plain, or by the model's own chat template.
+"""Join the turns of a conversation to a prompt: plain, or in the model's own chat template.
 
-Both are lm-eval 0.4.13's, byte for byte: in a plain prompt every turn is followed by its delimiter; under a template
-delimiters are left out, unless the shots stand together with the question in one turn of the user's.
+Both are lm-eval 0.4.13's, byte for byte: in a plain prompt every turn is followed by its delimiter; in a template there
+are delimiters only if shots and question are together in one turn of the user.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evalharness.records.tokenizers import ChatRenderer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The text of one side, and what follows it in a plain prompt."""
+    """The text of one role, and the delimiter after it in a plain prompt."""
 
     role: Literal["system", "user", "assistant"]
     text: str
@@ -24,19 +24,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """The template by which a chat model is asked, and whether shots are turns of their own."""
+    """A model's chat template, and whether shots are separate turns."""
 
     renderer: ChatRenderer
     multiturn: bool = True
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """The prompt up to where the model goes on: its own turn, or inside that turn where it begins with a generated
-        prefix.
+        """The prompt up to the model's turn, or inside that turn after the prefix of the answer.
 
-        Raises Unrenderable where the template refuses the turns.
+        Raises Unrenderable if the template refuses the turns.
         """
-        shown = turns if self.multiturn else _together(turns)
-        messages = [{"role": turn.role, "content": turn.text} for turn in shown]
+        merged = turns if self.multiturn else _together(turns)
+        messages = [{"role": turn.role, "content": turn.text} for turn in merged]
         return self.renderer.render(messages, continued=turns[-1].role == "assistant")
 
 
@@ -46,28 +45,28 @@ def plain(turns: Sequence[Turn]) -> str:
 
 
 def question(text: str, prefix: str, delimiter: str) -> tuple[Turn, ...]:
-    """A question, and the start of its answer where there is one; the delimiter between them unless one of them has
-    white space there.
+    """The turns of a question and, if there is one, the start of its answer, with the delimiter between them unless
+    there is white space.
     """
     if not prefix:
         return (Turn("user", text),)
     return Turn("user", text, delimiter if needs_gap(text, prefix) else ""), Turn("assistant", prefix)
 
 
-def delimited(before: str, after: str, delimiter: str) -> str:
-    """Both texts, with the delimiter between them unless one of them is empty or has white space there."""
+def join_delimited(before: str, after: str, delimiter: str) -> str:
+    """Join two texts with the delimiter, unless one of them is empty or there is white space between them."""
     if not before or not after:
         return before or after
     return before + (delimiter if needs_gap(before, after) else "") + after
 
 
 def needs_gap(before: str, after: str) -> bool:
-    """Is there something before, and no white space where the two meet? `after` is not empty."""
+    """Is `before` not empty, and no white space between the two? `after` is not empty."""
     return before != "" and not (before[-1].isspace() or after[0].isspace())
 
 
 def _together(turns: Sequence[Turn]) -> list[Turn]:
-    """Shots and question as one turn of the user's; the system's turn and the start of the answer stay their own."""
+    """Merge shots and question into one turn of the user; the system message and the start of the answer stay."""
     system = [turn for turn in turns[:1] if turn.role == "system"]
     answer = [turn for turn in turns[-1:] if turn.role == "assistant"]
     *before, last = turns[len(system) : len(turns) - len(answer)]

@@ -1,4 +1,4 @@
-"""Say whether task, group and suite files run here, and why not."""
+"""Check whether task, group and suite files can run here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from evalharness.data.grouping import reader_of
 from evalharness.errors import EvalHarnessError, TaskError
-from evalharness.metrics.build import build, check_asked
+from evalharness.metrics.build import build, check_readable
 from evalharness.records.tasks import Task
 from evalharness.tasks.catalogue import DefinitionKind
 from evalharness.tasks.library import Library
@@ -19,16 +19,16 @@ from evalharness.tasks.scoring import is_module
 
 
 class FileStatus(StrEnum):
-    """Whether a file runs here."""
+    """Can a file run here?"""
 
     RUNS = "runs"
-    NEEDS_CODE = "needs code"  # asks for Python, which is not run
+    NEEDS_CODE = "needs code"  # Python, which is never run
     NOT_SUPPORTED = "not supported"
     WRONG = "wrong"
 
 
 def yaml_files(path: Path) -> list[Path]:
-    """The file, or the YAML files below a folder. Raises TaskError where the folder holds none."""
+    """The file itself, or the YAML files below a folder. Raises TaskError if the folder has none."""
     if not path.is_dir():
         return [path]
     if files := sorted(path.rglob("*.yaml")):
@@ -37,7 +37,7 @@ def yaml_files(path: Path) -> list[Path]:
 
 
 def file_status(library: Library, path: Path) -> tuple[FileStatus, str]:
-    """Whether a file runs, and why not; of one that runs, what it needs beside its rows. Rows are not read."""
+    """Can a file run? With the reason if not, else with what it needs beside its rows. Rows are not read."""
     try:
         kind, name = library.add(path)
         if kind == DefinitionKind.SUITE:
@@ -56,14 +56,14 @@ def file_status(library: Library, path: Path) -> tuple[FileStatus, str]:
 
 
 def _needs(task: Task, definition: Mapping[str, Any]) -> str:
-    """Build what a task is scored by. Modules of `evaluate` are foreign code, and may be far away: they are only
-    named. Raises TaskError.
+    """Build a task's metrics and name its modules of `evaluate`, which are foreign code and are not loaded. Raises
+    TaskError.
     """
     modules = [spec.name for spec in task.metrics if is_module(spec)]
     for spec in task.metrics:
         if not is_module(spec):
             build(spec)
-            check_asked(spec, task.output_type)
+            check_readable(spec, task.output_type)
     reader_of(task)
     if why := contradiction(task, definition):
         fix = "subset (other metrics of it are the same) or " if task.lm_eval == "same" else ""

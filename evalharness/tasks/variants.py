@@ -1,16 +1,15 @@
-"""Make variants of a task: Tasks of their own that ask about the same rows in another way. Only here are they named.
+"""Make variants of a task: Tasks on the same rows with another wording, answer format or disturbed texts.
 
     sst2@NAME     another wording, of `metadata.templates`
-    sst2@written  the generative twin of a choice task: asked to write the answer, greedily, until the end of the line
-    sst2@chosen   the same prompts and choices, scored by what tells more of a ranking than how often it is right
-    sst2@typos    the texts of its rows disturbed (perturb.py); also @case, @spacing
-    sst2@dialect  words of its texts told in another dialect; @names: other first names in them
+    sst2@written  the generative twin of a choice task: the model writes the answer, greedily, until the end of the line
+    sst2@chosen   the same prompts and choices, scored with more metrics of a ranking
+    sst2@typos    disturbed texts (perturb.py); also @case, @spacing
+    sst2@dialect  words of its texts in another dialect; @names: other first names
 
-A twin is asked with the task's own prompt where its choices are fixed words of the file, or all stand in that prompt;
-otherwise they are listed in front of it. What is written is scored twice: `strict`, where the text is the right choice
-and nothing else, and `lenient`, where the first choice that stands in it is the right one (reading.py); `unparsed` is
-the share of texts that give none. The texts as they are give four more numbers (metrics/written.py). A task says under
-`metadata.twin` what its twin asks instead.
+A twin has the task's own prompt if its choices are fixed words of the file, or are all in that prompt; otherwise they
+are listed before it. The written answer is scored twice: `strict`, if the text is exactly the right choice, and
+`lenient`, if the first choice in it is the right one (reading.py); `unparsed` is the share of texts without a choice.
+Four more metrics are about the texts themselves (metrics/written.py). `metadata.twin` of a task changes its twin.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from evalharness.tasks.word_lists import Substitutes
 
 WRITTEN, CHOSEN = "written", "chosen"
 DISTURBANCES = tuple(perturb.UNITS)
-WORST = "worst"  # of a task and its disturbances, row by row: not asked, but computed
+WORST = "worst"  # of a task and its disturbances, row by row: computed from their answers
 STRICT, LENIENT = "exact_match,strict", "exact_match,lenient"
 UNPARSED = "unparsed,lenient"
 CALIBRATION, BIAS = ("ece", "brier_score"), "selection_bias"
@@ -44,17 +43,17 @@ SPARE_TOKENS, MOST_TOKENS = 16, 128  # beyond the characters of the longest choi
 
 
 class VariantProblem(Exception):
-    """Why a task cannot be asked in some other way; its text is a reason for people."""
+    """A variant cannot be made of a task; the text is the reason for the user."""
 
 
 def name_of(of: str, way: str) -> str:
-    """The name under which a variant of the task or group `of` goes in files and reports."""
+    """The name of a variant of the task or group `of` in files and reports."""
     return f"{of}@{way}"
 
 
-def worded(task: Task, name: str, beside: bool = True) -> Task:
-    """The task in its wording `name`, to be asked beside it or in its place. Raises KeyError where it has none of that
-    name, TaskError where the name is that of another kind of variant.
+def with_wording(task: Task, name: str, beside: bool = True) -> Task:
+    """The task in its wording `name`, to be evaluated beside it or in its place. Raises KeyError if it has no such
+    wording, TaskError if the name is that of another kind of variant.
     """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES, *perturb.REPLACING) or "@" in name:
         what = f"a wording is called {name!r}, which is the name of another way of asking"
@@ -63,41 +62,37 @@ def worded(task: Task, name: str, beside: bool = True) -> Task:
     return _variant(_reworded(task, changes), task, name, VariantKind.WORDING, changes, beside)
 
 
-def disturbed(task: Task, way: str) -> Task:
-    """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not`
-    tells.
-    """
+def with_disturbance(task: Task, way: str) -> Task:
+    """The task with disturbed texts. `perturb.why_not` says whether that is useful for its rows."""
     return _variant(replace(task, perturbation=way), task, way, VariantKind.DISTURBED, {})
 
 
-def replaced(task: Task, way: str, words: Substitutes) -> Task:
-    """The task with words of its rows' texts replaced by others of a list."""
+def with_substitutes(task: Task, way: str, words: Substitutes) -> Task:
+    """The task with words of its texts replaced by others of a list."""
     changed = replace(task, perturbation=way, substitutes=words)
     return _variant(changed, task, way, VariantKind.REPLACED, {"words": {word: [*of] for word, of in words.items()}})
 
 
-def chosen(task: Task) -> Task:
-    """The very requests of a choice task, whose answers are read by its primary metric, accuracy, calibration and the
-    bias of its picks.
-    """
-    kept = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
-    ids = {spec.id for spec in kept}
+def choice_variant(task: Task) -> Task:
+    """The same requests of a choice task, scored by its primary metric, accuracy, calibration and selection bias."""
+    metrics = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
+    ids = {spec.id for spec in metrics}
     more = [MetricSpec(id=name, name=name) for name in ("acc", *CALIBRATION) if name not in ids]
-    derived = replace(task, metrics=(*kept, *more, *picks(task)))
+    derived = replace(task, metrics=(*metrics, *more, *picks(task)))
     return _variant(derived, task, CHOSEN, VariantKind.CHOSEN, {"version": 1})
 
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
-    """The metric of how evenly choices are picked, where they are the same for all rows; else none."""
+    """The metric of selection bias, if all rows have the same choices; else none."""
     choices = task.doc_to_choice if task.output_type == OutputType.MULTIPLE_CHOICE else None
     if not isinstance(choices, tuple) or len(choices) < 2:
         return ()
     return (MetricSpec(id=BIAS, name=BIAS, options={"choices": [str(choice).strip() for choice in choices]}),)
 
 
-def written(task: Task, rows: Sequence[DataRow]) -> Task:
-    """The generative twin of a choice task; `rows` are those it is asked about. Raises VariantProblem, and TaskError
-    for a wrong `metadata.twin`.
+def written_twin(task: Task, rows: Sequence[DataRow]) -> Task:
+    """The generative twin of a choice task, for these rows. Raises VariantProblem, and TaskError for a wrong
+    `metadata.twin`.
     """
     if task.output_type != OutputType.MULTIPLE_CHOICE:
         raise VariantProblem("it has no choices")
@@ -134,21 +129,19 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
 
 
 def _of_answers() -> Iterator[MetricSpec]:
-    """The metrics of what is read out of texts."""
+    """The metrics of the extracted answers."""
     for name, _, pipeline in (id_.partition(",") for id_ in (LENIENT, STRICT, UNPARSED)):
         yield MetricSpec(id=f"{name},{pipeline}", name=name, filter=pipeline)
 
 
 def _of_texts(most: int) -> tuple[MetricSpec, ...]:
-    """The metrics of texts before anything is read out of them. Lengths are on one scale, so that a group's can be
-    pooled.
-    """
+    """The metrics of the texts themselves. Lengths are on one scale, so that a group's can be pooled."""
     options = {"length": {"most": max(most, MOST_TOKENS)}}
     return tuple(MetricSpec(id=name, name=name, options=options.get(name, {})) for name in TEXTS)
 
 
 def _reworded(task: Task, changes: Mapping[str, Any]) -> Task:
-    """The task with some keys changed, for its shots, too."""
+    """The task with some keys changed, also for its shots."""
     return replace(task, **changes, shots={key: value for key, value in task.shots.items() if key not in changes})
 
 
@@ -163,7 +156,7 @@ def _variant(
 
 
 def _questions(renderer: Renderer, rows: Sequence[DataRow]) -> Iterator[Question]:
-    """The rows rendered; one that cannot be is named when the prompts are made."""
+    """The rendered rows. A row that cannot be rendered is reported when the prompts are made."""
     for row in rows:
         try:
             yield renderer.question(row)
@@ -177,29 +170,29 @@ def _shows_choices(question: Question) -> bool:
 
 def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
     """(most new tokens, stop strings) of a twin."""
-    given = Fields(task.twin, task.source, "metadata.twin").mapping("generation_kwargs")
+    options = Fields(task.twin, task.source, "metadata.twin").mapping("generation_kwargs")
     merged = {
         "until": ["\n"],
-        **({} if any(key in given for key in scoring.LENGTHS) else {"max_gen_toks": most}),
-        **given,
+        **({} if any(key in options for key in scoring.LENGTHS) else {"max_gen_toks": most}),
+        **options,
     }
     return scoring.lengths_and_stops(
         Fields({"generation_kwargs": merged}, task.source, "metadata.twin"), task.fewshot_delimiter
     )
 
 
-# ---- choices as a template can list them -----------------------------------------------------------------------------
+# ---- choices for a template ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
-    """An expression whose value is the list of choices, and the statements before it, which print nothing."""
+    """A template expression for the list of choices, and the statements before it, which print nothing."""
 
     before: str
     expression: str
 
     def in_front(self) -> str:
-        """A template of the choices, one a line, with letters where there are enough; an empty line ends them."""
+        """A template of the choices, one per line, with letters if there are enough; an empty line ends them."""
         letter = f"{{% if loop.length <= {len(LETTERS)} %}}{{{{'{LETTERS}'[loop.index0]}}}}. {{% endif %}}"
         listed = f"{{% for option in {self.expression} %}}{{{{'\\n'}}}}{letter}{{{{option}}}}{{% endfor %}}"
         return f"{self.before}{{{{'{ASKED_FOR}'}}}}{listed}{{{{'\\n\\n'}}}}"
@@ -209,8 +202,8 @@ class _Listing:
 
 
 def _listing(renderer: Renderer) -> _Listing:
-    """The choices of a task as a template can list them. Raises VariantProblem where they are pieced together to the
-    text of a list.
+    """The template expression for the choices of a task. Raises VariantProblem if its template is more than one
+    expression.
     """
     source = renderer.task.doc_to_choice
     if isinstance(source, tuple):

@@ -1,7 +1,6 @@
-"""State by which words the texts of a row are told in another dialect, and by which first names its people are called;
-and read such lists from a user's file.
+"""The lists of substitutes for words of another dialect and for first names, and a reader for a user's own list.
 
-A list maps words to what may stand in their place, as HELM's file of its dialect does: {"with": ["wit"], …}.
+A list maps words to their substitutes, as HELM's file of its dialect does: {"with": ["wit"], …}.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from evalharness.errors import DataError
 from evalharness.json_text import parse_json
 
 Substitutes = Mapping[str, tuple[str, ...]]
-FORM = 'words and what may stand in their place would be right: {"with": ["wit"]}'
+FORM = 'words with lists of substitutes would be right: {"with": ["wit"]}'
 
 # Standard American English to African American English: sixteen words of the list of Ziems et al. 2022 (VALUE, arXiv
-# 2204.03031), which HELM's sources show (its first version of the perturbation, and the test of it). Slurs are not
-# among them.
+# 2204.03031), from HELM's sources (its first version of the perturbation, and its test). Slurs are left out.
 DIALECT: Substitutes = {
     "anymore": ("nomore", "nomo"),
     "arguing": ("beefing", "beefin", "arguin"),
@@ -37,8 +35,7 @@ DIALECT: Substitutes = {
     "with": ("wit",),
 }
 
-# First names of two groups, as Caliskan et al. 2017 (arXiv 1608.07187, supplement) took them from Greenwald et al.
-# 1998: those that they used.
+# First names of two groups, as used by Caliskan et al. 2017 (arXiv 1608.07187, supplement), from Greenwald et al. 1998
 _MEN = (
     *("Adam", "Harry", "Josh", "Roger", "Alan", "Frank", "Justin", "Ryan", "Andrew", "Jack", "Matthew", "Stephen"),
     *("Brad", "Greg", "Paul", "Jonathan", "Peter"),
@@ -57,11 +54,11 @@ _OTHER_WOMEN = (
 )
 NAMES: Substitutes = dict.fromkeys(_MEN, _OTHER_MEN) | dict.fromkeys(_WOMEN, _OTHER_WOMEN)
 
-LISTS: Mapping[str, Substitutes] = {"dialect": DIALECT, "names": NAMES}  # by the disturbance that replaces by them
+LISTS: Mapping[str, Substitutes] = {"dialect": DIALECT, "names": NAMES}  # by disturbance
 
 
 def read_list(path: Path) -> Substitutes:
-    """A user's list. Raises DataError for a file that is none."""
+    """Read a user's list. Raises DataError for any other file."""
     try:
         content = parse_json(path.read_bytes())
     except OSError as error:
@@ -73,5 +70,5 @@ def read_list(path: Path) -> Substitutes:
     for word, others in content.items():
         texts = others if isinstance(others, list) else [None]
         if not word.strip() or not texts or not all(isinstance(each, str) and each.strip() for each in texts):
-            raise DataError(path, f"{word!r} has no words that may stand in its place", FORM)
+            raise DataError(path, f"{word!r} has no substitutes", FORM)
     return {word: tuple(others) for word, others in content.items()}

@@ -1,4 +1,4 @@
-"""Check the keys that make a prompt, of a task, of its shots or of another wording: templates, targets and choices."""
+"""Check the keys of prompts in a task, its shots or another wording: templates, targets and choices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from evalharness.errors import TaskError
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import kind
-from evalharness.tasks.templates import TemplateProblem, compiled
+from evalharness.tasks.templates import TemplateProblem, compile_template
 
 SHOT_KEYS = ("doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix", "fewshot_delimiter", "target_delimiter")
 WORDING_KEYS = (*SHOT_KEYS, "description")
@@ -19,27 +19,27 @@ TEMPLATES = (
 
 
 def check_templates(*parts: Fields) -> None:
-    """Raise TaskError for a text that may be a template and does not parse as one (the name of a column does)."""
+    """Raise TaskError for a template that does not parse; names of columns are no templates."""
     for part in parts:
         for key in TEMPLATES:
             source = part.values.get(key)
             if isinstance(source, str) and any(sign in source for sign in ("{{", "{%", "{#")):
                 try:
-                    compiled(source)
+                    compile_template(source)
                 except TemplateProblem as problem:
                     raise part.wrong_template(key, problem.what) from None
 
 
-def wording(fields: Fields, known: tuple[str, ...]) -> dict[str, Any]:
-    """The keys that another wording changes, checked as the task's own are. Raises TaskError."""
-    fields.refuse_unknown(known)
+def wording(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The checked keys that another wording changes. Raises TaskError."""
+    fields.refuse_unknown(keys)
     check_templates(fields)
-    return prompt_keys(fields, known)
+    return prompt_keys(fields, keys)
 
 
-def prompt_keys(fields: Fields, known: tuple[str, ...]) -> dict[str, Any]:
-    """The values of the keys that are there. Raises TaskError."""
-    stated = [key for key in known if fields.values.get(key) is not None]
+def prompt_keys(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The values of the present keys. Raises TaskError."""
+    stated = [key for key in keys if fields.values.get(key) is not None]
     return {key: READERS.get(key, Fields.text)(fields, key) for key in stated}
 
 
@@ -64,7 +64,7 @@ def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
 
 
 def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
-    """A list of texts, or a template that renders to one; of a mapping its values; None where the key is absent. Raises
+    """A list of texts, the values of a mapping, or a template that renders to a list; None if the key is absent. Raises
     TaskError.
     """
     value = fields.values.get(key)
@@ -81,7 +81,7 @@ def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
     return tuple(items)
 
 
-READERS: dict[str, Callable[[Fields, str], Any]] = {  # of keys that are more than a text
+READERS: dict[str, Callable[[Fields, str], Any]] = {  # of keys that are not plain texts
     "doc_to_text": template,
     "doc_to_target": target,
     "doc_to_choice": choices,

@@ -16,7 +16,7 @@ from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
-from evalharness.tasks.variants import worded
+from evalharness.tasks.variants import with_wording
 from evalharness.training.example_file import Example, first_place, read_examples
 from evalharness.training.methods import flag
 from evalharness.training.recipe import EVERY, Recipe
@@ -135,8 +135,8 @@ class _Gatherer:
         """Return the task in each wording of the recipe."""
         wording = self.recipe.template
         if wording == EVERY:
-            return [task, *(worded(task, each) for each in task.templates)]
-        return [worded(task, wording) if wording is not None and wording in task.templates else task]
+            return [task, *(with_wording(task, each) for each in task.templates)]
+        return [with_wording(task, wording) if wording is not None and wording in task.templates else task]
 
     def validation(self) -> tuple[Examples, dict[str, Any]]:
         """Read the examples to validate on, and their source: the validation file, else the task's validation split

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness import fingerprint
 from evalharness.data.contents import form_of, lines, unreadable
-from evalharness.data.files import json_value, kind, numbered
+from evalharness.data.files import json_value, kind, numbered_rows
 from evalharness.errors import DataError
 from evalharness.training.tool_turns import CALLS, TOOL, TOOLS, Turn, further_keys, tools_of, with_tools
 
@@ -108,7 +108,7 @@ def placed_examples(path: Path) -> Iterator[tuple[str, str, Example]]:
     OSError.
     """
     if not next(filter(str.strip, lines(path)), "").lstrip().startswith("["):
-        for number, row in numbered(path):
+        for number, row in numbered_rows(path):
             yield f"{path}:{number}", *_example(f"{path}:{number}", row)
         return
     for number, row in enumerate(json_value(path), start=1):

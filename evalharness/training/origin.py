@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalharness.checkpoints import fingerprint
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.files import GENERATION_CONFIG, weight_files
 from evalharness.checkpoints.precision import common_dtype
 from evalharness.records.models import Checkpoint
@@ -33,5 +33,5 @@ def origin_of(weights: Checkpoint, base: Checkpoint) -> Origin:
         generation_config=generation.read_bytes() if generation.is_file() else None,
     )
     for checkpoint in {weights.path: weights, base.path: base}.values():
-        refuse_changed(checkpoint)
+        check_unchanged(checkpoint)
     return origin

@@ -15,7 +15,7 @@ from typing import Any
 
 from evalharness.checkpoints.discover import CHECKPOINTS as CHECKPOINTS
 from evalharness.errors import DataError, ModelError, UsageError
-from evalharness.folder_lock import held
+from evalharness.folder_lock import hold_folder
 from evalharness.whole_file import write_whole
 
 RECORD = "making.json"
@@ -90,7 +90,7 @@ def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
     Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
     """
     unfinished = UnfinishedOutput(out)
-    with held(unfinished.folder, "--out", shown=out):
+    with hold_folder(unfinished.folder, "--out", name=out):
         keep = False
         try:
             refuse_existing(out)

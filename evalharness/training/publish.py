@@ -11,7 +11,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from evalharness.errors import StoreError, UsageError, first_line
 from evalharness.training.output_lock import CHECKPOINTS
-from evalharness.waiting import within
+from evalharness.waiting import call_within
 
 PATIENCE = 10.0  # seconds to wait for the hub's answer about a token
 OPTION = "--push-to-hub"
@@ -51,6 +51,6 @@ def push(folder: Path, repository: str) -> str:
 def _refused(token: str) -> str:
     """Return why the hub refuses a token or does not answer; "" where it accepts it."""
     try:
-        return "" if within(PATIENCE, lambda: HfApi().whoami(token)) else "it names no user"
+        return "" if call_within(PATIENCE, lambda: HfApi().whoami(token)) else "it names no user"
     except Exception as error:
         return first_line(error)

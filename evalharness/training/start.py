@@ -15,7 +15,7 @@ from peft import PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.devices import device_of
 from evalharness.checkpoints.discover import base_named_in
 from evalharness.checkpoints.files import ADAPTER
@@ -182,7 +182,7 @@ def make_trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint)
         return adapt(model, recipe), recipe
     with expected_warnings():
         with sealed(start.adapter) as private:
-            refuse_changed(private)
+            check_unchanged(private)
             if recipe.definition.soft:
                 wrapped = _with_virtual_tokens(model, private)
             else:

@@ -14,7 +14,7 @@ import evalharness
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
 from evalharness.report.terminal import verdict_lines
 from evalharness.run.evaluation import evaluate
@@ -91,7 +91,7 @@ def test_scores_of_other_questions_are_refused(
 ) -> None:
     factory = ScriptedFactory(answers("x"))
     with pytest.raises(NotComparableError, match=message):
-        evaluate(changed(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
+        evaluate(job_with(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
     assert factory.requests == []
 
 
@@ -99,15 +99,15 @@ def test_a_base_that_another_engine_answered_is_said_beside_every_verdict_where_
     job: MakeJob, first: Path, zoo: dict[str, Path], tmp_path: Path
 ) -> None:
     factory = ScriptedFactory(answers("x"))
-    asked = changed(job(zoo["llama-prompt"], "b", baseline=first), batch_size=3, allow_mixed_engines=True)
+    asked = job_with(job(zoo["llama-prompt"], "b", baseline=first), batch_size=3, allow_mixed_engines=True)
     results = evaluate(asked, factory=factory)
     assert all("mixed_engines" in row.flags for row in results.comparisons)
     assert results.signature["engine"]["batch_size"] == 3
     assert results.signature["mixed_engines"]["llama"]["batch_size"] == 16
     assert any("(other engine)" in line for line in verdict_lines(results))
-    again = changed(asked, models=(str(zoo["llama-lora"]),), baseline=asked.output.folder, out=tmp_path / "c")
+    again = job_with(asked, models=(str(zoo["llama-lora"]),), baseline=asked.output.folder, out=tmp_path / "c")
     with pytest.raises(NotComparableError, match="batch_size 16 there, 3 here"):  # the base's own engine is known
-        evaluate(changed(again, allow_mixed_engines=False), factory=factory)
+        evaluate(job_with(again, allow_mixed_engines=False), factory=factory)
     with pytest.raises(NotComparableError, match="its base was answered by another engine than its candidates"):
         evalharness.compare([first, asked.output.folder])
     allowed = evalharness.compare([asked.output.folder, first], allow_mixed_engines=True).record
@@ -115,7 +115,7 @@ def test_a_base_that_another_engine_answered_is_said_beside_every_verdict_where_
     assert engines == {"llama": 16, "llama-lora": 16}
     flagged = {row.candidate for row in allowed.comparisons if "mixed_engines" in row.flags}
     assert flagged == set()
-    same = changed(job(zoo["llama-prompt"], "d", baseline=first), allow_mixed_engines=True)
+    same = job_with(job(zoo["llama-prompt"], "d", baseline=first), allow_mixed_engines=True)
     assert "mixed_engines" not in evaluate(same, factory=factory).signature
 
 

@@ -95,7 +95,7 @@ def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PreT
 
     def light(folder: Path) -> PreTrainedTokenizerBase:
         for _ in range(2):
-            with memory.kept_in(tmp_path / "memory"):
+            with memory.remember_in(tmp_path / "memory"):
                 tokenizer = splitting_tokenizer(folder, None)
         return tokenizer
 
@@ -113,7 +113,7 @@ def ids(tokenizer: PreTrainedTokenizerBase, architecture: Architecture, text: st
 
 def alike(light: PreTrainedTokenizerBase, folder: Path, tmp_path: Path) -> None:
     own = load_tokenizer(folder)
-    with memory.kept_in(tmp_path / "memory"):
+    with memory.remember_in(tmp_path / "memory"):
         for architecture in Architecture:
             assert prompt_tokens_in(folder, architecture) == prompt_tokens(own, architecture)
             for text in (*TEXTS, "\ud800"):
@@ -162,9 +162,9 @@ def test_a_tokenizer_written_over_since_is_refused(light, copy, tmp_path, monkey
     folder = copy(LLAMA)
     facts = json.loads((folder / FILE).read_text())
     light(folder)
-    with memory.kept_in(tmp_path / "memory"):
+    with memory.remember_in(tmp_path / "memory"):
         known = {path: fingerprint.of_file(path) for path in fingerprint.tokenizer_paths(folder)}
         (folder / FILE).write_text(json.dumps({**facts, "normalizer": {"type": "Lowercase"}}))
         monkeypatch.setattr(fingerprint, "of_file", lambda path: known[path])  # it is written after it was hashed
-        with pytest.raises(ModelError, match="changed after they were looked at"):
+        with pytest.raises(ModelError, match="changed after they were read"):
             splitting_tokenizer(folder, None)

@@ -44,7 +44,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], 
 
     def found_by_another(path: Path) -> str:
         monkeypatch.setattr(fingerprint, "_digests", {})
-        with memory.kept_in(tmp_path / "memory"):
+        with memory.remember_in(tmp_path / "memory"):
             return fingerprint.of_file(path)
 
     return found_by_another
@@ -96,7 +96,7 @@ def test_what_must_be_read_afresh_is_not_remembered(tmp_path, at_rest, readings,
     path = tmp_path / "weights"
     path.write_bytes(b"one")
     digest(path)
-    with memory.kept_in(tmp_path / "memory"):
+    with memory.remember_in(tmp_path / "memory"):
         with fingerprint.unchanged([path]):
             pass
         fingerprint.of_file(path)
@@ -168,8 +168,8 @@ def test_what_is_concluded_hangs_on_content_on_what_is_given_and_on_libraries(tm
     path.write_text("one")
 
     def concluded(given: object = None) -> object:
-        with memory.kept_in(tmp_path / "memory"):
-            return conclusions.concluded("number", [path], given, lambda: next(numbers))
+        with memory.remember_in(tmp_path / "memory"):
+            return conclusions.conclude_once("number", [path], given, lambda: next(numbers))
 
     assert [concluded(), concluded(), concluded("more")] == [1, 1, 2]
     path.write_text("another")
@@ -186,14 +186,17 @@ def test_a_file_written_while_it_is_concluded_from_leaves_no_conclusion(tmp_path
         path.write_text("two")
         return next(answers)
 
-    with memory.kept_in(tmp_path / "memory"):
-        first = conclusions.concluded("content", [path], None, conclude)
+    with memory.remember_in(tmp_path / "memory"):
+        first = conclusions.conclude_once("content", [path], None, conclude)
         path.write_text("one")
-        assert [first, conclusions.concluded("content", [path], None, conclude)] == ["of the first", "of the second"]
+        assert [first, conclusions.conclude_once("content", [path], None, conclude)] == [
+            "of the first",
+            "of the second",
+        ]
 
 
 def test_what_raises_is_tried_again(tmp_path, at_rest) -> None:
-    with memory.kept_in(tmp_path / "memory"):
+    with memory.remember_in(tmp_path / "memory"):
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
-                conclusions.concluded("nothing", [], None, lambda: 1 / 0)
+                conclusions.conclude_once("nothing", [], None, lambda: 1 / 0)

@@ -11,7 +11,7 @@ from evalharness.checkpoints import memory
 from evalharness.checkpoints.discover import base_of, directory_of
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise, recognise_model
-from evalharness.checkpoints.verified import verified
+from evalharness.checkpoints.verified import verify_once
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import ModelKind
 
@@ -23,7 +23,7 @@ def kept(tmp_path: Path) -> Path:
 
 def identity(kept: Path, model: Invented, name: str = "m", **options: object) -> str:
     """The fingerprint that a run finds, of a server started for it."""
-    with memory.kept_in(kept), inventing({name: model}, **options) as server:
+    with memory.remember_in(kept), inventing({name: model}, **options) as server:
         return recognise_model(server.address(name)).fingerprint
 
 
@@ -74,7 +74,7 @@ def test_what_a_server_says_of_a_model() -> None:
         assert base_of(server.address("base")) is None
     assert (base.name, base.kind, base.window, base.parameters) == ("base", ModelKind.BASE, 2048, None)
     assert (tuned.name, tuned.kind, tuned.window, tuned.bytes) == ("mine", ModelKind.SERVED, 2048, None)
-    assert base.fingerprint != tuned.fingerprint and verified(tuned) == ()
+    assert base.fingerprint != tuned.fingerprint and verify_once(tuned) == ()
 
 
 def test_a_wrong_name_and_a_dead_server() -> None:
@@ -118,7 +118,7 @@ def test_another_window_or_tokenizer_is_another_model(kept: Path) -> None:
 
 def recognised_notices(model: Invented, **options: object) -> tuple[str, ...]:
     with inventing({"m": model}, **options) as server:
-        return verified(recognise_model(server.address("m")))
+        return verify_once(recognise_model(server.address("m")))
 
 
 def test_a_server_without_logprobs_tells_models_apart_by_texts_and_says_so(kept: Path) -> None:

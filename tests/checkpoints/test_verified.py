@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from evalharness import checkpoints
 from evalharness.checkpoints import fingerprint, memory
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.verified import verified
+from evalharness.checkpoints.verified import verify_once
 from evalharness.errors import ModelError
 
 NOWHERE = "evalharness.checkpoints.nowhere:verify"  # whoever verifies would fail
@@ -30,8 +30,8 @@ def look(zoo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def look() -> tuple[str, ...]:
         monkeypatch.setattr(fingerprint, "_digests", {})
-        with memory.kept_in(tmp_path / "memory"):
-            return verified(recognise(str(tmp_path / "full"), base=str(zoo["llama"])))
+        with memory.remember_in(tmp_path / "memory"):
+            return verify_once(recognise(str(tmp_path / "full"), base=str(zoo["llama"])))
 
     return look
 

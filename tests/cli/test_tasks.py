@@ -211,7 +211,7 @@ SAME = {  # changes of GOOD: what contradicts the claim
     "holds": ({}, ""),
     "elsewhere": (
         {METRICS: "metric_list: [{metric: acc}]\nmetadata: {lm_eval: same, primary: mcc, metrics: [{metric: mcc}]}"},
-        "stands under metadata",
+        "is under metadata",
     ),
     "ours": (
         {METRICS: "metric_list: [{metric: multiple_choice_grade}]\nmetadata: {lm_eval: same}"},

@@ -126,8 +126,8 @@ def test_a_key_that_stands_twice_is_named_with_its_line(lay: Lay) -> None:
     row = '{"sentence": "a {\\"", "label": 0, "idx": 0}'
     twice = '{"sentence": "b",\n "label": 0, "\\u006cabel": 1, "idx": 1}'
     root = lay({"s.jsonl": f"{row}\n{twice.replace(chr(10), '')}\n", "s.json": f"[{row},\n{twice}]\n", "l.json": row})
-    assert "s.jsonl:2: the key 'label' stands more than once" in refused("sst2", root / "s.jsonl")
-    assert "s.json:3: the key 'label' stands more than once" in refused("sst2", root / "s.json")
+    assert "s.jsonl:2: the key 'label' appears more than once" in refused("sst2", root / "s.jsonl")
+    assert "s.json:3: the key 'label' appears more than once" in refused("sst2", root / "s.json")
     assert len(rows_of("sst2", lay({"ok.jsonl": row}) / "ok.jsonl")) == 1
     with pytest.raises(EvalHarnessError, match=r"s\.jsonl:2: the key 'label'"):
         list(text_rows(root / "s.jsonl"))

@@ -17,7 +17,7 @@ from evalharness.paths import shipped
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare
-from evalharness.tasks.variants import disturbed
+from evalharness.tasks.variants import with_disturbance
 
 Of = Callable[..., Task]
 Lay = Callable[..., Path]
@@ -74,7 +74,7 @@ def test_data_takes_a_benchmarks_folder_a_tasks_folder_or_a_file(of: Of, lay: La
 
 def test_data_for_a_task_is_data_for_what_is_derived_from_it(of: Of, lay: Lay) -> None:
     root = lay({"glue/RTE/dev.tsv": RTE})
-    derived = disturbed(replace(of("nyu-mll/glue", "rte"), name="mine"), "typos")
+    derived = with_disturbance(replace(of("nyu-mll/glue", "rte"), name="mine"), "typos")
     assert first(derived, DataSource(overrides={"mine": root / "glue/RTE/dev.tsv"})) == "published"
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from evalharness.data.digest import digest_of
-from evalharness.data.grouping import grouped
+from evalharness.data.grouping import group_rows
 from evalharness.data.sources import DataSource, check_overrides, locate, missing, read_rows
 from evalharness.errors import DataError, UsageError
 from evalharness.records.tasks import Task
@@ -176,11 +176,11 @@ def test_references_of_one_dialogue_become_one_row(tmp_path: Path, make: Make) -
     path.write_text(json.dumps([{"dialogue": d, "summary": s} for d, s in [("A", "1"), ("B", "2"), ("A", "3")]]))
     task = make(metadata={"reader": "references"})
     source = DataSource(overrides={"mine": path})
-    rows = grouped(read_rows(task, "test", source), task)
+    rows = group_rows(read_rows(task, "test", source), task)
     assert [(row["dialogue"], row["summaries"]) for row in rows.rows] == [("A", ["1", "3"]), ("B", ["2"])]
     with pytest.raises(DataError, match="needs the column 'dialogue'"):
         path.write_text('[{"summary": "x"}]')
-        grouped(read_rows(task, "test", source), task)
+        group_rows(read_rows(task, "test", source), task)
 
 
 def test_missing_names_nothing_where_all_is_at_hand(tmp_path: Path, make: Make) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evalharness.data.grouping import grouped
+from evalharness.data.grouping import group_rows
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
@@ -57,7 +57,7 @@ def test_three_summaries_are_three_rows_as_on_the_hub_and_one_example_for_the_re
     )
     assert rows.rows[1] == {"id": "test_0_2", "dialogue": TALK, "summary": "s2", "topic": "t2"}
     assert len(rows.rows) == 6
-    assert [row["summaries"] for row in grouped(rows, task).rows] == [["s1", "s2", "s3"]] * 2
+    assert [row["summaries"] for row in group_rows(rows, task).rows] == [["s1", "s2", "s3"]] * 2
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from evalharness.errors import EvalHarnessError, NotComparableError, UsageError
 from evalharness.experiments.bisect import run_bisect
 from evalharness.experiments.jobs import BisectJob
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.report.bisect import BISECT, Bisection
 from evalharness.report.bisect_table import looks_table, sentences
@@ -56,7 +56,7 @@ def answers(known: Sequence[tuple[int, int]]) -> ScriptedFactory:
 
 def searched(job: Job, known: Sequence[tuple[int, int]], unit: str | None = None) -> tuple[Bisection, ScriptedFactory]:
     factory = answers(known)
-    job = changed(job, models=job.models.candidates[: len(known)])
+    job = job_with(job, models=job.models.candidates[: len(known)])
     return run_bisect(BisectJob(job, unit), factory=factory), factory
 
 
@@ -116,9 +116,9 @@ def test_what_cannot_be_searched_is_refused(job: Job, tmp_path: Path) -> None:
         return str(error.value)
 
     assert "'ech' is not measured" in refused(job, "ech")
-    assert "several checkpoints are called" in refused(changed(job, models=job.models.candidates[:1] * 2))
-    assert "until_decided" in refused(changed(job, until_decided=True))
-    assert "drift_only" in refused(changed(job, drift_only=True))
+    assert "several checkpoints are called" in refused(job_with(job, models=job.models.candidates[:1] * 2))
+    assert "until_decided" in refused(job_with(job, until_decided=True))
+    assert "drift_only" in refused(job_with(job, drift_only=True))
     job.output.folder.mkdir()
     (job.output.folder / "results.json").write_text("{}")
     assert "holds a run" in refused(job)
@@ -137,7 +137,7 @@ def test_a_look_without_some_answers_ends_the_search(job: Job) -> None:
         run_bisect(BisectJob(job, "echo"), factory=factory)
     for options in ({"margin": 0.1}, {"limit": 9}, {"seed": 4}):
         with pytest.raises(UsageError, match="another setting"):
-            run_bisect(BisectJob(changed(job, **options)), factory=factory)  # type: ignore[arg-type]
+            run_bisect(BisectJob(job_with(job, **options)), factory=factory)  # type: ignore[arg-type]
 
 
 def test_a_folder_takes_no_search_over_other_rows(job: Job, small_world: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_folder_takes_no_search_over_other_rows(job: Job, small_world: Path, t
     for path in (tmp_path / "data").rglob("*.jsonl"):
         path.write_text(path.read_text().partition("\n")[2])
     with pytest.raises(UsageError, match="over other rows"):
-        searched(changed(job, data_dir=tmp_path / "data"), [KNOWN, LOST])
+        searched(job_with(job, data_dir=tmp_path / "data"), [KNOWN, LOST])
 
 
 def test_from_python(job: Job, training: Path, zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> None:

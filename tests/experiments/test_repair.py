@@ -22,7 +22,7 @@ from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair import run_repair
 from evalharness.experiments.repair_rules import RepairRule, score_of
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.report.repair import REPAIR
 from evalharness.run.plan import make_run_plan
 from evalharness.tasks.library import Library
@@ -142,20 +142,20 @@ def test_a_repair_and_the_repair_again(job: Job, opposed: Path, zoo: dict[str, P
 def test_where_no_part_of_the_way_helps_nothing_is_written(job: Job, opposed: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "a", "completion": "b"}\n')
-    narrow = changed(job, margins={"known": 0.01}, train_data={recognise(job.models.candidates[0]).name: rows})
+    narrow = job_with(job, margins={"known": 0.01}, train_data={recognise(job.models.candidates[0]).name: rows})
     repair, compared = run_repair(RepairJob(narrow))
     out = job.output.folder
     assert (repair.chosen, compared) == (None, None) and "qualifies" in repair.reason
     assert not (out / "candidate").exists() and not (out / "results.json").exists()
     assert REPAIR.read(out) == repair
     with pytest.raises(UsageError, match="another setting"):  # by other margins another λ, of the same rows
-        run_repair(RepairJob(changed(job, margins={"known": 0.02})))
+        run_repair(RepairJob(job_with(job, margins={"known": 0.02})))
     shutil.copytree(opposed / "data", tmp_path / "data")
     (path := tmp_path / "data" / "local" / "known" / "default" / "test.jsonl").write_text(
         path.read_text().partition("\n")[2]
     )
     with pytest.raises(UsageError, match="over other rows"):
-        run_repair(RepairJob(changed(narrow, data_dir=tmp_path / "data")))
+        run_repair(RepairJob(job_with(narrow, data_dir=tmp_path / "data")))
     with pytest.raises(UsageError, match="another block count"):
         run_repair(RepairJob(narrow, blocks=2))
 
@@ -185,14 +185,14 @@ def test_half_b_is_no_shot_and_rows_in_files_of_their_own_have_the_columns_of_th
     for path in (opposed / "tasks").iterdir():
         text = path.read_text().replace("test_split: test", "test_split: test\nfewshot_split: test\nnum_fewshot: 1")
         results.write_text(tmp_path / "tasks" / path.name, text)
-    job = changed(job, include=tmp_path / "tasks", columns={"known:text": "text"})
+    job = job_with(job, include=tmp_path / "tasks", columns={"known:text": "text"})
     halves = halves_of(make_run_plan(job), (), tmp_path / "rows", 1)
     a, shots = (tmp_path / "rows" / "known" / f"{split}.jsonl" for split in (HALF_A, "test"))
     assert shots.read_text() == a.read_text() and not halves.job(job, HALF_B).data.columns
 
 
 def test_a_candidate_within_its_margin_is_left_as_it_is(job: Job) -> None:
-    repair, compared = run_repair(RepairJob(changed(job, margins={"known": 0.99}, target="known", tasks="learned")))
+    repair, compared = run_repair(RepairJob(job_with(job, margins={"known": 0.99}, target="known", tasks="learned")))
     assert compared is None and len(repair.points) == 2 and "gained nothing" in repair.reason
 
 
@@ -202,7 +202,7 @@ def refused(job: Job) -> Callable[..., str]:
 
     def run(**options: Any) -> str:
         with pytest.raises(EvalHarnessError) as error:
-            run_repair(RepairJob(changed(job, **options)))
+            run_repair(RepairJob(job_with(job, **options)))
         assert error.value.exit_code == 2 and not (job.output.folder / "half-a").exists()
         return str(error.value)
 
@@ -261,7 +261,7 @@ def test_equal_questions_of_two_tasks_are_in_one_half_whatever_their_columns_are
     write_task(tmp_path, "other", [{"text": text.title() + ".", "label": 0} for text in reversed(texts)])
     write_task(tmp_path, "told", [{"text": str(i), "say": "give the number back", "label": 0} for i in range(40)])
     names, where = ("one", "other", "told"), {"include": tmp_path / "tasks", "data_dir": tmp_path / "data"}
-    run_plan = make_run_plan(changed(job, tasks=names, target="none", **where))
+    run_plan = make_run_plan(job_with(job, tasks=names, target="none", **where))
     for seed in range(5):
         folder = tmp_path / f"rows-{seed}"
         halves_of(run_plan, (), folder, seed)

@@ -13,7 +13,7 @@ from evalharness.records.comparison import Estimate
 from evalharness.report.repair import PathPoint
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.enums import Verdict
-from evalharness.stats.redraw import answers
+from evalharness.stats.redraw import draw_answers
 from evalharness.stats.suite import combine
 
 ALPHA, MARGIN, ROWS, TIMES = 0.05, 0.05, 300, 1500
@@ -22,7 +22,7 @@ LEVEL = 1 - 2 * ALPHA
 
 def at_the_margin(rng: np.random.Generator) -> Finding:
     """A suite of one unit on one half, of a model that lost exactly its margin."""
-    draw = answers(ROWS, 0.8, 0.15, 0.25, MARGIN)
+    draw = draw_answers(ROWS, 0.8, 0.15, 0.25, MARGIN)
     assert draw is not None
     return combine([assess(replace(draw(rng), margin=MARGIN), LEVEL, rng, 1)], LEVEL)
 

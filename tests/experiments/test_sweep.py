@@ -25,7 +25,7 @@ from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import HELD_OUT, selection_of
 from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.sweep import LOSS, SWEEP, Outcome, Point, Sweep, outcome_of
 from evalharness.run.evaluation import carry_out
@@ -160,7 +160,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_to_choose_on_are_neither_trained_on_nor_reported_on(job: Job, world: Path, zoo: dict[str, Path]) -> None:
-    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",), allow_noop=True))
+    run_plan = make_run_plan(job_with(job, models=(f"same={zoo['llama']}",), allow_noop=True))
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target", "old", "paired"}, job.output.folder / "rows"
     )
@@ -190,7 +190,7 @@ def test_a_target_without_rows_to_choose_on_is_refused(job: Job, world: Path, tm
         (world / "data" / "local" / "old" / "default" / "test.jsonl").read_text()
     )
     with pytest.raises(DataError, match="no rows to choose on"):
-        run_sweep(SweepJob(changed(job, target="old", data={"old": tmp_path / "data"}), GRID))
+        run_sweep(SweepJob(job_with(job, target="old", data={"old": tmp_path / "data"}), GRID))
     assert not (job.output.folder / "candidates").exists()
 
 
@@ -211,7 +211,7 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
 
 def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
     """A limit draws rows; they are not the first ones."""
-    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5, allow_noop=True)
+    limited = job_with(job, models=(f"same={zoo['llama']}",), limit=5, allow_noop=True)
     run_plan = make_run_plan(limited)
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target"}, job.output.folder / "rows"
@@ -257,9 +257,9 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
         )
     monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
     with pytest.raises(UsageError, match="another base"):
-        run_sweep(SweepJob(changed(job, base=str(zoo["gpt2"])), GRID))
+        run_sweep(SweepJob(job_with(job, base=str(zoo["gpt2"])), GRID))
     with pytest.raises(UsageError, match="holds a sweep of target"):
-        run_sweep(SweepJob(changed(job, target="old"), GRID))
+        run_sweep(SweepJob(job_with(job, target="old"), GRID))
     sweep_module._not_another(job.output.folder, base, "target", "small")
 
 
@@ -323,7 +323,7 @@ def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPa
         with pytest.raises(UsageError, match="GPU"):
             run_sweep(SweepJob(job, Grid(("full", "qlora"))))
     with pytest.raises(DataError):
-        run_sweep(SweepJob(changed(job, data_dir=job.output.folder.parent / "nowhere"), GRID))
+        run_sweep(SweepJob(job_with(job, data_dir=job.output.folder.parent / "nowhere"), GRID))
     job.output.folder.mkdir()
     (job.output.folder / "sweep.json").write_text("{}")
     with pytest.raises(UsageError, match=r"sweep\.json: not the sweep"):

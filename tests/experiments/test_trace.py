@@ -15,7 +15,7 @@ from evalharness.errors import EvalHarnessError
 from evalharness.experiments.jobs import TraceJob
 from evalharness.experiments.trace import run_trace
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.report.stages import read_stages
 from evalharness.run.progress import SilentListener
 from evalharness.stats.multiplicity import holm
@@ -119,7 +119,7 @@ def test_saved_steps_in_the_order_of_their_numbers(job: Job, copy: Callable[...,
         copy(name, f"steps/{step}")
     replies = {f"checkpoint-{n}": knows(*right) for n, right in ((9, (20, 30)), (10, (20, 3)), (100, (30, 2)))}
     stages, _ = run_trace(
-        TraceJob(changed(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
+        TraceJob(job_with(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
     )
     assert stages.stages == ("checkpoint-9", "checkpoint-10", "checkpoint-100")
     assert (
@@ -151,7 +151,7 @@ def test_what_a_stage_learned_is_in_its_training_json(
         texts.append(f"{name}={job.output.folder.parent / name}")
     heard = Heard()
     stages, _ = run_trace(
-        TraceJob(changed(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
+        TraceJob(job_with(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
     )
     assert stages.learned == {STEPS[0]: ("yes_no",), STEPS[1]: ("something_else",), STEPS[2]: ("yes_no",)}
     assert column(stages, "yes_no").learned == 1 and column(stages, "yes_no").first == STEPS[1]
@@ -172,7 +172,7 @@ def test_wrong_before_anything_is_asked(
     job: Job, factory: ScriptedFactory, changes: Mapping[str, Any], words: str
 ) -> None:
     changes = dict(changes)
-    job = changed(job, **changes.pop("job", {}))
+    job = job_with(job, **changes.pop("job", {}))
     with pytest.raises(EvalHarnessError, match=words):
         run_trace(TraceJob(job, **changes), factory=factory)
     assert factory.requests == []

@@ -61,7 +61,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def content(run: MeasuredRun) -> object:
     """All that was read, in a form that compares."""
     rows = [(m.task, m.metric, m.model, m.units, m.sizes, m.rows.tobytes(), m.point) for m in run.measurements]
-    return rows, run.plan, run.facts, run.models, run.signature, run.errors, run.drift, run.seen
+    return rows, run.plan, run.facts, run.models, run.signature, run.errors, run.drift, run.seen_units
 
 
 READ: dict[str, Callable[[Path], object]] = {

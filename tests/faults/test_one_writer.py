@@ -16,7 +16,7 @@ from command_line import exit_code
 
 from evalharness.cli import report as report_command
 from evalharness.errors import StoreError, UsageError
-from evalharness.folder_lock import LOCK, held
+from evalharness.folder_lock import LOCK, hold_folder
 from evalharness.paths import shipped
 from evalharness.records.job_options import make_job
 from evalharness.results import saving
@@ -70,7 +70,7 @@ def test_the_second_is_told_before_it_reads_a_checkpoint(
     (table := tmp_path / "table.csv").write_text("id,score\n1,1\n2,0\n")
     out, places = tmp_path / "out", {"broken": broken, "table": table, "folder": tmp_path}
     option = "--to" if command == "data fetch" else "--out"
-    with held(out, "--out"):
+    with hold_folder(out, "--out"):
         before = sorted(path.name for path in out.iterdir())
         assert exit_code(*(part.format(**places) for part in COMMANDS[command]), option, out) == 2
         errors = capsys.readouterr().err.splitlines()[-1]
@@ -86,20 +86,20 @@ def test_a_report_is_not_written_into_a_run_under_way(
 ) -> None:
     monkeypatch.setattr(report_command, "PATIENCE", 0.0)
     (tmp_path / "results.json").write_text("{}")
-    with held(tmp_path, "--out"):
+    with hold_folder(tmp_path, "--out"):
         assert exit_code("report", tmp_path) == 2
     assert "another run" in capsys.readouterr().err and not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.fault(37)
 def test_what_takes_a_moment_waits_for_its_turn(tmp_path: Path, in_a_child: Callable[..., int]) -> None:
-    child = in_a_child(lambda: held(tmp_path, "--out"))
-    with pytest.raises(UsageError, match=f"another run .process {child}, begun"), held(tmp_path, "--out"):
+    child = in_a_child(lambda: hold_folder(tmp_path, "--out"))
+    with pytest.raises(UsageError, match=f"another run .process {child}, begun"), hold_folder(tmp_path, "--out"):
         pass
-    with pytest.raises(UsageError), held(tmp_path, "--out", patience=0.1):
+    with pytest.raises(UsageError), hold_folder(tmp_path, "--out", patience=0.1):
         pass
     threading.Timer(0.1, killed, [child]).start()
-    with held(tmp_path, "--out", patience=5.0):  # the lock ends with its process, though its file is still there
+    with hold_folder(tmp_path, "--out", patience=5.0):  # the lock ends with its process, though its file is still there
         assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()},")
 
 
@@ -109,14 +109,14 @@ def test_a_process_that_the_run_forked_does_not_hold_on(tmp_path: Path, in_a_chi
 
     @contextmanager
     def hold_and_fork() -> Iterator[None]:
-        with held(tmp_path, "--out"):
+        with hold_folder(tmp_path, "--out"):
             os.write(writing, str(in_a_child(nullcontext)).encode())
             yield
 
     killed(in_a_child(hold_and_fork))
     orphan = int(os.read(reading, 20))
     try:
-        with held(tmp_path, "--out"):
+        with hold_folder(tmp_path, "--out"):
             pass
     finally:
         os.kill(orphan, signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_a_lock_that_is_a_link_overwrites_nothing(tmp_path: Path) -> None:
     (victim := tmp_path / "victim").write_text("mine")
     (out := tmp_path / "out").mkdir()
     (out / LOCK).symlink_to(victim)
-    with pytest.raises(StoreError, match="cannot write here"), held(out, "--out"):
+    with pytest.raises(StoreError, match="cannot write here"), hold_folder(out, "--out"):
         pass
     assert victim.read_text() == "mine"
 
@@ -152,5 +152,5 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     said = r"files cannot be locked here .*; name a folder on another file system"
-    with pytest.raises(StoreError, match=said), held(tmp_path / "out", "--out"):
+    with pytest.raises(StoreError, match=said), hold_folder(tmp_path / "out", "--out"):
         pass

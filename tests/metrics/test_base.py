@@ -15,7 +15,7 @@ import pytest
 from evalharness.errors import TaskError
 from evalharness.metrics import LOWER_IS_BETTER, OBSERVED, READS, REGISTRY, ROUGE, TEXTS, TOXICITY
 from evalharness.metrics.base import OpaqueMetric
-from evalharness.metrics.build import build, check_asked, facts_of, from_facts
+from evalharness.metrics.build import build, check_readable, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
@@ -117,14 +117,14 @@ def test_which_answers_a_metric_reads_is_known_before_there_are_any(asked, form)
     assert set().union(*READS.values()) == set(REGISTRY) - {"evaluate"}
     for name in sorted(set(REGISTRY) - {"evaluate"}):
         if name in READS[asked]:
-            check_asked(MetricSpec(id=name, name=name), asked)
+            check_readable(MetricSpec(id=name, name=name), asked)
             assert (
                 form in next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"})
                 or name == "unparsed"
             )
         else:
             with pytest.raises(TaskError, match=f"cannot read the answers of a {asked} task; it is for "):
-                check_asked(MetricSpec(id=name, name=name), asked)
+                check_readable(MetricSpec(id=name, name=name), asked)
 
 
 def test_a_mistyped_name_gets_a_suggestion():

@@ -77,7 +77,7 @@ def test_scores_outside_the_stated_range_are_refused_and_unstated_ends_are_none(
     facts = facts_of(MetricSpec(id="m", name="a/b", options={}), module("word_overlap", aggregation="mean", low=0))
     assert (facts.kind, facts.low, facts.high) == ("graded", 0, None)
     assert module("word_overlap", aggregation="mean").kind == "opaque", "as lm-eval's files have it"
-    with pytest.raises(TaskError, match="states no end of the range"):
+    with pytest.raises(TaskError, match="states no range of the scores"):
         module("edit_rate", aggregation="jackknife")
     for ends in ({"low": 1, "high": 0}, {"low": "0"}, {"high": True}):
         with pytest.raises(TaskError, match="low is"):

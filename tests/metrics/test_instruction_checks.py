@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.metrics.instruction_checks import KINDS, kept
+from evalharness.metrics.instruction_checks import KINDS, check_instructions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "behaviour.md"
 
 
 def holds(answer: str, kind: str, **arguments: object) -> bool:
-    (found,) = kept([json.dumps({"kind": kind, **arguments})], answer)
+    (found,) = check_instructions([json.dumps({"kind": kind, **arguments})], answer)
     return found.held
 
 
@@ -75,7 +75,9 @@ def test_one_thing_over_and_over_keeps_nothing() -> None:
 
 
 def test_what_was_seen_is_said() -> None:
-    found = kept(['{"kind": "bullets", "least": 3, "most": 3}', '{"kind": "avoids", "texts": ["a", "b"]}'], "* a\n* c")
+    found = check_instructions(
+        ['{"kind": "bullets", "least": 3, "most": 3}', '{"kind": "avoids", "texts": ["a", "b"]}'], "* a\n* c"
+    )
     assert [(each.check, each.held, each.seen) for each in found] == [
         ("bullet points: exactly 3", False, "2"),
         ("none of the words a, b", False, "a"),

@@ -13,7 +13,7 @@ from rouge_score.tokenize import tokenize
 from evalharness.errors import TaskError
 from evalharness.metrics.build import build
 from evalharness.metrics.rouge import has_words, rouge_counts
-from evalharness.metrics.sentences import one_a_line
+from evalharness.metrics.sentences import one_per_line
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
@@ -41,7 +41,7 @@ def rouge(name, text, *references, stemmer=False, **options):
 
 def theirs(name, text, reference, stemmer):
     """Precision, recall and F of rouge-score, which takes lines for sentences."""
-    return tuple(RougeScorer([name], use_stemmer=stemmer).score(one_a_line(reference), one_a_line(text))[name])
+    return tuple(RougeScorer([name], use_stemmer=stemmer).score(one_per_line(reference), one_per_line(text))[name])
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -56,8 +56,8 @@ def test_every_digit_is_rouge_scores(name, text, reference, stemmer):
 @pytest.mark.parametrize("name", TYPES)
 @given(text=texts, references=st.lists(texts, min_size=1, max_size=3))
 def test_precision_and_recall_are_those_of_the_reference_that_rouge_scores_score_multi_takes(name, text, references):
-    lines = [one_a_line(reference) for reference in references]
-    multi = RougeScorer([name]).score_multi(lines, one_a_line(text))[name]
+    lines = [one_per_line(reference) for reference in references]
+    multi = RougeScorer([name]).score_multi(lines, one_per_line(text))[name]
     ours = tuple(rouge(name, text, *references, stat=stat) for stat in ("precision", "recall", "f1"))
     assert ours == (tuple(multi) if text else (0.0, 0.0, 0.0))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.metrics.sentences import one_a_line
+from evalharness.metrics.sentences import one_per_line
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from evalharness.metrics.sentences import one_a_line
     ],
 )
 def test_splits(text, sentences):
-    assert one_a_line(text).split("\n") == (sentences or [""])
+    assert one_per_line(text).split("\n") == (sentences or [""])
 
 
 @given(st.text(st.sampled_from("aB. !?\n\"'1"), max_size=40))
 def test_keeps_every_word_and_is_stable(text):
-    split = one_a_line(text)
+    split = one_per_line(text)
     assert split.split() == text.split()
-    assert one_a_line(split) == split
+    assert one_per_line(split) == split

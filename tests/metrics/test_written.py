@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nltk.util import ngrams
 
 from evalharness.errors import TaskError
-from evalharness.metrics.build import build, check_asked
+from evalharness.metrics.build import build, check_readable
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
@@ -93,4 +93,4 @@ def test_a_ranking_is_no_text(name):
             )
         )
     with pytest.raises(TaskError, match="cannot read the answers of a multiple_choice task"):
-        check_asked(MetricSpec(id=name, name=name), "multiple_choice")
+        check_readable(MetricSpec(id=name, name=name), "multiple_choice")

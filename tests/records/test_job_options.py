@@ -17,7 +17,7 @@ from evalharness.cli import plan, run, run_steps, sweep, trace
 from evalharness.errors import UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
-from evalharness.records.job_options import JobOptions, changed, make_job
+from evalharness.records.job_options import JobOptions, job_with, make_job
 
 CALLS = """import evalharness
 
@@ -47,7 +47,7 @@ def test_a_misspelt_option_is_named_with_the_nearest() -> None:
         evaluate("lora", "demo", limits=5)  # type: ignore[call-arg]
     assert refused.value.exit_code == 2
     with pytest.raises(UsageError, match="tsaks: there is no such option; did you mean tasks"):
-        changed(make_job("lora"), tsaks=("rte",))  # type: ignore[call-arg]
+        job_with(make_job("lora"), tsaks=("rte",))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,10 @@ def test_a_type_checker_refuses_a_misspelt_option_and_nothing_else(tmp_path: Pat
 
 def test_a_change_leaves_the_rest_as_it_is() -> None:
     job = make_job(["lora", "full"], "demo", limit=5, margins={"rte": 0.1}, device="cpu", engine_options={"a": "b"})
-    assert changed(job) == job
-    assert (
-        changed(changed(job, limit=None, device="cuda", models="other"), limit=5, device="cpu", models=("lora", "full"))
-        == job
-    )
-    assert changed(job, alpha=0.1).statistics.margins == {"rte": 0.1}
+    assert job_with(job) == job
+    other = job_with(job, limit=None, device="cuda", models="other")
+    assert job_with(other, limit=5, device="cpu", models=("lora", "full")) == job
+    assert job_with(job, alpha=0.1).statistics.margins == {"rte": 0.1}
 
 
 def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() -> None:
@@ -133,7 +131,7 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     values["generation_config"] = "own"
     job, words = make_job("lora"), (evaluate.__doc__ or "").replace(",", " ").split()
     for name, value in values.items():
-        assert changed(job, **{name: value}) != job, name  # type: ignore[arg-type]
+        assert job_with(job, **{name: value}) != job, name  # type: ignore[arg-type]
         assert name in words, name
 
 
@@ -146,18 +144,18 @@ def test_the_command_line_and_python_make_equal_jobs_of_equal_options() -> None:
         (), "demo", base="B", data_dir="D", include="I", limit=3, margin=0.1, margins={"rte": 0.2}, device="cpu",
         dtype="bfloat16", engine="scripted", engine_options={"replies": "R"}, store="S", out="O",
     )  # fmt: skip
-    swept = changed(job, target="rte", store="O/store.sqlite", batch_size=2)
+    swept = job_with(job, target="rte", store="O/store.sqlite", batch_size=2)
     of_sweep = ("--task", "rte", "--eval-batch-size", "2", "--alpha", "32", "--batch-size", "4", "--out", "O")
     assert job_of(sweep.sweep_command, sweep._job, *shared, *of_sweep) == swept
 
     shared += "--task rte --task cola --num-fewshot 2 --split dev --seed 7 --alpha 0.1 --batch-size 4".split()
-    job = changed(job, tasks=("rte", "cola"), num_fewshot=2, split="dev", seed=7, alpha=0.1, batch_size=4)
+    job = job_with(job, tasks=("rte", "cola"), num_fewshot=2, split="dev", seed=7, alpha=0.1, batch_size=4)
     planned = job_of(plan.plan_command, plan._job, *shared, "--out", "O")
-    assert changed(planned, store="S") == job
+    assert job_with(planned, store="S") == job
 
     shared += "--precision nf4 --allow-noop --apply-chat-template=candidates --system-instruction Go".split()
     shared += "--no-fewshot-as-multiturn --chat-template-mismatch allow --store S --out O".split()
-    job = changed(
+    job = job_with(
         job, precision="nf4", allow_noop=True, apply_chat_template="candidates", system_instruction="Go",
         fewshot_as_multiturn=False, chat_template_mismatch="allow", models=("a", "x=b"),
     )  # fmt: skip
@@ -167,7 +165,7 @@ def test_the_command_line_and_python_make_equal_jobs_of_equal_options() -> None:
     shared += ["--allow-mixed-engines"]
     shared += "--drift --drift-text F --describe bias,efficiency --explain --train-data a=.".split()
     shared += "--on-inconclusive pass --ceiling 0.1 --ceiling rte=0.2".split()
-    job = changed(
+    job = job_with(
         job, on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2}, baseline="L",
         target="rte", templates="claim", placebo=True, until_decided=True, drift=True, allow_mixed_engines=True,
         drift_text="F", describe=("bias", "efficiency"), explain=True, train_data={"a": "."},

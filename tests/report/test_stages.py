@@ -21,7 +21,7 @@ from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES, ContinualMeasure, Stages, StageScore, StageTask, read_stages
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
-from evalharness.results.structuring import structured
+from evalharness.results.structuring import structure_json
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ("full-low", "full-high", "lora-r8")  # of the candidates of `run`
@@ -238,4 +238,4 @@ def test_a_stage_that_was_not_measured_is_a_dash(stages: Stages, tmp_path: Path)
     found = replace(stages, columns=(replace(topics, cells=(first, second, gap)), *others))
     assert matrix_table(found).rows[3][1] == "– (–)" and task_table(found).rows[0][4:] == ("–", "–")
     assert "topics after lora-r8" not in trajectories(found) and "topics after full-high" in trajectories(found)
-    assert structured(json.loads(json.dumps(asdict(found))), Stages, "stages.json") == found
+    assert structure_json(json.loads(json.dumps(asdict(found))), Stages, "stages.json") == found

@@ -10,7 +10,7 @@ import pytest
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Generate, Generation, Profile, Rank, Request, Response
 from evalharness.run.abilities import within_abilities
@@ -61,7 +61,7 @@ def test_drift_that_a_model_cannot_be_asked_for_is_refused_before_anything_is_as
     zoo: dict[str, Path], small_world: Path, tmp_path: Path
 ) -> None:
     factory = WritingOnly(reply)
-    job = changed(job_of(zoo, small_world, tmp_path, "echo"), drift=True)
+    job = job_with(job_of(zoo, small_world, tmp_path, "echo"), drift=True)
     with pytest.raises(UsageError, match="cannot be asked for its drift: it gives no profiles; leave out --drift"):
         evaluate(job, factory=factory)
     assert not factory.requests

@@ -12,7 +12,7 @@ from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError
 from evalharness.records.comparison import Flag
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import EngineSettings
 from evalharness.results import read_measurements
 from evalharness.run.evaluation import evaluate
@@ -61,7 +61,7 @@ def test_a_candidate_with_rules_of_its_own_writes_by_the_bases(job: Job) -> None
     assert "all are decoded by the base's rules" in notices(job)
     assert not any(Flag.DECODED_DIFFERENTLY in row.flags for row in results.comparisons)
 
-    own = changed(job, generation_config="own")
+    own = job_with(job, generation_config="own")
     results = evaluate(own)  # one store: no answer by other rules is taken for one by these
     assert texts(own, "tuned") != texts(own, "base")
     flagged = {row.task for row in results.comparisons if Flag.DECODED_DIFFERENTLY in row.flags and row.level == "task"}
@@ -79,7 +79,7 @@ def test_rules_of_the_base_are_all_models_rules_and_plain_is_nobodys(job: Job) -
     ruled = texts(job, "base")
     assert texts(job, "tuned") == ruled
     assert results.signature["engine"]["generation_rules"] == {"suppress_tokens": SOME}
-    plain = changed(job, generation_config="plain")
+    plain = job_with(job, generation_config="plain")
     evaluate(plain)
     assert texts(plain, "tuned") == texts(plain, "base") != ruled
 

@@ -24,7 +24,7 @@ from evalharness.data.paragraphs import paragraphs
 from evalharness.errors import DataError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import EngineSettings
 from evalharness.records.policy import Policy
 from evalharness.report import drift as shown
@@ -132,7 +132,7 @@ def test_what_was_killed_goes_on_to_the_same_bytes(job, tmp_path, monkeypatch):
     undisturbed run leaves.
     """
     whole = job("llama-lora")
-    evaluate(changed(whole, store=tmp_path / "other.sqlite", out=tmp_path / "undisturbed"))
+    evaluate(job_with(whole, store=tmp_path / "other.sqlite", out=tmp_path / "undisturbed"))
     ask = drift._answers
 
     def killed(session, requests):
@@ -197,7 +197,7 @@ def test_wrong_on_purpose(job, tmp_path):
         evaluate(job("llama-lora", drift_text=tmp_path / "latin.txt"))
     evaluate(job("llama-lora", drift_text=None, tasks=("yes_no",), out="first"))
     with pytest.raises(UsageError, match="--drift: the base does not answer"):
-        evaluate(changed(job("llama-lora", tasks=("yes_no",)), base=None, baseline=tmp_path / "first"))
+        evaluate(job_with(job("llama-lora", tasks=("yes_no",)), base=None, baseline=tmp_path / "first"))
 
 
 def test_long_files_are_taken_evenly_and_long_paragraphs_cut(job, tmp_path, zoo):
@@ -209,7 +209,7 @@ def test_long_files_are_taken_evenly_and_long_paragraphs_cut(job, tmp_path, zoo)
         drift_sources._shortened("dog " * 1000) == ("dog " * 500).rstrip()
         and len(drift_sources._shortened("d" * 3000)) == drift_sources.MOST_CHARACTERS
     )
-    ours = drift_sources.neutral_texts(changed(job("llama-lora"), drift_text=None, drift=True), run_plan)
+    ours = drift_sources.neutral_texts(job_with(job("llama-lora"), drift_text=None, drift=True), run_plan)
     assert ours == tuple(paragraphs(shipped("fixtures/drift") / "neutral.txt")) and len(ours) == 60
 
 

@@ -24,7 +24,7 @@ from evalharness.experiments.forecast_units import read_earlier
 from evalharness.metrics.build import from_facts
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
@@ -281,7 +281,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 
         return answer
 
-    again = changed(
+    again = job_with(
         first, store=first.output.store.with_name("other.sqlite"), out=first.output.folder.with_name("again")
     )
     with pytest.raises(Killed):

@@ -17,7 +17,7 @@ from evalharness.analysis.gate import judge
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, ModelError, StoreError, TaskError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate
@@ -209,7 +209,7 @@ def test_margins_reach_their_tasks(job: Callable[..., Job]) -> None:
 
 def test_the_target_is_measured_beyond_the_selection(job: Callable[..., Job]) -> None:
     learned = ScriptedFactory(says("x"), {"llama-lora": parrot})
-    outcome = evaluate(changed(job(), tasks=("yes_no",), target="echo"), factory=learned)
+    outcome = evaluate(job_with(job(), tasks=("yes_no",), target="echo"), factory=learned)
     row = outcome.models[1]
     assert (row.target_task, row.learned_target) == ("echo", True)
     assert row.target_gain is not None
@@ -277,21 +277,21 @@ def test_what_is_wrong_is_said_before_anything_is_asked(
 ) -> None:
     factory = ScriptedFactory(parrot)
     with pytest.raises(error, match=message):
-        evaluate(changed(job(), **changes), factory=factory)
+        evaluate(job_with(job(), **changes), factory=factory)
     assert factory.requests == []
 
 
 def test_two_checkpoints_of_one_name_are_told_apart_first(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     models: Sequence[str] = (f"same={zoo['llama-lora']}", f"same={zoo['llama-prompt']}")
     with pytest.raises(UsageError, match="have this name"):
-        evaluate(changed(job(), models=tuple(models)), factory=ScriptedFactory(parrot))
+        evaluate(job_with(job(), models=tuple(models)), factory=ScriptedFactory(parrot))
 
 
 def test_a_candidate_without_a_base_needs_one_named(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="--base"):
-        evaluate(changed(job(), models=(str(zoo["gpt2"]),), base=None), factory=ScriptedFactory(parrot))
+        evaluate(job_with(job(), models=(str(zoo["gpt2"]),), base=None), factory=ScriptedFactory(parrot))
 
 
 def test_candidates_of_different_bases_are_refused(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="different bases"):
-        evaluate(changed(job("llama-lora", "gpt2-lora"), base=None), factory=ScriptedFactory(parrot))
+        evaluate(job_with(job("llama-lora", "gpt2-lora"), base=None), factory=ScriptedFactory(parrot))

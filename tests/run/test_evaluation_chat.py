@@ -24,7 +24,7 @@ from evalharness.cli.compare import compare_command
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response, Score
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
@@ -272,7 +272,7 @@ def test_tiny_models_score_as_in_lm_eval(
         tasks=("told",),
         include=(tmp_path / "tasks",),
     )
-    job = changed(job, data={"told": rows}, apply_chat_template=True, device="cpu")
+    job = job_with(job, data={"told": rows}, apply_chat_template=True, device="cpu")
     ours = {row.metric: row.base.value for row in evaluate(job).comparisons if row.level == "task"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -305,7 +305,7 @@ def test_runs_are_compared_by_what_their_models_were_asked(job: MakeJob, tmp_pat
         job("llama-prompt", out=tmp_path / "half", apply_chat_template="candidates"),
     )
     evaluate(alike, factory=factory(base=PLAIN, llama_lora=PLAIN))
-    evaluate(changed(half, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
+    evaluate(job_with(half, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
     found = compared(f"{alike.output.folder}#llama-lora", half.output.folder, out=tmp_path / "candidates")
     assert not any(flagged(found, "llama-prompt").values())
     assert found.signature["chat"]["templates"] == {"llama-lora": PLAIN.fingerprint, "llama-prompt": PLAIN.fingerprint}
@@ -343,7 +343,7 @@ def test_a_baseline_that_was_not_is_refused_unless_that_is_asked_for(
     asking = job("llama-prompt", base=None, baseline=first(before))
     with pytest.raises(NotComparableError, match=f"llama-prompt by chat template .*, {how}"):
         evaluate(asking, factory=factory(llama_prompt=PLAIN))
-    outcome = evaluate(changed(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
+    outcome = evaluate(job_with(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
     assert all(flagged(outcome, "llama-prompt").values())
     assert {row.n for row in outcome.comparisons if row.level == "task"} == {30}
 

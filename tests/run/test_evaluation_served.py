@@ -16,7 +16,7 @@ from openai_server import load, serving_models, with_lora
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import EngineSettings
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
@@ -187,7 +187,7 @@ def test_weights_exchanged_during_a_run_end_it_and_no_answer_of_theirs_is_kept(j
 )
 def test_what_a_server_cannot_do_is_refused(job: MakeJob, options: dict[str, object], what: str) -> None:
     with served({"a": tuned()}) as server, pytest.raises(UsageError, match=what):
-        make_run_plan(changed(job(server.address("a")), **options))  # type: ignore[arg-type]
+        make_run_plan(job_with(job(server.address("a")), **options))  # type: ignore[arg-type]
 
 
 def test_files_are_refused_by_the_engine_of_servers(job: MakeJob, zoo: dict[str, Path]) -> None:

@@ -20,7 +20,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
@@ -330,7 +330,7 @@ def test_only_who_lost_is_asked_again_and_verdicts_stay(job: Callable[..., Job])
     assert writers == {("base", False), ("lora", False)}
     assert {(d.task, d.candidate) for d in outcome.diagnoses} == {("rates", "lora")}
     assert {c.candidate for c in outcome.comparisons if "@" in c.task} == {"lora"}
-    plain = evaluate(changed(run_job, explain=False), factory=factory)
+    plain = evaluate(job_with(run_job, explain=False), factory=factory)
     assert [c for c in outcome.comparisons if "@" not in c.task] == list(plain.comparisons)
     assert (judge(outcome, Policy()), plain.diagnoses) == (judge(plain, Policy()), ())
 
@@ -364,7 +364,7 @@ def test_killed_between_the_rounds_it_goes_on_to_the_same_bytes(job: Callable[..
             raise KeyboardInterrupt
         return model(remembers, _mixed)(request)
 
-    again = changed(run_job, store=run_job.output.store.with_name("other.sqlite"))
+    again = job_with(run_job, store=run_job.output.store.with_name("other.sqlite"))
     with pytest.raises(KeyboardInterrupt):
         evaluate(again, factory=ScriptedFactory(model(), {"lora": dies}))
     assert not (run_job.output.folder / "results.json").exists()
@@ -386,7 +386,7 @@ def test_compare_gives_the_same_diagnoses_from_the_measurements_alone(job: Calla
 
 def test_runs_with_and_without_a_second_round_compare(job: Callable[..., Job], tmp_path: Path) -> None:
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed), "other": model(remembers)})
-    one, two = job(), changed(job(models=("other",)), explain=False, out=tmp_path / "two")
+    one, two = job(), job_with(job(models=("other",)), explain=False, out=tmp_path / "two")
     evaluate(one, factory=factory)
     evaluate(two, factory=factory)
     for first, second in ((one, two), (two, one)):
@@ -474,7 +474,7 @@ def test_without_the_base_it_has_to_have_been_asked_before(
     run_job = job(explain=False)
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})
     evaluate(run_job, factory=factory)
-    later = changed(
+    later = job_with(
         run_job, explain=True, base=str(zoo["llama"]), baseline=run_job.output.folder, out=tmp_path / "later"
     )
     idle = ScriptedFactory(model())
@@ -483,9 +483,9 @@ def test_without_the_base_it_has_to_have_been_asked_before(
     ):
         evaluate(later, factory=idle)
     assert idle.requests == []
-    wrote = changed(run_job, describe=("generation",), out=tmp_path / "wrote")
+    wrote = job_with(run_job, describe=("generation",), out=tmp_path / "wrote")
     evaluate(wrote, factory=factory)
-    outcome = evaluate(changed(later, baseline=wrote.output.folder), factory=factory)
+    outcome = evaluate(job_with(later, baseline=wrote.output.folder), factory=factory)
     (only,) = outcome.diagnoses
     assert {measure.name for measure in only.measures} >= {"choosing", "written", "length"}
     assert outcome.wordings == ()  # the base was not asked in other words

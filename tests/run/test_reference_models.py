@@ -18,7 +18,7 @@ from evalharness.analysis.judging import judged_results
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
@@ -167,8 +167,8 @@ def test_a_placebo_needs_a_base_that_answers_and_a_free_name(
 ) -> None:
     evaluate(job(out="first"), factory=ScriptedFactory(parrot))
     with pytest.raises(UsageError, match="no base to put an adapter on"):
-        evaluate(changed(job(placebo=True), base=None, baseline=tmp_path / "first"), factory=ScriptedFactory(parrot))
-    taken = changed(job(placebo=True), models=(f"placebo={zoo['llama-lora']}",))
+        evaluate(job_with(job(placebo=True), base=None, baseline=tmp_path / "first"), factory=ScriptedFactory(parrot))
+    taken = job_with(job(placebo=True), models=(f"placebo={zoo['llama-lora']}",))
     with pytest.raises(UsageError, match="name of what this run measures beside"):
         evaluate(taken, factory=ScriptedFactory(parrot))
 

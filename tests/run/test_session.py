@@ -20,7 +20,7 @@ from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generation, Ranking, Request, Response
 from evalharness.run.evaluation import carry_out, evaluate
@@ -122,9 +122,9 @@ def test_results_do_not_depend_on_who_sat_when(job: MakeJob, zoo: dict[str, Path
     full = tuned(zoo["llama"], tmp_path / "full")
     names = (str(full), "llama-lora")
     evaluate(job(*names, out="one"), factory=Recording())
-    evaluate(changed(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
+    evaluate(job_with(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
     later = Recording()
-    evaluate(changed(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
+    evaluate(job_with(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
     assert set(later.opened_names) == {"full"}
     for name in ("results.json", "measurements.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -167,7 +167,7 @@ def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
     assert said in second.said
     assert said in json.loads((job().output.folder / "run.json").read_text())["notices"]
     still = TrainingSource()
-    evaluate(changed(job(), store=job().output.store.with_name("third.sqlite")), still, Recording())
+    evaluate(job_with(job(), store=job().output.store.with_name("third.sqlite")), still, Recording())
     assert not any("greedy tokens" in text for text in still.said)
 
 
@@ -254,10 +254,10 @@ def test_three_adapters_on_one_base_read_its_weights_once(
         return from_pretrained(directory, **options)
 
     monkeypatch.setattr(loading, "from_pretrained", counted)
-    results = evaluate(changed(job(*map(str, made)), limit=6))
+    results = evaluate(job_with(job(*map(str, made)), limit=6))
     assert read == ["llama"]
     assert json.loads((tmp_path / "out/run.json").read_text())["loads"] == {str(zoo["llama"]): 1}
-    alone = evaluate(changed(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
+    alone = evaluate(job_with(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
     together = [c for c in results.comparisons if c.candidate == "r4"]
     assert [(c.task, c.candidate_score, c.difference) for c in together] == [
         (c.task, c.candidate_score, c.difference) for c in alone.comparisons

@@ -23,7 +23,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
-from evalharness.records.job_options import changed, make_job
+from evalharness.records.job_options import job_with, make_job
 from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
@@ -368,7 +368,7 @@ def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
 ) -> None:
     run_job = job(describe=("robustness", "generation"))
     outcome = evaluate(run_job, factory=factory)
-    later = changed(
+    later = job_with(
         run_job,
         base=str(zoo["llama"]),
         baseline=run_job.output.folder,
@@ -377,7 +377,7 @@ def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
     )
     assert evaluate(later, factory=factory).comparisons == outcome.comparisons
     with pytest.raises(NotComparableError, match=r"rates@claim: the base was not evaluated on this task"):
-        evaluate(changed(later, templates="all"), factory=factory)
+        evaluate(job_with(later, templates="all"), factory=factory)
 
 
 def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job]) -> None:

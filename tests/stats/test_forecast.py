@@ -13,10 +13,18 @@ import pytest
 from stats.drawn_answers import flipped, graded, near, paired
 
 from evalharness.stats.assess import assess, assess_at_margin
-from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, simulated, verdict_of, worth
+from evalharness.stats.forecast import (
+    Rule,
+    at_chance,
+    effective_answers,
+    enumerated_outlook,
+    find_blocker,
+    simulated_outlook,
+    verdict_of,
+)
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import odds
-from evalharness.stats.redraw import again
+from evalharness.stats.redraw import redraw_units
 from evalharness.stats.verdict import decide
 
 
@@ -34,13 +42,13 @@ def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int,
 @pytest.mark.parametrize(("n", "flips", "margin"), [(500, 0.1, 0.03), (300, 0.01, 0.015)])
 def test_enumerated_odds_are_how_often_verdicts_come_out(n: int, flips: float, margin: float) -> None:
     rule = Rule(margin=margin, tests=3)
-    told = enumerated(n, flips, rule)
+    told = enumerated_outlook(n, flips, rule)
     retained, forgotten = shares(lambda rng: paired(*flipped(n, 0.95, flips, rng)), rule, 100, 1)
     assert near(retained, told.retained, 100) and near(forgotten, told.forgotten, 100) and 0.1 < told.retained < 0.95
 
 
 def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -> None:
-    told = enumerated(277, 0.1, Rule(margin=0.02, tests=10))
+    told = enumerated_outlook(277, 0.1, Rule(margin=0.02, tests=10))
     # By the normal formula (1.645 + .842) · √(.1 / 277) = .047 and (1.645 + .842)² · .1 / .02² = 1546; counts are whole
     # numbers, which takes a little more: enumeration says .049 and 1565.
     assert told.certifiable == pytest.approx(0.049, abs=0.001) and told.needed == 1565
@@ -54,15 +62,15 @@ def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -
 
 
 def test_fewer_than_ten_units_decide_nothing() -> None:
-    told = enumerated(9, 0.1, Rule(margin=0.02))
+    told = enumerated_outlook(9, 0.1, Rule(margin=0.02))
     assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (
         None,
         None,
         0.0,
         0.0,
     ) and told.needed == 1565
-    drawn = simulated(
-        partial(again, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9),
+    drawn = simulated_outlook(
+        partial(redraw_units, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9),
         Rule(margin=0.02),
         20,
         np.random.default_rng(2),
@@ -74,14 +82,16 @@ def test_fewer_than_ten_units_decide_nothing() -> None:
 def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int, margin: float) -> None:
     rule = Rule(margin=margin)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
-    told = simulated(partial(again, earlier, n), rule, 100, np.random.default_rng(4))
+    told = simulated_outlook(partial(redraw_units, earlier, n), rule, 100, np.random.default_rng(4))
     retained, forgotten = shares(lambda rng: paired(*graded(n, rng), "graded", 0.0), rule, 100, 5)
     assert (
         near(retained, told.retained, 100, 100)
         and near(forgotten, told.forgotten, 100, 100)
         and 0.1 < told.retained < 0.95
     )
-    wider = simulated(partial(again, earlier, n), Rule(margin=told.certifiable or 0.0), 100, np.random.default_rng(6))
+    wider = simulated_outlook(
+        partial(redraw_units, earlier, n), Rule(margin=told.certifiable or 0.0), 100, np.random.default_rng(6)
+    )
     assert near(wider.retained, 0.8, 100, 100)
 
 
@@ -90,7 +100,7 @@ def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
     """Not by every score falling alike, but by more of those that change falling, as 0/1 answers are foretold."""
     rule = Rule(margin=0.02, tests=5)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
-    drop = simulated(partial(again, earlier, 300), rule, 200, np.random.default_rng(4)).detectable
+    drop = simulated_outlook(partial(redraw_units, earlier, 300), rule, 200, np.random.default_rng(4)).detectable
     assert drop is not None and drop > rule.margin
     size = float(np.abs(earlier.candidate - earlier.base)[:, 0].mean())
 
@@ -121,11 +131,11 @@ def passages(number: int, rng: np.random.Generator, drop: float = 0.0) -> Pairs:
 
 
 def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
-    even = again(passages(3000, np.random.default_rng(1)), 200)
-    n, flips = worth(even, np.random.default_rng(2))
+    even = redraw_units(passages(3000, np.random.default_rng(1)), 200)
+    n, flips = effective_answers(even, np.random.default_rng(2))
     assert 200 < n < 300 and flips == pytest.approx(0.16, abs=0.02)
-    told = simulated(
-        partial(again, passages(3000, np.random.default_rng(1)), 200),
+    told = simulated_outlook(
+        partial(redraw_units, passages(3000, np.random.default_rng(1)), 200),
         Rule(margin=0.08, tests=5),
         150,
         np.random.default_rng(3),
@@ -135,8 +145,8 @@ def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
 
 
 def test_a_drop_as_large_as_the_detectable_one_is_found_of_dependent_answers() -> None:
-    losing = partial(again, passages(3000, np.random.default_rng(1)), 400)
-    drop = simulated(losing, Rule(margin=0.02, tests=5), 200, np.random.default_rng(6)).detectable
+    losing = partial(redraw_units, passages(3000, np.random.default_rng(1)), 400)
+    drop = simulated_outlook(losing, Rule(margin=0.02, tests=5), 200, np.random.default_rng(6)).detectable
     assert drop is not None and 0.02 < drop < 0.16  # by which all passages that change would lose
     assert near(
         shares(lambda rng: passages(400, rng, drop / 0.8), Rule(margin=0.02, tests=5), 150, 7)[1], 0.8, 150, 200
@@ -155,9 +165,11 @@ def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
 
 
 def test_what_can_never_be_retained_is_named() -> None:
-    assert blocked(9, 0.02, 0.5, False) == "few_units" and blocked(100, 0.02, 0.5, True) == "base_at_chance"
-    assert blocked(100, 0.11, 0.5, False) == "margin_exceeds_skill" and blocked(100, 0.1, 0.5, None) is None
-    assert blocked(100, 0.5, None, None) is None and blocked(100, 0.5, None, None, bounded=False) == "no_range"
+    assert find_blocker(9, 0.02, 0.5, False) == "few_units" and find_blocker(100, 0.02, 0.5, True) == "base_at_chance"
+    assert find_blocker(100, 0.11, 0.5, False) == "margin_exceeds_skill" and find_blocker(100, 0.1, 0.5, None) is None
+    assert (
+        find_blocker(100, 0.5, None, None) is None and find_blocker(100, 0.5, None, None, bounded=False) == "no_range"
+    )
     assert at_chance(0.52, 0.5, 100, 0.05) and not at_chance(0.52, 0.5, 10_000, 0.05)
 
 
@@ -179,7 +191,7 @@ def test_a_verdict_without_a_margin_small_against_the_skill_is_never_retained() 
 
 def test_the_needed_number_of_graded_scores_certifies_the_margin() -> None:
     rule, earlier = Rule(margin=0.02), paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
-    needed = simulated(partial(again, earlier, 150), rule, 40, np.random.default_rng(4)).needed
+    needed = simulated_outlook(partial(redraw_units, earlier, 150), rule, 40, np.random.default_rng(4)).needed
     assert needed is not None and needed > 150
     assert 0.65 < shares(lambda rng: paired(*graded(needed, rng), "graded", 0.0), rule, 150, 8)[0] < 0.95
 

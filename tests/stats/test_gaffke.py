@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betainc
 
-from evalharness.stats.gaffke import WeightedMean, below_zero, pooled
+from evalharness.stats.gaffke import WeightedMean, below_zero, pool_means
 from evalharness.stats.resample import Floats
 
 DRAWS = 200_000
@@ -22,7 +22,7 @@ def mean_of(values: Floats, sizes: Floats | None = None, low: float = -1.0, high
     sizes = np.ones(len(values)) if sizes is None else sizes
     shares = sizes / sizes.sum()
     estimate, share = float(shares @ values), float(shares.max())
-    return WeightedMean.of(estimate, shares * (values - estimate), shares, (low * share, high * share))
+    return WeightedMean.from_units(estimate, shares * (values - estimate), shares, (low * share, high * share))
 
 
 def gaffke(values: Floats, worst: float, value: float, weights: Floats) -> float:
@@ -215,7 +215,7 @@ def test_ten_thousand_values_that_all_differ() -> None:
 
 
 def test_nothing_that_varies_has_no_width_where_the_largest_seen_is_the_worst() -> None:
-    same = WeightedMean.as_seen(0.3, np.zeros(4), np.full(4, 0.25))
+    same = WeightedMean.from_unbounded(0.3, np.zeros(4), np.full(4, 0.25))
     assert same.interval(0.9) == (0.3, 0.3) and same.variance == 0
 
 
@@ -223,7 +223,7 @@ def test_pooled_is_the_plain_mean_with_one_unseen_unit() -> None:
     """Against draws: the weights of all units of all parts from one Dirichlet, scaled to each part's share."""
     rng = np.random.default_rng(5)
     parts = [rng.normal(0.0, 0.1, n) for n in (30, 60)]
-    mean = pooled([mean_of(part) for part in parts])
+    mean = pool_means([mean_of(part) for part in parts])
     assert mean.estimate == pytest.approx(np.mean([part.mean() for part in parts]))
     shares = np.concatenate([np.full(len(part), 1 / (2 * len(part))) for part in parts])
     drawn = rng.standard_exponential((DRAWS, 91))
@@ -234,13 +234,13 @@ def test_pooled_is_the_plain_mean_with_one_unseen_unit() -> None:
     worst = min(-(1 + part.mean()) / (2 * len(part)) for part in parts)  # the small part's unit may move it most
     assert mean.lowest == pytest.approx(worst + mean.estimate / 60) and mean.largest == pytest.approx(1 / 60)
     with pytest.raises(ValueError, match="nothing to pool"):
-        pooled([])
+        pool_means([])
 
 
 def test_equal_values_vary_by_nothing_though_their_mean_is_rounded() -> None:
     """Ninety equal values whose mean is off by a bit: their interval is the value, as far as more like them go."""
     value = 0.11920292202211695
-    mean = WeightedMean.as_seen(value, np.full(90, 1.5e-33), np.full(90, 1 / 90))
+    mean = WeightedMean.from_unbounded(value, np.full(90, 1.5e-33), np.full(90, 1 / 90))
     assert mean.interval(0.9) == (value, value)
-    all_lost = WeightedMean.of(-1.0, np.full(30, 1e-19), np.full(30, 1 / 30), (-1 / 30, 1 / 30))
+    all_lost = WeightedMean.from_units(-1.0, np.full(30, 1e-19), np.full(30, 1 / 30), (-1 / 30, 1 / 30))
     assert all_lost.interval(0.9)[0] == pytest.approx(-1.0) and all_lost.p_at_most(-1.0) == 1.0

@@ -14,7 +14,7 @@ from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.needed import Needed, needed
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import MOST, examples_needed
-from evalharness.stats.redraw import answers
+from evalharness.stats.redraw import draw_answers
 from evalharness.stats.suite import combine
 from evalharness.stats.verdict import p_at_margin
 
@@ -204,13 +204,13 @@ def test_corpus_scores_drawn_at_the_number_named(lost: int, gained: int) -> None
 def test_a_suite_drawn_at_the_number_named() -> None:
     """Four tasks of 100 answers, flips .15: so many in all that the suite is retained if nothing is lost."""
     rng = np.random.default_rng(4)
-    units = [answers(100, 0.8, 0.15, 0.25)(rng) for _ in range(4)]
+    units = [draw_answers(100, 0.8, 0.15, 0.25)(rng) for _ in range(4)]
     flips = float(np.mean([np.abs(each.candidate[:, 0] - each.base[:, 0]).mean() for each in units]))
     named = needed(combine([found(each) for each in units], 0.9), ALPHAS)
     assert named is not None and named[:2] == (Verdict.RETAINED, LOST) and named.units is not None
 
     def draw(total: int) -> Finding:
-        drawn = [answers(round(total / 4), 0.8, flips, 0.25)(rng) for _ in range(4)]
+        drawn = [draw_answers(round(total / 4), 0.8, flips, 0.25)(rng) for _ in range(4)]
         return combine([replace(counts(10, 0, 0), mean=mean_of(each)) for each in drawn], 0.9)
 
     assert LEAST <= share_decided(named, ALPHAS, draw) <= MOST_OFTEN

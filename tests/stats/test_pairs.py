@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalharness.metrics.base import ratio
-from evalharness.stats.pairs import Pairs, match, net_changes, pooled
+from evalharness.stats.pairs import Pairs, match_units, net_changes, pool_pairs
 
 
 def pairs(base: list[int], candidate: list[int], chance: float) -> Pairs:
@@ -26,13 +26,13 @@ def scores(found: Pairs) -> tuple[float, float]:
 
 
 def test_by_rows_every_example_counts_the_same() -> None:
-    found = pooled([SMALL, LARGE], 0.02)
+    found = pool_pairs([SMALL, LARGE], 0.02)
     assert scores(found) == pytest.approx((5 / 8, 4 / 8))
     assert (found.kind, found.margin, found.chance) == ("binary", 0.02, pytest.approx((2 * 0.5 + 6 * 0.25) / 8))
 
 
 def test_by_tasks_every_task_counts_the_same() -> None:
-    found = pooled([SMALL, LARGE], 0.02, macro=True)
+    found = pool_pairs([SMALL, LARGE], 0.02, macro=True)
     assert scores(found) == pytest.approx(((1 / 2 + 4 / 6) / 2, (0 + 4 / 6) / 2))
     assert (found.kind, found.chance) == ("graded", pytest.approx(0.375))
     assert found.sizes.sum() == pytest.approx(8) and found.sizes[:2].sum() == pytest.approx(4)
@@ -42,13 +42,13 @@ def test_by_tasks_every_task_counts_the_same() -> None:
 def test_tasks_without_units_are_left_out() -> None:
     empty = pairs([], [], 0.9)
     for macro in (False, True):
-        assert scores(pooled([empty, SMALL], None, macro)) == scores(SMALL)
-        assert pooled([empty, SMALL], None, macro).chance == 0.5
-        assert len(pooled([empty, empty], None, macro).base) == 0
+        assert scores(pool_pairs([empty, SMALL], None, macro)) == scores(SMALL)
+        assert pool_pairs([empty, SMALL], None, macro).chance == 0.5
+        assert len(pool_pairs([empty, empty], None, macro).base) == 0
 
 
 def test_pooled_chance_is_unknown_where_that_of_one_member_is() -> None:
-    assert pooled([SMALL, replace(LARGE, chance=None)], None).chance is None
+    assert pool_pairs([SMALL, replace(LARGE, chance=None)], None).chance is None
     assert SMALL.skill(0.75) == 0.25 and replace(SMALL, chance=None).skill(0.75) is None
 
 
@@ -67,15 +67,15 @@ def test_changes_below_a_billionth_of_the_range_are_none() -> None:
 
 
 def test_units_are_paired_by_id_and_what_cannot_be_paired_is_counted():
-    found = match(["a", "b", "c", "d"], [1, 2, 1, 1], ["c", "b", "a", "e", "f"], [1, 1, 1, 1, 1])
+    found = match_units(["a", "b", "c", "d"], [1, 2, 1, 1], ["c", "b", "a", "e", "f"], [1, 1, 1, 1, 1])
     assert found.first.tolist() == [0, 2] and found.second.tolist() == [2, 0]
     assert (found.first_lacks, found.second_lacks, found.uneven) == (2, 1, 1)
 
 
 def test_nothing_in_common():
-    assert len(match([], [], ["a"], [1]).first) == 0
+    assert len(match_units([], [], ["a"], [1]).first) == 0
 
 
 def test_a_doubled_id_is_refused():
     with pytest.raises(ValueError, match="twice"):
-        match(["a", "a"], [1, 1], ["a"], [1])
+        match_units(["a", "a"], [1, 1], ["a"], [1])

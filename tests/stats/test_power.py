@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds, smallest
+from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds, smallest_count
 from evalharness.stats.verdict import p_at_margin
 
 
 def test_smallest_is_the_first_that_decides():
     for threshold in (10, 11, 57, 4096, MOST):
-        assert smallest(lambda size, threshold=threshold: size >= threshold, 10) == threshold
-    assert smallest(lambda size: False, 10) is None
+        assert smallest_count(lambda size, threshold=threshold: size >= threshold, 10) == threshold
+    assert smallest_count(lambda size: False, 10) is None
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_errors_of_uneven_units_are_statsmodels_cluster_robust_ones():
     moves, shares = influence(each, mean), each[:, 1] / each[:, 1].sum()
     by_shares = each[:, 0] / each[:, 1].sum() - changes.mean() * shares
     for of in (moves, by_shares):  # the jackknife's, and those that are exact for a mean
-        found = WeightedMean.as_seen(float(changes.mean()), of - of.mean(), shares)
+        found = WeightedMean.from_unbounded(float(changes.mean()), of - of.mean(), shares)
         assert found.estimate == pytest.approx(fit.params[0])
         assert np.sqrt(found.variance) == pytest.approx(fit.bse[0], rel=0.02)
         assert np.sqrt(found.variance) > 1.3 * changes.std() / np.sqrt(len(changes))  # as rows that are independent

@@ -10,10 +10,10 @@ from stats.drawn_answers import graded, paired
 
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.enums import Verdict
-from evalharness.stats.gaffke import WeightedMean, pooled
-from evalharness.stats.gate_forecast import GateDraw, GateResult, decided
+from evalharness.stats.gaffke import WeightedMean, pool_means
+from evalharness.stats.gate_forecast import GateDraw, GateResult, decide_draw
 from evalharness.stats.pairs import Pairs
-from evalharness.stats.redraw import answers
+from evalharness.stats.redraw import draw_answers
 from evalharness.stats.resample import Floats
 from evalharness.stats.suite import combine, mean_difference, mean_share_kept, median_difference
 
@@ -49,7 +49,7 @@ def test_it_is_the_plain_mean_of_differences_in_margins() -> None:
 def test_its_test_is_gaffkes_with_one_unseen_unit_in_all() -> None:
     units = [unit(400, 0.7, 20, 15), unit(300, 0.6, 12, 18, margin=0.03), unit(500, 0.8, 30, 20)]
     suite = combine(units, LEVEL)
-    of = pooled([each.mean.scaled(1 / each.margin) for each in units if each.mean is not None and each.margin])
+    of = pool_means([each.mean.scaled(1 / each.margin) for each in units if each.mean is not None and each.margin])
     assert (suite.p_forgotten, suite.p_retained) == (of.p_at_least(-1), of.p_at_most(-1))
     assert suite.difference == (of.estimate, *of.interval(LEVEL)) and suite.p_at(2.0) == (
         of.p_at_least(-2),
@@ -84,7 +84,7 @@ def test_one_large_gain_pays_for_no_losses() -> None:
     assert gaining.mean is not None
     most = 1 + 2 * np.sqrt(gaining.mean.variance) / 0.02
     parts = [each.mean.scaled(50) for each in losing if each.mean is not None]
-    capped = pooled([*parts, gaining.mean.scaled(50, at=most)])
+    capped = pool_means([*parts, gaining.mean.scaled(50, at=most)])
     assert suite.p_retained == capped.p_at_most(-1) and capped.estimate == pytest.approx((14 * -1.25 + most) / 15)
 
 
@@ -128,8 +128,8 @@ def corpus(n: int, lost: int, gained: int) -> Pairs:
 def test_one_unit_alone_says_what_it_says_by_itself(kind: str, margin: float) -> None:
     """Audit: one number had two margins, so that the task was retained and the suite of that task forgotten."""
     of = {
-        "binary": lambda: answers(400, 0.8, 0.2, 0.25, 0.03)(np.random.default_rng(2)),
-        "few changes": lambda: answers(300, 0.8, 0.03, 0.25)(np.random.default_rng(2)),
+        "binary": lambda: draw_answers(400, 0.8, 0.2, 0.25, 0.03)(np.random.default_rng(2)),
+        "few changes": lambda: draw_answers(300, 0.8, 0.03, 0.25)(np.random.default_rng(2)),
         "clusters": lambda: clusters(np.random.default_rng(2)),
         "graded": lambda: paired(*graded(300, np.random.default_rng(2)), "graded", chance=0.1),
         "corpus": lambda: corpus(300, 20, 10),
@@ -179,22 +179,24 @@ def test_the_mean_difference_covers() -> None:
         for n, shift in ((150, -0.06), (80, 0.02), (250, 0.0)):
             moved = rng.choice([1.0, -1.0, 0.0], n, p=[0.05 + shift / 2, 0.05 - shift / 2, 0.9])
             means.append(as_mean(moved))
-        low, high = pooled(means).interval(LEVEL)
+        low, high = pool_means(means).interval(LEVEL)
         hits += low <= -0.04 / 3 <= high
     assert 0.88 <= hits / 200 <= 0.98
 
 
 def as_mean(values: Floats) -> WeightedMean:
     shares = np.full(len(values), 1 / len(values))
-    return WeightedMean.of(float(values.mean()), (values - values.mean()) * shares, shares, (-shares[0], shares[0]))
+    return WeightedMean.from_units(
+        float(values.mean()), (values - values.mean()) * shares, shares, (-shares[0], shares[0])
+    )
 
 
 # ---- what gates said of identical models, and of one task that lost --------------------------------------------------
 
 
 def drawn(n: int, score: float, flips: float, chance: float, rng: np.random.Generator, losses: list[float]) -> GateDraw:
-    units = [answers(n, score, flips, chance, loss)(rng) for loss in losses]
-    return decided([found(each) for each in units], 0.05)
+    units = [draw_answers(n, score, flips, chance, loss)(rng) for loss in losses]
+    return decide_draw([found(each) for each in units], 0.05)
 
 
 @pytest.mark.parametrize(("n", "score", "flips", "chance"), [(100, 0.32, 0.3, 0.25), (200, 0.56, 0.3, 0.5)])

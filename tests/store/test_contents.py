@@ -11,7 +11,7 @@ from store.conftest import ANSWERS, KEYS
 
 from evalharness.errors import StoreError, UsageError
 from evalharness.records.requests import Ranking, Scoring
-from evalharness.store import RemovalRule, Store, chosen, export, facts, remove, repair, verify
+from evalharness.store import RemovalRule, Store, export, facts, matching_sources, remove, repair, verify
 
 DAY = 86_400
 NOW = 2**31 + 10.0  # after 2038
@@ -90,7 +90,7 @@ def test_answers_go_by_model_age_and_size(path: Path) -> None:
     sources = facts(path).sources
 
     def models(**rule: object) -> list[str]:
-        return [source.model for source in chosen(sources, RemovalRule(**rule), NOW)]  # type: ignore[arg-type]
+        return [source.model for source in matching_sources(sources, RemovalRule(**rule), NOW)]  # type: ignore[arg-type]
 
     assert models(older_than_days=10) == ["m1", "abcdef123"]
     assert models(older_than_days=0) == ["m1", "abcdef123", "m2"]
@@ -100,7 +100,7 @@ def test_answers_go_by_model_age_and_size(path: Path) -> None:
     assert models(most_bytes=10**9) == [] and len(models(most_bytes=0)) == 3
     with pytest.raises(UsageError, match="'lorra'; did you mean lora"):
         models(models=("lorra",))
-    with pytest.raises(UsageError, match="nothing says what may go"):
+    with pytest.raises(UsageError, match="no rule says what to delete"):
         models()
 
 

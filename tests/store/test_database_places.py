@@ -176,7 +176,7 @@ def test_files_that_may_not_grow_keep_what_was_acknowledged(path: Path) -> None:
             overfill(store)
 
     said = in_a_child(filled)
-    assert "cannot be written" in said and "make room" in said and "what was answered before is kept" in said
+    assert "cannot be written" in said and "free some space" in said and "earlier answers are kept" in said
     count = facts(path).answers
     assert count > 120 and facts(path).damaged == 0
     with Store(path) as store:
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full_is_said_to_be_and_keeps_everything(path: Path) -> N
     with Store(path) as store:
         with (
             failing(errno.ENOSPC, b"write", b"pwrite", b"pwrite64"),
-            pytest.raises(StoreError, match="full; make room and run again"),
+            pytest.raises(StoreError, match="full; free some space and run again"),
         ):
             overfill(store)
         assert store.read("m1", "e", KEYS) == ANSWERS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from evalharness.records.answers import AnswerCounts
-from evalharness.tasks.answer_counts import LONGEST, ReadAnswer, count_answers, picked
+from evalharness.tasks.answer_counts import LONGEST, ReadAnswer, count_answers, picked_answer
 
 
 def chosen(choices: tuple[str, ...], choice: int, gold: int) -> ReadAnswer:
-    answer = picked(choices, choice, (gold,))
+    answer = picked_answer(choices, choice, (gold,))
     assert answer is not None
     return answer
 
@@ -26,7 +26,7 @@ def test_choices_that_differ_from_row_to_row_are_counted_by_place() -> None:
 
 
 def test_where_nothing_can_be_chosen_nothing_is_counted() -> None:
-    assert picked(("the only one",), 0, (0,)) is None and count_answers([]) is None
+    assert picked_answer(("the only one",), 0, (0,)) is None and count_answers([]) is None
 
 
 @pytest.mark.fault(15)

@@ -61,8 +61,8 @@ def test_python_references_are_kept_and_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", r"top\.yaml:3: .*'a' stands twice"),
-        ("m:\n  x: 1\n  x: 2\n", r"top\.yaml:3: .*'x' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", r"top\.yaml:3: .*'a' appears twice"),
+        ("m:\n  x: 1\n  x: 2\n", r"top\.yaml:3: .*'x' appears twice"),
         ("a: [1,\nb: 2\n", r"top\.yaml:\d: is not YAML"),
         ("a: !!python/object/apply:os.system [ls]\n", r"top\.yaml:1: is not YAML"),
         ("a: !include x\n", r"top\.yaml:1: is not YAML"),
@@ -127,7 +127,10 @@ def test_python_is_named_by_the_file_beside_the_one_that_holds_the_tag(tmp_path:
     (tmp_path / "deep" / "utils.py").write_text("raise SystemExit('ran')")
     write(tmp_path / "deep", base="a: !function utils.docs\nb: !function other.place.docs\n")
     found = load(write(tmp_path, top="include: deep/base.yaml\n"))
-    assert found["a"].named == f"docs of {tmp_path / 'deep' / 'utils.py'}" and found["b"].named == "other.place.docs"
+    assert (
+        found["a"].description == f"docs of {tmp_path / 'deep' / 'utils.py'}"
+        and found["b"].description == "other.place.docs"
+    )
 
 
 def test_bytes_and_places_that_are_no_text_file(tmp_path: Path) -> None:

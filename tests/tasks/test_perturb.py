@@ -15,7 +15,7 @@ from evalharness.errors import DataError
 from evalharness.paths import shipped
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
-from evalharness.tasks.perturb import perturbed, text_columns, why_not
+from evalharness.tasks.perturb import perturb_row, text_columns, why_not
 from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.prompts import Renderer
 from evalharness.tasks.word_lists import LISTS, NAMES, Substitutes, read_list
@@ -29,7 +29,7 @@ Make = Callable[..., Task]
 
 
 def disturbed(task: Task, way: str, row: dict[str, Any], index: int = 0, seed: int = 1) -> dict[str, Any]:
-    return dict(perturbed(Renderer(replace(task, perturbation=way), frozenset(row)), index, row, seed))
+    return dict(perturb_row(Renderer(replace(task, perturbation=way), frozenset(row)), index, row, seed))
 
 
 def changed_words(before: str, after: str) -> list[tuple[str, str]]:
@@ -150,7 +150,7 @@ def test_the_shipped_tasks_with_spans_are_refused(tmp_path: Path) -> None:
 
 def replaced(task: Task, way: str, row: dict[str, Any], index: int = 0, words: Substitutes | None = None) -> str:
     task = replace(task, perturbation=way, substitutes=LISTS[way] if words is None else words)
-    return str(perturbed(Renderer(task, frozenset(row)), index, row, 1)["q"])
+    return str(perturb_row(Renderer(task, frozenset(row)), index, row, 1)["q"])
 
 
 def test_every_word_of_the_list_is_told_in_the_dialect_with_its_capitals(make: Make) -> None:
@@ -176,7 +176,7 @@ def test_a_first_name_is_the_same_other_one_wherever_it_stands_in_the_row(make: 
         "label": 0,
     }
     named = replace(task, perturbation="names", substitutes=NAMES)
-    after = perturbed(Renderer(named, frozenset(row)), 0, row, 1)
+    after = perturb_row(Renderer(named, frozenset(row)), 0, row, 1)
     first, woman, again, other_man = re.fullmatch(
         r"(\w+) met (\w+)\. (\w+), to be frank, and (\w+) left\.", str(after["q"])
     ).groups()  # type: ignore[union-attr]
@@ -208,5 +208,5 @@ def test_a_list_of_the_users(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": "b"}', '{"a": []}', '{"a": [1]}', '{" ": ["b"]}'])
 def test_a_file_that_is_no_list_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "words.json").write_text(text)
-    with pytest.raises(DataError, match="what may stand in their place"):
+    with pytest.raises(DataError, match="words with lists of substitutes"):
         read_list(tmp_path / "words.json")

@@ -154,7 +154,7 @@ def test_a_groups_word_beside_a_tasks_metric_is_passed_over_as_lm_eval_does(make
         ({"metadata": {"margin": 0}}, "a positive number"),
         ({"metadata": {"chance": "half"}}, r"metadata\.chance is a text \('half'\); a number"),
         ({"metric_list": [{"metric": "exact_mach"}]}, "unknown metric 'exact_mach'; did you mean exact_match"),
-        ({"metric_list": [{"metric": "acc"}, {"metric": "acc"}]}, "'acc' stands twice"),
+        ({"metric_list": [{"metric": "acc"}, {"metric": "acc"}]}, "'acc' appears twice"),
         ({"metric_list": [{"name": "acc"}]}, "metric None"),
         ({"metric_list": "acc"}, r"metric_list is a text \('acc'\); a list of mappings"),
         (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
-from evalharness.tasks.templates import TemplateProblem, compiled, render
+from evalharness.tasks.templates import TemplateProblem, compile_template, render
 
 ROW = {"q": "What?", "options": ["a", "b", "c"], "n": 3, "nested": {"x": [1, 2]}, "empty": ""}
 
@@ -135,4 +135,4 @@ def test_what_does_too_much_or_fails_is_stopped(source: str) -> None:
 )
 def test_what_does_not_parse_or_is_removed_is_stopped_before_any_row(source: str) -> None:
     with pytest.raises(TemplateProblem):
-        compiled(source)
+        compile_template(source)

@@ -11,7 +11,7 @@ import pytest
 from training.makers import equal, recipe, silent
 
 from evalharness.errors import StoreError, UsageError
-from evalharness.folder_lock import held
+from evalharness.folder_lock import hold_folder
 from evalharness.training import loop
 from evalharness.training.loop import train
 from evalharness.training.output_lock import UnfinishedOutput
@@ -80,7 +80,7 @@ def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, kil
 def test_two_at_once_are_refused(base, examples, tmp_path):
     work = UnfinishedOutput(tmp_path / "candidate")
     said = r"another run \(process \d+, begun .*\) writes to .*candidate;"
-    with held(work.folder, "--out"), pytest.raises(UsageError, match=said):
+    with hold_folder(work.folder, "--out"), pytest.raises(UsageError, match=said):
         train(recipe(base, tmp_path / "candidate", steps=1), examples, silent)
     assert train(recipe(base, tmp_path / "candidate", steps=1), examples, silent).is_dir()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness import checkpoints, registry
 from evalharness.checkpoints import files
-from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.conclusions import conclude_once
 from evalharness.checkpoints.device_names import check_dtype
 from evalharness.checkpoints.fast_tokenizer import prompt_tokens_in, splitting_tokenizer
 from evalharness.checkpoints.fingerprint import of_tokenizer
@@ -104,7 +104,7 @@ class HFFactory:
         """
         if checkpoint.base is None or checkpoint.weights == checkpoint.base:
             return {}
-        values = concluded(
+        values = conclude_once(
             "generation",
             _configs(checkpoint),
             _places(checkpoint),
@@ -130,7 +130,7 @@ def _configured(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[str, 
         return [implementation, rules(checkpoint, "base") if settings.generation_config == "base" else {}]
 
     arguments = [checkpoint.architecture, settings.generation_config, *_places(checkpoint)]
-    attention, rules = concluded("configuration", _configs(checkpoint), arguments, conclude)
+    attention, rules = conclude_once("configuration", _configs(checkpoint), arguments, conclude)
     return attention, rules
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import registry
-from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.conclusions import conclude_once
 from evalharness.checkpoints.device_names import is_cpu
 from evalharness.checkpoints.special_tokens import SpecialTokens
 from evalharness.engines.hf import REGISTRY
@@ -62,7 +62,7 @@ def processor(name: str, strict: bool) -> tuple[str, int | None]:
         return "cpu", 1
     if "torch" in sys.modules or not is_cpu(name):
         return _processor(name)
-    device, threads = concluded("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
+    device, threads = conclude_once("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
     return device, threads
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ray import get_runtime_context
 
 from evalharness import __version__, peak_memory, registry
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.engines.base import AnswersPlainly, AnswersWithDrafts, Engine, WeightReuse, errors_of, factory_of
 from evalharness.engines.ray import REGISTRY
 from evalharness.engines.spreading import BlockCost, weights_name, weights_of
@@ -62,7 +62,7 @@ class Worker:
         """
         self._refuse_absent(checkpoint)
         try:
-            refuse_changed(checkpoint)
+            check_unchanged(checkpoint)
         except ModelError as error:
             what = "its files are not those of this path where the run started"
             raise ModelError(self._at_node(checkpoint.path), what, EVERYWHERE) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.derived import check_unchanged
 from evalharness.checkpoints.generation_rules import generation_config
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.sealed import sealed
@@ -90,7 +90,7 @@ def open_engine(
             resident = open_base(private, settings, info, options)
         try:
             _put_on(private, resident)
-            refuse_changed(private)
+            check_unchanged(private)
         except BaseException:
             resident.close()
             raise

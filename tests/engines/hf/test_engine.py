@@ -159,7 +159,7 @@ def test_files_that_change_after_they_were_recognised_are_refused(copy, zoo) -> 
         lora / "adapter_model.safetensors",
         metadata={"format": "pt"},
     )
-    with pytest.raises(ModelError, match="its files changed after they were looked at"):
+    with pytest.raises(ModelError, match="its files changed after they were read"):
         FACTORY.open(checkpoint, CPU)
     FACTORY.open(recognise(str(lora), base=str(zoo["llama"])), CPU).close()
 
