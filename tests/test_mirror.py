@@ -11,6 +11,7 @@ ALONE = {
     "mirror": "this",
     "plugin": "another package's engine, metric, reader and tasks (tests/plugin)",
     "wheel": "the built package",
+    "words": "the words of the package and the pages",
     "training/command": "`evalharness train`, on the small models of tests/training",
 }
 
