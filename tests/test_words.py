@@ -11,8 +11,8 @@ WORDS = re.compile(  # but math.floor
     re.IGNORECASE,
 )
 PARTICIPLES = set(
-    "found asked made given taken held kept told said seen known shown drawn written chosen wanted named left done gone "
-    "put sought got".split()
+    "found asked made given taken held kept told said seen known shown drawn written chosen wanted named left done "
+    "gone put sought got".split()
 )
 KEYS = {  # names that files have as keys, by module; `left` is of Jinja's signature
     "analysis/baseline_file": {"asked"},
