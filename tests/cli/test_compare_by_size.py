@@ -221,4 +221,4 @@ def test_missing_answers_stay_missing(three: list[Path], make: Make) -> None:
 
 def test_without_it_another_base_is_told(three: list[Path], make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("compare", three[0], three[1]) == 0
-    assert "--by-size holds each run's against its own" in capsys.readouterr().err
+    assert "--by-size compares each with its own" in capsys.readouterr().err

@@ -67,8 +67,8 @@ def test_an_engine_that_is_open_answers_as_before_and_another_is_refused(name, c
 MOMENTS = {  # when what is written over: what is said, and whose answers are kept
     "opening full": (f"full/{WEIGHTS}", 5, "its files changed", 1),
     "answered base": (f"full/{WEIGHTS}", 5, "its files changed", 1),
-    "answered base, whose special tokens full takes": ("base/tokenizer.json", 5, r"described before \(special_tok", 1),
-    "answered base, whose rules full takes": ("base/generation_config.json", 5, r"described before \(generation_r", 1),
+    "answered base, whose special tokens full takes": ("base/tokenizer.json", 5, r"before the run \(special_tok", 1),
+    "answered base, whose rules full takes": ("base/generation_config.json", 5, r"before the run \(generation_r", 1),
     "answered full": (f"full/{WEIGHTS}", 0, "", 2),
 }
 

@@ -43,7 +43,7 @@ def test_an_address_without_a_cluster_and_without_the_engine_is_refused(
 ) -> None:
     command = [*arguments(tmp_path, zoo, small_world, "out"), "--ray-address", "127.0.0.1:1"]
     assert exit_code(*command) == 2
-    assert "--ray-address: given, and the engine is hf; add --engine ray" in capsys.readouterr().err
+    assert "--ray-address: is for --engine ray, not hf; add --engine ray" in capsys.readouterr().err
 
 
 def test_more_workers_than_cores_are_refused(
