@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, repair two, compare all, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
 
-dev: $(VENV)/.ready-dev         ## set up all that a contributor needs: every extra, and git's hooks (.pre-commit-config.yaml)
+dev: $(VENV)/.ready-dev         ## set up all that a contributor needs: every extra but vllm, and git's hooks (.pre-commit-config.yaml)
 
 docs: $(VENV)/.ready-docs       ## build the pages as a site, in site/index.html; a dead link or anchor is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -18,7 +18,7 @@ docs: $(VENV)/.ready-docs       ## build the pages as a site, in site/index.html
 screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
 	$(BIN)/python docs/screenshots.py $(or $(RUN),runs/demo)
 
-test: $(VENV)/.ready-test check ## every test but the slow ones (under 8 minutes on 2 cores)
+test: $(VENV)/.ready-test check ## every test but the slow ones (about 8 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.ready-test check test-lowest  ## every test, and those that are not slow with the lowest versions
@@ -101,11 +101,11 @@ bench-driver: $(VENV)/.ready    ## responses a second of a run beside its model,
 	$(BIN)/python benchmarks/driver.py $(if $(AGAINST),--against $(AGAINST))
 	$(BIN)/python benchmarks/at_scale.py
 
-bench-cost: $(VENV)/.ready      ## seconds and memory foretold from tokens, against runs (minutes; MODEL=DIR SCALE=0.25: another model on four tasks, fewer rows; WORKERS=2)
+bench-cost: $(VENV)/.ready      ## seconds and memory predicted from tokens, against runs (minutes; MODEL=DIR SCALE=0.25: another model on four tasks, fewer rows; WORKERS=2)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_model.py $(if $(MODEL),--model $(MODEL) --tasks rte$(,)boolq$(,)copa$(,)dialogsum) $(if $(SCALE),--scale $(SCALE)) $(if $(WORKERS),--workers $(WORKERS))
 
-calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md and docs/calibration.md
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
+calibrate: $(VENV)/.ready       ## (SCALE=1: twice the draws) how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md and docs/calibration.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate --scale $(or $(SCALE),0.5)
 
 clean:
 	rm -rf $(VENV) runs site

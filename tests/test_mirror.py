@@ -9,7 +9,6 @@ ALONE = {
     "docs": "the pages in docs/",
     "layers": "the tree of the package",
     "mirror": "this",
-    "plugin": "another package's engine, metric, reader and tasks (tests/plugin)",
     "wheel": "the built package",
     "words": "the words of the package and the pages",
     "training/command": "`evalharness train`, on the small models of tests/training",
@@ -27,3 +26,4 @@ def names(file: Path) -> set[str]:
 def test_files_of_tests_are_called_after_what_they_test() -> None:
     files = [path for path in TESTS.rglob("test_*.py") if path.parent.name not in SUBJECTS]
     assert not [str(f) for f in files if not any(f"{f.stem}_".startswith(f"test_{name}_") for name in names(f))]
+    assert not [name for name in ALONE if not [*TESTS.joinpath(name).parent.glob(f"test_{Path(name).name}*.py")]]

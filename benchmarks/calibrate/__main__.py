@@ -53,7 +53,7 @@ def jobs(part: str, scale: float) -> tuple[Callable[..., Row | None], Sequence[A
             return module.measure, list(module.cases(scale))
     if part == "watched":
         return sequences.measure, list(sequences.cases(scale))
-    return sequences.plan, list(sequences.SIZES)[: None if scale >= 1 else 2]
+    return sequences.plan, list(sequences.SIZES)[: 2 if scale == SMALL else None]
 
 
 def small() -> dict[str, list[Row]]:

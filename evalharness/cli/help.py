@@ -20,7 +20,8 @@ class SectionedCommand(Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option in its section or the last one, then the examples."""
-        records = {each.opts[-1]: record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        records = {each.opts[-1]: record for each in options if (record := each.get_help_record(ctx))}
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([records.pop(name) for name in names.split()])

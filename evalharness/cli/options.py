@@ -68,13 +68,16 @@ task_options: tuple[Decorated, ...] = (
         "--task", "tasks", multiple=True, shell_complete=completion.tasks, help="Task, group, tag or glob. Repeatable."
     ),
 )
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    help="At most this many examples of each task (whole units, at least one), drawn with --seed.",
-)
+
+
+def limit_option(drawn_with: str) -> Decorated:
+    """--limit; `drawn_with`: the seed that draws the examples, in words."""
+    text = f"At most this many examples of each task (whole units, at least one), drawn with {drawn_with}."
+    return click.option("--limit", type=click.IntRange(min=1), help=text)
+
+
 example_options: tuple[Decorated, ...] = (
-    limit_option,
+    limit_option("--seed"),
     click.option(
         "--num-fewshot", type=click.IntRange(min=0), help="Number of few-shot examples  [default: the task's]."
     ),

@@ -111,7 +111,7 @@ SHARED = (  # options that are fields of every recipe
 @click.option(
     "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Type used in training."
 )
-@with_options(*data_options, limit_option, policy_option, margin_option, *engine_options[:-2])
+@with_options(*data_options, limit_option("seed 1234"), policy_option, margin_option, *engine_options[:-2])
 @click.option(
     "--eval-batch-size",
     default=16,

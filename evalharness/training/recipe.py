@@ -116,7 +116,8 @@ class Recipe:
         object.__setattr__(self, "method", Method(self.method))
         for name, required in (("base", not self.after), ("out", True), ("target", not self.train_file)):
             if required and not getattr(self, name):
-                raise UsageError(flag(name), "is missing", "state it")
+                fix = "state it, or name rows by --train-file" if name == "target" else "state it"
+                raise UsageError(flag(name), "is missing", fix)
         self._check_numbers()
         self._check_options()
         self._check_together()
