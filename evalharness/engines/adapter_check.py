@@ -28,9 +28,9 @@ NO_LOGIT = "the adapter changes no logit"
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Largest change of any logit: by the adapter in `scoring` and in `decoding` (0 for full weights), by `padding`,
-    and by merging the adapter (`merged`; None where that is impossible). `changed_tokens`: at how many of the compared
-    `positions` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
-    `plain_path`: why the engine answers by its slower general path; "" where it does not.
+    and by merging the adapter (`merged`; None if that is impossible). `changed_tokens`: at how many of the compared
+    `positions` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe. `plain_path`: why the
+    engine answers by its slower general path; "" if it does not.
     """
 
     scoring: float
@@ -57,13 +57,13 @@ class Proof:
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    """Compare logits after the ends of a few prompts with the adapter on and off, alone and padded, and merged. Only
-    where they show no change by the adapter are all `prompts` compared whole; where memory does not suffice, the
-    shorter half of them.
+    """Compare logits after the ends of a few prompts with the adapter on and off, alone and padded, and merged. Only if
+    they show no change by the adapter are all `prompts` compared whole; if memory does not suffice, the shorter half of
+    them.
 
-    Raises ModelError where a logit is NaN or infinite, where the adapter changes no logit in scoring or in decoding
-    (unless `allow_noop`: a checkpoint before its first step), where a placebo changes one by more than rounding, and
-    where an answer depends on the other rows of its batch.
+    Raises ModelError if a logit is NaN or infinite, if the adapter changes no logit in scoring or in decoding (unless
+    `allow_noop`: a checkpoint before its first step), if a placebo changes one by more than rounding, and if an answer
+    depends on the other rows of its batch.
     """
     if not prompts:
         raise ValueError("prove needs at least one prompt")
@@ -113,7 +113,7 @@ def _ends(prompts: Sequence[str]) -> list[str]:
 
 def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
     """Return a notice: that the adapter is unproven, that it changes nothing, or what a merge into weights of type
-    `dtype` changes; and that the engine answers by its plain path. "" where there is nothing to say.
+    `dtype` changes; and that the engine answers by its plain path. "" if there is nothing to say.
     """
     remarks = [_remark_on_adapter(proof, checkpoint, dtype)]
     if proof.plain_path:
@@ -134,7 +134,7 @@ def _remark_on_adapter(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
 
 
 def _check_change(checkpoint: Checkpoint, changes: dict[CodePath, float]) -> None:
-    """Raise ModelError where an adapter changes no logit in one of the paths."""
+    """Raise ModelError if an adapter changes no logit in one of the paths."""
     still = [words for path, words in PATHS if changes[path] == 0.0]
     if still:
         what = f"{NO_LOGIT} in {' or '.join(still)}: it is not attached, or untrained"
@@ -151,7 +151,7 @@ def _check_placebo(
     on: dict[CodePath, NDArray[np.float64]],
     changes: dict[CodePath, float],
 ) -> None:
-    """Raise ModelError where a placebo changes a logit by more than rounding."""
+    """Raise ModelError if a placebo changes a logit by more than rounding."""
     for path, words in PATHS:
         if changes[path] > _bound(engine, on[path]):
             what = f"an adapter that changes nothing moves a logit in {words} by {changes[path]:.2g}"
@@ -163,7 +163,7 @@ def _check_placebo(
 
 
 def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath) -> float:
-    """Largest change by the adapter in the first whole prompts that show one; 0 where none does. An adapter may act on
+    """Largest change by the adapter in the first whole prompts that show one; 0 if none does. An adapter may act on
     some tokens only, as one that trains new tokens does.
     """
     for start in range(0, len(prompts), FEW):
@@ -176,7 +176,7 @@ def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequ
 
 def _with_merge(proof: Proof, engine: MergeProbe, texts: Sequence[str]) -> Proof:
     """Add the largest change of a logit by merging, and the number of changed greedy tokens; return the proof as it is
-    where the adapter cannot be merged.
+    if the adapter cannot be merged.
     """
     try:
         apart, merged = engine.merge_logits(texts)

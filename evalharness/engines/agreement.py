@@ -22,7 +22,7 @@ def tokens_of(answer: Response | Failure) -> tuple[int, ...]:
 
 
 def distance(one: Response | Failure, other: Response | Failure) -> float:
-    """Return the largest difference of two answers' log-probabilities in nats: 0 where neither has any, infinite for
+    """Return the largest difference of two answers' log-probabilities in nats: 0 if neither has any, infinite for
     answers of different types or tokens.
     """
     if type(one) is not type(other) or tokens_of(one) != tokens_of(other):

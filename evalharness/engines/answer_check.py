@@ -20,7 +20,7 @@ FIX = "have the engine apply it, or pass --allow-noop for a checkpoint before it
 
 def proof_by_answers(model: str, base: Answers, own: Answers, again: Answers, allow_noop: bool) -> Proof:
     """Compare a model's answers to `REQUESTS` with its base's; `again` are its answers a second time, for the engine's
-    own noise. Without log-probabilities, equal texts prove nothing. Raises ModelError where every answer is the base's,
+    own noise. Without log-probabilities, equal texts prove nothing. Raises ModelError if every answer is the base's,
     within LEAST_CHANGE nats or twice the noise, unless `allow_noop`.
     """
     moves, noise = _moves(own, base), _moves(own, again)
@@ -37,7 +37,7 @@ def proof_by_answers(model: str, base: Answers, own: Answers, again: Answers, al
 
 
 def _moves(one: Answers, other: Answers) -> list[float]:
-    """List by how many nats each continuation's log-probability differs, where both answers have one."""
+    """List by how many nats each continuation's log-probability differs, if both answers have one."""
     pairs = [(one.get(request.id), other.get(request.id)) for request in REQUESTS]
     return [
         abs(there - here)

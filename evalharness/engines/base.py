@@ -47,7 +47,7 @@ class AdapterProbe(Engine, Protocol):
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
         """Return the logits after each prompt, (n, vocabulary), with the adapter or soft prompt on or off, by the code
-        path that scores or decodes. Raises MemoryError where memory does not suffice for a single prompt.
+        path that scores or decodes. Raises MemoryError if memory does not suffice for a single prompt.
         """
         ...
 
@@ -69,13 +69,13 @@ class AnswersPlainly(Engine, Protocol):
 
     @property
     def plain_because(self) -> str:
-        """The reason for the slower path, once the engine has answered; "" where it is not used."""
+        """The reason for the slower path, once the engine has answered; "" if it is not used."""
         ...
 
 
 @runtime_checkable
 class AnswersWithDrafts(Engine, Protocol):
-    """An optional capability of an engine: another model's texts as drafts, which save time where its own are equal."""
+    """An optional capability of an engine: another model's texts as drafts, which save time if its own are equal."""
 
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
@@ -91,7 +91,7 @@ class WatchesWeights(Engine, Protocol):
     """An optional capability of an engine whose model others may replace, as on a server: it checks the weights."""
 
     def check_weights(self) -> None:
-        """Raise NotComparableError where the model does not answer as it did when it was recognised."""
+        """Raise NotComparableError if the model does not answer as it did when it was recognised."""
         ...
 
 
@@ -110,7 +110,7 @@ class EngineFactory(Protocol):
         ...
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """Load the model. The engine opened before is closed. Raises ModelError where it cannot be loaded whole."""
+        """Load the model. The engine opened before is closed. Raises ModelError if it cannot be loaded whole."""
         ...
 
 
@@ -154,11 +154,11 @@ class ModelTokenizers(Protocol):
     """
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
-        """Return the counter of this model's tokens; loads the tokenizer only. None where no tokenizer counts."""
+        """Return the counter of this model's tokens; loads the tokenizer only. None if no tokenizer counts."""
         ...
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """Return this model's chat template, None where it has none. Loads the tokenizer only. Raises ModelError for a
+        """Return this model's chat template, None if it has none. Loads the tokenizer only. Raises ModelError for a
         broken template.
         """
         ...
@@ -177,7 +177,7 @@ class GenerationConfigs(Protocol):
 
 def factory_of(settings: EngineSettings) -> EngineFactory:
     """Find the factory of the engine that the settings name, also of another package, for a run with these settings.
-    Raises UsageError, and MissingPackageError where it needs an extra.
+    Raises UsageError, and MissingPackageError if it needs an extra.
     """
     factory = registry.find(REGISTRY, settings.name, "engine")
     checked = checked_factory(factory, f"engine {settings.name}", "an entry point that names such an object")

@@ -78,7 +78,7 @@ class Script:
         return reply
 
     def _answer(self, rule: AnswerRule, request: Rank | Generate | Score) -> Response | None:
-        """Return the answer of one line; None where it has none for this request."""
+        """Return the answer of one line; None if it has none for this request."""
         prompts = _prompts(request)
         if rule.prompt is not None and rule.prompt not in prompts:
             return None
@@ -122,7 +122,7 @@ def _prompts(request: Rank | Generate | Score) -> Sequence[str]:
 
 def _ranking(request: Rank, text: str | None, choice: int | None, but: str | None) -> Ranking | None:
     """Rank the continuation that equals the text (spaces aside) first, else the choice of this number, else one that is
-    not `but`; None where there is none among several. A single continuation need not be the preferred one.
+    not `but`; None if there is none among several. A single continuation need not be the preferred one.
     """
     if text is None and choice is None:
         return None

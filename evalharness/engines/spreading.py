@@ -48,8 +48,8 @@ class BlockCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredBlock:
-    """A block's answers or failures. `cost` is None where every try failed; `losses`: the nodes of the workers that
-    were lost while they answered it.
+    """A block's answers or failures. `cost` is None if every try failed; `losses`: the nodes of the workers that were
+    lost while they answered it.
     """
 
     job: BlockJob
@@ -66,7 +66,7 @@ class BlockSpreader(Protocol):
         ...
 
     def finished(self) -> Iterator[AnsweredBlock]:
-        """Yield each block when it is answered, until all added blocks are. Raises EvalHarnessError where no engine is
+        """Yield each block when it is answered, until all added blocks are. Raises EvalHarnessError if no engine is
         left, or a model cannot be opened.
         """
         ...

@@ -44,7 +44,7 @@ def _rule(metric: MetricFacts, series: int, run: MeasuredRun) -> str:
 
 
 def _averaged(sweep: Sweep, task: TaskFacts, metric: MetricFacts, run: MeasuredRun) -> dict[str, Floats] | None:
-    """Return series -> its rows (n, width), the mean over its seeds; None where the units differ."""
+    """Return series -> its rows (n, width), the mean over its seeds; None if the units differ."""
     table: Mapping[str, Measurement] = {
         each.model: each for each in run.measurements if (each.task, each.metric) == (task.name, metric.id)
     }

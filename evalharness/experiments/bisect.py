@@ -48,8 +48,8 @@ def run_bisect(
     """Test the last checkpoint, then search by halves for the first that forgot, each look at its share of α.
 
     Writes bisect.json and a run of each look into the job's output folder, with a report page for the first that
-    forgot. After an interruption, a second call answers nothing twice. Raises EvalHarnessError; NotComparableError
-    where answers of a look are missing.
+    forgot. After an interruption, a second call answers nothing twice. Raises EvalHarnessError; NotComparableError if
+    answers of a look are missing.
     """
     search, bisection = _prepared(
         bisect_job, listener or SilentListener(), factory or factory_of(bisect_job.job.engine)
@@ -128,7 +128,7 @@ def _name(text: str) -> str:
 
 
 def _check_folder(out: Path, bisection: Bisection) -> None:
-    """Raise UsageError where the folder holds another search or a run, which would be lost."""
+    """Raise UsageError if the folder holds another search or a run, which would be lost."""
     before = BISECT.read(out)
     if before is not None and (other := difference(before, bisection, SAME_SEARCH)):
         raise UsageError("--out", f"{out} holds a search {other}", "name another folder")
@@ -140,7 +140,7 @@ def _check_folder(out: Path, bisection: Bisection) -> None:
 
 
 def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
-    """Run on one checkpoint. Raises NotComparableError where an answer is missing."""
+    """Run on one checkpoint. Raises NotComparableError if an answer is missing."""
     name = bisection.checkpoints[place]
     search.listener.phase(f"look {len(bisection.looks) + 1} of at most {bisection.most_looks}: {name}")
     number = str(place + 1).zfill(len(str(len(search.texts))))
@@ -173,7 +173,7 @@ def _units(measured: Results) -> tuple[UnitLook, ...]:
 
 
 def _followed(units: tuple[UnitLook, ...], followed: str | None) -> tuple[UnitLook, ...]:
-    """Return the units that decide. Raises NotComparableError where there are none."""
+    """Return the units that decide. Raises NotComparableError if there are none."""
     deciding = tuple(unit for unit in units if followed in (None, unit.unit))
     if not deciding:
         names = ", ".join(unit.unit for unit in units) or "none"

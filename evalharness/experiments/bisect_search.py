@@ -35,8 +35,7 @@ class UnitReturn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket:
     """The conclusion from the looks. `first`: the result of the search by halves; `before`: the tested place before it,
-    BASE where there is none; `earlier`: an earlier checkpoint that a check showed to have forgotten. None: no such
-    place.
+    BASE if there is none; `earlier`: an earlier checkpoint that a check showed to have forgotten. None: no such place.
     """
 
     outcome: BisectOutcome

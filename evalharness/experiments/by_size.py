@@ -28,7 +28,7 @@ def by_size(
     """Compare the candidates of every run with its own base, judged as `compare` judges that run alone. `targets`:
     candidate -> target task, "" for all.
 
-    Raises UsageError for a path that is no run and where all have one base, NotComparableError for runs that cannot be
+    Raises UsageError for a path that is no run and if all have one base, NotComparableError for runs that cannot be
     compared.
     """
     parts = [read_part(text) for text in texts]
@@ -93,7 +93,7 @@ def _candidate(results: Results, candidate: JudgedCandidate) -> SizedCandidate:
 
 
 def _in_series(bases: Sequence[SizedBase]) -> tuple[SizedBase, ...]:
-    """Group candidates into series by method, or by name where a base has several candidates of one method. Raises
+    """Group candidates into series by method, or by name if a base has several candidates of one method. Raises
     UsageError for a base with two candidates of one name.
     """
     methods = [Counter(each.method for each in base.candidates) for base in bases]

@@ -115,7 +115,7 @@ class ForgettingCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **inputs: Any
     ) -> None:
-        """Look once more where something else ended the training early."""
+        """Look once more if something else ended the training early."""
         if state.global_step and (not self.looks or self.looks[-1][0] != state.global_step):
             self._look(state, control, inputs)
 

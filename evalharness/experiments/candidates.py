@@ -23,7 +23,7 @@ def make_candidate(
 ) -> Path:
     """Train a candidate unless one of the same recipe, base and rows exists; another one in its place is replaced.
 
-    Raises UsageError where something that is no trained candidate is in its place.
+    Raises UsageError if something that is no trained candidate is in its place.
     """
     examples = gather(recipe, library or Library(), source)
     if is_made(recipe, examples):
@@ -60,7 +60,7 @@ def _remove(folder: Path) -> None:
 
 
 def _ingredients(out: Path) -> dict[str, Any] | None:
-    """Read the recipe, base and data of the candidate at `out`; None where there is none, so that `train` refuses to
+    """Read the recipe, base and data of the candidate at `out`; None if there is none, so that `train` refuses to
     overwrite anything else.
     """
     try:

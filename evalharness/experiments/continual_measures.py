@@ -72,7 +72,7 @@ class StagesRun:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The base, the stages in order, then the joint and the fresh model, where there are any."""
+        """The base, the stages in order, then the joint and the fresh model, if there are any."""
         beside = (self.track.joint, self.track.fresh)
         return (self.track.base, *self.track.stages, *(name for name in beside if name is not None))
 
@@ -82,7 +82,7 @@ class StagesRun:
 
 
 def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
-    """Pair the base's rows with each model's, also its own, over the units that all answered; {} where rows lack."""
+    """Pair the base's rows with each model's, also its own, over the units that all answered; {} if rows lack."""
     models = run.models
     members: dict[str, list[Pairs]] = {model: [] for model in models}
     for fact, metric in subject.members:
@@ -110,7 +110,7 @@ def with_scales(
     columns: Sequence[StageTask], subjects: Sequence[Subject], pairs: Mapping[str, Mapping[str, Pairs]]
 ) -> tuple[list[StageTask], bool]:
     """Add to the columns the divisors of their scores in the measures; also return whether these are other than 1,
-    which they are where the scales differ.
+    which they are if the scales differ.
     """
     with_scale = []
     for column, subject in zip(columns, subjects, strict=True):
@@ -163,8 +163,8 @@ def measures_of(
 
 
 def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
-    """Score summed rows on a common scale on which more is better. Where others are `mixed` in, a score of which less
-    is better counts from the top.
+    """Score summed rows on a common scale on which more is better. If others are `mixed` in, a score of which less is
+    better counts from the top.
     """
     scale, start = column.scale or 1.0, 1.0 if mixed and pairs.sign < 0 else 0.0
 

@@ -36,7 +36,7 @@ RULE = (
 
 
 def stages_of(out: Path, track: Track) -> Stages:
-    """Follow every task through the stages of the finished run in `out`. Raises UsageError where there is no run."""
+    """Follow every task through the stages of the finished run in `out`. Raises UsageError if there is no run."""
     measured = results.read_measurements(out)
     rows = results.read_results(out).comparisons
     run = StagesRun(

@@ -17,8 +17,8 @@ from evalharness.records.tokenizers import TokenCounter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCost:
-    """The cost of one task for one model. `answer_tokens`: of the scored choices, or the most where answers are
-    `written`. `seconds`: None without a probe.
+    """The cost of one task for one model. `answer_tokens`: of the scored choices, or the most if answers are `written`.
+    `seconds`: None without a probe.
     """
 
     task: str
@@ -60,7 +60,7 @@ def with_seconds(
     """Add the seconds of each task, estimated from at most `most` of its requests, evenly spread; also return the
     seconds of loading. Nothing is stored.
 
-    Raises ModelError where the model cannot be loaded or does not answer.
+    Raises ModelError if the model cannot be loaded or does not answer.
     """
     begun = time.perf_counter()
     engine = open_engine()

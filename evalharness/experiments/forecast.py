@@ -15,7 +15,7 @@ class ForecastRow:
     of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
     (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: the
     base's score from which on the margin is small against its skill; `largest_margin`: the largest margin that is (for
-    a perfect base where its score is not known); both None where chance is unknown. `reason`: why the unit can never be
+    a perfect base if its score is not known); both None if chance is unknown. `reason`: why the unit can never be
     retained.
     """
 

@@ -38,7 +38,7 @@ class UnitMember:
     earlier: Pairs | None = None
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """Return how to draw the task's answers if `drop` is lost; None where nothing is known of its rows, or so much
+        """Return how to draw the task's answers if `drop` is lost; None if nothing is known of its rows, or so much
         cannot be lost. Unknown dependence within units is assumed to be complete.
         """
         many = bool(self.sizes.max(initial=0) > 1)
@@ -94,19 +94,19 @@ class ForecastUnit:
 
     @property
     def earlier(self) -> Pairs | None:
-        """Pool an earlier run's rows of the whole unit; None where it lacks a task of it."""
+        """Pool an earlier run's rows of the whole unit; None if it lacks a task of it."""
         pairs = [member.earlier for member in self.members if member.earlier is not None]
         return pool_pairs(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
 
     @property
     def largest_skill(self) -> float | None:
-        """The most that a base can be above chance; None where chance is unknown."""
+        """The most that a base can be above chance; None if chance is unknown."""
         best = self._average([m.metric.ends[m.metric.higher_is_better] for m in self.members])
         return None if self.chance is None else abs(best - self.chance)
 
     @property
     def chance(self) -> float | None:
-        """The unit's chance score; None where that of any member is unknown."""
+        """The unit's chance score; None if that of any member is unknown."""
         chances = [m.task.chance for m in self.members if m.task.chance is not None]
         return self._average(chances) if len(chances) == len(self.members) else None
 
@@ -136,7 +136,7 @@ class Earlier:
     measurements: dict[tuple[str, str, str], Measurement]
 
     def pairs(self, task: TaskFacts, metric: MetricFacts) -> Pairs | None:
-        """Pair the rows of the units that both models answered; None where there are none."""
+        """Pair the rows of the units that both models answered; None if there are none."""
         both = [self.measurements.get((task.name, metric.id, model)) for model in (self.base, self.candidate)]
         if any(each is None or each.point is not None or each.rows.shape[-1] == 0 for each in both):
             return None

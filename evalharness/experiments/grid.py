@@ -51,7 +51,7 @@ class Grid:
         return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (TRAINING_METHODS[method].rate,)))))
 
     def ranks_of(self, method: str) -> tuple[int | None, ...]:
-        """List the ranks to sweep; (None,) where the method has no rank, or the recipe's own is used."""
+        """List the ranks to sweep; (None,) if the method has no rank, or the recipe's own is used."""
         return self.ranks if self.ranks and RANK in TRAINING_METHODS[method].options else (None,)
 
     def points(self, base: str, target: str, folder: Path) -> tuple[GridPoint, ...]:
@@ -81,8 +81,8 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridPoint:
-    """One candidate to train. `series`: method and swept rank, for which one learning rate is chosen; `rank`: None
-    where the method has none.
+    """One candidate to train. `series`: method and swept rank, for which one learning rate is chosen; `rank`: None if
+    the method has none.
     """
 
     name: str

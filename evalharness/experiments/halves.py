@@ -44,7 +44,7 @@ class Halves:
 
 
 def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:
-    """Write both halves of the rows of every task to `folder`/<task>, with the rows for few-shot examples (half A where
+    """Write both halves of the rows of every task to `folder`/<task>, with the rows for few-shot examples (half A if
     they come from the halved split), and the training rows of the tasks in `trained`, which show the questions that
     were trained on.
 
@@ -77,7 +77,7 @@ class _TaskRows:
 
 
 def _halved(run_plan: RunPlan, seed: int) -> Iterator[tuple[_TaskRows, list[bool]]]:
-    """Yield each task's rows, and which of them are in half B. Raises DataError where a half would be empty."""
+    """Yield each task's rows, and which of them are in half B. Raises DataError if a half would be empty."""
     tasks = list[_TaskRows]()
     for task in run_plan.judged_tasks:
         split = run_plan.split or task.evaluation_split
@@ -107,8 +107,8 @@ def links_of(task: Task, split: str, source: DataSource, rows: Sequence[DataRow]
 
 
 def _texts(row: DataRow) -> Hashable:
-    """Return the texts of a row, of any column, without short ones such as labels; the whole row where all are short.
-    Rows of two tasks with the same texts ask the same question, if in other words.
+    """Return the texts of a row, of any column, without short ones such as labels; the whole row if all are short. Rows
+    of two tasks with the same texts ask the same question, if in other words.
     """
     values = list[Any](row.values())
     texts = list[tuple[str, ...]]()

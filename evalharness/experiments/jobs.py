@@ -133,7 +133,7 @@ def _setting(key: str, value: str) -> Any:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastJob:
     """The options of a forecast. `flips`, `skill`: the share of answers that change, and the base's share of the
-    possible skill, where no earlier run (`earlier`: RUN[#NAME]) shows them; `power`: the probability with which a claim
+    possible skill, if no earlier run (`earlier`: RUN[#NAME]) shows them; `power`: the probability with which a claim
     should come out; `probe`: requests of each task that are answered and timed. Raises UsageError.
     """
 

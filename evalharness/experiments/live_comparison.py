@@ -116,7 +116,7 @@ def _open_base(job: Job, base: Checkpoint, model: LiveModel) -> Iterator[Ask]:
 
 
 def _recorder(job: Job, run_plan: RunPlan, prompts: Prompts, model: LiveModel) -> DriftRecorder | None:
-    """Make the recorder of drift at every look, on the few texts of `--drift-only`; None where the job does not measure
+    """Make the recorder of drift at every look, on the few texts of `--drift-only`; None if the job does not measure
     drift.
     """
     if not (texts := neutral_texts(job, run_plan)):
@@ -126,7 +126,7 @@ def _recorder(job: Job, run_plan: RunPlan, prompts: Prompts, model: LiveModel) -
 
 
 def _base(place: str, model: LiveModel) -> Checkpoint:
-    """Recognise the base on disk. Raises ModelError where the model in training cannot have come from it."""
+    """Recognise the base on disk. Raises ModelError if the model in training cannot have come from it."""
     base = recognise(place, role="base")
     if base.adapter:
         raise ModelError(base.path, "is an adapter, not a base", "base= takes the full weights that it stands on")

@@ -70,7 +70,7 @@ def run_repair(
     repair_job: RepairJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> tuple[Repair, Results | None]:
     """Choose a model between base and candidate on some rows, and compare it and the candidate with their base on
-    others. The results are None where no part of the way helps.
+    others. The results are None if no part of the way helps.
 
     Writes repair.json, the repaired candidate, and the files of a run into the job's output folder. After an
     interruption, a second call answers nothing twice. Raises EvalHarnessError, for wrong options before any answer is
@@ -89,7 +89,7 @@ def run_repair(
 
 
 def chosen_repair(repair_job: RepairJob, listener: ProgressListener) -> Repair:
-    """Do what `run_repair` does without the comparison: the repaired candidate, where a part of the way helps, is in
+    """Do what `run_repair` does without the comparison: the repaired candidate, if a part of the way helps, is in
     `candidate` of the job's output folder, beside repair.json.
     """
     return _choose(_planned(repair_job, listener, factory_of(repair_job.job.engine)))
@@ -133,7 +133,7 @@ def _planned(repair_job: RepairJob, listener: ProgressListener, factory: EngineF
 
 
 def _with_target(job: Job, ends: Parents) -> Job:
-    """Add the names of the base and the target to the job. Raises UsageError where the target is not known."""
+    """Add the names of the base and the target to the job. Raises UsageError if the target is not known."""
     candidate = ends.checkpoints[0]
     target = job.models.target or candidate.target_task
     if target in (None, NO_TARGET):
@@ -150,7 +150,7 @@ def _with_target(job: Job, ends: Parents) -> Job:
 
 
 def _plan_to_choose_on(choosing: Job, confirming: RunPlan) -> RunPlan:
-    """Plan the evaluation on the split to choose on. Raises UsageError where it is the one that confirms."""
+    """Plan the evaluation on the split to choose on. Raises UsageError if it is the one that confirms."""
     split = str(choosing.tasks.split)
     same = [task.name for task in confirming.judged_tasks if split == (confirming.split or task.evaluation_split)]
     if same:
@@ -207,8 +207,8 @@ def _check_options(job: Job) -> None:
 
 
 def _take_folder(out: Path, repair: Repair, replaces: bool) -> None:
-    """Remove another repair from the folder where this one `replaces` it. Raises UsageError where another repair or
-    another run would be lost.
+    """Remove another repair from the folder if this one `replaces` it. Raises UsageError if another repair or another
+    run would be lost.
     """
     before = REPAIR.read(out)
     other = "" if before is None else difference(before, repair, SAME_JOB)
@@ -258,7 +258,7 @@ def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint
 
 
 def _measured(plan: _Plan, job: Job, name: str, scales: Sequence[float]) -> PathPoint:
-    """Measure one model on the rows to choose on. Raises NotComparableError where an answer is missing."""
+    """Measure one model on the rows to choose on. Raises NotComparableError if an answer is missing."""
     plan.listener.phase(f"λ = {_words(scales)} on {plan.repair.chosen_on}")
     looks = plan.out / (SPLIT if plan.repair.choose_split else HALF)
     folder = looks / ("lambda-1" if name == plan.repair.candidate else name)

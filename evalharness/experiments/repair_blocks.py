@@ -12,9 +12,8 @@ Measure = Callable[[int, tuple[float, ...]], PathPoint]
 
 
 def with_blocks(repair: Repair, measure: Measure) -> Repair:
-    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, where the rule
-    prefers that: at most two looks a block. By the rule, on the rows to choose on, the result is never worse than the
-    single λ.
+    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, if the rule prefers
+    that: at most two looks a block. By the rule, on the rows to choose on, the result is never worse than the single λ.
 
     `measure` returns the point of a look, by its number from 1 and the λ of each block.
     """

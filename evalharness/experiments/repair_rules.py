@@ -34,7 +34,7 @@ ABOUT_EQUAL = 0.05  # share of the gain; hundreds of rows do not tell smaller di
 
 
 def reason_against(rule: RepairRule, candidate: PathPoint) -> str:
-    """Return why the candidate should not be repaired; "" where it should."""
+    """Return why the candidate should not be repaired; "" if it should."""
     if candidate.gain is None or candidate.suite is None:
         return "the gain on the target or the change over the suite could not be measured"
     if candidate.gain.value <= 0:
@@ -47,7 +47,7 @@ def reason_against(rule: RepairRule, candidate: PathPoint) -> str:
 
 
 def choose(rule: RepairRule, points: Sequence[PathPoint]) -> PathPoint | None:
-    """Choose a point between base and candidate by the rule; None where none qualifies."""
+    """Choose a point between base and candidate by the rule; None if none qualifies."""
     scored = _scored(rule, points)
     if not scored:
         return None

@@ -26,8 +26,8 @@ SEED = 1234  # the same for all sweeps, so that sweeps of one task can be compar
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held_out`: task -> the number of
-    rows held out of its training split, where that was needed; `absent`: tasks whose only rows are reported on;
-    `source`: the data of training and of choosing.
+    rows held out of its training split, if that was needed; `absent`: tasks whose only rows are reported on; `source`:
+    the data of training and of choosing.
     """
 
     splits: Mapping[str, str]
@@ -56,7 +56,7 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
     """Select the validation split of each task, else rows held out of its training split. `trained`: the tasks whose
     training rows are used.
 
-    The rows held out, and the rows that remain for training, are written to `folder`/<task>. Raises DataError where no
+    The rows held out, and the rows that remain for training, are written to `folder`/<task>. Raises DataError if no
     rows remain to choose the target on.
     """
     splits: dict[str, str] = {}
@@ -85,7 +85,7 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
 
 
 def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, reported: str) -> int:
-    """Write the task's splits with rows held out, and return how many; 0 where none can be held out."""
+    """Write the task's splits with rows held out, and return how many; 0 if none can be held out."""
     training = task.training_split
     if (
         training is None

@@ -52,7 +52,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     not read before.
 
     Writes sweep.json and the files of a run into the job's output folder. After an interruption, a second call goes on
-    where the first one was. Raises EvalHarnessError, for wrong options before anything is trained; ModelError where no
+    where the first one was. Raises EvalHarnessError, for wrong options before anything is trained; ModelError if no
     rate could be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
@@ -96,7 +96,7 @@ def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice
 
 
 def score_of(point: Point, select: str) -> float | None:
-    """Return the score by which the point is chosen; None where it has none."""
+    """Return the score by which the point is chosen; None if it has none."""
     if point.status != TRAINED or point.validation is None:
         return None
     return point.loss if select == LOSS else point.validation.metrics.get(select)
@@ -147,7 +147,7 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
 
 
 def _selected_by(sweep_job: SweepJob) -> str:
-    """Return the metric to choose by. Raises UsageError where the target has no such metric."""
+    """Return the metric to choose by. Raises UsageError if the target has no such metric."""
     target = Library(sweep_job.job.tasks.include).task(sweep_job.job.models.target or "")
     if sweep_job.select is None:
         return target.primary
@@ -170,8 +170,8 @@ def _job_of(job: Job, point: GridPoint) -> Job:
 
 
 def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
-    """Check the output folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or
-    not, which would be lost.
+    """Check the output folder. Raises UsageError if it holds the sweep of another base, task or suite, finished or not,
+    which would be lost.
     """
     before = SWEEP.read(out)
     if before is not None and (before.task, before.suite) != (task, suite):

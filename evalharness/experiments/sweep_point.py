@@ -144,7 +144,7 @@ def _remember(spec: PointJob, reason: str) -> None:
 
 
 def _failed_before(spec: PointJob) -> str | None:
-    """Return why this very point diverged in an earlier call; None where it did not."""
+    """Return why this very point diverged in an earlier call; None if it did not."""
     try:
         record = dict(parse_json(_record(spec).read_bytes()))
         reason = str(record.pop("reason"))

@@ -44,8 +44,8 @@ def train_watched(
 
 
 def _base(recipe: Recipe, start: StartingPoint) -> str | None:
-    """Return the path of the base that answers first; None where the base is quantised in memory, so that the model
-    itself answers with its adapter off.
+    """Return the path of the base that answers first; None if the base is quantised in memory, so that the model itself
+    answers with its adapter off.
     """
     quantised = start.weights.precision or recipe.method == Method.QLORA
     return None if quantised else str(start.base.path)

@@ -13,7 +13,7 @@ from evalharness.run.progress import ProgressListener
 def evaluate_whole(
     job: Job, name: str, listener: ProgressListener, factory: EngineFactory, *, overlaps: bool = True
 ) -> Results:
-    """Evaluate the model of that `name`; `overlaps` as in `evaluate`. Raises NotComparableError where an answer is
+    """Evaluate the model of that `name`; `overlaps` as in `evaluate`. Raises NotComparableError if an answer is
     missing, and what `evaluate` raises.
     """
     measured = evaluate(job, listener, factory, overlaps=overlaps)

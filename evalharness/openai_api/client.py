@@ -71,13 +71,13 @@ class ApiClient:
         return self._answer(path, self._tried("GET", path, None, most=LOOKS))
 
     def post(self, path: str, body: Body) -> dict[str, Any]:
-        """Return the answer to a POST. Raises ModelError where the server never answered, or refuses the key or the
-        request, and NotComparableError where it no longer answers, or the budget of requests is spent.
+        """Return the answer to a POST. Raises ModelError if the server never answered, or refuses the key or the
+        request, and NotComparableError if it no longer answers, or the budget of requests is spent.
         """
         return self._answer(path, self._tried("POST", path, body))
 
     def try_post(self, path: str, body: Body) -> dict[str, Any] | ApiFailure:
-        """Do what `post` does, but return an ApiFailure where only this request is refused or not answered."""
+        """Do what `post` does, but return an ApiFailure if only this request is refused or not answered."""
         return self._tried("POST", path, body)
 
     def post_all(self, path: str, bodies: Sequence[Body]) -> Iterator[tuple[int, dict[str, Any] | ApiFailure]]:
@@ -207,7 +207,7 @@ class ApiClient:
         return judged(response.status_code, response.headers, bytes(content))
 
     def _begin(self) -> None:
-        """Count a request before it is sent. Raises NotComparableError where the budget is spent."""
+        """Count a request before it is sent. Raises NotComparableError if the budget is spent."""
         most = self.limits.most_requests
         if not self.limits.budget.spend(most):
             what = f"all {most} requests that most_requests allows were sent"

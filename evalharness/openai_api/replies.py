@@ -99,7 +99,7 @@ def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str,
 
 
 def seconds_to_wait(text: str) -> float | None:
-    """Return the seconds from now in a Retry-After header; None where it cannot be read."""
+    """Return the seconds from now in a Retry-After header; None if it cannot be read."""
     try:
         return max(0.0, float(text))
     except ValueError:

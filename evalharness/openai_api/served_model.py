@@ -31,8 +31,8 @@ Pair = tuple[ProbeAnswer, ProbeAnswer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedFacts:
-    """The facts of a served model. `parent`: the name of its base on the server, None where the server does not say;
-    `tokenizer`: digest of the prompts' token ids, "" where the server returns none.
+    """The facts of a served model. `parent`: the name of its base on the server, None if the server does not say;
+    `tokenizer`: digest of the prompts' token ids, "" if the server returns none.
     """
 
     window: int | None
@@ -42,15 +42,15 @@ class ServedFacts:
 
 
 def offered(location: ServedLocation) -> Mapping[str, Mapping[str, Any]]:
-    """Return the server's facts of each of its models, by name. Raises ModelError where the server cannot be asked, and
-    where it has no such model.
+    """Return the server's facts of each of its models, by name. Raises ModelError if the server cannot be asked, and if
+    it has no such model.
     """
     with ApiClient(location.url) as api:
         return models_of(api, location.model)
 
 
 def parent_of(location: ServedLocation) -> str | None:
-    """Return the name of the base on this server of which the model is an adapter; None where it does not say. Raises
+    """Return the name of the base on this server of which the model is an adapter; None if it does not say. Raises
     ModelError.
     """
     return _parent(offered(location), location.model)
@@ -58,8 +58,7 @@ def parent_of(location: ServedLocation) -> str | None:
 
 def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | None = None) -> ServedFacts:
     """Ask the server for its models, and the model all probes twice, `by_chat` through the chat endpoint only. Raises
-    ModelError where it cannot answer, or answers by chance, and NotComparableError where the budget of requests is
-    spent.
+    ModelError if it cannot answer, or answers by chance, and NotComparableError if the budget of requests is spent.
     """
     with ApiClient(location.url, limits=limits) as api:
         models = models_of(api, location.model)
@@ -193,8 +192,8 @@ class ProbeWatch:
 
 
 def models_of(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return the server's facts of each of its models, by name; {} where it lists none. Raises ModelError where the
-    server cannot be asked, and where `model` is none of them.
+    """Return the server's facts of each of its models, by name; {} if it lists none. Raises ModelError if the server
+    cannot be asked, and if `model` is none of them.
     """
     try:
         listed = api.get("/models").get("data")
@@ -211,13 +210,13 @@ def models_of(api: ApiClient, model: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _parent(models: Mapping[str, Mapping[str, Any]], model: str) -> str | None:
-    """Return the base that an adapter names as its parent, or as its root where that is another of the models."""
+    """Return the base that an adapter names as its parent, or as its root if that is another of the models."""
     stated = (models.get(model, {}).get(key) for key in ("parent", "root"))
     return next((name for name in stated if isinstance(name, str) and name != model and name in models), None)
 
 
 def window_in(entry: Mapping[str, Any]) -> int | None:
-    """Return the most tokens of prompt and answer, where a server states them for a model."""
+    """Return the most tokens of prompt and answer, if a server states them for a model."""
     sizes = (entry.get(key) for key in WINDOWS)
     return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
 
@@ -244,7 +243,7 @@ def _body(path: str, model: str, prompt: str, with_logprobs: bool) -> dict[str, 
 
 
 def _logprobs_in(entry: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Read tokens and their log-probabilities, in the form of completions or of chats; () where there are none."""
+    """Read tokens and their log-probabilities, in the form of completions or of chats; () if there are none."""
     if not entry:
         return (), ()
     if entry.get("content"):

@@ -23,7 +23,7 @@ MOST = 12  # names in a message
 
 def within_abilities(run_plan: RunPlan, factory: EngineFactory, drift: bool = False) -> RunPlan:
     """Give the models of a plan the context windows that the engine has for them. Raises UsageError naming the tasks
-    that the engine cannot answer for a model, and those that it can; also where it cannot measure the model's `drift`.
+    that the engine cannot answer for a model, and those that it can; also if it cannot measure the model's `drift`.
     """
     if not isinstance(factory, PartialAnswers):
         return run_plan

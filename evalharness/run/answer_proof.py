@@ -1,4 +1,4 @@
-"""Prove by answers that an adapter is applied, where the engine cannot switch it off."""
+"""Prove by answers that an adapter is applied, if the engine cannot switch it off."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evalharness.run.collect import Answers, AnswerSource, ask, collect
 def proven_by_answers(
     proof: Proof, checkpoint: Checkpoint, open_engine: Callable[[], Engine], base: AnswerSource | None, allow_noop: bool
 ) -> Proof:
-    """Compare a model's answers with its base's where `proof` is not available; otherwise return `proof`. The base is
-    opened unless its answers are stored. Raises ModelError where an adapter changes no answer.
+    """Compare a model's answers with its base's if `proof` is not available; otherwise return `proof`. The base is
+    opened unless its answers are stored. Raises ModelError if an adapter changes no answer.
     """
     if proof.available or base is None or checkpoint.adapter in ("", PLACEBO):
         return proof

@@ -122,8 +122,8 @@ def _check_margins(job: Job, library: Library) -> None:
 
 
 def _check_drift(job: Job) -> None:
-    """Check the table of forecasts, and that `--drift-only` is alone where the other option needs answers to tasks.
-    Raises UsageError, DataError.
+    """Check the table of forecasts, and that `--drift-only` is alone if the other option needs answers to tasks. Raises
+    UsageError, DataError.
     """
     if (table := job.description.drift_table) is not None:
         check_paths({"--drift-table": table})
@@ -151,7 +151,7 @@ def check_paths(paths: Mapping[str, Path | None]) -> None:
 
 
 def check_models(texts: Iterable[str]) -> None:
-    """Check checkpoints given by path, and models behind a server; hub ids are looked up later. Raises ModelError where
+    """Check checkpoints given by path, and models behind a server; hub ids are looked up later. Raises ModelError if
     there is no directory, no server, or none with such a model.
     """
     for text in [path for pattern in texts for path in expand(pattern)]:

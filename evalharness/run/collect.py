@@ -28,7 +28,7 @@ Answers = Mapping[str, Response | Failure]  # by request id
 
 
 class AnswerKeeper:
-    """Stores one model's answers: at once, or, where the engine watches its weights, after a full check of the weights
+    """Stores one model's answers: at once, or, if the engine watches its weights, after a full check of the weights
     that follows the answers. Answers that were not checked are not stored.
     """
 
@@ -46,7 +46,7 @@ class AnswerKeeper:
             self.flush()
 
     def flush(self) -> None:
-        """Store the answers that wait. Raises NotComparableError, and stores none, where the weights changed."""
+        """Store the answers that wait. Raises NotComparableError, and stores none, if the weights changed."""
         waiting, self._waiting, self._blocks = self._waiting, [], 0
         if not waiting:
             return
@@ -64,7 +64,7 @@ class AnswerSource:
 
     `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's; "" for no drafts. All answers
     of the base are stored before another model is asked, so that a run that continues after an interruption has the
-    same drafts. Where some have left the store by then, the texts are the same and take longer.
+    same drafts. If some have left the store by then, the texts are the same and take longer.
     """
 
     model: str  # checkpoint fingerprint
@@ -109,7 +109,7 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
 def ask(
     engine: Engine, block: Mapping[str, Request], drafts: Mapping[str, str] | None = None
 ) -> dict[str, Response | Failure]:
-    """Have the engine answer one block, with drafts where it can use them, and check every answer. Raises
+    """Have the engine answer one block, with drafts if it can use them, and check every answer. Raises
     NotComparableError for an engine that raises.
     """
     requests = list(block.values())

@@ -127,8 +127,8 @@ def _made_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts(folder: Path) -> Mapping[str, Any]:
-    """Read a training.json or merge.json; {} where it cannot be read, which is an error where candidates are
-    recognised.
+    """Read a training.json or merge.json; return {} if it cannot be read, because recognising the candidate reports
+    that error.
     """
     for record in RECORDS:
         try:
@@ -238,7 +238,7 @@ def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
 
 def _file(stated: TrainingSource, places: Sequence[Path]) -> tuple[dict[str, str], Any, str]:
     """Read a file that a training.json names, which may be any path of this machine: a file outside the candidate's
-    folder and the `places` is read only where its digest is that of the training. Raises DataError.
+    folder and the `places` is read only if its digest is that of the training. Raises DataError.
     """
     path, fix = stated.folder / Path(str(stated.source["path"])), f"{OPTION} reads it where you name it"
     if path.is_dir():
@@ -282,5 +282,5 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
 
 
 def _questions(example: Example) -> tuple[str, ...]:
-    """List the text of an example's question: the prompt, or the references where a text is scored whole."""
+    """List the text of an example's question: the prompt, or the references if a text is scored whole."""
     return (example.prompt,) if example.prompt else example.references

@@ -97,14 +97,14 @@ class DriftRecorder:
         return [texts for texts in self.texts if texts.target in ("", checkpoint.target_task)]
 
     def _shares_tokens(self, own: TokenCounter | None, of_model: Sequence[DriftTexts]) -> bool:
-        """Does the model split these texts into as many tokens as the base? True where tokens cannot be counted."""
+        """Does the model split these texts into as many tokens as the base? True if tokens cannot be counted."""
         count = self.count
         if count is None or own is None or count == own:
             return True
         return all(count(request.text) == own(request.text) for texts in of_model for request in texts.requests)
 
     def _generations(self, session: Session) -> Answers:
-        """Return the base's answers to the run's generative tasks; it is asked where only drift is measured."""
+        """Return the base's answers to the run's generative tasks; it is asked if only drift is measured."""
         requests = self.sources.generative
         if self.job.description.drift_only:
             return _answers(session, requests)

@@ -44,7 +44,7 @@ class DriftSources:
 
 
 def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
-    """Read the paragraphs on which drift is measured; () where the job does not ask for it. Raises UsageError,
+    """Read the paragraphs on which drift is measured; return () if the job measures no drift. Raises UsageError,
     DataError.
     """
     if not job.description.measures_drift:
@@ -64,7 +64,7 @@ def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
 def drift_sources(
     job: Job, run_plan: RunPlan, neutral: tuple[str, ...], prompts: Prompts, factory: EngineFactory | ModelTokenizers
 ) -> DriftSources:
-    """Gather the texts of every kind; none where `neutral` is empty, because the job does not measure drift."""
+    """Gather the texts of every kind; none if `neutral` is empty, because the job does not measure drift."""
     if not neutral:
         return DriftSources()
     base = run_plan.base.name
@@ -113,8 +113,8 @@ def tasks_to_answer(job: Job, run_plan: RunPlan, prompts: Prompts) -> tuple[RunP
 
 
 def _inputs(job: Job, run_plan: RunPlan, task: Task, factory: EngineFactory | ModelTokenizers) -> tuple[str, ...]:
-    """Draw prompts from the target's training rows; where these are missing, from its validation or test rows. Labels
-    are not used.
+    """Draw prompts from the target's training rows; if these are missing, from its validation or test rows. Labels are
+    not used.
     """
     splits = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
     split = next((name for name in splits if missing([task], run_plan.source, name) is None), run_plan.split)

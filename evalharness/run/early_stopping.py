@@ -61,7 +61,7 @@ def check_early_stopping(job: Job, run_plan: RunPlan) -> None:
 class RoundsOfRun:
     """The state of a run in rounds. `rounds_asked`: the rounds of each task that each model was asked; `places`: the
     round of each example; `failed`: examples without a row; `stopped`: tasks at an end for a candidate; `suites`: the
-    suite's verdict on a candidate, where a look has decided it.
+    suite's verdict on a candidate, if a look has decided it.
     """
 
     context: RunContext
@@ -78,7 +78,7 @@ class RoundsOfRun:
     facts: list[TaskFacts] = field(default_factory=list)
 
     def ask(self, order: Sequence[Checkpoint], outcomes: Mapping[str, Sequence[TaskOutcome]]) -> None:
-        """Ask all rounds. `outcomes`: the base's measurements where an earlier run has them. At the end references are
+        """Ask all rounds. `outcomes`: the base's measurements if an earlier run has them. At the end references are
         asked what the base was.
         """
         self.facts = facts_before(self.prompts.by_model[self.plan.base])

@@ -123,7 +123,7 @@ def _prepared(
 def _baseline_outcomes(
     job: Job, base: Checkpoint | Baseline, prepared: Sequence[PreparedTask], info: EngineInfo
 ) -> dict[str, list[TaskOutcome]]:
-    """Return the outcomes of an earlier run's base where it replaces the base, else {}."""
+    """Return the outcomes of an earlier run's base if it replaces the base, else {}."""
     if not isinstance(base, Baseline):
         return {}
     return {base.name: answered_before(base, prepared, info, job.models.allow_mixed_engines)}

@@ -37,8 +37,8 @@ NOT_ASKED = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # o
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:
-    """Check that the base can be asked again. Raises UsageError where an earlier run answered for it and did not have
-    it write its answers.
+    """Check that the base can be asked again. Raises UsageError if an earlier run answered for it and did not have it
+    write its answers.
     """
     if not (job.description.explain and isinstance(run_plan.base, Baseline)):
         return
@@ -59,8 +59,8 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
 
 
 def with_explanation(first: RunState, context: RunContext) -> RunState:
-    """Ask again about losses, and join both rounds; return the first round where no loss can be asked about again.
-    Raises as `make_prompts` and `compare_plan` do.
+    """Ask again about losses, and join both rounds; return the first round if no loss can be asked about again. Raises
+    as `make_prompts` and `compare_plan` do.
     """
     losers = _losers(first)
     choice = _choose(first.run_plan, {name for names in losers.values() for name in names})

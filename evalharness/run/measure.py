@@ -28,7 +28,7 @@ def measure(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
 ) -> TaskOutcome:
     """Score one model's answers, by request id, as `collect` or `ask` return them. The two best choices of an example
-    are a near tie within `near_tie` nats. Raises TaskError where a metric is unknown.
+    are a near tie within `near_tie` nats. Raises TaskError if a metric is unknown.
 
     Rows of a unit are added up; units stand in the order of their first answered examples. Rows that could not be asked
     (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
@@ -82,7 +82,7 @@ def _sorted_out(
 
 
 def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
-    """Say why this example cannot be scored; empty where it can."""
+    """Say why this example cannot be scored; empty if it can."""
     if answer is None:
         return "no answer was collected"
     if isinstance(answer, Failure):
@@ -108,8 +108,8 @@ def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
 def _read_all(
     answered: Sequence[tuple[Example, Response]], steps: Sequence[filters.Step], copies: int
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """Read all answers through one pipeline. Where one answer takes too long, it and the examples after it are not
-    read: example id -> reason.
+    """Read all answers through one pipeline. If one answer takes too long, it and the examples after it are not read:
+    example id -> reason.
     """
     predictions: list[Prediction] = []
     try:
@@ -134,7 +134,7 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
 
 
 def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
-    """Return the answer of a prediction for counting; None where no choice was ranked and no text written."""
+    """Return the answer of a prediction for counting; None if no choice was ranked and no text written."""
     example, response = prediction.example, prediction.response
     if prediction.choice is not None:
         best = sorted(response.logprobs[: len(example.choices)])[-2:] if isinstance(response, Ranking) else []
@@ -225,7 +225,7 @@ def _of_all(
 
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[list[Prediction]]:
-    """Group the predictions of each row: one alone, or all of a key where a row is no sum over predictions."""
+    """Group the predictions of each row: one alone, or all of a key if a row is no sum over predictions."""
     if not isinstance(metric, ByUnit):
         return [[prediction] for prediction in predictions]
     by_key: dict[str, list[Prediction]] = {}

@@ -10,8 +10,8 @@ from evalharness.records.models import Checkpoint
 @dataclass(slots=True, kw_only=True)
 class ModelCost:
     """Costs of one model. `seconds`: of its turns, with loading and scoring; `answering`: seconds in which answers were
-    computed; tokens: of these answers, None where they cannot be counted. `process`, `device`: peak memory in its
-    turns, bytes, None where it was not measured.
+    computed; tokens: of these answers, None if they cannot be counted. `process`, `device`: peak memory in its turns,
+    bytes, None if it was not measured.
     """
 
     stored: int = 0

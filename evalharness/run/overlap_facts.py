@@ -35,7 +35,7 @@ def overlap_signature(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> di
 
 
 def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> None:
-    """Write overlap.jsonl: a line for every candidate and example that it saw, with the training row; no file where no
+    """Write overlap.jsonl: a line for every candidate and example that it saw, with the training row; no file if no
     candidate was searched.
     """
     if not run_plan.overlaps:

@@ -93,7 +93,7 @@ class RunPlan:
 
     @property
     def precision(self) -> str:
-        """The precision at which base and candidates answer; "" where nothing is quantised."""
+        """The precision at which base and candidates answer; "" if nothing is quantised."""
         return (self.base if isinstance(self.base, Checkpoint) else self.candidates[0]).precision
 
     @property
@@ -234,7 +234,7 @@ def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
 
 
 def _base_of_all(job: Job) -> str:
-    """Find the one base that all candidates share. Raises UsageError where there is none."""
+    """Find the one base that all candidates share. Raises UsageError if there is none."""
     if job.models.base:
         return job.models.base
     bases: dict[str, str] = {}  # fingerprint, or address -> text

@@ -15,7 +15,7 @@ from evalharness.run.reference_models import precision_of, quantised
 
 
 def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...]]:
-    """Return the measured base and the candidates. The base's weights are needed only to load adapters; where they are
+    """Return the measured base and the candidates. The base's weights are needed only to load adapters; if they are
     known, they must be those that were scored: in a baseline file, those of the original base or of the candidate that
     was accepted last. Raises UsageError, NotComparableError.
     """

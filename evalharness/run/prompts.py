@@ -45,12 +45,12 @@ class Prompts:
 
 def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
     """Make every task's prompts, once for all models with the same template, within the smallest context window.
-    Nothing is cut where the factory has no tokenizers.
+    Nothing is cut if the factory has no tokenizers.
 
     A row that does not fit with one of the templates is left out for all models.
 
-    Raises DataError, TaskError; UsageError and ModelError where a requested template is missing; NotComparableError
-    where base and candidates have different templates and the job does not allow it.
+    Raises DataError, TaskError; UsageError and ModelError if a requested template is missing; NotComparableError if
+    base and candidates have different templates and the job does not allow it.
     """
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
@@ -152,8 +152,8 @@ def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, tokenizers: ModelTok
 
 
 def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, ...]:
-    """Return a notice where a chat template without a system message drops the tasks' descriptions. Raises UsageError
-    where it would drop the user's system instruction.
+    """Return a notice if a chat template without a system message drops the tasks' descriptions. Raises UsageError if
+    it would drop the user's system instruction.
     """
     without_system = [
         name for name, renderer in renderers.items() if renderer is not None and not renderer.takes_system
@@ -179,12 +179,12 @@ def _left_out_of_any(by_way: Mapping[str | None, Sequence[PreparedTask]]) -> Ite
 
 
 def _without(again: Callable[..., PreparedTask], prepared: PreparedTask, without: frozenset[str]) -> PreparedTask:
-    """Prepare a task again where more of its rows must be left out."""
+    """Prepare a task again if more of its rows must be left out."""
     return prepared if without == frozenset(prepared.left_out) else again(prepared.task, without=without)
 
 
 def _too_long(prepared: Sequence[PreparedTask], budget: int | None) -> Iterator[str]:
-    """Yield a notice for each task with rows that do not fit. Raises DataError where no row fits."""
+    """Yield a notice for each task with rows that do not fit. Raises DataError if no row fits."""
     for task in prepared:
         rows = len(task.left_out) + len(task.examples) + len(task.failures)
         what = f"of its {rows} rows fit into {budget} tokens, the smallest window here"

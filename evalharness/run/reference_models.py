@@ -32,7 +32,7 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
     """Choose the one precision ("": not quantised) at which base and candidates answer: --precision, else the
     candidates' own.
 
-    Raises UsageError where the candidates' own differ, and for --precision with a candidate on a server.
+    Raises UsageError if the candidates' own differ, and for --precision with a candidate on a server.
     """
     if selection.precision and (served := [each.name for each in candidates if each.endpoint]):
         what = f"{served[0]} is loaded by its server, which quantises it or not"
@@ -62,7 +62,7 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
 def at_one_precision(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    """Bring base and candidates to one precision. Raises UsageError where that is impossible, unless `--precision none`
+    """Bring base and candidates to one precision. Raises UsageError if that is impossible, unless `--precision none`
     accepts it.
     """
     precision = precision_of(selection, candidates)
@@ -76,7 +76,7 @@ def at_one_precision(
 
 
 def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """Return the checkpoint at `precision`, or unchanged where its own files say how it is quantised."""
+    """Return the checkpoint at `precision`, or unchanged if its own files say how it is quantised."""
     if checkpoint.precision == precision or _has_own_precision(checkpoint):
         return checkpoint
     if precision not in ("", *ON_LOADING):
@@ -95,9 +95,9 @@ def _has_own_precision(checkpoint: Checkpoint) -> bool:
 def references_of(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, ...]:
-    """List the references of a run: the base without quantisation where it is quantised, and the base through an
-    adapter that changes nothing for `--placebo`. Raises UsageError where a candidate has the name of a reference, and
-    for a placebo on a server.
+    """List the references of a run: the base without quantisation if it is quantised, and the base through an adapter
+    that changes nothing for `--placebo`. Raises UsageError if a candidate has the name of a reference, and for a
+    placebo on a server.
     """
     if selection.placebo and base.endpoint:
         raise UsageError("--placebo", f"no adapter can be put on {base.name}, which is on a server", "leave it out")

@@ -79,7 +79,7 @@ class RunLog:
 
     @contextmanager
     def turn(self, checkpoint: Checkpoint) -> Iterator[None]:
-        """Measure the seconds and the peak memory of a model's turn; of the whole run where peaks cannot be reset."""
+        """Measure the seconds and the peak memory of a model's turn; of the whole run if peaks cannot be reset."""
         begun, cost = time.perf_counter(), self.models.setdefault(checkpoint.name, ModelCost())
         cost.checkpoint = checkpoint
         self.highest = max(self.highest, peak_memory.process_peak())

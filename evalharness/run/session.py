@@ -82,13 +82,13 @@ class Session:
         return slot.engine_of(self.checkpoint)
 
     def token_counter(self) -> TokenCounter | None:
-        """Return the counter of this model's tokens; None where the engine's factory has no tokenizers."""
+        """Return the counter of this model's tokens; None if the engine's factory has no tokenizers."""
         factory = self.context.slot.factory
         return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
 
     def prove(self, prepared: Sequence[PreparedTask]) -> Proof | None:
-        """Prove, once for this model and engine, that the adapter is applied; None where no example could be asked,
-        each of which is an error of this run. Raises ModelError.
+        """Prove, once for this model and engine, that the adapter is applied; None if no example could be asked, each
+        of which is an error of this run. Raises ModelError.
         """
         prompts = _prompts(prepared)
         if not prompts:
@@ -113,7 +113,7 @@ class Session:
         return "" if base == self.checkpoint.fingerprint else base
 
     def _base_answers(self) -> AnswerSource | None:
-        """Return the source of the base's answers outside its turn; None where the base does not answer in this run."""
+        """Return the source of the base's answers outside its turn; None if the base does not answer in this run."""
         context = self.context
         if not isinstance(base := context.base, Checkpoint):
             return None
@@ -123,7 +123,7 @@ class Session:
         )
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
-        """Answer and measure all tasks, and write samples/. Raises NotComparableError where the weights changed."""
+        """Answer and measure all tasks, and write samples/. Raises NotComparableError if the weights changed."""
         name, context = self.checkpoint.name, self.context
         keeper, outcomes = AnswerKeeper(context.store, self.checkpoint.fingerprint, context.info.fingerprint), []
         with context.run_log.turn(self.checkpoint):

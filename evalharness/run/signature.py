@@ -62,7 +62,7 @@ def signature_of(
 
 
 def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
-    """Return the base's engine where it is another than the candidates'."""
+    """Return the base's engine if it is another than the candidates'."""
     base = run_plan.base
     if isinstance(base, Baseline) and base.engine["fingerprint"] != info.fingerprint:
         return {MIXED: {base.name: dict(base.engine)}}
@@ -106,7 +106,7 @@ def _computed_task(fact: TaskFacts) -> dict[str, Any]:
 
 
 def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
-    """Return the chat template of each model; None where all prompts were plain."""
+    """Return the chat template of each model; None if all prompts were plain."""
     if not any(prompts.templates.values()):
         return None
     return {"fewshot_as_multiturn": job.prompts.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}

@@ -36,8 +36,8 @@ class PlannedBlock:
 
 
 def answer_ahead(context: RunContext, work: Work) -> None:
-    """Answer the tasks of all checkpoints at once where the factory spreads blocks; otherwise do nothing. Raises
-    EvalHarnessError where a model cannot be opened, or no engine is left.
+    """Answer the tasks of all checkpoints at once if the factory spreads blocks; otherwise do nothing. Raises
+    EvalHarnessError if a model cannot be opened, or no engine is left.
     """
     factory = context.slot.factory
     if not isinstance(factory, SpreadsBlocks):

@@ -1,4 +1,4 @@
-"""Refuse candidates that equal their base, or report them where the job accepts them."""
+"""Refuse candidates that equal their base, or report them if the job accepts them."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def classifier_of(job: Job) -> tuple[str, str | None] | None:
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Choose the tasks, groups and variants of a run; rows are read only where a variant depends on them.
+    """Choose the tasks, groups and variants of a run; rows are read only if a variant depends on them.
 
     Raises UsageError for a wording or a way that no task of the run has, TaskError for a wrong `metadata.twin`,
     DataError for unreadable rows.
@@ -141,7 +141,7 @@ def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: R
 
 
 def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> list[Task]:
-    """Change the tasks that have the wording `name` to it. Raises UsageError where none has it."""
+    """Change the tasks that have the wording `name` to it. Raises UsageError if none has it."""
     if name is None:
         return list(tasks)
     wordings = dict.fromkeys(wording for task in tasks for wording in task.templates)
@@ -180,7 +180,7 @@ def _groups_with(
 def _with_toxicity(
     job: Job, tasks: Sequence[Task], groups: Sequence[Group], notices: list[str]
 ) -> tuple[Sequence[Task], Sequence[Group]]:
-    """Add the toxicity metrics to tasks that write; add a notice where there is no classifier or no such task."""
+    """Add the toxicity metrics to tasks that write; add a notice if there is no classifier or no such task."""
     classifier = classifier_of(job)
     if classifier is None or not any(task.output_type == OutputType.GENERATE_UNTIL for task in tasks):
         notices.append(NO_CLASSIFIER if classifier is None else NOTHING_WRITTEN)
@@ -222,7 +222,7 @@ class _Variants:
         self.variants |= {name: task.variant for name, task in by_name.items() if task.variant}
 
     def add_written(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Add the written twin of a choice task; False, with a notice, where there can be none."""
+        """Add the written twin of a choice task; False, with a notice, if there can be none."""
         try:
             self.add([variants.written_twin(task, rows)])
         except variants.VariantProblem as reason:
@@ -231,7 +231,7 @@ class _Variants:
         return True
 
     def add_changing(self, tasks: Iterable[Task], rows: Sequence[Mapping[str, Any]], seed: int) -> bool:
-        """Add the tasks whose disturbance changes any row; False where there is none."""
+        """Add the tasks whose disturbance changes any row; False if there is none."""
         changing = []
         for derived in tasks:
             if reason := perturb.why_not(derived, rows, seed):
@@ -281,8 +281,8 @@ class _Variants:
 
 
 def _by_rows(task: Task) -> str:
-    """Name the metric of the worst case by row: the primary one where it is a mean over rows, else the first that is;
-    "" for none.
+    """Name the metric of the worst case by row: the primary one if it is a mean over rows, else the first that is; ""
+    for none.
     """
     specs = sorted(task.metrics, key=lambda spec: spec.id != task.primary)
     means = (

@@ -58,7 +58,7 @@ class GenerateRules(ContractFixtures):
             self._assert_ended(engine, requests, [whole for _, whole in visible])
 
     def test_white_space_before_the_first_word_ends_nothing(self, engine: Engine) -> None:
-        """Such white space is dropped where it is a stop string; with `stop_at_once` it ends the text."""
+        """Such white space is dropped if it is a stop string; with `stop_at_once` it ends the text."""
         self.need(Generate)
         spaced = [(each, whole) for each, whole in self.free_texts(engine) if whole.text[:1].isspace()]
         if not spaced:
@@ -81,7 +81,7 @@ class GenerateRules(ContractFixtures):
         assert self.enough(sum(alike), len(alike)), f"{sum(alike)} of {len(alike)} texts end where they should"
 
     def free_texts(self, engine: Engine) -> list[RequestAndText]:
-        """Return requests without stop strings and their texts; skip the test where all texts are empty."""
+        """Return requests without stop strings and their texts; skip the test if all texts are empty."""
         requests = generations()
         every = list(zip(requests, responses(engine, requests), strict=True))
         if not any(answer.text for _, answer in every):
@@ -90,7 +90,7 @@ class GenerateRules(ContractFixtures):
 
 
 def _inside(text: str) -> str:
-    """Return the first line of the second half of a visible text; "" where a character is unfinished."""
+    """Return the first line of the second half of a visible text; "" if a character is unfinished."""
     visible = text.strip()
     rest = visible[len(visible) // 2 :].strip()
     return "" if UNFINISHED in rest else rest.split("\n")[0].strip()

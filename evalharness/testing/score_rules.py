@@ -84,7 +84,7 @@ class ScoreRules(ContractFixtures):
             self._assert_written_is_greedy(engine, 4)
 
     def _assert_written_is_greedy(self, engine: Engine, new: int) -> None:
-        """Checked where a text has as many tokens as the engine wrote, as most short texts do."""
+        """Checked if a text has as many tokens as the engine wrote, as most short texts do."""
         answers = zip(PROMPTS, responses(engine, generations(new=new)), strict=True)
         visible = [(prompt, answer) for prompt, answer in answers if answer.text.strip() and answer.tokens == new]
         if not visible:
@@ -94,7 +94,7 @@ class ScoreRules(ContractFixtures):
         assert 2 * sum(whole) >= len(whole), f"of {len(whole)} texts of {new} tokens it writes {sum(whole)} are greedy"
 
     def test_a_text_is_scored_whole(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Its score is that of a continuation of nothing, where both count the same tokens."""
+        """Its score is that of a continuation of nothing, if both count the same tokens."""
         self.need(Score)
         answers = responses(engine, texts())
         assert all(answer.tokens > 0 and answer.logprob < 0 for answer in answers), answers

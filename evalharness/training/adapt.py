@@ -44,8 +44,8 @@ TABLE = "prompt_encoder.default.embedding.weight"  # the virtual tokens: (their 
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
-    """Make exactly the parameters trainable that the method trains. Raises UsageError where it can train nothing in
-    this model.
+    """Make exactly the parameters trainable that the method trains. Raises UsageError if it can train nothing in this
+    model.
 
     A new prefix starts from the model's own states of tokens drawn from its vocabulary, because peft's random start is
     far above their scale.
@@ -92,7 +92,7 @@ def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
     """Put factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): by default on
-    keys, values and the second layer of the feed-forward network, where peft knows these layers of the architecture.
+    keys, values and the second layer of the feed-forward network, if peft knows these layers of the architecture.
     """
     kind = model.config.model_type
     if recipe.option("targets") is None:

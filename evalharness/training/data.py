@@ -139,8 +139,8 @@ class _Gatherer:
         return [with_wording(task, wording) if wording is not None and wording in task.templates else task]
 
     def validation(self) -> tuple[Examples, dict[str, Any]]:
-        """Read the examples to validate on, and their source: the validation file, else the task's validation split
-        where the recipe needs validation losses.
+        """Read the examples to validate on, and their source: the validation file, else the task's validation split if
+        the recipe needs validation losses.
         """
         if self.recipe.validation_file:
             path = Path(self.recipe.validation_file)
@@ -158,7 +158,7 @@ class _Gatherer:
         return self.task(task.name, "validation"), source
 
     def _without_validation_split(self) -> str:
-        """Return why there is no split to validate on; "" where there is one."""
+        """Return why there is no split to validate on; "" if there is one."""
         if self.recipe.train_file:
             return "there are no validation examples"
         task = self.library.task(self.recipe.target)
@@ -193,7 +193,7 @@ class _Gatherer:
         return others
 
     def check_wordings(self) -> None:
-        """Raise UsageError where no task has the recipe's wording."""
+        """Raise UsageError if no task has the recipe's wording."""
         wording = self.recipe.template
         if wording is not None and not self.wordings:
             raise UsageError("--template", "no task of this training has another wording", "leave it out")

@@ -58,13 +58,13 @@ class Encoder:
     passes_over: bool = False
 
     def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:
-        """Encode an example: a pair as one row; a conversation as one, or as one for each turn of the assistant where
-        the template renders earlier turns differently once others follow (and for encoder-decoder models).
+        """Encode an example: a pair as one row; a conversation as one, or as one for each turn of the assistant if the
+        template renders earlier turns differently once others follow (and for encoder-decoder models).
 
         What does not fit loses its beginning: a pair tokens of its prompt (evaluation cuts shots and documents
-        instead), a conversation whole turns after the system's; None where its last question and answer do not fit.
-        Raises DataError where a completion of a pair does not fit, is empty, or cannot be tokenised, and for a
-        conversation without a chat template or that the template refuses.
+        instead), a conversation whole turns after the system's; None if its last question and answer do not fit. Raises
+        DataError if a completion of a pair does not fit, is empty, or cannot be tokenised, and for a conversation
+        without a chat template or that the template refuses.
         """
         try:
             if is_turns(example):
@@ -183,8 +183,8 @@ class Encoder:
         return prompt, answer if marked else self._ended(answer)
 
     def _fitting(self, chat: ChatTemplate, example: Turns, answers: Mapping[int, Span]) -> EncodedExample | None:
-        """Put the answers into one row that fits, without the first questions and answers where it is too long. The
-        system's turn stays. None where the last question and answer do not fit.
+        """Put the answers into one row that fits, without the first questions and answers if it is too long. The
+        system's turn stays. None if the last question and answer do not fit.
         """
         whole = row = self._row(list(answers.values()))
         head = next(place for place, turn in enumerate(example) if turn[0] != "system")
@@ -205,7 +205,7 @@ class Encoder:
 
 
 def _check_shown(chat: ChatTemplate, example: Turns) -> None:
-    """Raise Unrenderable where the template leaves out the answers of tools."""
+    """Raise Unrenderable if the template leaves out the answers of tools."""
     messages = [message_of((turn[0], MARK) if turn[0] == TOOL else turn, role_of(turn[0])) for turn in example]
     if any(turn[0] == TOOL for turn in example) and MARK not in chat.ended(messages):
         raise Unrenderable("it does not show what tools answer")

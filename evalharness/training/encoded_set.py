@@ -41,8 +41,8 @@ class EncodedSet:
 def encode_set(
     recipe: Recipe, examples: TrainingSet, start: StartingPoint, loaded: LoadedModel, report: Report
 ) -> EncodedSet:
-    """Encode the examples and those to validate on. Raises DataError where there are none, where none fits, and where
-    one does not fit and the recipe refuses that.
+    """Encode the examples and those to validate on. Raises DataError if there are none, if none fits, and if one does
+    not fit and the recipe refuses that.
     """
     if not examples.examples:
         raise DataError(recipe.learned, "no training examples", "give a task whose training split has rows")
@@ -81,7 +81,7 @@ def encode_set(
 
 
 def _rows(encoder: Encoder, examples: Examples) -> Rows:
-    """Encode every example, and pair each row with its example; None where it does not fit."""
+    """Encode every example, and pair each row with its example; None if it does not fit."""
     return [(example, row) for example in examples for row in encoder.encode(example)]
 
 
@@ -91,7 +91,7 @@ def _usable(recipe: Recipe, rows: Rows) -> list[EncodedExample]:
 
 
 def _refuse(long: Sequence[Example], examples: TrainingSet, limit: int | None) -> None:
-    """Raise DataError where examples do not fit, naming the first and their number."""
+    """Raise DataError if examples do not fit, naming the first and their number."""
     if long:
         what = f"does not fit {limit} tokens (the window or --max-length), the first of {len(long)}"
         raise DataError(examples.first_place(long), what, "shorten them, or --too-long drop or cut")
@@ -99,7 +99,7 @@ def _refuse(long: Sequence[Example], examples: TrainingSet, limit: int | None) -
 
 def _packed(recipe: Recipe, encoded: list[EncodedExample], limit: int | None, loaded: LoadedModel) -> list[Pack]:
     """Pack several examples into a row. `limit`: the window without virtual tokens, or --max-length. Raises UsageError
-    where packed examples would see one another in this model.
+    if packed examples would see one another in this model.
     """
     if loaded.architecture == Architecture.SEQ2SEQ:
         raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")

@@ -60,7 +60,7 @@ def name_by_answer(example: Example) -> str:
 
 
 def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
-    """Return the place of the first of some examples in files; where none is there, name one by its answer."""
+    """Return the place of the first of some examples in files; if none is there, name one by its answer."""
     distinct = set(examples)
     with suppress(OSError, DataError):
         for path in paths:

@@ -12,7 +12,7 @@ DIFFERENCE = "/difference"
 
 def look_of(entry: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read one entry of the history: the suite's mean in margins (None: not measured), the number of forgotten gate
-    units and of examples without an answer, the difference of each unit; None where the entry is no look.
+    units and of examples without an answer, the difference of each unit; None if the entry is no look.
     """
     if FORGOTTEN not in entry:
         return None

@@ -61,8 +61,8 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach 
     """Train, and write a candidate (weights or adapter, training.json, a tokenizer with full weights) to `recipe.out`.
 
     Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError,
-    DataError, ModelError or StoreError before training for anything wrong, ModelError where the loss or the weights
-    stop being finite; then `out` does not exist.
+    DataError, ModelError or StoreError before training for anything wrong, ModelError if the loss or the weights stop
+    being finite; then `out` does not exist.
     """
     out = Path(recipe.out)
     refuse_existing(out)
@@ -113,8 +113,8 @@ def _make(
 
 @contextmanager
 def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
-    """Turn a lack of memory or disk space into UsageError and StoreError; add to an interrupt where the training goes
-    on.
+    """Turn a lack of memory or disk space into UsageError or StoreError; tell an interrupt that the training can go on
+    later.
     """
     try:
         yield
@@ -146,7 +146,7 @@ def _announce(maker: CandidateMaker, report: Report) -> None:
 def _take_up(
     output: UnfinishedOutput, recipe: Recipe, start: StartingPoint, examples: TrainingSet, report: Report
 ) -> None:
-    """Prepare the folder, with a note where it holds states of another training."""
+    """Prepare the folder, with a note if it holds states of another training."""
     # these fields do not change the weights, or their effect cannot be known here
     free = {"out", "save_every", "device", "report_to"}
     record = {

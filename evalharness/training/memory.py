@@ -53,7 +53,7 @@ class MemoryForecast:
 
 def row_shape(base: str, length: int | None, answer: int | None, dtype: HeldDtype = "float32") -> RowShape:
     """Make the shape of a base's rows; without `answer` all tokens of a row are learned. Raises ModelError for a base
-    without a configuration, UsageError where rows are longer than its window, or `answer` than a row.
+    without a configuration, UsageError if rows are longer than its window, or `answer` than a row.
     """
     window = window_of(model_config(directory_of(parse(base))))
     tokens = length or min(LENGTH, window or LENGTH)

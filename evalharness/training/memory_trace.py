@@ -4,7 +4,7 @@ The model is built, made trainable and run forward and backward as `train` does,
 shapes and types and no values. So every architecture is counted by its own code, with the attention that the CPU would
 choose (sdpa keeps no scores of length × length, eager attention does). What is counted:
 
-* weights: float32 where they change (`--dtype bfloat16` leaves them so, and computes in bfloat16 beside them), in
+* weights: float32 if they change (`--dtype bfloat16` leaves them so, and computes in bfloat16 beside them), in
   `--dtype` under an adapter, 4 bits and double-quantised constants under qlora (0.516 bytes, Dettmers et al. 2023:
   0.5 + 1/64 + 4/(64·256)), whose embeddings, norms and head are float32;
 * gradients: as many bytes as the trained values; optimiser: AdamW's two moments in float32, 8 bytes a trained value.
@@ -94,7 +94,7 @@ class LiveBytes(TorchDispatchMode):
 def forecast(recipe: Recipe, shape: RowShape) -> MemoryForecast:
     """Count the memory of a training by the recipe; of the base only config.json is needed.
 
-    Raises ModelError where no such model can be built or run, UsageError where the method trains nothing in it.
+    Raises ModelError if no such model can be built or run, UsageError if the method trains nothing in it.
     """
     live = LiveBytes()
     with expected_warnings():
@@ -165,7 +165,7 @@ def _make_fake(model: nn.Module) -> None:
 
 
 def _step(model: TrainableModel, recipe: Recipe, shape: RowShape, live: LiveBytes) -> None:
-    """Run rows forward and backward as the Trainer does, under autocast where it computes in bfloat16."""
+    """Run rows forward and backward as the Trainer does, under autocast if it computes in bfloat16."""
     model.train()
     if recipe.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)

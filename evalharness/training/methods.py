@@ -16,7 +16,7 @@ class TrainingMethod:
 
     `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `adapter`: peft's
     type of its adapter, "" for full weights; `soft`: it puts virtual tokens before the text; `selective`: it trains a
-    part of the full weights. `options`: its own ones with their defaults, None where the default depends on something
+    part of the full weights. `options`: its own ones with their defaults, None if the default depends on something
     else.
     """
 

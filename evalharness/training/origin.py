@@ -25,7 +25,7 @@ class Origin:
 
 
 def origin_of(weights: Checkpoint, base: Checkpoint) -> Origin:
-    """Read the facts of the files. Raises ModelError where these changed since they were recognised."""
+    """Read the facts of the files. Raises ModelError if these changed since they were recognised."""
     generation = weights.path / GENERATION_CONFIG
     origin = Origin(
         base_weights=fingerprint.of_tensors(base.path),

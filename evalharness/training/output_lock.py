@@ -40,9 +40,7 @@ class UnfinishedOutput:
         return any(self.states.glob("checkpoint-*"))
 
     def take_up(self, record: Mapping[str, Any]) -> bool:
-        """Prepare the folder. True where it holds states of the very same training; files of another one are
-        removed.
-        """
+        """Prepare the folder. True if it holds states of the very same training; files of another one are removed."""
         self.drop_candidate()
         try:
             same = bool(json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record)))
@@ -84,10 +82,10 @@ class UnfinishedOutput:
 
 @contextmanager
 def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
-    """Lock the folder for this process. It stays where the training can go on later: after an interrupt or a full disk
+    """Lock the folder for this process. It stays if the training can go on later: after an interrupt or a full disk
     with saved states, or after an error before this training began.
 
-    Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
+    Raises UsageError if another process trains to the same place, StoreError if the folder cannot be made.
     """
     unfinished = UnfinishedOutput(out)
     with hold_folder(unfinished.folder, "--out", name=out):
@@ -118,6 +116,6 @@ def checkpoints_in(folder: Path) -> dict[int, Path]:
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise UsageError where the candidate's path exists already."""
+    """Raise UsageError if the candidate's path exists already."""
     if out.exists() or out.is_symlink():
         raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")

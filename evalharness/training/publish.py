@@ -49,7 +49,7 @@ def push(folder: Path, repository: str) -> str:
 
 
 def _refused(token: str) -> str:
-    """Return why the hub refuses a token or does not answer; "" where it accepts it."""
+    """Return why the hub refuses a token or does not answer; "" if it accepts it."""
     try:
         return "" if call_within(PATIENCE, lambda: HfApi().whoami(token)) else "it names no user"
     except Exception as error:

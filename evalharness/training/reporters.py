@@ -16,7 +16,7 @@ TENSORBOARD, ITS_FOLDER = "tensorboard", "TENSORBOARD_LOGGING_DIR"
 
 def reporters(recipe: Recipe) -> list[TrainerCallback]:
     """Make the callbacks that log; TensorBoard's writes into a folder beside the candidate (`OUT.tensorboard`). Raises
-    UsageError for an unknown reporter, and where its package is not installed.
+    UsageError for an unknown reporter, and if its package is not installed.
     """
     callbacks: list[TrainerCallback] = []
     for name in dict.fromkeys(recipe.report_to):

@@ -72,7 +72,7 @@ def course_of(state: TrainerState, encoded: EncodedSet, planned: int, rate: floa
 
 def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model: TrainableModel, folder: Path) -> None:
     """Save the weights as transformers or peft does, full weights with the tokenizer and the generation configuration
-    of their origin. Raises ModelError where values are too large for the saved type.
+    of their origin. Raises ModelError if values are too large for the saved type.
     """
     saved_as = saved_dtype(recipe, start)
     if not isinstance(model, PeftModel):

@@ -90,8 +90,8 @@ def check_machine(recipe: Recipe) -> None:
 
 
 def starting_point(recipe: Recipe) -> StartingPoint:
-    """Recognise the weights that training starts from. Raises ModelError or UsageError where the base or the stage
-    before cannot be trained further.
+    """Recognise the weights that training starts from. Raises ModelError or UsageError if the base or the stage before
+    cannot be trained further.
     """
     start = _from_base(recipe) if recipe.after is None else _after_stage(recipe, recipe.after)
     if start.weights.precision and not recipe.definition.adapter:
@@ -176,7 +176,7 @@ def make_trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint)
     trained further.
 
     Full weights start from the adapter merged into its base. Raises UsageError for options that differ from the
-    adapter's, ModelError where its files changed since it was recognised.
+    adapter's, ModelError if its files changed since it was recognised.
     """
     if start.adapter is None:
         return adapt(model, recipe), recipe
@@ -227,7 +227,7 @@ def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int 
     """Return the most tokens of (an example, or the encoder's text; a decoder's answer): the window without virtual
     tokens, and --max-length.
 
-    Raises UsageError where the virtual tokens fill the window.
+    Raises UsageError if the virtual tokens fill the window.
     """
     window, virtual = start.weights.window, 0
     if recipe.definition.soft:

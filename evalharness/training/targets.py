@@ -57,8 +57,8 @@ def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
 
 
 def shortest_endings(paths: list[str], others: set[str]) -> list[str]:
-    """Find the shortest names that end each of the paths and no other one, such as "q_proj", where needed
-    "attn.c_proj", or the whole path.
+    """Find the shortest names that end each of the paths and no other one, such as "q_proj", if needed "attn.c_proj",
+    or the whole path.
     """
     names = dict[str, None]()
     for path in paths:
@@ -108,8 +108,8 @@ def _no_layer(recipe: Recipe, name: str, layers: dict[str, nn.Module]) -> UsageE
 
 
 def selected_parameters(model: PreTrainedModel, recipe: Recipe) -> list[nn.Parameter]:
-    """Return the parameters that a selective method trains: biases, or those that match a pattern. Raises UsageError
-    where there are none.
+    """Return the parameters that a selective method trains: biases, or those that match a pattern. Raises UsageError if
+    there are none.
     """
     by_name = dict(model.named_parameters(remove_duplicate=False))
     if recipe.method == Method.BITFIT:

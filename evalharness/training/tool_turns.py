@@ -26,7 +26,7 @@ def further_keys(where: str, turn: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tools_of(where: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read the tools of a line, a list or its JSON text; [] where it has none. Raises DataError."""
+    """Read the tools of a line, a list or its JSON text; [] if it has none. Raises DataError."""
     tools = row.get(TOOLS)
     if isinstance(tools, str) and tools.strip():
         tools = _json(tools)
@@ -64,7 +64,7 @@ def _more(turn: Turn) -> dict[str, Any]:
 
 
 def _call(where: str, call: dict[str, Any]) -> dict[str, Any]:
-    """Return a call with its arguments as an object, which templates expect, also where they are a JSON text."""
+    """Return a call with its arguments as an object, which templates expect, also if they are a JSON text."""
     function = call.get("function", call)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise DataError(where, f"has {CALLS} without the name of a function", FIX)

@@ -171,7 +171,7 @@ class TrainingMonitor(TrainerCallback):
             self.report(f"a state was saved in {seconds:.1f} s: interrupted, the same command goes on from there")
 
     def not_saved(self, reason: str) -> None:
-        """Report that a state could not be saved. Raises StoreError where the user or an interrupt asked for it."""
+        """Report that a state could not be saved. Raises StoreError if the user or an interrupt asked for it."""
         if self.recipe.save_every is not None or self.delayed.number is not None:
             what = f"the state of its training cannot be saved ({reason})"
             raise StoreError(self.recipe.out, what, "free disk space")
@@ -232,7 +232,7 @@ def diverged(recipe: Recipe, what: str) -> ModelError:
 
 
 def optimizer_of(recipe: Recipe) -> str:
-    """Return transformers' name of the optimiser, its default where the recipe names none."""
+    """Return transformers' name of the optimiser, its default if the recipe names none."""
     return recipe.optimizer or str(TrainingArguments.__dataclass_fields__["optim"].default)
 
 

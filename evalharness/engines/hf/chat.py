@@ -43,11 +43,11 @@ CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # transformers' mark at the end of a 
 class ChatTemplate:
     """One tokenizer's default chat template.
 
-    Where it refuses system turns they are left out, as lm-eval does; `takes_system` says whether it shows them.
+    If it refuses system turns they are left out, as lm-eval does; `takes_system` says whether it shows them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-        """Raises Unrenderable where the template does not parse or cannot render a single question."""
+        """Raises Unrenderable if the template does not parse or cannot render a single question."""
         source = STOPPED_CLOCK + source if CLOCK in source else source
         self._tokens = tokenizer.special_tokens_map
         self._shows_content = "content" in source
@@ -69,7 +69,7 @@ class ChatTemplate:
         self.takes_system = system["content"] in text
 
     def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> ChatTemplate:
-        """Return the template with tools to call in every prompt. Raises Unrenderable where it does not show them."""
+        """Return the template with tools to call in every prompt. Raises Unrenderable if it does not show them."""
         other = copy(self)
         other._tools = tuple(tools)
         text = other._render([USER], continued=False)
@@ -79,8 +79,8 @@ class ChatTemplate:
         return other
 
     def render(self, messages: Sequence[Mapping[str, Any]], continued: bool) -> str:
-        """Render messages, with an open turn of the model where not `continued`. Raises Unrenderable with the message
-        of the template or of transformers.
+        """Render messages, with an open turn of the model if not `continued`. Raises Unrenderable with the message of
+        the template or of transformers.
         """
         return self._render(self._turns(messages), continued)
 
@@ -92,8 +92,8 @@ class ChatTemplate:
         return [each for each in messages if not (self._refuses_system and each["role"] == "system")]
 
     def _render(self, messages: Sequence[Mapping[str, Any]], continued: bool | None) -> str:
-        """Render as transformers' `apply_chat_template` does: with `add_generation_prompt` where `continued` is False,
-        with `continue_final_message` where it is True.
+        """Render as transformers' `apply_chat_template` does: with `add_generation_prompt` if `continued` is False,
+        with `continue_final_message` if it is True.
         """
         turns = [dict(message) for message in messages]
         if continued:
@@ -111,7 +111,7 @@ class ChatTemplate:
 
 def _until_mark(text: str, last: str) -> str:
     """Cut the text where the last turn is to be continued, without the white space before where the template strips
-    texts. Raises Unrenderable where the turn does not appear.
+    texts. Raises Unrenderable if the turn does not appear.
     """
     start, mark, end = text.rpartition(CONTINUED.strip())
     if not mark or last.strip() not in text:
@@ -124,8 +124,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def template_of(directory: Path, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate | None:
-    """Return the chat template of a tokenizer, whose files are in `directory`; None where it has none. Raises
-    ModelError for one that cannot be used.
+    """Return the chat template of a tokenizer, whose files are in `directory`; None if it has none. Raises ModelError
+    for one that cannot be used.
     """
     if not tokenizer.chat_template:
         return None

@@ -1,4 +1,4 @@
-"""Answer Generate requests greedily, by the package's own loop where the model allows it, else by transformers'
+"""Answer Generate requests greedily, by the package's own loop if the model allows it, else by transformers'
 `generate`.
 """
 
@@ -32,7 +32,7 @@ IN_LOOP = ("min_length", "min_new_tokens", "stop_strings")  # decoding rules tha
 
 class Decoder:
     """Decodes with one loaded model by the greedy part of its generation config. `plain_because`: why a decoder-only
-    model is decoded by `generate`; "" where it is not, or before the first request.
+    model is decoded by `generate`; "" if it is not, or before the first request.
     """
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
@@ -64,8 +64,8 @@ class Decoder:
         self, requests: Sequence[Generate], drafts: Mapping[str, str] | None = None
     ) -> Iterator[Generation | Failure]:
         """Yield an answer per request, first those that do not need the model. `drafts`: request id -> a text that may
-        be the answer; it saves time where it is, and never changes the answer. Rows that are read alone (one row a
-        batch) take no draft, so that their bits depend on nothing else.
+        be the answer; it saves time if it is, and never changes the answer. Rows that are read alone (one row a batch)
+        take no draft, so that their bits depend on nothing else.
         """
         drafts = {} if drafts is None or self.limits.rows == 1 else drafts
         in_loop: list[TokenPrompt] = []
@@ -131,7 +131,7 @@ class Decoder:
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Raise ModelError where transformers refuses decoding rules of the generation config."""
+        """Raise ModelError if transformers refuses decoding rules of the generation config."""
         try:
             yield
         except (ValueError, TypeError, LookupError, AttributeError) as error:

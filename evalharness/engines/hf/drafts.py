@@ -1,9 +1,9 @@
 """Draft a row's next tokens from another model's text after the same prompt, and learn how many tokens to draft.
 
-A draft is read together with the prompt: at each of its tokens the model predicts what it would write there. The
-tokens that agree are new tokens at the cost of reading, which on a CPU is a half to a tenth of a pass for each. The
-number of drafted tokens is learned from row to row of one block: twice as many after full agreement, half as many after
-little. Further passes for drafts alone are made only where they have enough tokens.
+A draft is read together with the prompt: at each of its tokens the model predicts what it would write there. The tokens
+that agree are new tokens at the cost of reading, which on a CPU is a half to a tenth of a pass for each. The number of
+drafted tokens is learned from row to row of one block: twice as many after full agreement, half as many after little.
+Further passes for drafts alone are made only if they have enough tokens.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Drafting:
             self.first = max(LEAST, self.first // 2)
 
     def _go_on_behind(self, row: LoopRow, agreed: int) -> None:
-        """Continue after a token that was not drafted: with the rest of the draft where the texts still agree, else
-        after its next token.
+        """Continue after a token that was not drafted: with the rest of the draft if the texts still agree, else after
+        its next token.
         """
         text, draft = self.tokenizer.decode(row.new), row.prompt.draft
         if self.chances > 0 and text and draft.startswith(text):

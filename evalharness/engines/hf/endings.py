@@ -30,11 +30,11 @@ class PromptReader(Protocol):
     def tokenizer(self) -> TokenizerAdapter: ...
 
     def too_much(self, prompt: Tokens, new: int) -> str:
-        """Return why the prompt and so many new tokens do not fit the window; "" where they do."""
+        """Return why the prompt and so many new tokens do not fit the window; "" if they do."""
 
 
 def token_prompt(request: Generate, reader: PromptReader) -> TokenPrompt | Generation | Failure:
-    """Return the request as tokens, or its answer where the model is not needed."""
+    """Return the request as tokens, or its answer if the model is not needed."""
     if request.max_tokens < 1:
         return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
     try:
@@ -77,8 +77,8 @@ class Endings:
         return len(new) >= request.max_tokens or new[-1] in self.ends or self.stopped(request, new)
 
     def stopped(self, request: Generate, new: Sequence[int]) -> bool:
-        """Return whether the last of these tokens completes a stop string. The text is decoded only where that token
-        may write the last character of one.
+        """Return whether the last of these tokens completes a stop string. The text is decoded only if that token may
+        write the last character of one.
         """
         stops = [stop for stop in (*request.stop, *self.own_stops) if stop]
         if not any(self._may_write(new[-1], stop[-1]) for stop in stops):
@@ -94,7 +94,7 @@ class Endings:
         return not piece or character in piece or UNFINISHED in piece
 
     def answer(self, request: Generate, row: DecodedRow) -> Generation | Failure:
-        """Make the answer from a row's new tokens; a Failure where its logits were not finite."""
+        """Make the answer from a row's new tokens; a Failure if its logits were not finite."""
         if not row.finite:
             return Failure(request_id=request.id, reason=NONFINITE)
         text, stopped = request.answer_in(self.tokenizer.decode(row.new), self.own_stops)

@@ -74,7 +74,7 @@ class HFEngine:
 
     @property
     def plain_because(self) -> str:
-        """Which requests so far were answered by plain batches of whole rows, and why; "" where none were, or where the
+        """Which requests so far were answered by plain batches of whole rows, and why; "" if none were, or if the
         settings ask for it.
         """
         reasons = {"scoring": self._scorer.pair_scorer.plain_because, "writing": self._decoder.plain_because}
@@ -107,7 +107,7 @@ class HFEngine:
         self.hand_over()
 
     def hand_over(self) -> ResidentWeights | None:
-        """Close, but return the base's weights for the engine that opens next; None where they cannot be reused."""
+        """Close, but return the base's weights for the engine that opens next; None if they cannot be reused."""
         if self._loaded is None:
             return None
         for module in self._training:
@@ -136,9 +136,8 @@ def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimit
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> HFEngine:
-    """Load the model, on the weights of `previous` where these are the same, else in their place; `info` is the
-    engine's description. Raises ModelError where it cannot be loaded whole, and where its files changed since they were
-    recognised.
+    """Load the model, on the weights of `previous` if these are the same, else in their place; `info` is the engine's
+    description. Raises ModelError if it cannot be loaded whole, and if its files changed since they were recognised.
     """
     resident = previous.hand_over() if isinstance(previous, HFEngine) else None
     if device_of(settings.device).type == "cuda":

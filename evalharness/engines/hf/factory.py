@@ -75,14 +75,14 @@ class HFFactory:
         return replace(info, details={**info.details, **decoding})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """Load the model. Raises ModelError where it cannot be loaded whole, and where its files changed since it was
+        """Load the model. Raises ModelError if it cannot be loaded whole, and if its files changed since it was
         recognised.
         """
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """Load the model, on the weights of `previous` where these are the same, else in their place. Raises ModelError
-        as `open` does.
+        """Load the model, on the weights of `previous` if these are the same, else in their place. Raises ModelError as
+        `open` does.
         """
         return self._open(checkpoint, settings, previous)
 

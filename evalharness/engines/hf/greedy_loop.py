@@ -38,7 +38,7 @@ class GreedyLoop:
         self.position_bytes = 0
 
     def rows(self, prompts: Sequence[TokenPrompt]) -> list[DecodedRow | Refusal]:
-        """Return new tokens for every prompt, or why there are none. Where memory does not suffice or the model fails,
+        """Return new tokens for every prompt, or why there are none. If memory does not suffice or the model fails,
         unfinished rows start again with half as many at a time, so that a row that cannot be answered takes no other
         with it.
         """
@@ -77,7 +77,7 @@ class GreedyLoop:
         return rows_in_batches([len(prompt) for prompt in prompts], self.limits, ask)
 
     def _header(self, prompts: Sequence[TokenPrompt]) -> int:
-        """Return the length of the prompts' common beginning; 0 where rows are read alone, or where it is too short."""
+        """Return the length of the prompts' common beginning; 0 if rows are read alone, or if it is too short."""
         if self.limits.rows == 1 or len(prompts) < 2:
             return 0
         first, last = min(prompt.tokens for prompt in prompts), max(prompt.tokens for prompt in prompts)
@@ -153,7 +153,7 @@ class GreedyLoop:
         self, rows: Sequence[LoopRow], proposals: Sequence[Tokens], logits: torch.Tensor, read: bool = False
     ) -> list[list[int]]:
         """Append to each row the likeliest token after its last one and after each of its drafted tokens that agrees;
-        return the appended tokens. Where rounding might make a draft decide, the row waits for a pass without one.
+        return the appended tokens. If rounding might make a draft decide, the row waits for a pass without one.
         `logits`: (tokens fed, vocabulary); `read`: the first token of each row belongs to a prompt.
         """
         best, tokens = logits.max(-1)  # NaN where any is

@@ -1,4 +1,4 @@
-"""Describe all that can change a score computed with transformers here, without importing torch where possible."""
+"""Describe all that can change a score computed with transformers here, without importing torch if possible."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def info_of(
 
 
 def _quantiser() -> dict[str, str]:
-    """Return the version of bitsandbytes where it is installed, also for models that do not need it."""
+    """Return the version of bitsandbytes if it is installed, also for models that do not need it."""
     installed = importlib.util.find_spec("bitsandbytes") is not None
     return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
 

@@ -18,8 +18,8 @@ EXACT, COARSE = 1e-4, 5e-2  # largest difference as a share of the largest logit
 
 @torch.no_grad()
 def compare(model: ModelAdapter, positioned: bool, rows: int) -> tuple[str, int]:
-    """Return why the loop does not suit the model ("" where it does), and the bytes of a position of a row in its
-    cache. `rows`: how many may share a pass. Raises MemoryError, or torch's error, where memory does not suffice.
+    """Return why the loop does not suit the model ("" if it does), and the bytes of a position of a row in its cache.
+    `rows`: how many may share a pass. Raises MemoryError, or torch's error, if memory does not suffice.
     """
     vocabulary = embedding_shape(model.loaded.model)[0]
     prompts: list[Tokens] = [

@@ -18,8 +18,8 @@ UNLIMITED = 2048  # tokens of a piece of text where the model states no limit; l
 
 
 class ModelAdapter(ABC):
-    """Makes the inputs of one loaded model as its architecture needs them. `window`: the most tokens, None where no
-    limit is known. `own_rules`: keys of the generation config that only this architecture uses in greedy decoding;
+    """Makes the inputs of one loaded model as its architecture needs them. `window`: the most tokens, None if no limit
+    is known. `own_rules`: keys of the generation config that only this architecture uses in greedy decoding;
     `padded_rules`: decoding rules that would read the padding.
     """
 
@@ -63,11 +63,11 @@ class ModelAdapter(ABC):
 
     @abstractmethod
     def too_long(self, pair: TokenPair) -> str:
-        """Return why the pair does not fit the window; "" where it does."""
+        """Return why the pair does not fit the window; "" if it does."""
 
     @abstractmethod
     def too_much(self, prompt: Tokens, new: int) -> str:
-        """Return why the prompt and so many new tokens do not fit the window; "" where they do."""
+        """Return why the prompt and so many new tokens do not fit the window; "" if they do."""
 
     @abstractmethod
     def inputs(
@@ -113,7 +113,7 @@ def logits_at(
 
 
 def last_feed_forward(model: PreTrainedModel) -> torch.nn.Module | None:
-    """Return the feed-forward part of a decoder's last layer; None where it has none by the usual name."""
+    """Return the feed-forward part of a decoder's last layer; None if it has none by the usual name."""
     count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:

@@ -46,7 +46,7 @@ def _ropes(parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def why_plain(scorer: PackedPairScorer) -> str:
-    """Return why the model does not read packed rows like whole ones; "" where it does. It reads a few short texts of
+    """Return why the model does not read packed rows like whole ones; "" if it does. It reads a few short texts of
     arbitrary tokens both ways.
     """
     model = scorer.model
@@ -76,7 +76,7 @@ def why_plain(scorer: PackedPairScorer) -> str:
 
 
 def _difference(scorer: PackedPairScorer, prompts: Sequence[Tokens], plain: NDArray[np.float64], bound: float) -> str:
-    """Return what is wrong with packed rows; "" where they change no logit by more than the bound."""
+    """Return what is wrong with packed rows; "" if they change no logit by more than the bound."""
     try:
         packed = scorer.last_logits(prompts, adapter=True)
     except Exception as error:  # a model's own code may raise anything for inputs that it does not support

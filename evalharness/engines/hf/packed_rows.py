@@ -21,8 +21,8 @@ States = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # keys and values of eve
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:
     """The tokens that a pass reads after its header, in one row or in several of equal length. `tokens`, `positions`:
-    ids and their positions in the branches, (rows, n) each; `visible`: which tokens of the one row each token sees,
-    (n, n), None where these are all before it; `paths`: for every branch the places of its tokens after the header.
+    ids and their positions in the branches, (rows, n) each; `visible`: which tokens of the one row each token sees, (n,
+    n), None if these are all before it; `paths`: for every branch the places of its tokens after the header.
     """
 
     tokens: list[list[int]]
@@ -56,7 +56,7 @@ def packed_row(branches: Sequence[Branch], depth: int) -> PackedRow:
 
 
 def even_rows(branches: Sequence[Branch]) -> PackedRow | None:
-    """Make a row for each branch, padded at its end; None where that takes over 5% more tokens than one packed row,
+    """Make a row for each branch, padded at its end; None if that takes over 5% more tokens than one packed row,
     because up to there the saved attention between branches is worth more.
     """
     width, packed = max(len(branch.fed) for branch in branches), len(branches[0].fed)

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 class ReadHeader(NamedTuple):
     """A header with its keys and values, which include those of the virtual tokens before it. `parts`: the lengths at
-    which it was continued; `planned`: the length of its group's header, longer where memory did not suffice.
+    which it was continued; `planned`: the length of its group's header, longer if memory did not suffice.
     """
 
     planned: int
@@ -150,7 +150,7 @@ class PackedPairScorer:
     def _continued(
         self, parent: ReadHeader, group: HeaderGroup, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
     ) -> ReadHeader:
-        """Read the group's header in one pass after its parent's; return the parent's where memory does not suffice."""
+        """Read the group's header in one pass after its parent's; return the parent's if memory does not suffice."""
         parts = (*parent.parts, len(group.header))
         states = self._headers.get((group.header, parts)) if keep else None
         if states is None:
@@ -170,7 +170,7 @@ class PackedPairScorer:
             del self._headers[next(iter(self._headers))]
 
     def _lead_states(self, model: PreTrainedModel, lead: VirtualPrefix) -> States:
-        """Return the states of the virtual tokens; () where there are none."""
+        """Return the states of the virtual tokens; () if there are none."""
         cache = passes_of(model, lead, (), self.model.positioned).prefix.cache or ()
         return tuple((keys[None], values[None]) for keys, values in cache)
 
@@ -194,7 +194,7 @@ class PackedPairScorer:
 
 
 def _refuse_spoiled(branches: Sequence[Branch], spoiled: bool) -> None:
-    """Raise RuntimeError, so that the branches are read one by one, where one of several may have spoiled the others: a
+    """Raise RuntimeError, so that the branches are read one by one, if one of several may have spoiled the others: a
     hidden token has weight 0 in a row, and 0 times NaN is NaN.
     """
     if spoiled and len(branches) > 1:

@@ -21,7 +21,7 @@ NONFINITE = "non-finite logits"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScore:
-    """The score of one continuation: summed log-probability in nats, None where the logits were not finite, and whether
+    """The score of one continuation: summed log-probability in nats, None if the logits were not finite, and whether
     every token is the most likely one.
     """
 
@@ -44,8 +44,8 @@ class PairScorer(Protocol):
         ...
 
     def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
-        """Return the logits after each prompt, (n, vocabulary), by the passes that score. Raises MemoryError where
-        memory does not suffice for a single prompt.
+        """Return the logits after each prompt, (n, vocabulary), by the passes that score. Raises MemoryError if memory
+        does not suffice for a single prompt.
         """
         ...
 

@@ -145,8 +145,8 @@ class RaggedCache(Cache):
 
 
 def keys_and_values(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the keys and values of every layer, each (rows, heads, positions, head size). Raises ValueError where a
-    cache holds anything else, or not every position in every layer.
+    """Return the keys and values of every layer, each (rows, heads, positions, head size). Raises ValueError if a cache
+    holds anything else, or not every position in every layer.
     """
     layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
     states = [(layer.keys, layer.values) for layer in layers if layer.keys is not None and layer.values is not None]

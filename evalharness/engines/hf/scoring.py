@@ -22,7 +22,7 @@ class PairReader(Protocol):
     @property
     def tokenizer(self) -> TokenizerAdapter: ...
     def too_long(self, pair: TokenPair) -> str:
-        """Return why the pair does not fit the window; "" where it does."""
+        """Return why the pair does not fit the window; "" if it does."""
         ...
 
     def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:

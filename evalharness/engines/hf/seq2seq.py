@@ -52,7 +52,7 @@ class Seq2Seq(ModelAdapter):
         return self._over(len(prompt), "encoder") or self._over(new, "decoder")
 
     def _over(self, tokens: int, half: str) -> str:
-        """Return why the encoder or decoder cannot read so many tokens after its virtual ones; "" where it can."""
+        """Return why the encoder or decoder cannot read so many tokens after its virtual ones; "" if it can."""
         there = self.loaded.lead.embeddings is not None if half == "encoder" else self.loaded.lead.cache is not None
         total = tokens + (self.loaded.lead.tokens if there else 0)
         fits = self.window is None or total <= self.window

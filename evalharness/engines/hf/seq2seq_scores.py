@@ -36,7 +36,7 @@ PASS_TOKENS = 1024  # tokens of sources in a pass on a CPU: more are not faster,
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
     """A source with its longest continuation. `predicted`: for every pair how many tokens the trunk predicts, at least
-    one; `branches` predict the others, and are of the same length where they share a row.
+    one; `branches` predict the others, and are of the same length if they share a row.
     """
 
     source: Tokens
@@ -48,8 +48,8 @@ class Trunk:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkPass:
     """The output of a pass over trunks: logits (all positions of all trunks, vocabulary), the encoder's states and
-    mask, and the decoder's cache, None where nothing branches off. `before_source` virtual tokens come before the
-    source, `before_start` before the decoder's first token.
+    mask, and the decoder's cache, None if nothing branches off. `before_source` virtual tokens come before the source,
+    `before_start` before the decoder's first token.
     """
 
     logits: torch.Tensor
@@ -86,7 +86,7 @@ class SharedSourceScorer:
         )
 
     def why_plain(self) -> str:
-        """Return why trunks and branches do not give the scores of whole rows; "" where they do. The model scores a few
+        """Return why trunks and branches do not give the scores of whole rows; "" if they do. The model scores a few
         arbitrary tokens both ways.
         """
         loaded = self.model.loaded

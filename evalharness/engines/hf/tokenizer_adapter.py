@@ -82,7 +82,7 @@ class TokenizerAdapter:
         """Encode context and continuation, split where the tokens of the context alone end; encoded apart, the
         continuation has no special tokens.
 
-        Trailing spaces of the context move to the continuation. Where a token spans the boundary and leaves no
+        Trailing spaces of the context move to the continuation. If a token spans the boundary and leaves no
         continuation, the last token is scored (lm-eval stops with an assertion there). Raises Untokenizable for an
         empty continuation.
         """

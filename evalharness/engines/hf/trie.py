@@ -50,7 +50,7 @@ def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
     tokens.
 
     The trie is walked from its root: a subtree of at most `budget` tokens stays whole, a larger one is cut at its first
-    fork, after a header where its branches share enough. No scored position is part of a header.
+    fork, after a header if its branches share enough. No scored position is part of a header.
     """
     shared = [0, *(prefix_length(one.fed, other.fed) for one, other in pairwise(branches))]
     plan = [HeaderGroup(header=(), above=0)]

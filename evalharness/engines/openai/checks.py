@@ -24,9 +24,7 @@ TEXTS = (  # of many kinds, because two tokenizers may split a simple sentence i
 
 
 def check_tokenizer(api: ApiClient, model: str, splitter: PromptSplitter, directory: Path) -> None:
-    """Compare a tokenizer on this machine with the server's tokens of a few texts. Raises ModelError where they
-    differ.
-    """
+    """Compare a tokenizer on this machine with the server's tokens of a few texts. Raises ModelError if they differ."""
     plain = [splitter.token_ids(text) for text in TEXTS]
     served = server_tokens(api, model, TEXTS)
     differs = any(theirs is not None and theirs != ours for theirs, ours in zip(served, plain, strict=True))
@@ -39,7 +37,7 @@ def check_tokenizer(api: ApiClient, model: str, splitter: PromptSplitter, direct
 
 
 def _counts(api: ApiClient, model: str) -> Iterator[int | None]:
-    """Yield how many tokens each of TEXTS has as a prompt; None where the server does not say."""
+    """Yield how many tokens each of TEXTS has as a prompt; None if the server does not say."""
     for text in TEXTS:
         answer = api.try_post(COMPLETIONS, {"model": model, "prompt": text, "max_tokens": 1, "temperature": 0})
         count = None if isinstance(answer, ApiFailure) else count_in(answer, "prompt_tokens")
@@ -47,7 +45,7 @@ def _counts(api: ApiClient, model: str) -> Iterator[int | None]:
 
 
 def check_new_text(api: ApiClient, model: str, prompts: Sequence[Prompt], *, chat: bool) -> None:
-    """Raise ModelError where answers begin with the prompt, the first of TEXTS, which FEW new tokens cannot hold."""
+    """Raise ModelError if answers begin with the prompt, the first of TEXTS, which FEW new tokens cannot hold."""
     for prompt in prompts:
         body = {"model": model, **prompt_content(prompt, chat), "max_tokens": FEW, "temperature": 0}
         answer = api.try_post(CHAT if chat else COMPLETIONS, body)

@@ -15,7 +15,7 @@ from evalharness.records.requests import Failure, Generate, Rank, Request, Respo
 
 class ServedEngine:
     """One served model. `unanswered`: why some kinds of requests get no answer; `watch`: detects when the server
-    answers with other weights than before, None where there is nothing to compare with.
+    answers with other weights than before, None if there is nothing to compare with.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ServedEngine:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
         """Return one response or failure per request, after a check that the server still answers with the same
-        weights. Raises NotComparableError where it does not, or no longer answers.
+        weights. Raises NotComparableError if it does not, or no longer answers.
         """
         refused = [
             Failure(request_id=request.id, reason=self._unanswered[type(request)])
@@ -56,7 +56,7 @@ class ServedEngine:
         )
 
     def check_weights(self) -> None:
-        """Raise NotComparableError where the model no longer answers as it did when it was recognised."""
+        """Raise NotComparableError if the model no longer answers as it did when it was recognised."""
         if self._watch is not None:
             self._watch.check_all()
 

@@ -38,7 +38,7 @@ IN_CHAT = "endpoint=chat is for written tasks only"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAbilities:
     """What one served model can do. `way`: how it scores prompts, or why it cannot; `ids`: it takes token ids;
-    `software`: the server's name for itself; `window`: tokens of prompt and answer, None where it is not known.
+    `software`: the server's name for itself; `window`: tokens of prompt and answer, None if it is not known.
     """
 
     way: Way | str
@@ -62,7 +62,7 @@ class ServedAbilities:
 
 @dataclass(slots=True, kw_only=True)
 class ServedFactory:
-    """Opens ServedEngines. `options`: those of the run where `configured` made this factory."""
+    """Opens ServedEngines. `options`: those of the run if `configured` made this factory."""
 
     options: ServerOptions = field(default_factory=ServerOptions)
     _abilities: dict[str, ServedAbilities] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class ServedFactory:
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """Return all that can change a score, as far as the server reports it. Raises UsageError for an option,
-        ModelError where the server does not answer or has no such model.
+        ModelError if the server does not answer or has no such model.
         """
         options = options_of(settings)
         abilities, splitter = self._abilities_of(checkpoint), self._abilities_of(checkpoint).splitter
@@ -106,13 +106,13 @@ class ServedFactory:
         return self._abilities_of(checkpoint).unanswered
 
     def window(self, checkpoint: Checkpoint) -> int | None:
-        """Return the most tokens of a prompt and its answer; None where the server does not say."""
+        """Return the most tokens of a prompt and its answer; None if the server does not say."""
         abilities = self._abilities_of(checkpoint)
         spare = abilities.way.new_tokens if isinstance(abilities.way, Way) else 0
         return None if abilities.window is None else abilities.window - spare
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter | None:
-        """Return the counter of tokens, by the tokenizer's files or by the server; None where there is neither."""
+        """Return the counter of tokens, by the tokenizer's files or by the server; None if there is neither."""
         return self._abilities_of(checkpoint).splitter
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:

@@ -21,8 +21,8 @@ _begun: list[tuple[Mapping[str, str], RequestBudget]] = []  # the options of the
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """How a server is asked. `tokenizer`: a directory with its models' tokenizer; `chat`: every prompt of a written
-    task is one user message; `window`: tokens of prompt and answer, where the server does not say; `dtype`: the
-    server's type of numbers, "" where it is not stated.
+    task is one user message; `window`: tokens of prompt and answer, if the server does not say; `dtype`: the server's
+    type of numbers, "" if it is not stated.
     """
 
     tokenizer: Path | None = None

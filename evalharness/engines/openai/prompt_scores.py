@@ -19,8 +19,8 @@ class Unsound(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenScore:
-    """A token of a prompt. `logprob`: in nats, None for the first token; `is_best`: no token is likelier; `text`: ""
-    where the token is known by its id.
+    """A token of a prompt. `logprob`: in nats, None for the first token; `is_best`: no token is likelier; `text`: "" if
+    the token is known by its id.
     """
 
     logprob: float | None
@@ -52,7 +52,7 @@ def text_in(answer: Mapping[str, Any]) -> str:
 
 
 def count_in(answer: Mapping[str, Any], name: str) -> int | None:
-    """Return a count of tokens in the answer's `usage`; None where there is none."""
+    """Return a count of tokens in the answer's `usage`; None if there is none."""
     usage = answer.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
     return count if type(count) is int else None
@@ -109,7 +109,7 @@ def read_echo(choice: Mapping[str, Any], prompt: Prompt, new_tokens: int) -> lis
 
 
 def check_usage(answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> None:
-    """Raise Unsound where the server reports that it read more or fewer tokens than it was sent."""
+    """Raise Unsound if the server reports that it read more or fewer tokens than it was sent."""
     read, sent = count_in(answer, "prompt_tokens"), sum(map(len, prompts))
     if read is not None and read != sent and not any(isinstance(prompt, str) for prompt in prompts):
         raise Unsound(f"the server read {read} tokens and was sent {sent}")
@@ -125,7 +125,7 @@ def sum_from(scores: Sequence[TokenScore], start: int) -> tuple[float, bool]:
 
 
 def token_at(scores: Sequence[TokenScore], text: str, character: int) -> int:
-    """Return the place of the prompt's token that begins at this character. Raises Unsound where none does."""
+    """Return the place of the prompt's token that begins at this character. Raises Unsound if none does."""
     at = len(text) - sum(len(score.text) for score in scores)  # below 0 where the server put tokens before the text
     for place, score in enumerate(scores):
         if at == character:
@@ -137,7 +137,7 @@ def token_at(scores: Sequence[TokenScore], text: str, character: int) -> int:
 
 
 def _sent_tokens(texts: Sequence[str], prompt: Prompt) -> int:
-    """Count the tokens of an answer that are the prompt's. Raises Unsound where they are not those that were sent."""
+    """Count the tokens of an answer that are the prompt's. Raises Unsound if they are not those that were sent."""
     if not texts:
         raise Unsound("the server echoes no token")
     if isinstance(prompt, str):

@@ -26,7 +26,7 @@ PromptScores = list[TokenScore] | str  # one score a token, or why there is none
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPart:
     """A prompt, and where its scored part starts: at a token, or at a character of a text whose tokens are unknown.
-    `tokens`: how many are scored, where that is known before; `shared`: the beginning of all prompts that are sent
+    `tokens`: how many are scored, if that is known before; `shared`: the beginning of all prompts that are sent
     together.
     """
 
@@ -40,7 +40,7 @@ class ScoredPart:
 
 
 class ServedScorer:
-    """Scores with one served model. `splitter`: None where texts cannot be split into tokens here."""
+    """Scores with one served model. `splitter`: None if texts cannot be split into tokens here."""
 
     def __init__(
         self, api: ApiClient, model: str, way: Way, splitter: PromptSplitter | None, window: int | None

@@ -89,7 +89,7 @@ def _tokens_in(answer: Mapping[str, Any] | ApiFailure) -> list[int] | str:
 
 
 def server_tokens(api: ApiClient, model: str, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
-    """Return the server's tokens of each text without special tokens; None for all where it does not split texts."""
+    """Return the server's tokens of each text without special tokens; None for all if it does not split texts."""
     tokenizer, tokens = ServerTokenizer(api, model), list[tuple[int, ...] | None]()
     tokenizer.learn(texts[:1])
     for text in texts:
@@ -109,7 +109,7 @@ class PromptSplitter:
     server: ServerTokenizer | None = field(default=None, compare=False)
 
     def __call__(self, text: str) -> int:
-        """Count the tokens of a text with the special tokens around it; 0 where it cannot be split."""
+        """Count the tokens of a text with the special tokens around it; 0 if it cannot be split."""
         try:
             return len(self.adapter.encode(text))
         except Untokenizable:
@@ -120,13 +120,13 @@ class PromptSplitter:
         return self.adapter.encode(text, special=False)
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Have the server split these texts at once, where it is the splitter."""
+        """Have the server split these texts at once, if it is the splitter."""
         if self.server is not None:
             self.server.learn(texts)
 
 
 def local_splitter(directory: Path) -> PromptSplitter:
-    """Make a splitter from the tokenizer's files. Raises ModelError where they cannot be read."""
+    """Make a splitter from the tokenizer's files. Raises ModelError if they cannot be read."""
     around = prompt_tokens_in(directory, Architecture.CAUSAL)
     tokenizer = splitting_tokenizer(directory, around.prefix)
     adapter = TokenizerAdapter(tokenizer, Architecture.CAUSAL, around)
@@ -134,7 +134,7 @@ def local_splitter(directory: Path) -> PromptSplitter:
 
 
 def server_splitter(api: ApiClient, model: str) -> PromptSplitter | None:
-    """Make a splitter that asks the server; None where a text's tokens are not part of those with special tokens."""
+    """Make a splitter that asks the server; None if a text's tokens are not part of those with special tokens."""
     tokenizer = ServerTokenizer(api, model)
     try:
         plain, whole = (tokenizer.encode(PROBE, add_special_tokens=special) for special in (False, True))

@@ -54,7 +54,7 @@ class Way:
         return {**body, "echo": True, "logprobs": 1} | ({"return_tokens_as_token_ids": True} if self.marked else {})
 
     def scores(self, answer: Mapping[str, Any], prompts: Sequence[Prompt]) -> list[list[TokenScore] | str]:
-        """Return for each prompt one score a token, or why it has none. Raises Unsound where no prompt has scores."""
+        """Return for each prompt one score a token, or why it has none. Raises Unsound if no prompt has scores."""
         check_usage(answer, prompts)
         return [
             self._scores(choice, prompt)
@@ -87,7 +87,7 @@ def ways(with_ids: bool) -> list[Way]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnText:
-    """A prompt with the server's own greedy text after it. `begin`: where that text begins, counted in tokens where the
+    """A prompt with the server's own greedy text after it. `begin`: where that text begins, counted in tokens if the
     prompt is token ids, else in characters.
     """
 
@@ -134,7 +134,7 @@ def find_way(api: ApiClient, model: str, prompts: Sequence[Prompt], own: Sequenc
 
 
 def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool = False) -> str:
-    """Return why the scores of this way are unsound; "" where they are sound. Every prompt is sent twice."""
+    """Return why the scores of this way are unsound; "" if they are sound. Every prompt is sent twice."""
     try:
         first, again = (_scores_of(api, model, way, prompts, at_once) for _ in range(2))
     except Unsound as error:
@@ -150,8 +150,8 @@ def _problem(api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at
 
 
 def _misplaced(api: ApiClient, model: str, way: Way, own: Sequence[OwnText]) -> str:
-    """Return why the log-probabilities belong to other tokens (some servers return those of the next place); "" where
-    the server's own texts are the likeliest, and where it wrote none.
+    """Return why the log-probabilities belong to other tokens (some servers return those of the next place); "" if the
+    server's own texts are the likeliest, and if it wrote none.
     """
     best = list[bool]()
     for text in own:
@@ -172,7 +172,7 @@ def _misplaced(api: ApiClient, model: str, way: Way, own: Sequence[OwnText]) -> 
 def _scores_of(
     api: ApiClient, model: str, way: Way, prompts: Sequence[Prompt], at_once: bool
 ) -> list[list[TokenScore]]:
-    """Request the scores of prompts. Raises Unsound where any score is missing."""
+    """Request the scores of prompts. Raises Unsound if any score is missing."""
     every = []
     for group in [list(prompts)] if at_once else [[prompt] for prompt in prompts]:
         answer = api.try_post(COMPLETIONS, way.body(model, group))

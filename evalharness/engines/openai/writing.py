@@ -29,8 +29,8 @@ class SentPrompt:
 
 
 class ServedWriter:
-    """Writes with one served model, through the chat endpoint where `chat`, else through completions. `ids`: prompts
-    are sent as token ids.
+    """Writes with one served model, through the chat endpoint if `chat`, else through completions. `ids`: prompts are
+    sent as token ids.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class ServedWriter:
     def generate(self, requests: Sequence[Generate]) -> Iterator[Answer]:
         """Yield an answer per request, in any order.
 
-        White space before the first word ends a server's text where it is a stop string, but not by evalharness's rule:
-        where the server wrote nothing else, the request is sent again without such stop strings.
+        White space before the first word ends a server's text if it is a stop string, but not by evalharness's rule: if
+        the server wrote nothing else, the request is sent again without such stop strings.
         """
         if self._splitter is not None and self._ids:
             self._splitter.learn(request.prompt for request in requests)
@@ -141,7 +141,7 @@ def _generation(sent: SentPrompt, answer: Mapping[str, Any]) -> Generation:
 
 
 def _reason(choice: Mapping[str, Any], stops: Sequence[str]) -> Literal["stop", "eos", "length"]:
-    """Return why a text without a stop string ended. Raises Unsound where the server does not say, or broke off."""
+    """Return why a text without a stop string ended. Raises Unsound if the server does not say, or broke off."""
     reason = choice.get("finish_reason")
     if reason == "length":
         return "length"

@@ -32,7 +32,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Cluster:
-    """A connection to Ray, opened here unless the process has one. Raises UsageError where that is impossible."""
+    """A connection to Ray, opened here unless the process has one. Raises UsageError if that is impossible."""
 
     def __init__(self, options: RayOptions) -> None:
         self._folder, self._own = "", not ray.is_initialized()
@@ -89,7 +89,7 @@ class Cluster:
 
 
 def _check_listens(address: str) -> None:
-    """Raise UsageError where nothing listens at HOST:PORT, because Ray would try for minutes and ignore Ctrl-C."""
+    """Raise UsageError if nothing listens at HOST:PORT, because Ray would try for minutes and ignore Ctrl-C."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isascii() and port.isdigit()) or "/" in host:
         return  # auto, or ray://HOST:PORT

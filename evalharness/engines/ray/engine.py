@@ -29,7 +29,7 @@ class RayEngine:
             setattr(self, name, partial(self._probe, name))
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """Yield one response or failure per request; failures for all where workers are lost over them repeatedly."""
+        """Yield one response or failure per request; failures for all if workers are lost over them repeatedly."""
         return self.answer_with_drafts(requests, {})
 
     def answer_with_drafts(

@@ -30,12 +30,12 @@ class RayFactory:
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """Return the info of the engine inside a worker, so that answers are stored under the same key as without Ray.
-        Raises UsageError for impossible settings, and ModelError where a node lacks the checkpoint.
+        Raises UsageError for impossible settings, and ModelError if a node lacks the checkpoint.
         """
         return self._pool_of(settings).describe(checkpoint)
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> RayEngine:
-        """Open the model in a worker. Raises ModelError where it cannot be loaded whole."""
+        """Open the model in a worker. Raises ModelError if it cannot be loaded whole."""
         pool = self._pool_of(settings)
         return RayEngine(pool, checkpoint, pool.call(checkpoint, "open"))
 

@@ -45,7 +45,7 @@ class _Place:
 
 
 class WorkerPool:
-    """Workers with engines of the same settings. Raises UsageError where none can be started in time."""
+    """Workers with engines of the same settings. Raises UsageError if none can be started in time."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.options: RayOptions = ray_options(settings)
@@ -70,8 +70,8 @@ class WorkerPool:
             self._cluster.close()
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
-        """Return the engine info on which all nodes agree for this checkpoint. Raises ModelError where a node lacks its
-        files, and NotComparableError where one would answer differently.
+        """Return the engine info on which all nodes agree for this checkpoint. Raises ModelError if a node lacks its
+        files, and NotComparableError if one would answer differently.
         """
         key = key_of(checkpoint)
         if key not in self._infos:
@@ -95,8 +95,8 @@ class WorkerPool:
         self._queue.add(WorkerCall(job.checkpoint, ANSWER, arguments, job.number))
 
     def finished(self) -> Iterator[AnsweredBlock]:
-        """Yield each added block when it is answered or given up. Raises EvalHarnessError where a model cannot be
-        opened, and where no worker is left.
+        """Yield each added block when it is answered or given up. Raises EvalHarnessError if a model cannot be opened,
+        and if no worker is left.
         """
         for task, value in self._results():
             if task.number in self._jobs:
@@ -143,7 +143,7 @@ class WorkerPool:
         return [end for end in ends if end is not None]
 
     def _ended(self, place: _Place) -> tuple[WorkerCall, Any] | None:
-        """Return a task's result; None where it is tried again, and where a worker has started."""
+        """Return a task's result; None if it is tried again, and if a worker has started."""
         task, ref, place.task, place.ref = place.task, place.ref, None, None
         try:
             value = ray.get(ref)

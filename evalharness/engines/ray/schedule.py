@@ -44,7 +44,7 @@ class CallQueue:
 
     def take(self, has_open: Checkpoint | None, at_work: Counter[ModelKey]) -> WorkerCall | None:
         """Take a task for a worker that has this model open: of that model, else of a model on the same weights, else
-        of any. Among several models take the one with most tasks for each worker that is `at_work` on it. None where no
+        of any. Among several models take the one with most tasks for each worker that is `at_work` on it. None if no
         task waits.
         """
         waiting = {key: tasks for key, tasks in self._tasks.items() if tasks}

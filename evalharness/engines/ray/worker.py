@@ -57,8 +57,8 @@ class Worker:
         return WorkerFacts(node=self._node, version=__version__)
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
-        """Return the info of an engine opened here. Raises ModelError where the checkpoint's files are missing, or
-        differ from those where the run started.
+        """Return the info of an engine opened here. Raises ModelError if the checkpoint's files are missing, or differ
+        from those where the run started.
         """
         self._refuse_absent(checkpoint)
         try:
@@ -102,7 +102,7 @@ class Worker:
         return getattr(self._opened(checkpoint, engine), method)(*arguments[0], **arguments[1])
 
     def plain_because(self, checkpoint: Checkpoint, engine: str) -> str:
-        """Return why the engine uses its slower path; "" where it cannot say."""
+        """Return why the engine uses its slower path; "" if it cannot say."""
         opened = self._opened(checkpoint, engine)
         return opened.plain_because if isinstance(opened, AnswersPlainly) else ""
 

@@ -43,7 +43,7 @@ def check_adapter(checkpoint: Checkpoint) -> None:
 
 
 def _unlike_peft(config: Mapping[str, Any]) -> str:
-    """Return a setting of an adapter_config.json that vLLM does not follow; "" where there is none."""
+    """Return a setting of an adapter_config.json that vLLM does not follow; "" if there is none."""
     for key, value in config.items():
         if value and key not in (*WITHOUT_EFFECT, *COMPUTED) and value != PLAIN.get(key):
             return f"{key} {value!r}"
@@ -54,7 +54,7 @@ def _unlike_peft(config: Mapping[str, Any]) -> str:
 
 
 def _odd_tensors(checkpoint: Checkpoint) -> str:
-    """Return a tensor of an adapter's file that is no LoRA matrix on a linear layer; "" where there is none."""
+    """Return a tensor of an adapter's file that is no LoRA matrix on a linear layer; "" if there is none."""
     for name in _stored(checkpoint):
         part = PART.fullmatch(name)
         if part is None:
@@ -73,14 +73,14 @@ def rank_of(checkpoint: Checkpoint) -> int:
 
 
 def _stored(checkpoint: Checkpoint) -> Mapping[str, files.TensorFacts]:
-    """Read the header of an adapter's file; {} where there is none, which is an error when it is opened."""
+    """Read the header of an adapter's file; {} if there is none, which is an error when it is opened."""
     path = checkpoint.path / files.ADAPTER
     return files.tensors(path) if path.is_file() else {}
 
 
 def linear_layers(checkpoint: Checkpoint) -> list[str]:
-    """List the names of the base's matrices that a LoRA may be on, without the head; [] where there are others than
-    those of a dense decoder.
+    """List the names of the base's matrices that a LoRA may be on, without the head; [] if there are others than those
+    of a dense decoder.
     """
     stored = files.all_tensors(files.weight_files(checkpoint.weights))
     names = {name.split(".")[-2] for name, facts in stored.items() if name.endswith(".weight") and len(facts.shape) > 1}

@@ -41,7 +41,7 @@ class VllmDecoder:
     def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
         """Yield an answer per request, first those that do not need the model.
 
-        vLLM stops at the first stop string in its own decoded text. Where evalharness's rule does not stop there, as at
+        vLLM stops at the first stop string in its own decoded text. If evalharness's rule does not stop there, as at
         white space before the first word, vLLM is called again to continue.
         """
         growing: list[GrowingText] = []

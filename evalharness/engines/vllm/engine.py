@@ -72,9 +72,9 @@ class VllmEngine:
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> VllmEngine:
-    """Load the model, on the base of `previous` where it is the same and has space for the adapter, else in its place;
-    `info` is the engine's description. Raises ModelError where vLLM cannot open it, and where its files changed since
-    it was recognised.
+    """Load the model, on the base of `previous` if it is the same and has space for the adapter, else in its place;
+    `info` is the engine's description. Raises ModelError if vLLM cannot open it, and if its files changed since it was
+    recognised.
     """
     resident = previous.hand_over() if isinstance(previous, VllmEngine) else None
     options = vllm_options(settings.options)

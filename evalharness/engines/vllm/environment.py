@@ -34,7 +34,7 @@ class InstalledVllm:
 
 
 def installed_vllm() -> InstalledVllm:
-    """Find the installed vLLM. Raises MissingPackageError where there is none."""
+    """Find the installed vLLM. Raises MissingPackageError if there is none."""
     for name, version in versions_of(DISTRIBUTIONS).items():
         return InstalledVllm(version=version, for_cpu=name != DISTRIBUTIONS[0] or "+cpu" in version)
     what = "needs the packages of the extra [vllm] (vllm is not installed)"
@@ -43,7 +43,7 @@ def installed_vllm() -> InstalledVllm:
 
 
 def device_for(vllm: InstalledVllm, device: str) -> str:
-    """Return "cpu" or the first GPU's name. Raises UsageError where `device` is another, and where there is no GPU."""
+    """Return "cpu" or the first GPU's name. Raises UsageError if `device` is another, and if there is no GPU."""
     if vllm.for_cpu:
         if device not in ("auto", "cpu"):
             raise UsageError("--device", f"{device}, and this vLLM ({vllm.version}) is for CPUs only", "--device cpu")
@@ -66,7 +66,7 @@ def _gpu_name() -> str:
 
 
 def choices(vllm: InstalledVllm) -> Mapping[str, Any]:
-    """Return the values of the environment variables that change vLLM's arithmetic, None where one is not set."""
+    """Return the values of the environment variables that change vLLM's arithmetic, None if one is not set."""
     variables = {**CHOICES, **(CPU_CHOICES if vllm.for_cpu else {})}
     return {key: os.environ.get(variable) for key, variable in variables.items()}
 

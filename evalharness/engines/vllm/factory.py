@@ -64,11 +64,11 @@ class VllmFactory:
         return EngineInfo(name="vllm", details=details)
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> VllmEngine:
-        """Load the model. Raises ModelError where vLLM cannot open it."""
+        """Load the model. Raises ModelError if vLLM cannot open it."""
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> VllmEngine:
-        """Load the model, on the weights of `previous` where these are the same and have space for the adapter's rank,
+        """Load the model, on the weights of `previous` if these are the same and have space for the adapter's rank,
         else in their place.
         """
         return self._open(checkpoint, settings, previous)

@@ -26,7 +26,7 @@ def decoding_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int) -> NDA
 
 def scoring_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int, certain: bool) -> NDArray[np.float64]:
     """Return log-probabilities after each prompt, (n, vocabulary), by the pass that scores a prompt's tokens.
-    `certain`: vLLM returns those of requested tokens, else those of every place. Raises MemoryError where these are too
+    `certain`: vLLM returns those of requested tokens, else those of every place. Raises MemoryError if these are too
     many.
     """
     if not certain and (total := sum(map(len, prompts)) * vocabulary) > MOST:

@@ -65,7 +65,7 @@ def vllm_options(options: Mapping[str, str]) -> VllmOptions:
 
 
 def served_rank(rank: int) -> int:
-    """Return the least of vLLM's ranks that is not below this one. Raises UsageError where all are."""
+    """Return the least of vLLM's ranks that is not below this one. Raises UsageError if all are."""
     fitting = [each for each in RANKS if each >= rank]
     if not fitting:
         raise UsageError(

@@ -20,12 +20,12 @@ class VllmReader:
         return (), pair.fed
 
     def too_long(self, pair: TokenPair) -> str:
-        """Return why the pair does not fit the window; "" where it does."""
+        """Return why the pair does not fit the window; "" if it does."""
         total = len(pair.fed)
         return "" if total <= self.window else f"{total} tokens do not fit the window of {self.window}"
 
     def too_much(self, prompt: Tokens, new: int) -> str:
-        """Return why the prompt and so many new tokens do not fit the window; "" where they do."""
+        """Return why the prompt and so many new tokens do not fit the window; "" if they do."""
         total = len(prompt) + new
         fits = total <= self.window
         return "" if fits else f"{total} tokens, {new} of them new, do not fit the window of {self.window}"

@@ -60,7 +60,7 @@ class ResidentBase:
         return answers
 
     def put_on(self, checkpoint: Checkpoint, folder: Path) -> None:
-        """Load a LoRA's matrices from a folder. Raises ModelError where vLLM does not take them."""
+        """Load a LoRA's matrices from a folder. Raises ModelError if vLLM does not take them."""
         identity = checkpoint.fingerprint
         number = self._numbers.setdefault(identity, len(self._numbers) + 1)
         request = LoRARequest(lora_name=identity, lora_int_id=number, lora_path=str(folder))
@@ -93,8 +93,8 @@ def key_of(private: Checkpoint, info: EngineInfo) -> Key:
 
 
 def open_base(private: Checkpoint, settings: EngineSettings, info: EngineInfo, options: VllmOptions) -> ResidentBase:
-    """Open full weights, with space for adapters where vLLM supports these for the architecture and the dtype. Raises
-    ModelError where vLLM cannot open them.
+    """Open full weights, with space for adapters if vLLM supports these for the architecture and the dtype. Raises
+    ModelError if vLLM cannot open them.
     """
     arguments, key = _arguments(private, settings, options), key_of(private, info)
     rank = served_rank(max(options.max_lora_rank, rank_of(private)))  # for a larger one the base is opened again
@@ -134,7 +134,7 @@ def _arguments(private: Checkpoint, settings: EngineSettings, options: VllmOptio
 
 
 def _lora_arguments(private: Checkpoint, rank: int) -> dict[str, Any]:
-    """Return vLLM's arguments for one adapter at a time. Where the layers are known the head is left out, because vLLM
+    """Return vLLM's arguments for one adapter at a time. If the layers are known the head is left out, because vLLM
     applies its LoRA to the rows that write, and not to those of a prompt.
     """
     layers = linear_layers(private)

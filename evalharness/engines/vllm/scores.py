@@ -87,6 +87,6 @@ def _score(fed: Tokens, continuation: Tokens, answer: AnsweredCall) -> RunScore 
 
 
 def logprob_of(token: int, place: Mapping[int, object] | None) -> float | None:
-    """Return the log-probability of a token at a place; None where vLLM returned none."""
+    """Return the log-probability of a token at a place; None if vLLM returned none."""
     value = None if place is None else getattr(place.get(token), "logprob", None)
     return None if value is None else float(value)
