@@ -1,5 +1,6 @@
-"""Register the engines and their options. Values of `REGISTRY` are factories: objects with `describe` and `open`
-(base.py).
+"""Register the engines and their options.
+
+Values of `REGISTRY` are factories: objects with `describe` and `open` (base.py).
 """
 
 REGISTRY = {

@@ -27,10 +27,13 @@ NO_LOGIT = "the adapter changes no logit"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Largest change of any logit: by the adapter in `scoring` and in `decoding` (0 for full weights), by `padding`,
-    and by merging the adapter (`merged`; None if that is impossible). `changed_tokens`: at how many of the compared
-    `positions` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe. `plain_path`: why the
-    engine answers by its slower general path; "" if it does not.
+    """The largest changes of any logit that a check of one model measured.
+
+    `scoring` and `decoding`: by the adapter, in the code that scores and in the code that decodes; 0 for full weights.
+    `padding`: by the padding of a batch. `merged`: by merging the adapter into the weights; None if it cannot be
+    merged. `positions`: how many positions were compared for the merge; at `changed_tokens` of them the greedy token
+    changes. `available`: False if the engine cannot switch its adapter off (it is no AdapterProbe), so that nothing was
+    measured. `plain_path`: why the engine answers by its slower general path; "" if it does not.
     """
 
     scoring: float
@@ -44,7 +47,7 @@ class Proof:
 
     @property
     def still(self) -> bool:
-        """Does an adapter change no logit in scoring or in decoding?"""
+        """Return whether an adapter changes no logit in scoring or in decoding."""
         return self.available and 0.0 in (self.scoring, self.decoding)
 
     @classmethod
@@ -57,13 +60,15 @@ class Proof:
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    """Compare logits after the ends of a few prompts with the adapter on and off, alone and padded, and merged. Only if
-    they show no change by the adapter are all `prompts` compared whole; if memory does not suffice, the shorter half of
-    them.
+    """Prove that a model's adapter is applied and that padding changes nothing; measure what a merge would change.
+
+    The logits after the ends of a few prompts are compared: adapter on and off, alone and padded, beside and merged. If
+    the adapter changes none of them, all `prompts` are compared whole, or, if memory does not suffice, the shorter half
+    of them.
 
     Raises ModelError if a logit is NaN or infinite, if the adapter changes no logit in scoring or in decoding (unless
-    `allow_noop`: a checkpoint before its first step), if a placebo changes one by more than rounding, and if an answer
-    depends on the other rows of its batch.
+    `allow_noop`: a checkpoint before its first step), if a placebo (an adapter of zeros) changes a logit by more than
+    rounding, or if an answer depends on the other rows of its batch.
     """
     if not prompts:
         raise ValueError("prove needs at least one prompt")
@@ -163,8 +168,8 @@ def _check_placebo(
 
 
 def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath) -> float:
-    """Largest change by the adapter in the first whole prompts that show one; 0 if none does. An adapter may act on
-    some tokens only, as one that trains new tokens does.
+    """Return the largest change by the adapter in the first whole prompts that show one; 0 if none does. An adapter may
+    act on some tokens only, as one that trains new tokens does.
     """
     for start in range(0, len(prompts), FEW):
         some = prompts[start : start + FEW]
@@ -204,7 +209,7 @@ def _logits(
 
 
 def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Largest difference; entries that are -inf in both (tokens ruled out) do not differ."""
+    """Return the largest difference; entries that are -inf in both (tokens ruled out) do not differ."""
     with np.errstate(invalid="ignore"):
         return float(np.nanmax(np.where(one == other, 0.0, np.abs(one - other))))
 
@@ -218,7 +223,7 @@ def _bound(engine: AdapterProbe, logits: NDArray[np.float64]) -> float:
 def _padding(
     engine: AdapterProbe, checkpoint: Checkpoint, texts: Sequence[str], alone: NDArray[np.float64], path: CodePath
 ) -> float:
-    """Largest difference between the logits of the first text `alone` and in a batch of all texts."""
+    """Return the largest difference between the logits of the first text `alone` and in a batch of all texts."""
     together = _logits(engine, checkpoint, texts, path, adapter=True)
     moved = _change(alone, together[:1])
     if moved > _bound(engine, together):

@@ -19,9 +19,11 @@ FIX = "have the engine apply it, or pass --allow-noop for a checkpoint before it
 
 
 def proof_by_answers(model: str, base: Answers, own: Answers, again: Answers, allow_noop: bool) -> Proof:
-    """Compare a model's answers to `REQUESTS` with its base's; `again` are its answers a second time, for the engine's
-    own noise. Without log-probabilities, equal texts prove nothing. Raises ModelError if every answer is the base's,
-    within LEAST_CHANGE nats or twice the noise, unless `allow_noop`.
+    """Prove that an adapter is applied: compare the answers of a model (`own`) with those of its `base` to `REQUESTS`.
+
+    `again`: the model's answers a second time, which show the engine's own noise. Without log-probabilities, equal
+    texts prove nothing. Raises ModelError if every answer is the base's, within LEAST_CHANGE nats or twice the noise,
+    unless `allow_noop`.
     """
     moves, noise = _moves(own, base), _moves(own, again)
     moved = max(moves, default=0.0)

@@ -18,8 +18,8 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 
 class Engine(Protocol):
-    """One opened model, with all that an engine must have. `answer` receives one block of requests at a time and plans
-    its own batches within it.
+    """One opened model: what every engine must have. `info`: all settings that can change an answer. `answer` receives
+    one block (at most 128 requests of one task) at a time and plans its own batches within it.
     """
 
     info: EngineInfo
@@ -69,7 +69,7 @@ class AnswersPlainly(Engine, Protocol):
 
     @property
     def plain_because(self) -> str:
-        """The reason for the slower path, once the engine has answered; "" if it is not used."""
+        """Return the reason for the slower path, once the engine has answered; "" if it is not used."""
         ...
 
 
@@ -80,8 +80,8 @@ class AnswersWithDrafts(Engine, Protocol):
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """Do what `answer` does, with the same answers up to ties within rounding. `drafts`: id of a Generate -> a text
-        that may be its answer.
+        """Answer as `answer` does, with the same answers up to ties within rounding. `drafts`: the id of a Generate
+        request -> a text that may be its answer.
         """
         ...
 
@@ -101,7 +101,7 @@ class Unmergeable(ValueError):
 
 @runtime_checkable
 class EngineFactory(Protocol):
-    """Opens engines of one kind; all that a factory must have. `describe` loads no weights, so that a run whose answers
+    """Opens engines of one kind: what every factory must have. `describe` loads no weights, so that a run whose answers
     are all stored loads none.
     """
 
@@ -110,7 +110,7 @@ class EngineFactory(Protocol):
         ...
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """Load the model. The engine opened before is closed. Raises ModelError if it cannot be loaded whole."""
+        """Load the model. The engine opened before it is closed. Raises ModelError if it cannot be loaded whole."""
         ...
 
 
@@ -119,7 +119,9 @@ class WeightReuse(Protocol):
     """An optional capability of a factory: weights that two models share stay in memory between them."""
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """Open as `open` does, and replace `previous`, which is still open, answers no more and is closed after it."""
+        """Open the model as `open` does, and take over the weights of `previous` if the models share them. `previous`
+        is still open; it answers no more and is closed afterwards.
+        """
         ...
 
 
@@ -170,14 +172,14 @@ class GenerationConfigs(Protocol):
 
     def generation_differences(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Any, Any]]:
         """Return the keys in which a checkpoint's generation config differs from its base's: key -> (the base's value,
-        its own), None for a missing value.
+        the checkpoint's), None for a missing value.
         """
         ...
 
 
 def factory_of(settings: EngineSettings) -> EngineFactory:
-    """Find the factory of the engine that the settings name, also of another package, for a run with these settings.
-    Raises UsageError, and MissingPackageError if it needs an extra.
+    """Find the factory of the engine that the settings name, which may be of another package, for a run with these
+    settings. Raises UsageError, and MissingPackageError if it needs an extra.
     """
     factory = registry.find(REGISTRY, settings.name, "engine")
     checked = checked_factory(factory, f"engine {settings.name}", "an entry point that names such an object")
@@ -185,7 +187,9 @@ def factory_of(settings: EngineSettings) -> EngineFactory:
 
 
 def checked_factory(factory: object, where: str, right: str) -> EngineFactory:
-    """Return the object if it is a factory. Raises UsageError."""
+    """Return the object if it is a factory; raise UsageError if it is none. `where` and `right` are words for the
+    error.
+    """
     if not isinstance(factory, EngineFactory):
         what = f"{type(factory).__name__} has no methods `describe` and `open`"
         raise UsageError(where, what, f"{right} would be right")

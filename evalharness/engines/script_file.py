@@ -32,10 +32,12 @@ NO_ANSWER = "no line of the file of answers says what to answer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:
-    """One line of the file: the models and the prompt that it is for, and their answer.
+    """One line of the file: models, a prompt, and their answer.
 
-    `model` is a name or a glob. `right`: the share of prompts (drawn by their content) that get the right answer of the
-    samples; the others get `text` or `choice`, else a wrong answer. `nats`: of one word of a text that is scored whole.
+    `model`: a name or a glob pattern. `prompt`: the prompt that gets the answer, None for every prompt. `text`: the
+    written answer. `choice`: the number of the choice that is preferred. `right`: the share of prompts (drawn by their
+    content) that get the right answer of the samples; the others get `text` or `choice`, else a wrong answer. `nats`:
+    the log-probability of one word of a text that is scored whole.
     """
 
     model: str = "*"
@@ -53,8 +55,10 @@ WITHOUT_FILE = (AnswerRule(text="", choice=0, nats=1.0),)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The lines in their order, of which the first with an answer counts, and each prompt's right answer from the
-    samples of an earlier run.
+    """The file's lines, and the right answers that they may refer to.
+
+    `rules`: the lines in their order; the first one with an answer counts. `references`: prompt -> its right answer in
+    the samples of an earlier run.
     """
 
     rules: tuple[AnswerRule, ...]

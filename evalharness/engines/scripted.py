@@ -20,8 +20,8 @@ VOCABULARY = 8
 
 
 class ScriptedEngine:
-    """Answers with `reply`, in the order of the requests. Its logits depend on the prompt and on the checkpoint's
-    adapter.
+    """An engine without a model: answers with the function `reply`, in the order of the requests. Its logits depend on
+    the prompt and on the checkpoint's adapter.
     """
 
     def __init__(self, info: EngineInfo, checkpoint: Checkpoint, reply: Reply) -> None:
@@ -48,7 +48,7 @@ class ScriptFileFactory:
     """Opens ScriptedEngines that answer from the file of the option `answers`; every word is a token."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """Raises UsageError for an unknown option and for a malformed file."""
+        """Return the info of an engine on the script. Raises UsageError for an unknown option or a malformed file."""
         check_options(settings, OPTIONS["scripted"])
         return EngineInfo(name="scripted", details={"version": 1, "answers": script_of(settings.options).digest})
 
@@ -64,10 +64,11 @@ class ScriptFileFactory:
 
 
 class ScriptedFactory:
-    """Opens ScriptedEngines that answer with `replies[checkpoint name]`, else with `reply`; `chats` are their chat
-    templates.
+    """Opens ScriptedEngines, and records what they were sent.
 
-    `opened_names`: of the checkpoints, in the order opened; `requests`: (checkpoint name, request) of all answered.
+    `replies`: checkpoint name -> the function that answers for it; `reply` answers for all others. `chats`: checkpoint
+    name -> its chat template. `opened_names`: the names of the checkpoints, in the order in which they were opened.
+    `requests`: (checkpoint name, request) of every answered request.
     """
 
     def __init__(

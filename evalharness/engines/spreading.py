@@ -1,4 +1,8 @@
-"""Define the protocol of factories that spread blocks of requests over several engines, also on other machines."""
+"""Define the protocol of factories that spread blocks of requests over several engines, which may run on other
+machines.
+
+A block is a part of one task's requests to one model, at most 128, which one engine answers as a whole.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,9 @@ def weights_name(checkpoint: Checkpoint) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockJob:
-    """One block of requests to one model. `drafts`: as in AnswersWithDrafts; `number`: unique in a run."""
+    """One block of requests to one model. `number`: unique in a run. `drafts`: request id -> another model's text, as
+    in AnswersWithDrafts.
+    """
 
     number: int
     checkpoint: Checkpoint
@@ -35,8 +41,12 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCost:
-    """The costs of a block and the node that answered it. `seconds`: without loading; `loads`: weights that were read
-    from disk since the block before (`weights_name`); `process`, `device`: peak bytes (None without a device).
+    """The costs of answering one block in a worker (a process with an engine of its own).
+
+    `node`: the machine that answered. `seconds`: for answering, without loading the model. `loads`: the names
+    (`weights_name`) of the weights that the worker read from disk since its block before. `process`, `device`: the most
+    memory in bytes that the worker's process and its accelerator used meanwhile; `device` is None without an
+    accelerator.
     """
 
     node: str
@@ -48,8 +58,8 @@ class BlockCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredBlock:
-    """A block's answers or failures. `cost` is None if every try failed; `losses`: the nodes of the workers that were
-    lost while they answered it.
+    """One block with its answers or failures. `cost`: None if every try failed. `losses`: the nodes of the workers that
+    were lost while they answered the block.
     """
 
     job: BlockJob

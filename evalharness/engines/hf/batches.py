@@ -28,7 +28,7 @@ class BatchLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why one row alone could not be answered."""
+    """The reason why one row could not be answered, not even alone."""
 
     reason: str
 
@@ -57,7 +57,9 @@ def in_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> list[Result | Refusal]:
-    """Do what `in_planned_batches` does in batches planned by length; the results are in the order of the items."""
+    """Plan batches by length, and answer them as `in_planned_batches` does; return the results in the order of the
+    items.
+    """
     results = in_planned_batches(items, plan(lengths, limits), forward, read)
     return [results[i] for i in range(len(items))]
 
@@ -68,9 +70,10 @@ def in_planned_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> dict[int, Result | Refusal]:
-    """Return what `read` makes of the output of each batch's `forward`: index of the item -> result. When memory does
-    not suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered takes no
-    other with it.
+    """Run `forward` on each batch, and return what `read` makes of its output: index of the item -> result.
+
+    If memory does not suffice or the model fails, both halves of the batch are tried, so that a row that cannot be
+    answered does not make others fail.
     """
     results: dict[int, Result | Refusal] = {}
     waiting = [list(batch) for batch in batches][::-1]
@@ -132,7 +135,7 @@ def _halves(batch: list[int]) -> list[list[int]]:
 
 
 def free_memory() -> None:
-    """Free memory that no object refers to any more, on the device, too."""
+    """Free memory that no object refers to any more, on the CPU and on the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

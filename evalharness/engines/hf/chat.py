@@ -43,11 +43,11 @@ CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # transformers' mark at the end of a 
 class ChatTemplate:
     """One tokenizer's default chat template.
 
-    If it refuses system turns they are left out, as lm-eval does; `takes_system` says whether it shows them.
+    A template that refuses system turns gets none, as in lm-eval; `takes_system` says whether it shows them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-        """Raises Unrenderable if the template does not parse or cannot render a single question."""
+        """Read the template `source`. Raises Unrenderable if it does not parse or cannot render a single question."""
         source = STOPPED_CLOCK + source if CLOCK in source else source
         self._tokens = tokenizer.special_tokens_map
         self._shows_content = "content" in source

@@ -32,7 +32,8 @@ IN_LOOP = ("min_length", "min_new_tokens", "stop_strings")  # decoding rules tha
 
 class Decoder:
     """Decodes with one loaded model by the greedy part of its generation config. `plain_because`: why a decoder-only
-    model is decoded by `generate`; "" if it is not, or before the first request.
+    model is decoded by transformers' `generate` instead of the package's own loop; "" if it is not, or before the first
+    request.
     """
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
@@ -63,9 +64,10 @@ class Decoder:
     def generate(
         self, requests: Sequence[Generate], drafts: Mapping[str, str] | None = None
     ) -> Iterator[Generation | Failure]:
-        """Yield an answer per request, first those that do not need the model. `drafts`: request id -> a text that may
-        be the answer; it saves time if it is, and never changes the answer. Rows that are read alone (one row a batch)
-        take no draft, so that their bits depend on nothing else.
+        """Yield an answer per request, first those that do not need the model.
+
+        `drafts`: request id -> a text that may be the answer. A right draft saves time, and no draft changes an answer.
+        Rows that are read alone (one row a batch) take no draft, so that their bits depend on nothing else.
         """
         drafts = {} if drafts is None or self.limits.rows == 1 else drafts
         in_loop: list[TokenPrompt] = []

@@ -28,8 +28,12 @@ TIE = 1e-4  # difference of the two largest logits, in float32, below which roun
 
 @dataclass(slots=True, kw_only=True)
 class LoopRow:
-    """One prompt in the greedy loop. `tokens`: those after the beginning that all prompts share; `least`: new tokens
-    before an end token may come; `draft`: tokens that may come next, of which `chunk` are tried.
+    """One prompt in the greedy loop, and its new tokens so far.
+
+    `index`: the prompt's place in the call. `tokens`: the prompt's tokens after the beginning that all prompts share.
+    `least`: how many new tokens must come before an end token may. `draft`: tokens that may come next; the next `chunk`
+    of them are tried. `again`: the draft is tried once more after a token that the model did not write. `new`: the new
+    tokens. `finite`: the logits could be read at every step so far. `is_done`: the text has ended.
     """
 
     index: int
@@ -45,8 +49,10 @@ class LoopRow:
 
 
 class Drafting:
-    """Proposes drafted tokens for the rows of one block. `first`: drafted tokens to read with a prompt; `chances`: how
-    often a draft is still tried after a token that the model did not write.
+    """Proposes drafted tokens for the rows of one block.
+
+    `first`: how many drafted tokens are read together with a prompt. `chances`: how often a draft is still tried after
+    a token that the model did not write.
     """
 
     def __init__(self, tokenizer: TokenizerAdapter) -> None:

@@ -24,7 +24,7 @@ class TokenPrompt:
 
 
 class PromptReader(Protocol):
-    """What decoding needs of a model besides its endings: its tokenizer and its window."""
+    """The parts of a model that decoding needs besides its endings: its tokenizer and its window."""
 
     @property
     def tokenizer(self) -> TokenizerAdapter: ...
@@ -47,7 +47,7 @@ def token_prompt(request: Generate, reader: PromptReader) -> TokenPrompt | Gener
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedRow:
-    """The new tokens of one row up to its end. `finite`: at every step some logit was finite and none NaN or +inf."""
+    """The new tokens of one row up to its end. `finite`: at every step some logit was finite, none was NaN or +inf."""
 
     new: Sequence[int]
     finite: bool
@@ -55,8 +55,11 @@ class DecodedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endings:
-    """The endings of one model's texts. `ends`: its end tokens; `own_stops`: stop strings besides a request's; `least`:
-    the least length of prompt and answer, and that of the answer alone, which wins.
+    """The rules by which one model's texts end.
+
+    `tokenizer`: the model's. `ends`: its end tokens. `own_stops`: stop strings that hold besides a request's. `least`:
+    the least length of prompt and answer together, and the least length of the answer alone, which wins; None for no
+    least.
     """
 
     tokenizer: TokenizerAdapter

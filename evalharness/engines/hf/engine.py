@@ -33,10 +33,10 @@ from evalharness.records.requests import Failure, Generate, Profile, Rank, Reque
 
 
 class HFEngine:
-    """One opened model. Batches are planned within the block of requests, so that they are the same for a base and its
-    candidates.
+    """One opened model that answers with transformers.
 
-    While the engine is open the model is in eval mode; closing restores the model's modes.
+    Batches are planned within the block of requests, so that they are the same for a base and its candidates. While the
+    engine is open the model is in eval mode; closing restores the model's modes.
     """
 
     def __init__(self, loaded: LoadedModel, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
@@ -64,7 +64,7 @@ class HFEngine:
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """Do what `answer` does with drafts: request id -> another model's text."""
+        """Answer as `answer` does, with drafts: request id -> another model's text."""
         return itertools.chain(
             self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
             self._scorer.score([request for request in requests if isinstance(request, Score)]),
@@ -74,8 +74,8 @@ class HFEngine:
 
     @property
     def plain_because(self) -> str:
-        """Which requests so far were answered by plain batches of whole rows, and why; "" if none were, or if the
-        settings ask for it.
+        """Return which requests so far were answered by plain batches of whole rows, and why; "" if none were, or if
+        the settings ask for such batches.
         """
         reasons = {"scoring": self._scorer.pair_scorer.plain_because, "writing": self._decoder.plain_because}
         return "; ".join(f"{what} ({reason})" for what, reason in reasons.items() if reason)
@@ -107,7 +107,9 @@ class HFEngine:
         self.hand_over()
 
     def hand_over(self) -> ResidentWeights | None:
-        """Close, but return the base's weights for the engine that opens next; None if they cannot be reused."""
+        """Close the engine, and return the base's weights for the engine that opens next; None if they cannot be
+        reused.
+        """
         if self._loaded is None:
             return None
         for module in self._training:
@@ -136,8 +138,13 @@ def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimit
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> HFEngine:
-    """Load the model, on the weights of `previous` if these are the same, else in their place; `info` is the engine's
-    description. Raises ModelError if it cannot be loaded whole, and if its files changed since they were recognised.
+    """Load the checkpoint and return an engine on it.
+
+    `previous`, an engine that is still open, is closed first. If the checkpoint has the same base weights, they stay in
+    memory and only the adapter is loaded; otherwise they are freed and the checkpoint's are loaded. `info`: the
+    engine's description, to which the special tokens and decoding rules of the loaded model are added.
+
+    Raises ModelError if the checkpoint cannot be loaded whole, or if its files changed since they were recognised.
     """
     resident = previous.hand_over() if isinstance(previous, HFEngine) else None
     if device_of(settings.device).type == "cuda":
@@ -151,8 +158,8 @@ def open_engine(
 
 
 def engine_on(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-    """Make an engine on a model that is in memory already, with its device, dtype and mode; the settings only give the
-    batch sizes.
+    """Make an engine on a model that is in memory already. Device, dtype and mode are the model's; the settings give
+    only the batch sizes.
     """
     dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
     attention = loaded.model.config._attn_implementation
@@ -167,7 +174,7 @@ def processor(name: str) -> tuple[str, int | None]:
 
 
 def processor_of(device: torch.device) -> tuple[str, int | None]:
-    """Do what `processor` does for a torch device."""
+    """Return the name of a torch device's processor, and torch's threads, None for an accelerator."""
     if device.type == "cpu":
         return device.type, torch.get_num_threads()
     return torch.cuda.get_device_name(device), None

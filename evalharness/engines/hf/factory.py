@@ -1,6 +1,6 @@
 """Describe and open engines that answer with transformers, count their tokens and render their chats.
 
-Opening an engine imports torch; remembered facts need not even transformers.
+Only opening an engine imports torch. Facts that an earlier run remembered are read without transformers, too.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ CONFIGURED = ("attention", "generation_config", "rules")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerCounter:
-    """Counts and returns tokens. Counters of equal tokenizers are equal, so that a text is counted once for all
-    candidates.
+    """Counts and returns tokens.
+
+    Counters of equal tokenizers are equal, so that a text is counted once for all candidates. `tokenizer`: the
+    tokenizer's digest. `around`: the special tokens around every text.
     """
 
     tokenizer: str  # fingerprint
@@ -53,11 +55,11 @@ class TokenizerCounter:
 
 
 class HFFactory:
-    """Opens HFEngines."""
+    """Opens HFEngines, and answers questions about a checkpoint without loading its weights."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """Return all settings that can change a score, without loading weights. Raises UsageError for settings that are
-        impossible here, ModelError for a config that cannot be used.
+        impossible on this machine, ModelError for a config that cannot be used.
         """
         check_options(settings, OPTIONS["hf"])
         device, threads = processor(settings.device, settings.strict)
@@ -81,8 +83,8 @@ class HFFactory:
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """Load the model, on the weights of `previous` if these are the same, else in their place. Raises ModelError as
-        `open` does.
+        """Load the model as `open` does. The weights of `previous` stay in memory if the model has the same, and are
+        freed first if it has others.
         """
         return self._open(checkpoint, settings, previous)
 
@@ -99,8 +101,8 @@ class HFFactory:
         return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
 
     def generation_differences(self, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-        """Return the decoding rules and special tokens in which its generation config differs from its base's: key ->
-        (the base's value, its own). Raises ModelError for a config that cannot be read.
+        """Return the decoding rules and special tokens in which the checkpoint's generation config differs from its
+        base's: key -> (the base's value, the checkpoint's). Raises ModelError for a config that cannot be read.
         """
         if checkpoint.base is None or checkpoint.weights == checkpoint.base:
             return {}

@@ -1,4 +1,5 @@
-"""Decode greedily over a ragged cache: rows that end leave, and waiting rows take their places.
+"""Decode greedily over a ragged cache, whose rows have different lengths: rows that end leave, waiting rows replace
+them.
 
 Prompts are read by passes of their own, few at a time, longest first; their common beginning is read once. Then every
 pass feeds each running row its last token and appends the likeliest next one. When a row ends, the last rows move to
@@ -31,16 +32,17 @@ RESERVED = 64  # new tokens for which the cache has space at once
 
 
 class GreedyLoop:
-    """Decodes with one decoder-only model. `position_bytes`: bytes of one position of a row in the cache."""
+    """Decodes with one decoder-only model. `position_bytes`: the bytes of one position of one row in the cache."""
 
     def __init__(self, model: ModelAdapter, limits: BatchLimits, endings: Endings, positioned: bool) -> None:
         self.model, self.limits, self.endings, self.positioned = model, limits, endings, positioned
         self.position_bytes = 0
 
     def rows(self, prompts: Sequence[TokenPrompt]) -> list[DecodedRow | Refusal]:
-        """Return new tokens for every prompt, or why there are none. If memory does not suffice or the model fails,
-        unfinished rows start again with half as many at a time, so that a row that cannot be answered takes no other
-        with it.
+        """Return the new tokens of every prompt, or why there are none.
+
+        If memory does not suffice or the model fails, unfinished rows start again with half as many at a time, so that
+        a row that cannot be answered does not make others fail.
         """
         header = self._header(prompts)
         results: dict[int, DecodedRow | Refusal] = {}

@@ -1,4 +1,4 @@
-"""Describe all that can change a score computed with transformers here, without importing torch if possible."""
+"""Describe every setting that can change a score computed with transformers here; do so without torch if possible."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from evalharness.engines.hf.rows import Tokens, lead_cache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """Forward passes of one model with the cached `prefix` (no embeddings) before every row. `positioned`: the model
-    takes position ids.
+    """The forward passes of one model with the same cached `prefix` before every row. `prefix`: keys and values of
+    virtual tokens and of a common beginning, no embeddings. `positioned`: whether the model takes position ids.
     """
 
     model: PreTrainedModel
@@ -29,9 +29,12 @@ class Passes:
     positioned: bool
 
     def prefill(self, rows: Sequence[Tokens], scored: Sequence[int]) -> tuple[torch.Tensor, DynamicCache]:
-        """Return the logits after the last `scored` tokens of each row, (all of them, vocabulary), row after row, and
-        the keys and values of the prefix and the rows with their padding. A row is padded with its own last token,
-        which cannot make its values NaN.
+        """Run the rows after the prefix. Return two things:
+
+        the logits after the last `scored` tokens of each row, as one tensor (all scored tokens, vocabulary), row after
+        row; and the keys and values of prefix, rows and padding.
+
+        A row is padded with its own last token, because the values of a padding token could be NaN.
         """
         before, device = self.prefix.tokens, self.model.device
         ids = _padded(rows, device)
@@ -48,9 +51,11 @@ class Passes:
         lengths: Sequence[int],
         places: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """Return the logits after every token fed, (all of them, vocabulary), row after row. The rows of the cache in
-        `places` (None: the first ones) hold `lengths` positions each. Padding is written where the row's next tokens
-        go.
+        """Run one pass over the new tokens of every row. Return the logits after each, (all tokens fed, vocabulary),
+        row after row.
+
+        `fed`: the new tokens of each row. `places`: the cache's rows that they continue (None: the first ones), which
+        hold `lengths` positions each. Padding is written where the row's next tokens go, which overwrite it.
         """
         device = self.model.device
         ids = _padded(fed, device)

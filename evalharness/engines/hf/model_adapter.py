@@ -18,9 +18,11 @@ UNLIMITED = 2048  # tokens of a piece of text where the model states no limit; l
 
 
 class ModelAdapter(ABC):
-    """Makes the inputs of one loaded model as its architecture needs them. `window`: the most tokens, None if no limit
-    is known. `own_rules`: keys of the generation config that only this architecture uses in greedy decoding;
-    `padded_rules`: decoding rules that would read the padding.
+    """Makes the inputs of one loaded model as its architecture needs them.
+
+    `window`: the most tokens that the model reads, None if no limit is known. `own_rules`: keys of the generation
+    config that only this architecture uses in greedy decoding. `padded_rules`: decoding rules that would read the
+    padding.
     """
 
     padded_rules: ClassVar[tuple[str, ...]]
@@ -31,12 +33,12 @@ class ModelAdapter(ABC):
 
     @property
     def piece_limit(self) -> int:
-        """Most tokens of one piece of a text that is scored whole."""
+        """Return the most tokens of one piece of a text that is scored whole."""
         return UNLIMITED if self.window is None else self.window - self.loaded.lead.tokens
 
     def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:
-        """Split a whole text into pieces that fit the window with the virtual tokens, of at most `limit` tokens;
-        `special` as in TokenizerAdapter. Raises Untokenizable.
+        """Split a whole text into pieces that fit the window together with the virtual tokens. A piece has at most
+        `limit` tokens (None: `piece_limit`). `special`: as in TokenizerAdapter.pieces. Raises Untokenizable.
         """
         most = self.piece_limit if limit is None else min(limit, self.piece_limit)
         if most < 1:

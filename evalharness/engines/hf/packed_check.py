@@ -26,8 +26,9 @@ ROW = 10  # tokens of a row, so that the texts need more than one
 
 
 def reach_of(config: PreTrainedConfig) -> int | None:
-    """Return the most tokens of a text that every layer sees whole and reads like a shorter one; None: no limit; 0: its
-    layers count places.
+    """Return the most tokens of a text that every layer sees whole and reads like a shorter one.
+
+    None: no limit. 0: the model cannot read packed rows, because its layers count places.
     """
     text = config.get_text_config(decoder=True)
     if isinstance(getattr(text, BY_PLACE, None), int):

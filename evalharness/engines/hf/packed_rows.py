@@ -1,4 +1,7 @@
-"""Pack branches of a trie into one row, in which each token sees the header and its own branch up to itself."""
+"""Pack branches of a trie (token sequences with a common beginning, the header) into one row.
+
+Each token of the row sees the header and its own branch up to itself.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,11 @@ States = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # keys and values of eve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:
-    """The tokens that a pass reads after its header, in one row or in several of equal length. `tokens`, `positions`:
-    ids and their positions in the branches, (rows, n) each; `visible`: which tokens of the one row each token sees, (n,
-    n), None if these are all before it; `paths`: for every branch the places of its tokens after the header.
+    """The tokens that a pass reads after its header, in one row or in several of equal length.
+
+    `tokens`, `positions`: token ids and their positions in the branches, (rows, n) each. `visible`: which tokens of the
+    one row each token sees, (n, n); None if each sees all before it. `paths`: for every branch the places of its tokens
+    after the header.
     """
 
     tokens: list[list[int]]

@@ -32,8 +32,11 @@ Result = TypeVar("Result")
 
 
 class ReadHeader(NamedTuple):
-    """A header with its keys and values, which include those of the virtual tokens before it. `parts`: the lengths at
-    which it was continued; `planned`: the length of its group's header, longer if memory did not suffice.
+    """A header (the common beginning of several branches) that the model has read.
+
+    `tokens`: the header. `states`: its keys and values, with those of the virtual tokens before it. `parts`: the
+    lengths at which it was continued, one for each pass. `planned`: the length of its group's header; the header is
+    shorter if memory did not suffice.
     """
 
     planned: int
@@ -55,8 +58,8 @@ class BranchLogits(NamedTuple):
 
 
 class PackedPairScorer:
-    """Scores by packed rows of branches. Sequences longer than `reach` (None: no limit), within which all layers of the
-    model see everything, are scored as plain rows.
+    """Scores pairs by packed rows of branches. Sequences longer than `reach` tokens are scored as plain rows, because
+    not every layer of the model sees them whole. None: no limit.
     """
 
     def __init__(self, model: Causal, limits: BatchLimits, reach: int | None = None) -> None:

@@ -21,8 +21,10 @@ NONFINITE = "non-finite logits"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScore:
-    """The score of one continuation: summed log-probability in nats, None if the logits were not finite, and whether
-    every token is the most likely one.
+    """The score of one continuation.
+
+    `logprob`: its summed log-probability in nats, None if the logits were not finite. `greedy`: whether every token is
+    the most likely one.
     """
 
     logprob: float | None
@@ -33,8 +35,8 @@ Scores = Mapping[TokenPair, RunScore | Refusal]
 
 
 class PairScorer(Protocol):
-    """Scores pairs by forward passes of one loaded model. `plain_because`: why these share no prefixes although they
-    could; "" otherwise.
+    """Scores pairs of context and continuation by forward passes of one loaded model. `plain_because`: why pairs do not
+    share the reading of common prefixes although the engine could do that; "" if they do, or if the settings forbid it.
     """
 
     plain_because: str

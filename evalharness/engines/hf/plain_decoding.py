@@ -61,8 +61,10 @@ class _FiniteWatch(LogitsProcessor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedBatch:
-    """The output of `generate` for a batch (token ids, or its output object), where new tokens begin in it, and what
-    its watchers recorded.
+    """The output of `generate` for one batch.
+
+    `output`: token ids, or transformers' output object. `start`: the place in each row at which new tokens begin.
+    `ends`: the recorded ends of rows. `watch`: the recorded steps with logits that are not finite.
     """
 
     output: Any
@@ -82,7 +84,7 @@ def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[No
 
 
 class PlainDecoder:
-    """Decodes with `generate` of one loaded model. `level`: only prompts of equal length share a batch."""
+    """Decodes with transformers' `generate` of one model. `level`: only prompts of equal length share a batch."""
 
     def __init__(
         self, model: ModelAdapter, limits: BatchLimits, endings: Endings, config: GenerationConfig, level: bool

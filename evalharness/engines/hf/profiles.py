@@ -1,4 +1,7 @@
-"""Answer Profile requests: log-probabilities of the likeliest or the requested tokens at every token of a text."""
+"""Answer Profile requests: predict at every token of a text the likeliest tokens, or the requested ones.
+
+A profile has the log-probabilities of these tokens, of the text's own tokens, and of all other tokens together.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,11 @@ BEYOND = "a token is asked for that is beyond this model's vocabulary"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPiece:
-    """Part of a text: the row that is read, and the tokens requested at each place, or how many of the likeliest."""
+    """One piece of a text to profile.
+
+    `row`: the tokens to read. `at`: the tokens whose log-probabilities are requested at each place; () for those of the
+    `top_k` likeliest tokens.
+    """
 
     row: BatchRow
     top_k: int
@@ -32,7 +39,12 @@ class TextPiece:
 
 @dataclass(slots=True, kw_only=True)
 class PieceProfile:
-    """A model's predictions at the places of one piece, each a list over them."""
+    """A model's predictions at each token of one piece; every list has one entry a token.
+
+    `logprobs`: of the text's own token, in nats. `argmax`: the id of the likeliest token. `ids`: the ids of the `top_k`
+    likeliest tokens; empty if tokens were requested. `top`: the log-probabilities of those, or of the requested tokens.
+    `rest`: the log-probability of all other tokens together; None if there are no others.
+    """
 
     logprobs: list[float] = field(default_factory=list)
     argmax: list[int] = field(default_factory=list)
@@ -42,7 +54,7 @@ class PieceProfile:
 
 
 class RowReader(PairReader, Protocol):
-    """What profiles need of a model besides: which row reads a pair."""
+    """A model as profiles need it: a PairReader that also says which tokens it reads for a pair."""
 
     def read(self, pair: TokenPair) -> tuple[Tokens, Tokens]:
         """Return the tokens that encoder and decoder read to predict the continuation."""
@@ -50,7 +62,9 @@ class RowReader(PairReader, Protocol):
 
 
 class Profiler:
-    """Profiles texts as one model reads them; `of_pieces` computes its predictions in their pieces, in order."""
+    """Answers Profile requests with one model. `of_pieces` is a function that computes the model's predictions for
+    pieces of text, and returns them in order.
+    """
 
     def __init__(
         self, model: RowReader, of_pieces: Callable[[Sequence[TextPiece]], Iterable[PieceProfile | Refusal]]
@@ -58,7 +72,7 @@ class Profiler:
         self.model, self._of_pieces = model, of_pieces
 
     def profile(self, requests: Sequence[Profile]) -> Iterator[Profiling | Failure]:
-        """An answer per request, in order."""
+        """Yield an answer per request, in order."""
         pieces = [self._pieces(request) for request in requests]
         flat = [piece for of_request in pieces if not isinstance(of_request, str) for piece in of_request]
         profiles = iter(self._of_pieces(flat))
@@ -69,7 +83,7 @@ class Profiler:
                 yield _profiling(request, of_request, [next(profiles) for _ in of_request])
 
     def _pieces(self, request: Profile) -> list[TextPiece] | str:
-        """Split the text into pieces without special tokens, or return why it cannot be asked."""
+        """Split the text into pieces without special tokens, or return why it cannot be profiled."""
         try:
             pairs = self._pairs(request)
         except Untokenizable as error:
@@ -96,7 +110,9 @@ class Profiler:
 def in_forward_passes(
     model: ModelAdapter, limits: BatchLimits, pieces: Sequence[TextPiece]
 ) -> Sequence[PieceProfile | Refusal]:
-    """Compute the predictions of a model in memory in pieces of text, by batches."""
+    """Run pieces of text through a loaded model in batches, and return its predictions for each, in order. A Refusal is
+    the reason why a piece has none.
+    """
 
     def forward(some: Sequence[TextPiece]) -> torch.Tensor:
         return model.logits([piece.row for piece in some])

@@ -1,6 +1,6 @@
 """Cache the keys and values of rows of different lengths; every row writes at its own length.
 
-So nothing is padded on the left, and a row that ends gives its place to another.
+So nothing is padded on the left, and when a row ends, another row takes its place.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ class RaggedCache(Cache):
                     stored[list(targets)] = stored[list(sources)]
 
     def clear(self, row: int) -> None:
-        """Zero a row's place: values that are not finite would spoil even rows that do not attend to them."""
+        """Set a row's keys and values to 0: values that are not finite would spoil even rows that do not attend to
+        them.
+        """
         for layer in self._layers():
             assert layer.keys is not None and layer.values is not None
             layer.keys[row].zero_()

@@ -15,10 +15,11 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """The tokens of one row of a batch, and the runs scored at its end; the last position predicts each run's last
-    token.
+    """The tokens of one row of a batch, and the runs (token sequences) that are scored at its end. The row's last
+    position predicts the last token of each run.
 
-    `source`: the encoder's tokens, () without an encoder; `fed`: the decoder's tokens.
+    `source`: the tokens that the encoder reads, () without an encoder. `fed`: the tokens that the decoder reads.
+    `runs`: the scored token sequences.
     """
 
     source: Tokens
@@ -27,12 +28,12 @@ class BatchRow:
 
     @property
     def scored(self) -> int:
-        """The number of positions at the row's end whose logits are needed."""
+        """Return the number of positions at the row's end whose logits are needed."""
         return max(map(len, self.runs))
 
 
 def right_padded(rows: Sequence[Tokens], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids and attention mask, both (rows, longest)."""
+    """Pad the rows with `pad` on the right. Return token ids and attention mask, both (rows, longest)."""
     width = max(map(len, rows))
     ids = torch.tensor([row + (pad,) * (width - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
@@ -40,13 +41,13 @@ def right_padded(rows: Sequence[Tokens], pad: int, device: torch.device) -> tupl
 
 
 def after_lead(mask: torch.Tensor, virtual: int) -> torch.Tensor:
-    """Return the mask of a batch with virtual tokens before every row."""
+    """Return the attention mask of a batch with `virtual` tokens before every row."""
     return torch.cat([mask.new_ones(len(mask), virtual), mask], dim=1)
 
 
 def lead_cache(lead: VirtualPrefix, rows: int, config: PreTrainedConfig | None = None) -> DynamicCache:
-    """Copy the lead's keys and values into a new cache for every row; `config` says which layers have a sliding
-    window.
+    """Copy the keys and values of virtual tokens (`lead`) into a new cache for every row. `config` says which layers
+    have a sliding window.
     """
     assert lead.cache is not None
     cache = DynamicCache(config=config)

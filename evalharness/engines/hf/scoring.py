@@ -17,7 +17,7 @@ Answer = TypeVar("Answer", Ranking, Scoring)
 
 
 class PairReader(Protocol):
-    """What scoring needs of a model: its tokenizer and its window."""
+    """The parts of a model that scoring needs: its tokenizer and its window."""
 
     @property
     def tokenizer(self) -> TokenizerAdapter: ...
@@ -31,14 +31,16 @@ class PairReader(Protocol):
 
 
 class Scorer:
-    """Scores with one loaded model, by the pair scorer that `choose` returns when the first one is needed."""
+    """Answers Rank and Score requests with one loaded model. `choose` returns the pair scorer, when the first one is
+    needed.
+    """
 
     def __init__(self, model: PairReader, choose: Callable[[], PairScorer]) -> None:
         self.model, self._choose = model, choose
 
     @cached_property
     def pair_scorer(self) -> PairScorer:
-        """The scorer that runs the forward passes."""
+        """Return the scorer that runs the forward passes."""
         return self._choose()
 
     def rank(self, requests: Sequence[Rank]) -> Iterator[Ranking | Failure]:
@@ -68,7 +70,7 @@ class Scorer:
                 yield answer(request, of_request, scores)
 
     def _pairs(self, request: Rank) -> Sequence[TokenPair] | str:
-        """Return the request's pairs as tokens, or why it cannot be asked."""
+        """Return the request's pairs as tokens, or why the model cannot rank them."""
         try:
             pairs = [self.model.tokenizer.pair(context, continuation) for context, continuation in request.pairs]
         except Untokenizable as error:

@@ -35,8 +35,11 @@ PASS_TOKENS = 1024  # tokens of sources in a pass on a CPU: more are not faster,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
-    """A source with its longest continuation. `predicted`: for every pair how many tokens the trunk predicts, at least
-    one; `branches` predict the others, and are of the same length if they share a row.
+    """One source with its longest continuation (the trunk), and the continuations that branch off from it.
+
+    `source`: the encoder's tokens. `fed`: the decoder's tokens of the longest continuation. `predicted`: for every pair
+    how many of its tokens the trunk predicts, at least one. `branches`: the rows that predict the other tokens, each
+    with its pairs; pairs that share a row have equally many such tokens.
     """
 
     source: Tokens
@@ -47,9 +50,11 @@ class Trunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkPass:
-    """The output of a pass over trunks: logits (all positions of all trunks, vocabulary), the encoder's states and
-    mask, and the decoder's cache, None if nothing branches off. `before_source` virtual tokens come before the source,
-    `before_start` before the decoder's first token.
+    """The output of a pass over trunks.
+
+    `logits`: (all positions of all trunks, vocabulary). `states`, `mask`: the encoder's. `cache`: the decoder's, None
+    if nothing branches off. `before_source`: virtual tokens before the source. `before_start`: virtual tokens before
+    the decoder's first token.
     """
 
     logits: torch.Tensor
@@ -61,7 +66,9 @@ class TrunkPass:
 
 
 class SharedSourceScorer:
-    """Scores by trunks and branches; `why_plain` compares this with whole rows."""
+    """Scores pairs by trunks (a source with its longest continuation) and the branches off them. `why_plain` compares
+    the scores with those of whole rows.
+    """
 
     plain_because = ""
 

@@ -1,6 +1,6 @@
 """Encode texts with the `tokenizers` library, and encode the common beginning of several texts only once.
 
-The latter needs a tokenizer that is known to split every text between two words.
+A beginning is encoded once only for tokenizers that are known to split every text between two words.
 """
 
 from __future__ import annotations

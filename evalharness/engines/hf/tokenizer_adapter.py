@@ -1,6 +1,6 @@
 """Encode texts as lm-eval's HFLM and TemplateLM do by default, and decode them.
 
-Unlike there, an end token that a tokenizer appends never comes before the continuation of a decoder-only model.
+Unlike in lm-eval, an end token that a tokenizer appends never comes before the continuation of a decoder-only model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Untokenizable(ValueError):
-    """Raised for a text that cannot be asked; the message is the reason to report."""
+    """Raised for a text that cannot be tokenised; the message is the reason to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class TokenPair:
 
     @property
     def fed(self) -> tuple[int, ...]:
-        """The tokens that a decoder-only model reads: all but the last, which it only predicts."""
+        """Return the tokens that a decoder-only model reads: all but the last, which it only predicts."""
         return (self.context + self.continuation)[:-1]
 
 
@@ -38,8 +38,8 @@ class TokenizerAdapter:
     """Encodes prompts and continuations for one model.
 
     `around`: the special tokens around a text, None for those of the tokenizer itself (`prompt_tokens`); their `prefix`
-    replaces an empty context. `apart`: context and continuation are encoded separately, as an encoder-decoder model
-    reads them.
+    replaces an empty context. `architecture`: for an encoder-decoder model, context and continuation are encoded
+    separately (`apart`).
     """
 
     def __init__(

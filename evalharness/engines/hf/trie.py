@@ -17,7 +17,7 @@ STEP = 8  # header lengths are multiples of it, so that a chance common first wo
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One token sequence; its positions from `first` on are scored."""
+    """One token sequence, `fed`. Its positions from `first` on are scored."""
 
     fed: Tokens
     first: int
@@ -25,8 +25,11 @@ class Branch:
 
 @dataclass(slots=True)
 class HeaderGroup:
-    """Branches with the same `header`, whose keys and values are computed once: its first `above` tokens in the parent
-    group, the others in a pass of their own. `rows`: the branches of each pass.
+    """Branches with the same `header` (their common beginning), whose keys and values are computed once.
+
+    `above`: how many tokens of the header the parent group has read; the others are read in a pass of their own.
+    `ranges`: the group's branches, as ranges of places in the sorted list. `rows`: the places of the branches that each
+    pass reads.
     """
 
     header: Tokens
@@ -45,9 +48,10 @@ def prefix_length(one: Text, other: Text) -> int:
 
 
 def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
-    """Group `branches`, which are sorted by `fed`, each branch in one row of one group. A row reads at most `budget`
-    tokens after its header, or one branch. A group's parent is the nearest before it whose header is its first `above`
-    tokens.
+    """Group `branches`, which are sorted by `fed`; each branch is in one row of one group.
+
+    A row reads at most `budget` tokens after its header, or one branch. A group's parent is the nearest group before it
+    whose header is the first `above` tokens of its own.
 
     The trie is walked from its root: a subtree of at most `budget` tokens stays whole, a larger one is cut at its first
     fork, after a header if its branches share enough. No scored position is part of a header.

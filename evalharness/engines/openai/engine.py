@@ -14,8 +14,8 @@ from evalharness.records.requests import Failure, Generate, Rank, Request, Respo
 
 
 class ServedEngine:
-    """One served model. `unanswered`: why some kinds of requests get no answer; `watch`: detects when the server
-    answers with other weights than before, None if there is nothing to compare with.
+    """One model behind a server. `unanswered`: the kinds of requests that get no answer, with the reasons. `watch`:
+    detects that other weights answer than before; None if there are no earlier answers to compare with.
     """
 
     def __init__(

@@ -37,8 +37,11 @@ IN_CHAT = "endpoint=chat is for written tasks only"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAbilities:
-    """What one served model can do. `way`: how it scores prompts, or why it cannot; `ids`: it takes token ids;
-    `software`: the server's name for itself; `window`: tokens of prompt and answer, None if it is not known.
+    """The abilities of one served model.
+
+    `way`: how the server returns the scores of a prompt, or the reason why it cannot. `ids`: whether it takes prompts
+    as token ids. `splitter`: splits texts into tokens as the model does, None if nothing here can. `software`: the
+    server's name for itself. `window`: the most tokens of prompt and answer, None if it is not known.
     """
 
     way: Way | str
@@ -49,7 +52,7 @@ class ServedAbilities:
 
     @property
     def unanswered(self) -> dict[type[Request], str]:
-        """The kinds of requests that get no answer, with the reasons."""
+        """Return the kinds of requests that get no answer, with the reasons."""
         if isinstance(self.way, str):
             return dict.fromkeys((Rank, Score, Profile), self.way)
         reasons: dict[type[Request], str] = {Profile: NO_PROFILE}
@@ -62,7 +65,7 @@ class ServedAbilities:
 
 @dataclass(slots=True, kw_only=True)
 class ServedFactory:
-    """Opens ServedEngines. `options`: those of the run if `configured` made this factory."""
+    """Opens ServedEngines. `options`: the run's options, once `configured` has read them; the defaults before."""
 
     options: ServerOptions = field(default_factory=ServerOptions)
     _abilities: dict[str, ServedAbilities] = field(default_factory=dict)

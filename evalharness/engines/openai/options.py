@@ -20,9 +20,12 @@ _begun: list[tuple[Mapping[str, str], RequestBudget]] = []  # the options of the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """How a server is asked. `tokenizer`: a directory with its models' tokenizer; `chat`: every prompt of a written
-    task is one user message; `window`: tokens of prompt and answer, if the server does not say; `dtype`: the server's
-    type of numbers, "" if it is not stated.
+    """The options of requests to a server.
+
+    `tokenizer`: a directory with its models' tokenizer, None without one. `chat`: whether every prompt of a task that
+    writes is sent as one user message. `window`: the most tokens of prompt and answer, for a server that does not say;
+    None: not stated. `dtype`: the server's type of numbers, "" if it is not stated. `limits`: of time, attempts and
+    number of requests.
     """
 
     tokenizer: Path | None = None

@@ -19,8 +19,10 @@ class Unsound(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenScore:
-    """A token of a prompt. `logprob`: in nats, None for the first token; `is_best`: no token is likelier; `text`: "" if
-    the token is known by its id.
+    """One token of a prompt, as the server scored it.
+
+    `logprob`: in nats, None for the first token. `is_best`: whether no token is likelier. `text`: the token's text, ""
+    if the token is known by its id.
     """
 
     logprob: float | None

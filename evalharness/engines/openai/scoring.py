@@ -25,9 +25,11 @@ PromptScores = list[TokenScore] | str  # one score a token, or why there is none
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPart:
-    """A prompt, and where its scored part starts: at a token, or at a character of a text whose tokens are unknown.
-    `tokens`: how many are scored, if that is known before; `shared`: the beginning of all prompts that are sent
-    together.
+    """A prompt, and the part of it that is scored.
+
+    `start`: the token at which that part starts, or the character, in a text whose tokens are unknown. `tokens`: how
+    many tokens are scored, None if that is not known before. `shared`: the beginning that is common to all prompts that
+    are sent together.
     """
 
     prompt: Prompt
@@ -107,7 +109,7 @@ class ServedScorer:
             yield request, of_request if isinstance(of_request, str) else _sums(of_request, scores)
 
     def _parts_of(self, request: Rank) -> Sequence[ScoredPart] | str:
-        """Return the request's pairs, or why it cannot be asked."""
+        """Return the request's pairs, or why the server cannot score them."""
         try:
             return [self._part_of(context, continuation) for context, continuation in request.pairs]
         except Untokenizable as error:

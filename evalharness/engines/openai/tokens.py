@@ -102,7 +102,10 @@ def server_tokens(api: ApiClient, model: str, texts: Sequence[str]) -> list[tupl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSplitter:
-    """Splits a served model's texts. Splitters with equal `fingerprint` split alike."""
+    """Splits texts into tokens as a served model does. Splitters with equal `fingerprint` split alike.
+
+    `adapter`: encodes with the tokenizer. `server`: the tokenizer behind it if the server splits the texts, else None.
+    """
 
     fingerprint: str
     adapter: TokenizerAdapter = field(compare=False)

@@ -1,4 +1,4 @@
-"""Find how a server returns the log-probabilities of a prompt's tokens, and check that they are sound."""
+"""Find a way in which a server returns the log-probabilities of a prompt's tokens, and check that they are sound."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ TEXTS = ("The quick brown fox jumps over the lazy dog.", "Is water wet? Answer y
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """A form of request for log-probabilities. `ids`: prompts are sent as token ids; `new_tokens`: how many the server
-    must write after a prompt; `lists`: it takes several prompts at once; `marked`: it returns the ids of echoed tokens.
+    """One form of request for log-probabilities that some servers understand.
+
+    `name`: of the form. `ids`: prompts are sent as token ids. `new_tokens`: how many tokens the server must write after
+    a prompt. `lists`: the server takes several prompts in one request. `marked`: it returns the ids of the tokens that
+    it repeats.
     """
 
     name: str
@@ -73,7 +76,7 @@ class Way:
 
     @property
     def details(self) -> dict[str, Any]:
-        """The fields for the engine's info, which can change a score."""
+        """Return the fields of the engine's info that can change a score."""
         return asdict(self)
 
 

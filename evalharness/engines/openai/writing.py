@@ -21,7 +21,9 @@ Answer = Generation | Failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentPrompt:
-    """A request as it is sent: the prompt as tokens or as text, and its stop strings."""
+    """One request in the form in which it is sent. `prompt`: its tokens or its text. `stops`: the stop strings sent
+    with it.
+    """
 
     request: Generate
     prompt: tuple[int, ...] | str
@@ -29,8 +31,8 @@ class SentPrompt:
 
 
 class ServedWriter:
-    """Writes with one served model, through the chat endpoint if `chat`, else through completions. `ids`: prompts are
-    sent as token ids.
+    """Answers Generate requests with one served model: through the chat endpoint if `chat`, else through completions.
+    `ids`: prompts are sent as token ids.
     """
 
     def __init__(

@@ -32,7 +32,9 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Cluster:
-    """A connection to Ray, opened here unless the process has one. Raises UsageError if that is impossible."""
+    """A connection to Ray: the process's own if it has one, else one that is opened here. Raises UsageError if that is
+    impossible.
+    """
 
     def __init__(self, options: RayOptions) -> None:
         self._folder, self._own = "", not ray.is_initialized()

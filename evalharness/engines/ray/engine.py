@@ -19,8 +19,8 @@ ALONE = itertools.count(1 << 40)  # numbers of jobs outside a run, which no run 
 
 
 class RayEngine:
-    """One model that Ray workers answer for, with the optional probes of the engine inside. A worker's engine stays
-    open when this one is closed, until the worker opens another model.
+    """One model that Ray workers answer for, with the optional probes of the engine in each worker. A worker's engine
+    stays open when this one is closed, until the worker opens another model.
     """
 
     def __init__(self, pool: WorkerPool, checkpoint: Checkpoint, opened: OpenedEngine) -> None:
@@ -29,13 +29,15 @@ class RayEngine:
             setattr(self, name, partial(self._probe, name))
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """Yield one response or failure per request; failures for all if workers are lost over them repeatedly."""
+        """Yield one response or failure per request. All of them are failures if workers are lost over the block
+        repeatedly.
+        """
         return self.answer_with_drafts(requests, {})
 
     def answer_with_drafts(
         self, requests: Sequence[Request], drafts: Mapping[str, str]
     ) -> Iterator[Response | Failure]:
-        """Do what `answer` does; the engine inside may use the drafts."""
+        """Answer as `answer` does; the engines in the workers may use the drafts."""
         job = BlockJob(number=next(ALONE), checkpoint=self._checkpoint, requests=tuple(requests), drafts=dict(drafts))
         self._pool.add(job)
         for block in self._pool.finished():
@@ -43,7 +45,7 @@ class RayEngine:
 
     @property
     def plain_because(self) -> str:
-        """The reason for the slower path, from one of the workers."""
+        """Return the reason for the slower path, from one of the workers."""
         return str(self._pool.call(self._checkpoint, "plain_because"))
 
     def close(self) -> None:

@@ -19,9 +19,12 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayOptions:
-    """Where workers run and what each has. `address`: of a running cluster, "auto" for the one of this machine, "" to
-    start Ray here; `workers`, `gpus`: None for as many as there are; `threads`: torch's in each; `wait`: seconds for a
-    worker to start; `inner`: the settings of the engine in each.
+    """The options that say where workers run and what each worker has.
+
+    `address`: of a running cluster, "auto" for the one of this machine, "" to start Ray here. `workers`: their number,
+    None for as many as there is space for. `cpus`, `gpus`: for each worker; `gpus` None for as many as there are.
+    `threads`: torch's in each worker. `wait`: seconds for a worker to start. `inner`: the settings of the engine in
+    each worker.
     """
 
     address: str
@@ -34,7 +37,7 @@ class RayOptions:
 
 
 def ray_options(settings: EngineSettings) -> RayOptions:
-    """Read the options. Raises UsageError for one that is unknown, or is no number where it must be one."""
+    """Read the options. Raises UsageError for one that is unknown, or that is no number although it must be one."""
     check_options(settings, known_options(settings))
     options = settings.options
     name = options.get("engine", "hf")

@@ -45,7 +45,7 @@ class _Place:
 
 
 class WorkerPool:
-    """Workers with engines of the same settings. Raises UsageError if none can be started in time."""
+    """Workers whose engines have the same settings. Raises UsageError if none can be started in time."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.options: RayOptions = ray_options(settings)

@@ -1,4 +1,7 @@
-"""Choose the next block for a free worker: of its open model, else of the model with most blocks a worker."""
+"""Choose the next block (requests of one task to one model) for a free worker.
+
+A worker first gets a block of the model that it has open, else of the model with the most blocks for each worker.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ def key_of(checkpoint: Checkpoint) -> ModelKey:
 
 @dataclass(slots=True)
 class WorkerCall:
-    """One call of a worker. `losses`: the nodes of the workers that were lost over it; `problem`: of the last try."""
+    """One call of a method in a worker, and what became of it.
+
+    `number`: of the block, -1 for another call. `losses`: the nodes of the workers that were lost over the call.
+    `tries`: how often it was tried. `problem`: what went wrong at the last try.
+    """
 
     checkpoint: Checkpoint
     method: str
@@ -31,7 +38,7 @@ class WorkerCall:
 
 
 class CallQueue:
-    """Tasks that wait for a worker, by model, each model's in their order."""
+    """The calls that wait for a worker, by model; the calls of one model are in the order in which they were added."""
 
     def __init__(self) -> None:
         self._tasks: dict[ModelKey, deque[WorkerCall]] = {}

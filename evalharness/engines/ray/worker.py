@@ -1,4 +1,4 @@
-"""Run one engine in a process of its own on some node, which answers whole blocks."""
+"""Run one engine in a process of its own on some node of a cluster; it answers whole blocks of requests."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ class WorkerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedEngine:
-    """The info of a worker's engine, and which of the `PROBES` it has."""
+    """The description of the engine that a worker has open. `info`: its settings. `probes`: which of the optional
+    `PROBES` it has.
+    """
 
     info: EngineInfo
     probes: tuple[str, ...]
 
 
 class Worker:
-    """Opens one engine at a time; weights that it shares with the one before stay in memory."""
+    """Opens one engine at a time, in a worker's process. Weights that the next engine shares with it stay in memory."""
 
     def __init__(self, settings: EngineSettings, threads: int) -> None:
         self._settings, self._node = settings, f"{socket.gethostname()} {get_runtime_context().get_node_id()[:8]}"
@@ -57,8 +59,8 @@ class Worker:
         return WorkerFacts(node=self._node, version=__version__)
 
     def describe(self, checkpoint: Checkpoint) -> EngineInfo:
-        """Return the info of an engine opened here. Raises ModelError if the checkpoint's files are missing, or differ
-        from those where the run started.
+        """Return the info of an engine opened here. Raises ModelError if the checkpoint's files are missing on this
+        node, or differ from those on the machine where the run started.
         """
         self._refuse_absent(checkpoint)
         try:

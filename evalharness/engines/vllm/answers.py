@@ -1,4 +1,4 @@
-"""Answer requests of every kind through a function that calls vLLM."""
+"""Answer requests of every kind by calls of vLLM, which another object makes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from evalharness.records.requests import Failure, Generate, Profile, Rank, Reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
-    """Limits of an opened model. `window`: the most tokens that it reads; `vocabulary`: number of tokens; `certain`:
-    whether this vLLM returns log-probabilities of requested tokens of a prompt.
+    """The limits of an opened model. `window`: the most tokens that it reads. `vocabulary`: the number of its tokens.
+    `certain`: whether this vLLM returns the log-probabilities of requested tokens at the places of a prompt.
     """
 
     window: int
@@ -36,7 +36,7 @@ class ModelLimits:
 
 
 class VllmAnswers:
-    """Answers requests with one model's tokenizer and decoding rules."""
+    """Answers requests with one model's tokenizer, decoding rules and limits. `ask`: the function that calls vLLM."""
 
     def __init__(
         self, ask: AskWithAdapter, tokenizer: TokenizerAdapter, config: GenerationConfig, limits: ModelLimits

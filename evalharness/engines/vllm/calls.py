@@ -25,7 +25,7 @@ class Call:
 
 
 class TokenLogprob(Protocol):
-    """The used part of vllm.logprobs.Logprob: nats, and the token's rank, 1 for the likeliest."""
+    """The part of vllm.logprobs.Logprob that is used. `logprob`: in nats. `rank`: 1 for the likeliest token."""
 
     @property
     def logprob(self) -> float: ...
@@ -37,7 +37,9 @@ Position = Mapping[int, TokenLogprob]  # by token
 
 
 class WrittenTokens(Protocol):
-    """The used part of vllm.CompletionOutput: new tokens, and the requested log-probabilities at each."""
+    """The part of vllm.CompletionOutput that is used. `token_ids`: the new tokens. `logprobs`: the requested
+    log-probabilities at each of them, None if none were requested.
+    """
 
     @property
     def token_ids(self) -> Sequence[int]: ...
@@ -46,8 +48,10 @@ class WrittenTokens(Protocol):
 
 
 class AnsweredCall(Protocol):
-    """The used part of vllm.RequestOutput. `prompt_logprobs`: per token of the prompt, None at the first;
-    `prompt_token_id_logprobs`: of the requested tokens, (places, tokens).
+    """The part of vllm.RequestOutput that is used.
+
+    `prompt_logprobs`: for each token of the prompt, None at the first. `prompt_token_id_logprobs`: those of the
+    requested tokens, (places, tokens). Both are None if they were not requested. `outputs`: the written tokens.
     """
 
     @property

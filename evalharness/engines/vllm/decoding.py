@@ -22,7 +22,7 @@ NOTHING = "vLLM wrote nothing"
 
 @dataclass(slots=True, kw_only=True)
 class GrowingText:
-    """One request and its new tokens so far. `finite`: the log-probabilities of all of them are."""
+    """One request and its new tokens so far. `finite`: whether all their log-probabilities are finite."""
 
     request: Generate
     prompt: Tokens

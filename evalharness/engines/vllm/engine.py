@@ -30,8 +30,10 @@ from evalharness.records.requests import Failure, Request, Response
 
 
 class VllmEngine:
-    """One opened model. A block's rankings, its scored texts, each round of its generations and its profiles are one
-    call of vLLM each, which plans its own batches.
+    """One opened model that answers with vLLM.
+
+    A block's rankings are one call of vLLM, its scored texts another, and so are each round of its generations and its
+    profiles. vLLM plans its own batches within a call.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class VllmEngine:
             resident.close()
 
     def hand_over(self) -> ResidentBase | None:
-        """Close, but return the base without its adapter for the engine that opens next; None at a second call."""
+        """Close the engine, and return the base without its adapter for the engine that opens next; None at a second
+        call.
+        """
         resident, self._resident = self._resident, None
         if resident is not None:
             resident.take_off()
@@ -72,9 +76,13 @@ class VllmEngine:
 def open_engine(
     checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
 ) -> VllmEngine:
-    """Load the model, on the base of `previous` if it is the same and has space for the adapter, else in its place;
-    `info` is the engine's description. Raises ModelError if vLLM cannot open it, and if its files changed since it was
-    recognised.
+    """Load the checkpoint into vLLM and return an engine on it.
+
+    `previous`, an engine that is still open, is closed first. If the checkpoint has the same base and the base has
+    space for its adapter, the base stays open and only the adapter is loaded; otherwise a new base is opened. `info`:
+    the engine's description.
+
+    Raises ModelError if vLLM cannot open it, or if its files changed since it was recognised.
     """
     resident = previous.hand_over() if isinstance(previous, VllmEngine) else None
     options = vllm_options(settings.options)

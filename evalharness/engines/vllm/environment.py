@@ -27,7 +27,9 @@ CPU_CHOICES = {"threads": "OMP_NUM_THREADS", "thread_binding": "VLLM_CPU_OMP_THR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledVllm:
-    """The installed vLLM. `for_cpu`: it is built for CPUs and computes on nothing else."""
+    """The installed vLLM. `version`: its version. `for_cpu`: whether it is built for CPUs, and computes on nothing
+    else.
+    """
 
     version: str
     for_cpu: bool

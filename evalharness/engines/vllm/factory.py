@@ -68,8 +68,8 @@ class VllmFactory:
         return self._open(checkpoint, settings, None)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> VllmEngine:
-        """Load the model, on the weights of `previous` if these are the same and have space for the adapter's rank,
-        else in their place.
+        """Load the model as `open` does. The base of `previous` stays open if it is the model's and has space for the
+        adapter's rank; otherwise it is closed first.
         """
         return self._open(checkpoint, settings, previous)
 

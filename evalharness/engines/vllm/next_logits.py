@@ -1,6 +1,6 @@
 """Request log-probabilities of the whole vocabulary after a prompt from vLLM, which show whether an adapter acts.
 
-They are logits up to a constant.
+Log-probabilities are logits up to a constant.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def decoding_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int) -> NDA
 
 def scoring_logits(ask: Ask, prompts: Sequence[Tokens], vocabulary: int, certain: bool) -> NDArray[np.float64]:
     """Return log-probabilities after each prompt, (n, vocabulary), by the pass that scores a prompt's tokens.
-    `certain`: vLLM returns those of requested tokens, else those of every place. Raises MemoryError if these are too
-    many.
+
+    `certain`: whether vLLM returns those of requested tokens; otherwise those of every place are requested. Raises
+    MemoryError if these are too many.
     """
     if not certain and (total := sum(map(len, prompts)) * vocabulary) > MOST:
         raise MemoryError(f"{total} log-probabilities of prompts, of which {MOST} fit")

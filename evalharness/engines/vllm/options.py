@@ -14,8 +14,12 @@ FIRST_RANK = 64  # enough for most adapters, for which a base then need not be o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmOptions:
-    """How vLLM is started. `max_model_len`: None for the model's own; `max_lora_rank`: the least rank to reserve space
-    for.
+    """The options with which vLLM is started, by vLLM's names.
+
+    `gpu_memory_utilization`: the share of the GPU's memory that vLLM takes. `tensor_parallel_size`: over how many GPUs
+    the model is split. `max_model_len`: the most tokens that the model reads, None for the model's own limit.
+    `max_lora_rank`: the least rank of adapters to reserve memory for. `enforce_eager`: whether vLLM captures no CUDA
+    graphs.
     """
 
     gpu_memory_utilization: float = 0.9

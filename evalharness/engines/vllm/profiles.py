@@ -1,4 +1,4 @@
-"""Request the likeliest tokens, or given ones, at every token of pieces of text from vLLM."""
+"""Request from vLLM, at every token of pieces of text, the likeliest tokens or named ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LEAST_REST = 2.0**-24  # least probability of all other tokens that float32 log-
 
 
 class VllmProfiler:
-    """Profiles pieces of text with vLLM. `certain`: whether it returns log-probabilities of requested tokens of a
-    prompt; `vocabulary`: number of tokens.
+    """Profiles pieces of text with vLLM. `ask`: the function that calls vLLM. `vocabulary`: the number of tokens.
+    `certain`: whether this vLLM returns the log-probabilities of requested tokens at the places of a prompt.
     """
 
     def __init__(self, ask: Ask, vocabulary: int, certain: bool) -> None:

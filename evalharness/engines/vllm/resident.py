@@ -26,8 +26,10 @@ Key = tuple[str, ...]
 
 
 class ResidentBase:
-    """A base in vLLM's memory, with adapters up to a rank. Adapters are identified by their fingerprints, so that none
-    is mistaken for an earlier one, nor are cached prefixes.
+    """A base that is open in vLLM, with or without an adapter on it.
+
+    Adapters are identified by their fingerprints, so that neither an adapter nor a cached prefix is mistaken for an
+    earlier one. `key`: identifies the base and its settings. `largest_rank`: the largest rank of an adapter that fits.
     """
 
     def __init__(self, llm: LLM, key: Key, largest_rank: int) -> None:
@@ -37,7 +39,9 @@ class ResidentBase:
 
     @property
     def limits(self) -> ModelLimits:
-        """The opened model's limits. vLLM has space for one token after the window, which it writes and never reads."""
+        """Return the opened model's limits. vLLM has space for one token after the window, which it writes and never
+        reads.
+        """
         config = self.llm.model_config
         return ModelLimits(
             window=int(config.max_model_len) - 1,

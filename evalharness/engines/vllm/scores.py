@@ -1,7 +1,7 @@
 """Score pairs of context and continuation with vLLM.
 
-All but the last token of a pair are a prompt, the last one is a possible next token, so that pairs which read the same
-share a prompt.
+All tokens of a pair but the last are sent as a prompt, and the last one as a possible next token. So pairs that differ
+only in their last token share a prompt.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ MISSING = "vLLM gave no log-probability of a token of it"
 
 
 class VllmPairScorer:
-    """Scores by log-probabilities of prompts' tokens and of the next token. `vocabulary`: number of tokens; `certain`:
-    whether this vLLM returns log-probabilities of requested tokens of a prompt.
+    """Scores pairs of context and continuation: a continuation's tokens within the prompt, its last one as the next
+    token.
+
+    `ask`: the function that calls vLLM, with or without the adapter. `vocabulary`: the number of the model's tokens.
+    `certain`: whether this vLLM returns the log-probabilities of requested tokens at the places of a prompt.
+    `plain_because`: always "", because vLLM itself shares the reading of common prefixes.
     """
 
     plain_because = ""
@@ -35,7 +39,7 @@ class VllmPairScorer:
         self._ask, self._vocabulary, self._certain = ask, vocabulary, certain
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
-        """Return a score for every pair, or why there is none; all pairs are in one call."""
+        """Return for every pair its score, or why there is none. All pairs are scored in one call of vLLM."""
         if not pairs:
             return {}
         shared: dict[Tokens, list[TokenPair]] = {}
