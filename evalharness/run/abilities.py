@@ -22,8 +22,11 @@ MOST = 12  # names in a message
 
 
 def within_abilities(run_plan: RunPlan, factory: EngineFactory, drift: bool = False) -> RunPlan:
-    """Give the models of a plan the context windows that the engine has for them. Raises UsageError naming the tasks
-    that the engine cannot answer for a model, and those that it can; also if it cannot measure the model's `drift`.
+    """Check that the engine can answer a plan's tasks, and set its models' context windows to those that the engine
+    has.
+
+    Raises UsageError if the engine cannot answer some tasks for a model, naming these tasks and those that it can
+    answer, or if it cannot measure the model's `drift`.
     """
     if not isinstance(factory, PartialAnswers):
         return run_plan

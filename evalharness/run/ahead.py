@@ -1,4 +1,7 @@
-"""Record what several engines answered at once, ahead of the loop that takes one model after another."""
+"""Record what several engines answered at once, ahead of the loop that takes one model after another.
+
+A block is a part of one task's requests to one model, at most 128, which an engine answers as a whole.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from evalharness.records.requests import Failure
 
 @dataclass(frozen=True, slots=True)
 class AnsweredAhead:
-    """What the store does not hold. `failures`: by checkpoint fingerprint and request id, requests without an answer,
-    which are not sent again in this run; `counted`: model, task and first request of every block whose costs are
-    recorded.
+    """What the blocks that were answered ahead leave behind beside the answers in the store.
+
+    `failures`: checkpoint fingerprint -> request id -> the failure; such requests are not sent again in this run.
+    `counted`: (model, task, first request) of every block whose costs are recorded.
     """
 
     failures: dict[str, dict[str, Failure]] = field(default_factory=dict)
     counted: set[tuple[str, str, str]] = field(default_factory=set)
 
     def failures_of(self, model: str) -> Mapping[str, Failure]:
-        """The failures of the model with this fingerprint."""
+        """Return the failures of the model with this fingerprint."""
         return self.failures.get(model, {})

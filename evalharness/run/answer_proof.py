@@ -15,8 +15,10 @@ from evalharness.run.collect import Answers, AnswerSource, ask, collect
 def proven_by_answers(
     proof: Proof, checkpoint: Checkpoint, open_engine: Callable[[], Engine], base: AnswerSource | None, allow_noop: bool
 ) -> Proof:
-    """Compare a model's answers with its base's if `proof` is not available; otherwise return `proof`. The base is
-    opened unless its answers are stored. Raises ModelError if an adapter changes no answer.
+    """Return the proof that a model's adapter is applied; if `proof` is not available, one by comparing answers.
+
+    The model's answers are compared with its base's, which is opened unless its answers are stored. Raises ModelError
+    if the adapter changes no answer.
     """
     if proof.available or base is None or checkpoint.adapter in ("", PLACEBO):
         return proof
@@ -26,5 +28,7 @@ def proven_by_answers(
 
 
 def _ask_probes(engine: Engine, backwards: bool) -> Answers:
-    """Ask all requests; in reverse order the batches differ, which shows how far the engine's own answers vary."""
+    """Send all probe requests to the engine. In reverse order (`backwards`) the batches differ, which shows how far the
+    engine's own answers vary.
+    """
     return ask(engine, {request.id: request for request in (reversed(REQUESTS) if backwards else REQUESTS)})

@@ -37,8 +37,9 @@ OUT, STORE = "name a folder that can be written with --out", "name another with 
 
 
 def check_job(job: Job, factory: object = None) -> None:
-    """Check the options of a run; a `factory` replaces the engine that the job names. Raises TaskError, UsageError,
-    DataError, ModelError or StoreError for the first thing wrong.
+    """Check the options of a run; a `factory` replaces the engine that the job names.
+
+    Raises TaskError, UsageError, DataError, ModelError or StoreError for the first option that is wrong.
     """
     models, tasks, library = job.models, job.tasks, Library(job.tasks.include)
     if tasks.suite:
@@ -78,8 +79,8 @@ def check_job(job: Job, factory: object = None) -> None:
 
 
 def check_recipe(recipe: Recipe, library: Library) -> None:
-    """Check the options of a training. Raises TaskError, UsageError, ModelError or StoreError for the first thing
-    wrong.
+    """Check the options of a training. Raises TaskError, UsageError, ModelError or StoreError for the first option that
+    is wrong.
     """
     if recipe.target:
         library.task(recipe.target)
@@ -98,15 +99,18 @@ def check_recipe(recipe: Recipe, library: Library) -> None:
 
 
 def check_watched(recipe: Recipe, rows: QuestionOptions, library: Library) -> None:
-    """Check the rows of the suite that a training watches; `rows` say where they are. Raises as `check_rows` does."""
+    """Check the rows of the suite that a training watches. `rows`: the options that say where they are. Raises as
+    `check_rows` does.
+    """
     if recipe.watch:
         options: QuestionOptions = {**rows, "target": recipe.target or None}
         check_rows(make_job((), recipe.watch, **options), library)
 
 
 def _check_margins(job: Job, library: Library) -> None:
-    """Check that every margin names a task, group or family. Whether the run has it depends on the targets of its
-    checkpoints, and is checked later. Raises UsageError.
+    """Check that every margin (the most that a score may fall) names a task, group or family. Raises UsageError.
+
+    Whether the run has that task depends on the targets of its checkpoints, and is checked later.
     """
     names = {*library.names(), *library.groups()}
     if job.tasks.templates:
@@ -122,8 +126,8 @@ def _check_margins(job: Job, library: Library) -> None:
 
 
 def _check_drift(job: Job) -> None:
-    """Check the table of forecasts, and that `--drift-only` is alone if the other option needs answers to tasks. Raises
-    UsageError, DataError.
+    """Check the table to forecast from, and that `--drift-only` is not combined with an option that needs answers to
+    tasks. Raises UsageError, DataError.
     """
     if (table := job.description.drift_table) is not None:
         check_paths({"--drift-table": table})

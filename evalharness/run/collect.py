@@ -28,8 +28,10 @@ Answers = Mapping[str, Response | Failure]  # by request id
 
 
 class AnswerKeeper:
-    """Stores one model's answers: at once, or, if the engine watches its weights, after a full check of the weights
-    that follows the answers. Answers that were not checked are not stored.
+    """Stores one model's answers.
+
+    They are stored at once. If the engine watches its weights (as on a server), they wait for a full check of the
+    weights, and answers without that check are not stored.
     """
 
     def __init__(self, store: Store, model: str, engine: str) -> None:
@@ -58,13 +60,16 @@ class AnswerKeeper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSource:
-    """Where one model's answers come from: the store, else its engine. `open_engine` is called only when an answer is
-    missing. `progress` receives every block's requests, its answers, and how many of these were stored. `failures`, by
-    request id: requests that get no answer in this run.
+    """The place that one model's answers come from: the store, and its engine for those that the store lacks.
 
-    `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's; "" for no drafts. All answers
-    of the base are stored before another model is asked, so that a run that continues after an interruption has the
-    same drafts. If some have left the store by then, the texts are the same and take longer.
+    `model`, `engine`: the fingerprints under which answers are stored. `open_engine` is called only when an answer is
+    missing. `keeper`: stores new answers, and its owner flushes it; None: each `collect` makes and flushes one of its
+    own. `failures`: request id -> the failure, of requests that get no answer in this run. `progress` receives every
+    block's requests, its answers, and how many of these were stored.
+
+    `drafted_by`: the fingerprint of the base, whose stored texts serve as drafts of this model's; "" for no drafts. All
+    answers of the base are stored before another model answers, so that a run that continues after an interruption has
+    the same drafts. If some have left the store by then, the texts are the same and take longer.
     """
 
     model: str  # checkpoint fingerprint
@@ -78,7 +83,7 @@ class AnswerSource:
 
 
 def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
-    """Yield the distinct requests in their order, in blocks of BLOCK. Nothing else decides the blocks, so that they
+    """Yield the distinct requests in their order, in blocks of BLOCK. Only the requests decide the blocks, so that they
     are the same for base and candidates.
     """
     distinct = list({request.id: request for request in requests}.items())

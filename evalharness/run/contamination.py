@@ -37,8 +37,11 @@ MOST_BYTES = 1 << 30  # of a file that a training.json names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSource:
-    """One source of training rows as training.json states it, with the wording of their prompts. `folder`: the
-    candidate's, for relative paths; `selected`: its rows were not learned, but weights were selected by them.
+    """One source of training rows: a file, or a task's split, as a training.json states it.
+
+    `source`: the entry in training.json. `wording`: the name of the task's prompt template in training, None for its
+    own. `folder`: the candidate's, for relative paths. `selected`: the candidate did not learn these rows, but its
+    weights were selected by them.
     """
 
     source: Mapping[str, Any]
@@ -48,12 +51,12 @@ class TrainingSource:
 
     @property
     def name(self) -> Any:
-        """The name of the file or of the task."""
+        """Return the name of the file or of the task."""
         return self.source.get("path") if self.source.get("kind") == "file" else self.source.get("name")
 
     @property
     def digest(self) -> Any:
-        """The digest of the rows at training; of a validation file, that of the file, which older records lack."""
+        """Return the digest of the rows at training; for a validation file, that of the file. None in older records."""
         return self.source.get("file_digest" if self.selected and self.source.get("kind") == "file" else "digest")
 
 
@@ -140,7 +143,7 @@ def _facts(folder: Path) -> Mapping[str, Any]:
 
 
 class _Search:
-    """An index of one plan's questions, and their hits in each source; every source is searched once."""
+    """An index of one plan's questions, and the rows that match them in each source. Every source is searched once."""
 
     def __init__(self, run_plan: RunPlan, job: Job) -> None:
         self.run_plan, self.library = run_plan, Library(job.tasks.include)

@@ -1,4 +1,6 @@
-"""Record how far the candidates' predictions have moved from the base's, one model after another (--drift)."""
+"""Record how far the candidates' predictions have moved from the base's (their drift), one model after another
+(--drift).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ ANSWER_TOKENS = 16  # of the base's answer to an input of a target
 
 
 class DriftRecorder:
-    """Records every model's predictions on the same texts. The base must come first."""
+    """Records every model's predictions on the same texts, and how far they are from the base's. The base must come
+    first.
+    """
 
     def __init__(self, job: Job, run_plan: RunPlan, sources: DriftSources) -> None:
         self.job, self.run_plan, self.sources = job, run_plan, sources
@@ -45,7 +49,7 @@ class DriftRecorder:
         self.drifts: list[Drift] = []
 
     def follow(self, session: Session) -> None:
-        """Measure a model after its tasks are answered, while its engine may still be open."""
+        """Measure a model's drift after its tasks are answered, while its engine may still be open."""
         if not self.sources.neutral:
             return
         session.context.listener.phase(f"{session.checkpoint.name}: drift")
@@ -56,7 +60,9 @@ class DriftRecorder:
             self.follow_model(session.checkpoint, partial(_answers, session), session.token_counter())
 
     def follow_base(self, ask: Ask, generations: Answers) -> None:
-        """Have the base predict all texts; `generations`: its answers to the generative tasks."""
+        """Have the base predict all texts. `generations`: its answers to the generative tasks, which are among the
+        texts.
+        """
         windows = [each.window - each.virtual_tokens for each in self.run_plan.checkpoints if each.window is not None]
         own = [own_outputs(self._outputs(generations))]
         own += [target_inputs(name, _continued(prompts, ask)) for name, prompts in self.sources.inputs.items()]
@@ -65,7 +71,9 @@ class DriftRecorder:
         self.base = ask([request for texts in self.texts for request in texts.requests])
 
     def follow_model(self, checkpoint: Checkpoint, ask: Ask, count: TokenCounter | None) -> None:
-        """Measure a model against the base; `count` counts the model's tokens."""
+        """Measure how far a model's predictions are from the base's. `count` counts the model's tokens, None if nothing
+        can.
+        """
         of_model = self._texts_of(checkpoint)
         if not self._shares_tokens(count, of_model):
             self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in of_model]
@@ -97,14 +105,18 @@ class DriftRecorder:
         return [texts for texts in self.texts if texts.target in ("", checkpoint.target_task)]
 
     def _shares_tokens(self, own: TokenCounter | None, of_model: Sequence[DriftTexts]) -> bool:
-        """Does the model split these texts into as many tokens as the base? True if tokens cannot be counted."""
+        """Return whether the model splits these texts into as many tokens as the base; True if tokens cannot be
+        counted.
+        """
         count = self.count
         if count is None or own is None or count == own:
             return True
         return all(count(request.text) == own(request.text) for texts in of_model for request in texts.requests)
 
     def _generations(self, session: Session) -> Answers:
-        """Return the base's answers to the run's generative tasks; it is asked if only drift is measured."""
+        """Return the base's answers to the run's generative tasks; if only drift is measured, the base answers them
+        now.
+        """
         requests = self.sources.generative
         if self.job.description.drift_only:
             return _answers(session, requests)

@@ -1,4 +1,7 @@
-"""Gather the texts on which drift is measured: neutral texts, the base's own outputs, inputs of the target tasks."""
+"""Gather the texts on which drift (the distance of predictions to the base's) is measured.
+
+They are neutral texts, the base's own outputs, and inputs of the target tasks (what the candidates were trained on).
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,11 @@ FEW_WRITTEN = 8  # examples of a generative task that the base answers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftSources:
-    """Where the texts come from. `generative`: requests of generative tasks, the first of every task, then the second
-    …, whose texts are the base's answers; `inputs`: target task -> prompts; `table`: candidates to forecast from.
+    """The sources of the texts on which drift is measured.
+
+    `neutral`: paragraphs that belong to no task. `generative`: requests of generative tasks, the first of every task,
+    then the second …; their texts are the base's answers. `inputs`: target task -> prompts. `table`: candidates whose
+    drift and loss are known, to forecast from.
     """
 
     neutral: tuple[str, ...] = ()
@@ -64,7 +70,7 @@ def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
 def drift_sources(
     job: Job, run_plan: RunPlan, neutral: tuple[str, ...], prompts: Prompts, factory: EngineFactory | ModelTokenizers
 ) -> DriftSources:
-    """Gather the texts of every kind; none if `neutral` is empty, because the job does not measure drift."""
+    """Gather the texts of every kind. Return none if `neutral` is empty, because the job does not measure drift."""
     if not neutral:
         return DriftSources()
     base = run_plan.base.name
@@ -84,7 +90,7 @@ def drift_sources(
 
 
 def departures_from_suite(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
-    """List where a run departs from its suite, so that a table of other candidates may not hold for it."""
+    """List the points at which a run departs from its suite, for which a table of other candidates may not hold."""
     tasks, ways = job.tasks, []
     ways += ["other tasks"] * bool(tasks.names or _is_other(run_plan.suite))
     ways += ["other shots"] * (tasks.num_fewshot is not None)
@@ -97,7 +103,7 @@ def departures_from_suite(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
 
 
 def _is_other(suite: Suite | None) -> bool:
-    """Does a suite have the name of a shipped one, but other tasks?"""
+    """Return whether a suite has the name of a shipped one, but other tasks."""
     library = Library()
     return suite is not None and suite.name in library.suites() and suite.tasks != library.suite(suite.name).tasks
 

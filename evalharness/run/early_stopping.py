@@ -1,8 +1,9 @@
 """Ask base and candidates one round of every task at a time, until each gate unit's verdict is certain or all is asked.
 
-After every round, the verdicts on the answers so far decide for each candidate which tasks go on
-(analysis/early_stopping.py, stats/early_stopping.py); the base is asked what any candidate is. Rounds are drawn by
-uniform_hash from seed, task and unit, so that a run which is killed and resumed asks the same.
+A gate unit is a task or group that the gate judges. After every round, the verdicts on the answers so far decide for
+each candidate which tasks go on (analysis/early_stopping.py, stats/early_stopping.py). The base is asked the rounds of
+every candidate. Rounds are drawn by uniform_hash from seed, task and unit, so that a run which is killed and resumed
+asks the same.
 """
 
 from __future__ import annotations
@@ -59,9 +60,12 @@ def check_early_stopping(job: Job, run_plan: RunPlan) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class RoundsOfRun:
-    """The state of a run in rounds. `rounds_asked`: the rounds of each task that each model was asked; `places`: the
-    round of each example; `failed`: examples without a row; `stopped`: tasks at an end for a candidate; `suites`: the
-    suite's verdict on a candidate, if a look has decided it.
+    """The state of a run in rounds.
+
+    Keys are (model, task). `rounds_asked`: how many rounds were asked. `answers`: request id -> the answer so far.
+    `rows`: (task, metric, model) -> the measurement of each round. `failed`: the number of examples without a row.
+    `places`: the round of each example. `stopped`: candidate -> the tasks that are at an end. `suites`: candidate ->
+    the suite's verdict, once a look (a test between rounds) has decided it. `facts`: about every task that is compared.
     """
 
     context: RunContext
@@ -78,8 +82,8 @@ class RoundsOfRun:
     facts: list[TaskFacts] = field(default_factory=list)
 
     def ask(self, order: Sequence[Checkpoint], outcomes: Mapping[str, Sequence[TaskOutcome]]) -> None:
-        """Ask all rounds. `outcomes`: the base's measurements if an earlier run has them. At the end references are
-        asked what the base was.
+        """Ask all rounds. `outcomes`: the base's measurements if an earlier run has them. At the end the references
+        (models that are measured and not judged) are asked the rounds that the base was asked.
         """
         self.facts = facts_before(self.prompts.by_model[self.plan.base])
         beside = {reference.name for reference in self.run_plan.references}
@@ -106,7 +110,7 @@ class RoundsOfRun:
                 self._ask_round(reference, number)
 
     def measured(self, session: Session) -> list[TaskOutcome]:
-        """Score everything that one model was asked, and write its samples."""
+        """Score all answers that one model gave, and write its samples."""
         name, outcomes = session.checkpoint.name, []
         for task in self.prompts.by_model[name]:
             key = (name, task.task.name)
@@ -119,7 +123,7 @@ class RoundsOfRun:
     # ---- one round ---------------------------------------------------------------------------------------------------
 
     def _next_tasks(self, model: str) -> list[PreparedTask]:
-        """List the tasks that a candidate is asked next, or the base for any candidate."""
+        """List the tasks that go on for a candidate; for the base, those that go on for any candidate."""
         candidates = [candidate.name for candidate in self.run_plan.candidates]
         asking = [model] if model in candidates else candidates
         every = [
@@ -130,7 +134,7 @@ class RoundsOfRun:
         return [task for task in self.prompts.by_model[model] if task.task.name in names]
 
     def _parts(self, checkpoint: Checkpoint, number: int) -> list[PreparedTask]:
-        """List the parts of tasks that a model is asked in a round."""
+        """List the parts of tasks that a model is asked in one round."""
         name, base = checkpoint.name, self.run_plan.base.name
         if checkpoint in self.run_plan.references:
             every = self.prompts.by_model[name]
@@ -151,8 +155,8 @@ class RoundsOfRun:
                     self._score(part, answers, name)
 
     def _part(self, model: str, task: PreparedTask, rounds: tuple[int, int]) -> PreparedTask:
-        """Take the examples whose units are in the first to the last of `rounds`, in the order of the data, without the
-        failures of its rows.
+        """Take the examples whose units (rows that belong together) are in the first to the last of `rounds`, in the
+        order of the data. The failures of the task's rows are left out.
         """
         key = (model, task.task.name)
         if key not in self.places:
@@ -163,7 +167,7 @@ class RoundsOfRun:
         return part_of(task, indices)
 
     def _score(self, part: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> None:
-        """Add the rows of the deciding metrics to those of the rounds before."""
+        """Score a part by the metrics that decide verdicts, and add its rows to those of the rounds before."""
         groups = {group.metric for group in self.run_plan.groups if part.task.name in group.tasks}
         deciding = tuple(spec for spec in part.task.metrics if spec.id == part.task.primary or spec.id in groups)
         if any(build(spec).kind == MetricKind.OPAQUE for spec in deciding):
@@ -177,7 +181,7 @@ class RoundsOfRun:
     # ---- after a round -----------------------------------------------------------------------------------------------
 
     def _look(self, candidate: str, number: int) -> None:
-        """Stop those of this candidate's tasks that are decided."""
+        """Stop this candidate's tasks whose verdicts are certain."""
         if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
             return
         data = self._data(candidate)

@@ -9,8 +9,8 @@ from evalharness.records.job import Job
 
 
 def check_engine_fits(job: Job) -> None:
-    """Raises UsageError for a path if the engine asks servers, and for an address if it reads files. Engines of other
-    packages check this themselves.
+    """Check that the engine suits the job's models. Raises UsageError for a path if the engine asks servers, and for an
+    address if it reads files. Engines of other packages check this themselves.
     """
     name = job.engine.name
     for text in filter(None, (job.models.base, *job.models.candidates)):

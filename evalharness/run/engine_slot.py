@@ -12,7 +12,10 @@ ONCE_WRITTEN = "give the command again once its files, and its base's, are all w
 
 
 class EngineSlot:
-    """Holds the one open engine; every engine must be as `info` describes. As a context manager it closes it."""
+    """Holds the one open engine of a run; as a context manager it closes it.
+
+    Every engine must be as `info` describes, because answers are stored under that description.
+    """
 
     def __init__(self, factory: EngineFactory, settings: EngineSettings, info: EngineInfo, run_log: RunLog) -> None:
         self.factory, self._settings, self._info, self._run_log = factory, settings, info, run_log

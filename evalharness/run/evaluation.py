@@ -1,7 +1,8 @@
 """Run one evaluation, from a job to its results.
 
-Stages: plan (tasks, data, checkpoints), prompts within one window, then for each model proof, answers and measurements;
-at the end the analysis and the files. Each stage has a file of its own.
+The stages are: the plan (tasks, data, checkpoints), then prompts within one context window, then for each model the
+proof that its adapter is applied, its answers and its measurements; at the end the analysis and the files. Each stage
+has a file of its own.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ from evalharness.store import Store
 def evaluate(
     job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None, *, overlaps: bool = True
 ) -> Results:
-    """Measure base and candidates on the same prompts, compare them, and write everything but the report page into the
-    job's output folder.
+    """Measure base and candidates on the same prompts, compare them, and write all files but the report page.
+
+    The files go into the job's output folder. `factory` replaces the engine that `job.engine` names. `overlaps`:
+    whether the training rows are searched for the run's questions; no verdict depends on that search.
 
     Raises EvalHarnessError for what the user can mend, before any answer is computed; what fails later is in
-    `Results.errors`. `factory` replaces the engine that `job.engine` names. Without `overlaps` the training rows are
-    not searched for the run's questions; no verdict depends on that search.
+    `Results.errors`.
     """
     listener, run_log = listener or SilentListener(), RunLog()
     with memory.remember_in(memory.memory_path(job.output.store)):
@@ -69,7 +71,7 @@ def evaluate(
 def carry_out(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
-    """Carry out a plan: everything of a run after `make_run_plan`."""
+    """Do everything of a run that follows `make_run_plan`: prompts, proofs, answers, measurements, analysis, files."""
     run_log, out = run_log or RunLog(), job.output.folder
     with keep_engines(factory):
         with run_log.timed("prepare"):
@@ -123,14 +125,14 @@ def _prepared(
 def _baseline_outcomes(
     job: Job, base: Checkpoint | Baseline, prepared: Sequence[PreparedTask], info: EngineInfo
 ) -> dict[str, list[TaskOutcome]]:
-    """Return the outcomes of an earlier run's base if it replaces the base, else {}."""
+    """Return the measurements of an earlier run's base if it replaces the base, else {}."""
     if not isinstance(base, Baseline):
         return {}
     return {base.name: answered_before(base, prepared, info, job.models.allow_mixed_engines)}
 
 
 def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
-    """Write the measurements and return their analysis. The caller writes the results themselves, last."""
+    """Write the measurements and return their analysis. results.json is written last, by the caller."""
     base = state.run_plan.base
     results.write_measurements(job.output.folder, run)
     results.write_probes(job.output.folder, state.run_plan.probes)

@@ -1,8 +1,8 @@
 """Explain losses: ask a candidate and its base in other ways about the multiple-choice tasks on which it lost.
 
-The other ways are the twin that writes the answer, the same ranking scored by more metrics (its answers are in the
-store), and every other wording of the task file. Only rows that both were asked are asked, and only of candidates that
-lost there.
+The other ways are: the written twin (the same questions, the answer to be written), the same ranking scored by more
+metrics (its answers are in the store), and every other prompt template of the task file. Only rows that both models
+were asked before are asked again, and only of candidates that lost on the task.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOT_ASKED = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # o
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:
-    """Check that the base can be asked again. Raises UsageError if an earlier run answered for it and did not have it
+    """Check that the base can be asked again. Raises UsageError if its scores are an earlier run's, in which it did not
     write its answers.
     """
     if not (job.description.explain and isinstance(run_plan.base, Baseline)):
@@ -59,7 +59,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
 
 
 def with_explanation(first: RunState, context: RunContext) -> RunState:
-    """Ask again about losses, and join both rounds; return the first round if no loss can be asked about again. Raises
+    """Ask again about losses, and join both rounds; if no loss can be asked about again, return the first round. Raises
     as `make_prompts` and `compare_plan` do.
     """
     losers = _losers(first)
@@ -83,8 +83,8 @@ def with_explanation(first: RunState, context: RunContext) -> RunState:
 
 
 def _losers(state: RunState) -> dict[str, frozenset[str]]:
-    """Find the choice tasks on which each candidate lost, alone or as members of a group that is one gate unit. Only
-    the deciding metrics are compared.
+    """Find the multiple-choice tasks on which each candidate lost, alone or within a group that is one gate unit (the
+    gate judges the group as a whole). Only the metrics that decide verdicts are compared.
     """
     run_plan, plan = state.run_plan, state.plan
     of_groups = {group.metric for group in run_plan.groups}
@@ -134,7 +134,7 @@ def _choose(run_plan: RunPlan, names: set[str]) -> TaskChoice:
 
 
 def _covers(base: Baseline, task: Task) -> bool:
-    """Was an earlier run's base asked this task, and scored by all metrics as they are now?"""
+    """Return whether an earlier run's base was asked this task, and scored by all metrics as they are now."""
     before = base.tasks.get(task.name)
     if before is None or not fingerprint.agree(before.definition, task.digest):
         return False

@@ -21,8 +21,9 @@ def facts_before(prepared: Sequence[PreparedTask]) -> list[TaskFacts]:
 
 
 def all_facts(base: str, prompts: Prompts, outcomes: Outcomes, decoded: tuple[str, ...]) -> list[TaskFacts]:
-    """Return every task's facts, with what differs from model to model. `base`: the base's name; `decoded`: the models
-    that write by other decoding rules than the base.
+    """Return the facts about every task, with what differs from model to model.
+
+    `base`: the base's name. `decoded`: the models that write by other decoding rules than the base.
     """
     facts = []
     for i, others in enumerate(prompts.differing(base)):

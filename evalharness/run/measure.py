@@ -1,6 +1,8 @@
-"""Score a model's answers to one task: the rows of every unit, samples to read, and errors.
+"""Score a model's answers to one task: the rows of every unit (examples that belong together), samples to read, and
+errors.
 
-A failed answer is never a score: its example has no row. An empty generation is a valid answer that scores 0.
+A row is what a metric keeps of a unit's answers. A failed answer is never a score: its example has no row. An empty
+generation is a valid answer that scores 0.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 def measure(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
 ) -> TaskOutcome:
-    """Score one model's answers, by request id, as `collect` or `ask` return them. The two best choices of an example
-    are a near tie within `near_tie` nats. Raises TaskError if a metric is unknown.
+    """Score one model's answers to one task.
 
-    Rows of a unit are added up; units stand in the order of their first answered examples. Rows that could not be asked
+    `answers`: by request id, as `collect` or `ask` return them. `near_tie`: the nats within which the two best choices
+    of an example count as a near tie. Raises TaskError if a metric is unknown.
+
+    Rows of a unit are added up; units are in the order of their first answered examples. Rows that could not be asked
     (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
     """
     metrics = {spec.id: build(spec) for spec in prepared.task.metrics}
@@ -82,7 +86,7 @@ def _sorted_out(
 
 
 def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
-    """Say why this example cannot be scored; empty if it can."""
+    """Return why this example cannot be scored; "" if it can."""
     if answer is None:
         return "no answer was collected"
     if isinstance(answer, Failure):

@@ -1,4 +1,4 @@
-"""Fix before any answer how a run is compared, and gather its measurements into a MeasuredRun."""
+"""Decide before any answer how a run is compared, and gather its measurements into a MeasuredRun."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ WORDS = {"rouge": "evalharness.metrics.rouge:has_words"}  # it imports libraries
 
 
 class RunState(NamedTuple):
-    """A run so far: its plan, its comparison, its prompts, and the outcomes of every model, the base first, for every
-    task in the order of the plan.
+    """A run so far: its plan, the plan of its comparison, its prompts, and its measurements.
+
+    `outcomes`: model -> the measurements of every task in the order of the plan; the base comes first.
     """
 
     run_plan: RunPlan
@@ -75,8 +76,8 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
 
 
 def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
-    """List the notices that come before the answers: variants, unknown targets, averages that will not be computed,
-    references that ROUGE cannot read.
+    """List the notices that come before the answers: variants, candidates whose target task (trained on) is unknown,
+    averages that will not be computed, references that ROUGE cannot read.
     """
     own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
     variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]

@@ -9,9 +9,12 @@ from evalharness.records.models import Checkpoint
 
 @dataclass(slots=True, kw_only=True)
 class ModelCost:
-    """Costs of one model. `seconds`: of its turns, with loading and scoring; `answering`: seconds in which answers were
-    computed; tokens: of these answers, None if they cannot be counted. `process`, `device`: peak memory in its turns,
-    bytes, None if it was not measured.
+    """The costs of one model's answers; None where a number could not be measured or counted.
+
+    `stored`, `computed`: numbers of requests. `seconds`: of the model's turns, with loading and scoring. `answering`:
+    seconds in which answers were computed. `prompt_tokens`, `answer_tokens`: of the computed answers. `process`,
+    `device`: the most memory in bytes that this process and the accelerator used in its turns. `checkpoint`: the model,
+    for its size on disk.
     """
 
     stored: int = 0

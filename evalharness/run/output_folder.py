@@ -12,8 +12,8 @@ from evalharness.records.job import Job
 
 @contextmanager
 def held_output(job: Job) -> Iterator[Job]:
-    """Lock the job's output folder, and yield the job with that folder: a new one if the user named none. Raises
-    UsageError if another run writes there, StoreError if it cannot be written.
+    """Lock the job's output folder, and yield the job with that folder; if the user named none, a new folder is made.
+    Raises UsageError if another run writes there, StoreError if it cannot be written.
     """
     if not job.output.unnamed:
         with hold_folder(job.output.folder, "--out"):

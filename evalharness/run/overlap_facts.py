@@ -15,7 +15,9 @@ from evalharness.run.plan import RunPlan
 
 
 def overlapping_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
-    """Collect the units with an example that a candidate saw, by candidate and task."""
+    """Collect the units (examples that belong together) with an example that a candidate saw in training: candidate ->
+    task -> units.
+    """
     return {
         name: {
             task.task.name: frozenset(example.unit for example, _ in _hits(overlap, task))
@@ -27,16 +29,16 @@ def overlapping_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> di
 
 
 def overlap_signature(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
-    """Describe the overlap for the signature: the method, and for each candidate the searched sources and how many
-    examples of each task overlap.
+    """Describe for the run's signature how questions were searched in training rows: the method, and for each candidate
+    the searched sources and how many examples of each task it saw.
     """
     candidates = {name: _of_candidate(overlap, prepared) for name, overlap in run_plan.overlaps.items()}
     return {"method": METHOD, "candidates": candidates}
 
 
 def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> None:
-    """Write overlap.jsonl: a line for every candidate and example that it saw, with the training row; no file if no
-    candidate was searched.
+    """Write overlap.jsonl: a line for every candidate and example that it saw, with the training row. If no candidate
+    was searched, no file is written.
     """
     if not run_plan.overlaps:
         (out / results.OVERLAP).unlink(missing_ok=True)

@@ -36,8 +36,13 @@ from evalharness.tasks.library import Library
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What one run measures of which models, after every check. Variants are among the tasks and groups; `computed`:
-    variants that are computed from the answers to others, by name.
+    """The tasks, data and models of one run, after every check.
+
+    Variants of tasks (other prompts or metrics that only describe) are among `tasks` and `groups`. `computed`: name ->
+    variant that is computed from the answers to others. `source`: finds the rows. `unchanged`: candidate -> how it
+    equals its base. `decoded_otherwise`: the models that are decoded by other rules than the base. `references`: models
+    measured beside the candidates, and not judged. `overlaps`: candidate -> the questions that it saw in training, if
+    known.
     """
 
     tasks: tuple[Task, ...]
@@ -71,7 +76,9 @@ class RunPlan:
 
     @property
     def probes(self) -> dict[str, ProbeAnswers]:
-        """The answers of served models to the probes, by fingerprint; a base's also from an earlier run."""
+        """Return the answers of served models to the probes (fixed prompts), by fingerprint; a base's also from an
+        earlier run.
+        """
         answers = {each.fingerprint: each.probes for each in self.checkpoints if each.probes is not None}
         if isinstance(self.base, Baseline) and self.base.probes is not None:
             answers[self.base.row.fingerprint] = self.base.probes
@@ -83,22 +90,24 @@ class RunPlan:
 
     @property
     def judged_tasks(self) -> tuple[Task, ...]:
-        """The tasks without the variants that only describe."""
+        """Return the tasks without the variants that only describe."""
         return tuple(task for task in self.tasks if not task.beside)
 
     @property
     def renamed(self) -> Mapping[str, str]:
-        """Original name -> name in this run, of the tasks that `--template` renamed."""
+        """Return original name -> name in this run, of the tasks that `--template` renamed."""
         return {task.origin: task.name for task in self.judged_tasks if task.variant}
 
     @property
     def precision(self) -> str:
-        """The precision at which base and candidates answer; "" if nothing is quantised."""
+        """Return the precision at which base and candidates answer; "" if nothing is quantised."""
         return (self.base if isinstance(self.base, Checkpoint) else self.candidates[0]).precision
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Every checkpoint that answers, the base first unless an earlier run answered for it, references last."""
+        """Return every checkpoint that answers: the base (unless an earlier run answered for it), candidates,
+        references.
+        """
         base = (self.base,) if isinstance(self.base, Checkpoint) else ()
         return (*base, *self.candidates, *self.references)
 
@@ -126,7 +135,7 @@ def make_run_plan(job: Job) -> RunPlan:
 
 
 def only_deciding(run_plan: RunPlan, base: Baseline) -> RunPlan:
-    """Drop the metrics whose scores a baseline file does not hold: all but the deciding ones."""
+    """Drop the metrics whose scores a baseline file does not hold: all but those that decide verdicts."""
     tasks, left_out = list[Task](), list[str]()
     for task in run_plan.tasks:
         scored = base.tasks[task.name].measurements if task.name in base.tasks else {}

@@ -15,9 +15,11 @@ from evalharness.run.reference_models import precision_of, quantised
 
 
 def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...]]:
-    """Return the measured base and the candidates. The base's weights are needed only to load adapters; if they are
-    known, they must be those that were scored: in a baseline file, those of the original base or of the candidate that
-    was accepted last. Raises UsageError, NotComparableError.
+    """Return the measured base of an earlier run or baseline file, and the job's candidates.
+
+    The base's weights are needed only to load adapters. If they are known, they must be those that were scored: in a
+    baseline file, those of the original base or of the candidate that was accepted last. Raises UsageError,
+    NotComparableError.
     """
     if job.output.folder.resolve() in (path.resolve(), path.resolve().parent) and not is_baseline_file(path):
         fix = "name another folder"

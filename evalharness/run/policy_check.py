@@ -1,6 +1,6 @@
 """Check, before any request, that a run asks all that its gate policy requires.
 
-A module of its own because it imports statistics, which the other checks do not need.
+This is a file of its own because it imports statistics, which the other checks do not need.
 """
 
 from __future__ import annotations

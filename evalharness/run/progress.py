@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class ProgressListener(Protocol):
-    """Receives phases, the number of requests to come, every block (how many answers were stored, how many
-    computed), and notices.
+    """Receives a run's progress: phases, the number of requests to come, every block of requests (how many answers were
+    stored, how many computed), and notices.
     """
 
     def phase(self, text: str) -> None: ...

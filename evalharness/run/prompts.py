@@ -28,8 +28,8 @@ Renderers = Mapping[str, ChatRenderer | None]  # by model; None: asked plainly
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """Every prepared task, by model. `templates`: the fingerprint of the chat template with which a model is asked,
-    None for plain prompts.
+    """Every prepared task, by model. `templates`: model -> the fingerprint of the chat template with which it is asked,
+    None for plain prompts. `notices`: about rows and templates, for the user.
     """
 
     by_model: Mapping[str, tuple[PreparedTask, ...]]
@@ -45,9 +45,9 @@ class Prompts:
 
 def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
     """Make every task's prompts, once for all models with the same template, within the smallest context window.
-    Nothing is cut if the factory has no tokenizers.
 
-    A row that does not fit with one of the templates is left out for all models.
+    If the factory has no tokenizers, nothing is cut. A row that does not fit with one of the templates is left out for
+    all models.
 
     Raises DataError, TaskError; UsageError and ModelError if a requested template is missing; NotComparableError if
     base and candidates have different templates and the job does not allow it.
@@ -199,7 +199,7 @@ def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]
     """Find the prompts that the base of an earlier run was asked: a candidate's own, or the same questions in another
     form.
 
-    Otherwise return a candidate's prompts; the difference is found when the base's scores are read.
+    If there are none, return a candidate's prompts; the difference is reported when the base's scores are read.
     """
     prompts = []
     for alike in zip(*ways, strict=True):

@@ -1,4 +1,4 @@
-"""Choose the precision at which base and candidates answer, and the reference models measured beside them."""
+"""Choose the precision at which base and candidates answer, and the models measured beside them (references)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
 def at_one_precision(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    """Bring base and candidates to one precision. Raises UsageError if that is impossible, unless `--precision none`
+    """Return base and candidates at one precision. Raises UsageError if that is impossible, unless `--precision none`
     accepts it.
     """
     precision = precision_of(selection, candidates)
@@ -88,16 +88,17 @@ def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
 
 
 def _has_own_precision(checkpoint: Checkpoint) -> bool:
-    """Do the checkpoint's own files say how it is quantised?"""
+    """Return whether the checkpoint's own files say how it is quantised."""
     return bool(checkpoint.precision) and QUANTISED in read_json(checkpoint.weights / CONFIG)
 
 
 def references_of(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, ...]:
-    """List the references of a run: the base without quantisation if it is quantised, and the base through an adapter
-    that changes nothing for `--placebo`. Raises UsageError if a candidate has the name of a reference, and for a
-    placebo on a server.
+    """List the references of a run, which are measured and not judged: the base without quantisation if it is
+    quantised, and for `--placebo` the base through an adapter that changes nothing.
+
+    Raises UsageError if a candidate has the name of a reference, and for a placebo on a server.
     """
     if selection.placebo and base.endpoint:
         raise UsageError("--placebo", f"no adapter can be put on {base.name}, which is on a server", "leave it out")

@@ -1,4 +1,4 @@
-"""Check that the rows of a run's tasks exist and can be asked, before a checkpoint is read."""
+"""Check that the rows of a run's tasks exist and make valid questions, before a checkpoint is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLE = 20  # rows of each task that are rendered; all rows are read
 
 
 def source_of(job: Job, suite: Suite | None) -> DataSource:
-    """Make the source of a job's rows."""
+    """Make the source that finds a job's rows."""
     return DataSource(
         data_dir=job.data.folder,
         overrides=job.data.overrides,
@@ -34,8 +34,8 @@ def check_present(job: Job, library: Library) -> None:
 
 
 def check_rows(job: Job, library: Library) -> None:
-    """Check that rows in files can be asked. Raises DataError for rows that cannot, and for a folder without the split.
-    The hub is not asked.
+    """Check that rows in files make valid questions. Raises DataError for rows that do not, and for a folder without
+    the split. The hub is not asked.
     """
     suite, tasks, split = _selection(job, library)
     source = source_of(job, suite)

@@ -20,7 +20,13 @@ UP_TO = "the process up to the end of each model's last turn"
 
 @dataclass(slots=True, kw_only=True)
 class RunLog:
-    """Counts and times of one run; none of them may influence a result."""
+    """The counts and times of one run; none of them may influence a result.
+
+    `started`, `begun`: the start by the calendar and by the monotonic clock. `phases`: phase -> seconds. `models`:
+    model -> its costs. `tasks`: task -> model -> amounts. `nodes`: machine of a cluster -> amounts. `notices`: told to
+    the user. `loads`: weights -> how often they were read from disk. `highest`: the most memory of this process in
+    bytes before the peak was last reset. `peaks_of`: whether peaks are of each model's turns or of the whole run.
+    """
 
     started: float = field(default_factory=time.time)
     begun: float = field(default_factory=time.monotonic)  # unaffected by changes of the system clock
@@ -79,7 +85,9 @@ class RunLog:
 
     @contextmanager
     def turn(self, checkpoint: Checkpoint) -> Iterator[None]:
-        """Measure the seconds and the peak memory of a model's turn; of the whole run if peaks cannot be reset."""
+        """Measure the seconds and the peak memory of a model's turn. If peaks cannot be reset, the peak is of the whole
+        run.
+        """
         begun, cost = time.perf_counter(), self.models.setdefault(checkpoint.name, ModelCost())
         cost.checkpoint = checkpoint
         self.highest = max(self.highest, peak_memory.process_peak())

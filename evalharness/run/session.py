@@ -35,7 +35,7 @@ Turns = tuple[list[Checkpoint], list[Checkpoint]]
 
 
 def turns(run_plan: RunPlan) -> Turns:
-    """Order the checkpoints for proof and for measurement: those on other full weights than the base's come first in
+    """Order the checkpoints for proof, and for measurement. Those on other full weights than the base's come first in
     the proof and last in the measurement, so that the base's weights stay in memory in between.
     """
     every: Sequence[Checkpoint] = run_plan.checkpoints
@@ -48,9 +48,11 @@ def turns(run_plan: RunPlan) -> Turns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What the turns of all checkpoints share. `info`: the engine's, the same for all; `base`: its turn comes first,
-    unless an earlier run answered for it; `ahead`: what was answered before the turns. `prompt_tokens`: counter ->
-    request id -> count, so that models with equal counters count a prompt once.
+    """The parts of a run that the turns of all checkpoints share.
+
+    `slot`: holds the open engine. `info`: the engine's description, the same for all models. `base`: its turn comes
+    first, unless an earlier run answered for it. `ahead`: the record of answers that several engines gave before the
+    turns. `prompt_tokens`: counter -> request id -> count, so that models with equal counters count a prompt once.
     """
 
     job: Job
@@ -87,8 +89,8 @@ class Session:
         return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
 
     def prove(self, prepared: Sequence[PreparedTask]) -> Proof | None:
-        """Prove, once for this model and engine, that the adapter is applied; None if no example could be asked, each
-        of which is an error of this run. Raises ModelError.
+        """Prove, once for this model and engine, that the adapter is applied. Return None if no example makes a prompt;
+        each of them is an error of this run. Raises ModelError.
         """
         prompts = _prompts(prepared)
         if not prompts:

@@ -26,7 +26,9 @@ PACKAGES = (
 def signature_of(
     job: Job, run_plan: RunPlan, prompts: Prompts, facts: Sequence[TaskFacts], info: EngineInfo
 ) -> dict[str, Any]:
-    """Make the signature. `facts`: of the tasks that were asked, then of those that were computed."""
+    """Make the signature. `facts`: about the tasks that were asked, then about those that were computed from other
+    answers.
+    """
     prepared = prompts.by_model[run_plan.base.name]
     tasks = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
     base = run_plan.base.row if isinstance(run_plan.base, Baseline) else run_plan.base
@@ -62,7 +64,7 @@ def signature_of(
 
 
 def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
-    """Return the base's engine if it is another than the candidates'."""
+    """Return the base's engine if it differs from the candidates', else {}."""
     base = run_plan.base
     if isinstance(base, Baseline) and base.engine["fingerprint"] != info.fingerprint:
         return {MIXED: {base.name: dict(base.engine)}}
@@ -70,7 +72,7 @@ def _mixed_engines(run_plan: RunPlan, info: EngineInfo) -> dict[str, Any]:
 
 
 def _judged_by(job: Job) -> dict[str, Any]:
-    """Return what judges the run: the error rate, the margins as the user set them, and the gate's policy."""
+    """Return the settings that judge the run: the error rate, the margins as the user set them, the gate's policy."""
     statistics = job.statistics
     stated = {"alpha": statistics.alpha, "margin": statistics.margin, "margins": dict(statistics.margins)}
     return {**stated, "policy": job.policy.facts(stated)}

@@ -1,7 +1,8 @@
 """Send every block that the store lacks to an engine with several workers, before the ordinary loop reads the store.
 
-The blocks are those that `collect` would ask for, so that the same requests share a batch. A model's block with texts
-to write waits for its drafts: until the base has answered these requests.
+A block is a part of one task's requests to one model, at most 128, which a worker answers as a whole. The blocks are
+those that `collect` would send, so that the same requests share a batch. If a block has texts to write, it waits for
+its drafts: until the base has answered these requests.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ Work = Sequence[tuple[Checkpoint, Sequence[PreparedTask]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBlock:
-    """A block with missing answers. `own`: the requests that it answers; the others are in the store, or in an earlier
-    block of the same model; `texts`: the requests whose answers are written.
+    """One block with missing answers.
+
+    `session`, `task`, `source`: the model, the task and the source of answers that it belongs to. `requests`: all
+    requests of the block, by id. `own`: those that this block answers; the others are in the store, or in an earlier
+    block of the same model. `texts`: those whose answers are written.
     """
 
     session: Session

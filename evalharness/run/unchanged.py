@@ -34,8 +34,8 @@ FIX = "give the trained checkpoint, or pass --allow-noop to compare a model with
 def copies_of(
     base: Checkpoint | Baseline, candidates: Sequence[Checkpoint], allow_noop: bool
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the candidates that equal their base, by name, and notices on these and on candidates that have the base's
-    weights but other files.
+    """Find the candidates that equal their base. Return them by name, with the reason, and notices about them and about
+    candidates that have the base's weights but other files.
 
     Raises ModelError for the first that equals its base, unless `allow_noop`.
     """
@@ -56,13 +56,15 @@ def _refuse(copies: Sequence[Checkpoint], base: str) -> None:
 
 
 def without_effect(candidates: Sequence[Checkpoint], proofs: Mapping[str, Proof]) -> dict[str, str]:
-    """Return the candidates whose adapter changes no logit, by name."""
+    """Return the candidates whose adapter changes no logit, by name, with the reason."""
     adapters = [each.name for each in candidates if each.adapter]
     return {name: NO_LOGIT for name in adapters if name in proofs and proofs[name].still}
 
 
 def _is_copy(candidate: Checkpoint, base: Checkpoint | Baseline) -> bool:
-    """Is everything that can change an answer the base's? Names of files and sizes of shards may differ."""
+    """Return whether the candidate equals the base in everything that can change an answer. Names of files and sizes of
+    shards may differ.
+    """
     if isinstance(base, Baseline):
         return candidate.fingerprint == base.row.fingerprint or answer_alike(candidate.probes, base.probes)
     if candidate.endpoint or base.endpoint:

@@ -1,6 +1,9 @@
-"""Choose what a run asks: the wording of its tasks, their added metrics, and the variants beside them.
+"""Choose what a run asks: the prompt template of its tasks, their added metrics, and the variants beside them.
 
-The ways of --describe:
+A variant is a task or group that asks in another way (with another prompt template, say), or is computed from the
+answers to others. Variants beside a task get rows and no verdict, and do not change the task's own scores.
+
+The ways of --describe (a choice task is one whose answers are choices to rank):
 
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
@@ -9,8 +12,6 @@ The ways of --describe:
     toxicity     the toxicity of written texts by the user's classifier, on every task that asks for a text
     bias         bbq_bias where a task says which answers are biased
     efficiency   seconds and tokens of every task and model, in run.json
-
-Variants (tasks/variants.py) beside a task get rows and no verdict; the task's own scores do not change.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are eval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChoice:
-    """The tasks and groups of a run with their variants. `computed`: variants made from other answers, by name."""
+    """The tasks and groups of a run with their variants. `computed`: variants made from the answers to others, by name."""
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
@@ -88,10 +89,9 @@ def classifier_of(job: Job) -> tuple[str, str | None] | None:
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Choose the tasks, groups and variants of a run; rows are read only if a variant depends on them.
+    """Choose the tasks, groups and variants of a run. Rows are read only if a variant depends on them.
 
-    Raises UsageError for a wording or a way that no task of the run has, TaskError for a wrong `metadata.twin`,
-    DataError for unreadable rows.
+    Raises UsageError for a template or way that no task has, TaskError for a wrong `metadata.twin`, DataError for rows.
     """
     ways, added = ways_of(job), _Variants()
     tasks = _in_wording(job.tasks.templates, tasks, added.notices)
@@ -126,8 +126,8 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
 
 
 def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Choose the variants that explain losses on choice tasks: the written answer, the ranking by more metrics, every
-    other wording. Raises TaskError, DataError as `choose` does.
+    """Choose the variants that explain losses on multiple-choice tasks: the written answer, the ranking by more
+    metrics, every other prompt template. Raises TaskError, DataError as `choose` does.
     """
     added = _Variants()
     for task in tasks:
@@ -141,7 +141,7 @@ def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: R
 
 
 def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> list[Task]:
-    """Change the tasks that have the wording `name` to it. Raises UsageError if none has it."""
+    """Change the tasks that have the prompt template `name` to it. Raises UsageError if none has it."""
     if name is None:
         return list(tasks)
     wordings = dict.fromkeys(wording for task in tasks for wording in task.templates)
