@@ -29,13 +29,11 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 def measure(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
 ) -> TaskOutcome:
-    """Score one model's answers to one task.
+    """Score one model's answers to one task. Raises TaskError if a metric is unknown.
 
     `answers`: by request id, as `collect` or `ask` return them. `near_tie`: the nats within which the two best choices
-    of an example count as a near tie. Raises TaskError if a metric is unknown.
-
-    Rows of a unit are added up; units are in the order of their first answered examples. Rows that could not be asked
-    (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
+    are a near tie. Rows of a unit are added up, in the order of the units' first answered examples. Rows that could not
+    be asked (`prepared.failures`) and examples without a usable answer have no row: each is an ExampleError.
     """
     metrics = {spec.id: build(spec) for spec in prepared.task.metrics}
     answered, broken = _sorted_out(prepared, answers)

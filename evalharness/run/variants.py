@@ -49,7 +49,7 @@ RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are eval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChoice:
-    """The tasks and groups of a run with their variants. `computed`: variants made from the answers to others, by name."""
+    """The tasks and groups of a run with their variants. `computed`: name -> variant computed from others' answers."""
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]

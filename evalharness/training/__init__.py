@@ -1,6 +1,6 @@
 """Train a candidate from a base and solved examples: all weights, some of them, adapters or soft prompts.
 
-Nothing here evaluates.
+No file of this package evaluates a model.
 """
 
 REGISTRY = {

@@ -44,8 +44,8 @@ TABLE = "prompt_encoder.default.embedding.weight"  # the virtual tokens: (their 
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
-    """Make exactly the parameters trainable that the method trains. Raises UsageError if it can train nothing in this
-    model.
+    """Make exactly the parameters trainable that the method trains. Raises UsageError if it can train none of this
+    model's.
 
     A new prefix starts from the model's own states of tokens drawn from its vocabulary, because peft's random start is
     far above their scale.

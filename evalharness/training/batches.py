@@ -1,4 +1,7 @@
-"""Make batches of encoded examples: one example a row or several that do not see one another, grouped by length."""
+"""Make batches of encoded examples, grouped by length.
+
+A row holds one example, or several that do not see one another (a pack).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,11 @@ PASSES = 7003  # a part of the seeds
 def collate(
     rows: Sequence[Pack], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Make tensors (rows, longest), padded on the right; "tokens" counts the real ones, "examples" those in the rows.
+    """Make the tensors of one batch, (rows, longest), padded on the right.
 
-    Packed rows have no mask but positions that begin again with every example, so that transformers keeps attention
-    within each; the padding at the end counts as an example of its own.
+    Beside them "tokens" is the number of tokens without padding, and "examples" the number of examples in the rows.
+    With `packed` there is no mask; positions begin again at 0 with every example, by which transformers keeps attention
+    within it. The padding at a row's end counts as an example of its own there.
     """
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
@@ -58,8 +62,10 @@ def pack(examples: Sequence[EncodedExample], limit: int) -> list[Pack]:
 
 
 def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -> list[tuple[Pack, ...]]:
-    """Make `number` batches of rows of about the same length: in a seeded order for every pass, sorted by length within
-    pools of batches, whose batches are shuffled by the seed again, so that long ones do not come together.
+    """Make `number` batches of `size` rows of about the same length.
+
+    Every pass over the rows has a seeded order. The rows of some batches at a time are sorted by length, and these
+    batches are shuffled by the seed again, so that long ones do not come together.
     """
     batches: list[tuple[Pack, ...]] = []
     while len(batches) < number:
@@ -76,8 +82,8 @@ def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -
 
 @torch.no_grad()
 def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
-    """Return whether the second text of a pack has the same logits as alone, tried on two short texts of arbitrary
-    tokens.
+    """Return whether the model gives the second text of a pack the same logits as alone, tried on two short texts of
+    arbitrary tokens.
     """
     device = next(model.parameters()).device
     first, second = (torch.arange(start, start + 6, device=device)[None] % vocabulary for start in (3, 7))

@@ -1,4 +1,4 @@
-"""Save a whole candidate every so many steps, in `checkpoints` of the final one."""
+"""Save a whole candidate every so many steps, in the folder `checkpoints` of the final one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from evalharness.training.start import StartingPoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMaker:
-    """Saves the current model as a whole candidate. `began`: when training began, by `time.monotonic`; `from_start`:
-    whether the memory peak is the training's own; `use_cache`: of the model's configuration, which the Trainer switches
-    off during the training.
+    """Saves the model in training as a whole candidate.
+
+    `recipe`, `start`, `loaded`, `model`, `examples`, `encoded`: what is trained, from what, on what. `began`: the time
+    at which training began, by `time.monotonic`. `from_start`: whether the memory peak is the training's own.
+    `use_cache`: the model's setting before the training, which the Trainer switches off.
     """
 
     recipe: Recipe

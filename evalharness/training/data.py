@@ -29,9 +29,11 @@ WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the sam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """The examples of a training: pairs or conversations. `counts`: examples by task or file, the target first;
-    `sources`: where they come from; `validation_source`: the source of `validation`; `read`: the rows of every task's
-    split in order.
+    """The examples of a training: pairs of prompt and completion, or conversations.
+
+    `counts`: task or file -> number of examples, the target (the task to learn) first. `validation`: the examples to
+    validate on. `sources`: the tasks and files of all examples. `validation_source`: that of `validation`, {} without
+    one. `read`: (name, rows in order) of every task's split.
     """
 
     examples: Examples
@@ -43,11 +45,13 @@ class TrainingSet:
 
     @property
     def digest(self) -> str:
-        """The digest of the examples in order."""
+        """Return the digest of the examples in order."""
         return fingerprint.of_value(self.examples)
 
     def place_of(self, example: Example) -> str:
-        """Return an example's place, a row of a task or a line of a file; without one, its answer's beginning."""
+        """Return where an example was read: the row of a task or the line of a file; if neither is known, its answer's
+        beginning.
+        """
         return self.first_place([example])
 
     def first_place(self, examples: Sequence[Example]) -> str:
@@ -61,17 +65,17 @@ class TrainingSet:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks among the sources."""
+        """Return the tasks among the sources."""
         return tuple(source["name"] for source in self.sources if source["kind"] == "task")
 
 
 def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
-    """Gather all that the recipe names: the target's training split or the file, other tasks by their shares, and
+    """Gather all examples that the recipe names: the target's training split or the file, shares of other tasks, and
     validation rows.
 
     A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks
-    (without the target). Raises TaskError for an unknown task or one without a training split, DataError for missing
-    or empty rows, UsageError for impossible shares, wordings and validation rows.
+    (without the target). Raises TaskError for an unknown task or one without a training split, DataError for missing or
+    empty rows, UsageError for impossible shares, prompt templates (wordings) and validation rows.
     """
     gatherer = _Gatherer(recipe, library, source)
     learned = gatherer.learned()
@@ -91,7 +95,7 @@ def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
 
 
 class _Gatherer:
-    """Reads the examples of one recipe, and records its sources and the wordings of its tasks."""
+    """Reads the examples of one recipe, and records their sources and the prompt templates (wordings) of its tasks."""
 
     def __init__(self, recipe: Recipe, library: Library, source: DataSource) -> None:
         self.recipe, self.library, self.source = recipe, library, source

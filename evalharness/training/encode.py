@@ -21,10 +21,11 @@ Span = tuple[Tokens, Tokens]  # the prompt, and the answer that is learned after
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedExample:
-    """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on the prompt. Encoder-decoder:
-    the encoder's ids, the decoder's labels.
+    """The token ids of one example.
 
-    `cut`: tokens dropped from the beginning of the prompt, of a conversation those of its first turns.
+    For a causal model `ids` and `labels` have one length, and labels are IGNORED on the prompt. For an encoder-decoder
+    model `ids` are the encoder's tokens, and `labels` the decoder's. `cut`: how many tokens were dropped from the
+    beginning of the prompt; of a conversation, those of its first turns.
     """
 
     ids: tuple[int, ...]
@@ -33,20 +34,23 @@ class EncodedExample:
 
     @property
     def learned(self) -> int:
-        """The number of tokens in the loss."""
+        """Return the number of tokens in the loss."""
         return sum(label != IGNORED for label in self.labels)
 
     @property
     def width(self) -> int:
-        """The number of positions of the example in a batch."""
+        """Return the number of positions that the example takes in a batch."""
         return max(len(self.ids), len(self.labels))
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Encodes examples for one model. `limit`: most tokens of an example (encoder-decoder: of the encoder's text);
-    `answer_limit`: of a decoder's completion; `place`: returns the place of an example; `passes_over`: a pair whose
-    completion does not fit is None instead of an error.
+    """Encodes examples for one model.
+
+    `texts`: splits texts into tokens. `limit`: the most tokens of an example (encoder-decoder: of the encoder's text).
+    `answer_limit`: the most tokens of a decoder's completion. None: no limit. `chat`: the model's chat template, None
+    without one. `place`: a function that returns where an example was read, for errors. `passes_over`: whether a pair
+    whose completion does not fit is encoded as None, instead of an error.
     """
 
     texts: TokenizerAdapter
@@ -58,13 +62,15 @@ class Encoder:
     passes_over: bool = False
 
     def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:
-        """Encode an example: a pair as one row; a conversation as one, or as one for each turn of the assistant if the
-        template renders earlier turns differently once others follow (and for encoder-decoder models).
+        """Encode an example: a pair as one row; a conversation as one row, or as one for each turn of the assistant.
 
-        What does not fit loses its beginning: a pair tokens of its prompt (evaluation cuts shots and documents
-        instead), a conversation whole turns after the system's; None if its last question and answer do not fit. Raises
-        DataError if a completion of a pair does not fit, is empty, or cannot be tokenised, and for a conversation
-        without a chat template or that the template refuses.
+        A conversation needs several rows if the template renders earlier turns differently once others follow, and for
+        encoder-decoder models. An example that does not fit loses its beginning: a pair tokens of its prompt
+        (evaluation cuts shots and documents instead), a conversation whole turns after the system's. None is returned
+        for one whose last question and answer do not fit.
+
+        Raises DataError if the completion of a pair does not fit, is empty, or cannot be tokenised, and for a
+        conversation without a chat template or that the template refuses.
         """
         try:
             if is_turns(example):

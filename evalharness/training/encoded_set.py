@@ -26,8 +26,11 @@ PACK = 1024  # tokens of a pack, unless the window or --max-length is smaller, o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSet:
-    """The examples as the model sees them, in rows. `held_out`: those to validate on; `truncated`: how many lost their
-    beginning; `left_out`: how many did not fit; `pad`: the padding token.
+    """The examples as the model sees them, in rows.
+
+    `rows`: to train on; a row has one example, or several that do not see one another. `held_out`: the rows to validate
+    on. `examples`: the number of examples in `rows`. `truncated`: how many lost their beginning. `left_out`: how many
+    did not fit. `pad`: the id of the padding token.
     """
 
     rows: tuple[Pack, ...]

@@ -71,7 +71,9 @@ def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
 
 
 class ExampleFile(NamedTuple):
-    """The contents of a file: its examples in order, its digest, and the number of rows in each form."""
+    """The content of a file. `examples`: in order. `digest`: of the file. `forms`: form of a row (such as messages) ->
+    number of rows in it.
+    """
 
     examples: tuple[Example, ...]
     digest: str

@@ -12,7 +12,7 @@ from evalharness.interruption import SIGNALS, stop_if_interrupted
 
 
 class HeldSignal:
-    """A delayed signal; `number` is None while there is none."""
+    """A signal that is delayed. `number`: the signal's, None if none came."""
 
     number: int | None = None
 
@@ -30,8 +30,10 @@ class HeldSignal:
 
 @contextmanager
 def held_back() -> Iterator[HeldSignal]:
-    """Delay the first signal; a second one acts at once. A signal that came before and was ignored ends the training
-    here. Does nothing outside the main thread, because signals do not reach other threads.
+    """Delay the first signal until the block asks for it; a second signal acts at once.
+
+    A signal that came before and was ignored ends the training at the beginning of the block. Outside the main thread
+    nothing is delayed, because signals do not reach other threads.
     """
     stop_if_interrupted()
     delayed = HeldSignal()

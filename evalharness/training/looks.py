@@ -1,4 +1,4 @@
-"""Read from a training's history the looks at what it has forgotten so far."""
+"""Read from a training's history the looks: the evaluations, during the training, of what it has forgotten so far."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ DIFFERENCE = "/difference"
 
 
 def look_of(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read one entry of the history: the suite's mean in margins (None: not measured), the number of forgotten gate
-    units and of examples without an answer, the difference of each unit; None if the entry is no look.
+    """Read one entry of the history; return None if it is no look.
+
+    A look has the suite's mean in margins (None: not measured), the number of forgotten gate units (tasks or groups
+    that the gate judges), the number of examples without an answer, and the difference of each unit to the base.
     """
     if FORGOTTEN not in entry:
         return None

@@ -1,8 +1,8 @@
 """Train a candidate by a recipe on solved examples, with transformers' Trainer.
 
-All files are written to a hidden folder beside `out` that is renamed at the end, so that an unfinished candidate never
-looks like a whole one. The same command after a kill goes on from the last saved state, and ends with the weights of an
-uninterrupted training (on a CPU).
+All files are written to a hidden folder beside `out`, which is renamed at the end, so that an unfinished candidate
+never looks like a whole one. If the training is killed, the same command goes on from the last saved state. It ends
+with the weights of an uninterrupted training (on a CPU).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Attach = Callable[[StartingPoint, LoadedModel, Trainer], None]
 
 
 def unwatched(start: StartingPoint, loaded: LoadedModel, trainer: Trainer) -> None:
-    """Attach no callback."""
+    """Attach no callback to the trainer."""
 
 
 def check(recipe: Recipe) -> None:
@@ -60,9 +60,10 @@ def check(recipe: Recipe) -> None:
 def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach = unwatched) -> Path:
     """Train, and write a candidate (weights or adapter, training.json, a tokenizer with full weights) to `recipe.out`.
 
-    Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError,
-    DataError, ModelError or StoreError before training for anything wrong, ModelError if the loss or the weights stop
-    being finite; then `out` does not exist.
+    Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not.
+
+    Raises UsageError, DataError, ModelError or StoreError before training for anything wrong, and ModelError if the
+    loss or the weights stop being finite; then `out` does not exist.
     """
     out = Path(recipe.out)
     refuse_existing(out)
@@ -83,7 +84,7 @@ def _make(
     report: Report,
     attach: Attach,
 ) -> HeldSignal:
-    """Make the candidate, and return the signal that was delayed meanwhile."""
+    """Train and write the candidate. Return the signal that was delayed meanwhile."""
     began, from_start = time.monotonic(), peak_memory.reset()
     loaded = open_weights(recipe, start)
     encoded = encode_set(recipe, examples, start, loaded, report)
@@ -113,9 +114,7 @@ def _make(
 
 @contextmanager
 def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
-    """Turn a lack of memory or disk space into UsageError or StoreError; tell an interrupt that the training can go on
-    later.
-    """
+    """Turn a lack of memory into UsageError and one of disk space into StoreError; add to an interrupt how to go on."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -146,7 +145,7 @@ def _announce(maker: CandidateMaker, report: Report) -> None:
 def _take_up(
     output: UnfinishedOutput, recipe: Recipe, start: StartingPoint, examples: TrainingSet, report: Report
 ) -> None:
-    """Prepare the folder, with a note if it holds states of another training."""
+    """Prepare the output folder; report if it holds states of another training, which are removed."""
     # these fields do not change the weights, or their effect cannot be known here
     free = {"out", "save_every", "device", "report_to"}
     record = {

@@ -22,9 +22,10 @@ METHODS = (Method.FULL, Method.LORA, Method.QLORA, Method.PROMPT)  # default met
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowShape:
-    """The facts of a training that are not in its recipe. `length`: tokens of each row without virtual ones; `answer`:
-    how many of them are learned, at which the head is computed; `held`: the type of full weights in training (`train`
-    uses float32).
+    """The facts about a training's rows and types that its recipe does not state.
+
+    `length`: tokens of each row, without virtual ones. `answer`: how many of them are learned; the model's head is
+    computed for these. `held`: the type of full weights in training (`train` uses float32).
     """
 
     length: int
@@ -34,9 +35,11 @@ class RowShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryForecast:
-    """The bytes that one training takes. `weights`: of the model in memory; `adapter`: of what is trained beside it;
-    `activations`: the most that a forward and backward pass needs beside weights, gradients and states; `peak`: the
-    most at one time; `disk`: of the saved tensors.
+    """The memory and disk space that one training is expected to take, in bytes, and its numbers of parameters.
+
+    `parameters`, `trainable`: numbers of all and of trained values. `weights`: the model in memory. `adapter`: the
+    values that are trained beside it. `gradients`, `optimiser`: for all trained values. `activations`: the most that a
+    forward and backward pass needs beside these. `peak`: the most at one time. `disk`: the saved tensors.
     """
 
     method: Method
@@ -52,8 +55,11 @@ class MemoryForecast:
 
 
 def row_shape(base: str, length: int | None, answer: int | None, dtype: HeldDtype = "float32") -> RowShape:
-    """Make the shape of a base's rows; without `answer` all tokens of a row are learned. Raises ModelError for a base
-    without a configuration, UsageError if rows are longer than its window, or `answer` than a row.
+    """Make the shape of a base's rows. `length`: None for LENGTH tokens, or the window if it is shorter. `answer`: None
+    if all tokens are learned.
+
+    Raises ModelError for a base without a configuration, UsageError if rows are longer than its window, or `answer`
+    than a row.
     """
     window = window_of(model_config(directory_of(parse(base))))
     tokens = length or min(LENGTH, window or LENGTH)

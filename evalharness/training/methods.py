@@ -12,12 +12,12 @@ ALL_LINEAR, ATTENTION = "all-linear", "attention"
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
-    """What a method trains, in words, and how.
+    """One training method.
 
-    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `adapter`: peft's
-    type of its adapter, "" for full weights; `soft`: it puts virtual tokens before the text; `selective`: it trains a
-    part of the full weights. `options`: its own ones with their defaults, None if the default depends on something
-    else.
+    `what`: the values that it trains, in words. `rate`: its default learning rate, a starting point and no optimum: a
+    fair comparison of methods sweeps the rate of each. `adapter`: peft's type of its adapter, "" for full weights.
+    `soft`: it puts virtual tokens before the text. `selective`: it trains a part of the full weights. `options`: its
+    own options with their defaults, None if the default depends on something else.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Record, at the start of a training, what its end needs of the files that it started from."""
+"""Record, at the start of a training, the facts of its original files that saving the candidate needs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ TRAINED_IN = "float32"  # the type of all trained values, master weights and ada
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Facts of the files. `base_weights`: the digest of the base's weights alone; of the weights that training starts
-    from, `dtype`: the type of most values, and `generation_config`: the file's content, if there is one.
+    """The facts about the files that a training starts from.
+
+    `base_weights`: the digest of the base's weights alone. `dtype`: the type of most values in the weights that
+    training starts from. `generation_config`: the content of these weights' file of that name, None without one.
     """
 
     base_weights: str

@@ -1,6 +1,6 @@
 """Lock the folder in which a candidate is made, and continue in it after a kill.
 
-The folder holds the record of the training, and the candidate is renamed into its place at the end.
+The folder also holds a record of the training. At the end the candidate moves from it to the path that the user named.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ HOPELESS = (UsageError, DataError, ModelError)  # the same command would fail ag
 
 
 class UnfinishedOutput:
-    """The folder `.NAME.unfinished` beside `out`. `states`: the training's saved states; `best`: the file of the best
-    validated weights; `checkpoints`: candidates of earlier steps; `candidate`: the candidate that is being written.
+    """The folder `.NAME.unfinished` beside `out` in which a candidate is made.
+
+    `states`: the folder of the training's saved states. `best`: the file of the best validated weights. `checkpoints`:
+    the folder of candidates of earlier steps. `candidate`: the folder of the candidate that is being written.
+    `taken_up`: whether this training has begun in the folder.
     """
 
     def __init__(self, out: Path) -> None:
@@ -36,11 +39,13 @@ class UnfinishedOutput:
 
     @property
     def has_states(self) -> bool:
-        """Whether a saved state exists from which training can go on."""
+        """Return whether a saved state exists from which training can go on."""
         return any(self.states.glob("checkpoint-*"))
 
     def take_up(self, record: Mapping[str, Any]) -> bool:
-        """Prepare the folder. True if it holds states of the very same training; files of another one are removed."""
+        """Prepare the folder for the training that `record` describes. Return whether it holds states of this very
+        training; the files of another training are removed.
+        """
         self.drop_candidate()
         try:
             same = bool(json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record)))
@@ -71,7 +76,7 @@ class UnfinishedOutput:
         shutil.rmtree(self.candidate, ignore_errors=True)
 
     def finish(self) -> None:
-        """Move the candidate with its checkpoints to its place, in one step."""
+        """Move the candidate with its checkpoints to the path that the user named, in one step."""
         refuse_existing(self.out)
         for half in self.checkpoints.glob(".*"):
             shutil.rmtree(half)
@@ -82,10 +87,13 @@ class UnfinishedOutput:
 
 @contextmanager
 def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
-    """Lock the folder for this process. It stays if the training can go on later: after an interrupt or a full disk
-    with saved states, or after an error before this training began.
+    """Lock the unfinished candidate's folder for this process, and clean up at the end of the block.
 
-    Raises UsageError if another process trains to the same place, StoreError if the folder cannot be made.
+    After an error or an interrupt the folder is kept if the same command can go on from it: it has saved states, and
+    the error is not one that the command would meet again (a UsageError, DataError or ModelError after this training
+    began). Otherwise, and after success, it is removed.
+
+    Raises UsageError if another process trains to the same path, StoreError if the folder cannot be made.
     """
     unfinished = UnfinishedOutput(out)
     with hold_folder(unfinished.folder, "--out", name=out):

@@ -1,4 +1,6 @@
-"""Define a Recipe, which states how a candidate is trained: checked, with defaults by method, from and to JSON."""
+"""Define a Recipe, which states how a candidate is trained: it is checked, has defaults by method, and is stored as
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +34,30 @@ EVERY = "all"  # --template all: rows spread over the wordings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a candidate is trained. Fields are as the user set them; `option`, `rate` and `to_json` add the method's
-    defaults.
+    """The options by which a candidate is trained, as the user set them.
 
-    `base`, `out`, `after` and the files are as typed. `steps` wins over `epochs`; with neither, three epochs. A step is
-    `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
-    names of linear layers, or one regular expression that their whole paths match. `mix`: more tasks and their weights,
-    the target's being 1; `replay`: task to the fraction of the training examples that come from it. `warmup`: share of
-    the steps. `optimizer`: a name of transformers (None: its AdamW); `max_grad_norm`: 0 for no clipping.
-    `keep_checkpoints`: keep a candidate every so many steps; `watch`: a suite to evaluate during the training, every
-    `watch_every` steps on `watch_limit` examples a task. `too_long`: what to do with an example that does not fit.
-    `save_dtype`: of the candidate's files; None: full weights in the base's stored type, an adapter in float32.
-    `report_to`: names of transformers' reporters.
-    Options of another method are refused.
+    `option`, `rate` and `to_json` add the method's defaults to them. Options of another method are refused. None means
+    the default unless a field says otherwise.
+
+    Data. `base`, `out`, `after` (the stage to train further) and the files are as typed. `target`: the task to learn,
+    "" with `train_file`. `template`: the task's prompt template. `mix`: more tasks and their weights, the target's
+    being 1. `replay`: task -> the fraction of the training examples that come from it. `validation`: the fraction held
+    out of a file.
+
+    Course. `steps` wins over `epochs`; with neither, three epochs. A step is `batch_size` x `gradient_accumulation`
+    examples. `warmup`: the share of the steps in which the rate rises. `optimizer`: transformers' name, None for its
+    AdamW. `max_grad_norm`: 0 for no clipping. `eval_every`: steps between validations. `patience`: validations without
+    a better loss before training stops. `save_every`: steps between saved states. `keep_checkpoints`: steps between
+    kept candidates. `watch`: a suite to evaluate during the training, every `watch_every` steps on `watch_limit`
+    examples a task.
+
+    Method. `rank`, `alpha`, `dropout`, `dora`, `rslora`: of LoRA. `targets`: "all-linear" (all but the output head),
+    "attention", names of linear layers, or one regular expression that their whole paths match. `virtual_tokens`: their
+    number. `hidden`: the width of p-tuning's network. `parameters`: patterns of the weights to train.
+
+    Machine. `max_length`: tokens of an example. `too_long`: what to do with an example that does not fit. `packing`:
+    several examples a row. `save_dtype`: the type of the candidate's files; None: full weights in the base's stored
+    type, an adapter in float32. `report_to`: names of transformers' reporters.
     """
 
     method: Method
@@ -169,35 +182,35 @@ class Recipe:
 
     @property
     def definition(self) -> TrainingMethod:
-        """What its method trains, and how."""
+        """Return what the recipe's method trains, and how."""
         return TRAINING_METHODS[self.method]
 
     @property
     def rate(self) -> float:
-        """The learning rate, stated or the method's own."""
+        """Return the learning rate, stated or the method's own."""
         return self.definition.rate if self.learning_rate is None else self.learning_rate
 
     @property
     def scale(self) -> float:
-        """LoRA's alpha: the update is alpha / rank · B·A (rsLoRA: alpha / √rank)."""
+        """Return LoRA's alpha: the update is alpha / rank · B·A (rsLoRA: alpha / √rank)."""
         return 2.0 * self.option("rank") if self.alpha is None else self.alpha
 
     @property
     def target_names(self) -> tuple[str, ...]:
-        """`targets` as names; a regular expression or a word is one of them."""
+        """Return `targets` as names; a regular expression or a word is one of them."""
         targets = self.option("targets")
         return () if targets is None else (targets,) if isinstance(targets, str) else targets
 
     @property
     def validates(self) -> bool:
-        """Whether the training computes validation losses."""
+        """Return whether the training computes validation losses."""
         return any(
             value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience)
         )
 
     @property
     def learned(self) -> str:
-        """The name of the examples that are not mixed in: the target task, else the file."""
+        """Return the name of the examples that are not mixed in: the target task, else the file."""
         return self.target or str(self.train_file)
 
     def option(self, name: str) -> Any:

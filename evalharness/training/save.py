@@ -34,11 +34,13 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCourse:
-    """The course of a training. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or none;
-    `planned`: steps; `examples`: of the set as the model sees it; `examples_seen`: over all steps, each as often as it
-    was seen; `tokens`: over all steps; `rate`: tokens a second since the last start, with validation and saved states,
-    None for a kept checkpoint; `truncated`: examples that lost their beginning; `left_out`: examples that did not fit;
-    `looks`: measurements of forgetting during the training.
+    """The numbers of a training's course.
+
+    `losses`: one a step, in nats a completion token. `validated`: (step, loss) of every validation. `planned`: the
+    number of steps. `examples`: how many the set has as the model sees it. `examples_seen`: over all steps, each as
+    often as it was seen. `tokens`: over all steps. `rate`: tokens a second since the last start, with validation and
+    saved states; None for a kept checkpoint. `truncated`: how many examples lost their beginning. `left_out`: how many
+    did not fit. `looks`: measurements of forgetting during the training.
     """
 
     losses: tuple[float, ...]

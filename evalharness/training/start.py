@@ -46,11 +46,11 @@ PEFT_FIELDS = {  # option -> the field of peft's configurations with the same me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingPoint:
-    """What training starts from. `weights`: the full weights (of an adapter, its base); `base`: what the candidate is
-    compared with by default.
+    """The checkpoint that a training starts from.
 
-    Both are the same, except for full weights trained after a stage, which are compared with the first base. `origin`:
-    the recorded facts of their files; `after`: the stage before, if any.
+    `weights`: the full weights (for an adapter, those of its base). `base`: the checkpoint that the candidate is
+    compared with by default. Both are the same, except for full weights trained after a stage (an earlier training),
+    which are compared with the first base. `origin`: facts of their files. `after`: the stage before, None without one.
     """
 
     weights: Checkpoint
@@ -60,7 +60,7 @@ class StartingPoint:
 
     @property
     def adapter(self) -> Checkpoint | None:
-        """The adapter of the stage before, which is trained further."""
+        """Return the adapter of the stage before, which is trained further; None without one."""
         return self.after if self.after is not None and self.after.adapter else None
 
 
@@ -224,10 +224,10 @@ def _with_options_of(config: PeftConfig, recipe: Recipe) -> Recipe:
 
 
 def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int | None]:
-    """Return the most tokens of (an example, or the encoder's text; a decoder's answer): the window without virtual
-    tokens, and --max-length.
+    """Return the most tokens of an example (or of the encoder's text), and of a decoder's answer; None: no limit.
 
-    Raises UsageError if the virtual tokens fill the window.
+    They follow from the window without virtual tokens, and from --max-length. Raises UsageError if the virtual tokens
+    fill the window.
     """
     window, virtual = start.weights.window, 0
     if recipe.definition.soft:
@@ -258,8 +258,8 @@ def _typed_base(start: StartingPoint, recipe: Recipe) -> str:
 
 
 def base_named(start: StartingPoint, recipe: Recipe) -> tuple[str, str | None]:
-    """Name the weights under an adapter for adapter_config.json: (hub id, revision), or (path as it was typed, None),
-    which cannot be mistaken for a hub id.
+    """Return the name of the weights under an adapter, for adapter_config.json: (hub id, revision), or (path as it was
+    typed, None). A path cannot be mistaken for a hub id.
     """
     spec = parse(_typed_base(start, recipe))
     if spec.on_hub:
@@ -269,8 +269,8 @@ def base_named(start: StartingPoint, recipe: Recipe) -> tuple[str, str | None]:
 
 
 def lineage(start: StartingPoint, recipe: Recipe, place: Path) -> dict[str, Any]:
-    """Name the base and the stage before for training.json: relative to `place`, the candidate's directory, so that all
-    can move together.
+    """Describe the base and the stage before for training.json. Their paths are relative to `place`, the candidate's
+    directory, so that all can move together.
     """
     out, after = place.resolve(), start.after
     typed = _typed_base(start, recipe)

@@ -15,7 +15,7 @@ SAVE_SECONDS, SAVE_SHARE = 300.0, 0.02  # without --save-every: the interval, an
 
 
 class SaveClock:
-    """Decides when the next state is due without --save-every."""
+    """Decides when the next state should be saved, if --save-every does not say."""
 
     def __init__(self) -> None:
         self.due = time.monotonic() + SAVE_SECONDS
@@ -26,7 +26,7 @@ class SaveClock:
 
     @property
     def is_due(self) -> bool:
-        """Whether the next state should be saved now."""
+        """Return whether the next state should be saved now."""
         return time.monotonic() >= self.due
 
 

@@ -34,7 +34,7 @@ def tools_of(where: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def with_tools(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
-    """Put the tools of a conversation into its first turn."""
+    """Put the tools of a conversation into its first turn, and return the turns."""
     if not tools:
         return tuple(turns)
     role, content, *more = turns[0]

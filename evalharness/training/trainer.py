@@ -53,7 +53,9 @@ class CompletionTrainer(Trainer):
         held_out: Sequence[Batch],
         monitor: TrainingMonitor,
     ) -> None:
-        """`drawn_from`: items from which `collator` makes batches; `held_out`: batches to validate on."""
+        """Make the trainer. `drawn_from`: items from which `collator` makes batches. `held_out`: batches to validate
+        on.
+        """
         super().__init__(
             model=model,
             args=args,
@@ -130,8 +132,8 @@ def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, fl
 
 
 class TrainingMonitor(TrainerCallback):
-    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they no
-    longer improve, and reports progress.
+    """Watches a training: it stops it at the first loss or gradient that is not finite, keeps the best validated
+    weights, stops it when they no longer improve, and reports progress.
     """
 
     def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report, delayed: HeldSignal) -> None:
