@@ -1,4 +1,7 @@
-"""Combine several evaluations: sweeps, repairs, traces, bisections, forecasts, engine checks, the demo."""
+"""Combine several evaluations: sweeps, repairs, traces, bisections, forecasts, engine checks, the demo.
+
+Each runs evaluations of the package `run` and draws a conclusion of its own; jobs.py has the options of each.
+"""
 
 REGISTRY = {
     "bisect": "evalharness.experiments.bisect:run_bisect",

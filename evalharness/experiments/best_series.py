@@ -1,4 +1,7 @@
-"""Mark the series of a sweep that paired comparisons on test rows do not separate from the best one."""
+"""Mark the series of a sweep that are not worse than the best one by paired comparisons on test rows.
+
+A series is one method (and rank) with its chosen learning rate, over all seeds.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ RULE = (
 
 
 def with_best(sweep: Sweep, run: MeasuredRun) -> Sweep:
-    """Add to a sweep the series that no paired comparison by the target's primary metric separates from the best."""
+    """Add to a sweep its best series, and those whose difference to it by the target's primary metric may be 0."""
     task = next((facts for facts in run.facts if facts.name == sweep.task), None)
     if task is None or len(sweep.chosen) < 2:
         return replace(sweep, best=(), best_rule="")

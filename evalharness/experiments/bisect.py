@@ -34,7 +34,9 @@ SAME_SEARCH = ("base", "base_fingerprint", "checkpoints", "suite", "unit", "sett
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """A search. `texts`: the checkpoints as the user named them, one each; `job`: of every look, without its model."""
+    """A search for the first checkpoint that forgot. `texts`: the checkpoints as the user named them. `job`: the
+    evaluation of every look, without its model.
+    """
 
     job: Job
     texts: tuple[str, ...]
@@ -45,11 +47,12 @@ class _Search:
 def run_bisect(
     bisect_job: BisectJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> Bisection:
-    """Test the last checkpoint, then search by halves for the first that forgot, each look at its share of α.
+    """Find the first checkpoint of a training that forgot: test the last one, then search by halves.
 
-    Writes bisect.json and a run of each look into the job's output folder, with a report page for the first that
-    forgot. After an interruption, a second call answers nothing twice. Raises EvalHarnessError; NotComparableError if
-    answers of a look are missing.
+    Each test (a look) gets a share of α. The job's output folder gets bisect.json and a run of each look, with a report
+    page for the first checkpoint that forgot. After an interruption, a second call answers nothing twice.
+
+    Raises EvalHarnessError; NotComparableError if answers of a look are missing.
     """
     search, bisection = _prepared(
         bisect_job, listener or SilentListener(), factory or factory_of(bisect_job.job.engine)
@@ -156,7 +159,7 @@ def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
 
 
 def _units(measured: Results) -> tuple[UnitLook, ...]:
-    """Return the result of a look for each gate unit."""
+    """Return the result of a look for each gate unit (a task or group that the gate judges)."""
     return tuple(
         UnitLook(
             unit=c.task,
@@ -173,7 +176,7 @@ def _units(measured: Results) -> tuple[UnitLook, ...]:
 
 
 def _followed(units: tuple[UnitLook, ...], followed: str | None) -> tuple[UnitLook, ...]:
-    """Return the units that decide. Raises NotComparableError if there are none."""
+    """Return the units that decide: all, or the one that the user follows. Raises NotComparableError without any."""
     deciding = tuple(unit for unit in units if followed in (None, unit.unit))
     if not deciding:
         names = ", ".join(unit.unit for unit in units) or "none"

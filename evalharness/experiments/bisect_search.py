@@ -1,4 +1,8 @@
-"""Choose the next checkpoint of a search for the first that forgot, and draw the conclusion (pure functions)."""
+"""Choose the next checkpoint of a search for the first that forgot, and draw the conclusion (pure functions).
+
+A place is a checkpoint's number, from 0. A look is a test of one checkpoint. A gate unit is a task or group that the
+gate judges.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ BASE = -1  # the base's place, before the first checkpoint
 
 
 class BisectOutcome(StrEnum):
-    """The outcome of a search."""
+    """The possible outcomes of a search."""
 
     NOTHING = "nothing_forgotten"  # forgetting is not shown for the last checkpoint
     FOUND = "found"
@@ -25,7 +29,7 @@ class BisectOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnitReturn:
-    """A gate unit that was forgotten at one place and retained at a later one."""
+    """A gate unit that was forgotten at the place `forgotten`, and retained at the later place `retained`."""
 
     unit: str
     forgotten: int
@@ -34,8 +38,11 @@ class UnitReturn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket:
-    """The conclusion from the looks. `first`: the result of the search by halves; `before`: the tested place before it,
-    BASE if there is none; `earlier`: an earlier checkpoint that a check showed to have forgotten. None: no such place.
+    """The conclusion from the looks; a place is None if there is no such place.
+
+    `first`: the first place that forgot, by the search by halves. `before`: the tested place before it, BASE if there
+    is none. `earlier`: an earlier place that a later check showed to have forgotten. `returns`: the units that came
+    back.
     """
 
     outcome: BisectOutcome
@@ -46,15 +53,19 @@ class Bracket:
 
 
 def most_looks(checkpoints: int) -> int:
-    """Return ⌈log2 N⌉ + 2: the last checkpoint, the search below it, and a check of the search's assumption."""
+    """Return the most looks that a search needs, ⌈log2 N⌉ + 2: the last checkpoint, the search below it, and a check of
+    the search's assumption.
+    """
     return (checkpoints - 1).bit_length() + 2
 
 
 def next_look(checkpoints: int, course: Course) -> int | None:
-    """Return the place to test next; None at the end. The last checkpoint comes first, then halves of the interval
-    before the earliest that forgot. Remaining looks go to the middle of the widest untested interval, because a search
-    by halves does not notice a unit that comes back. Such a check can withdraw the result, but not move it: otherwise
-    the places of the looks would depend on too much for the correction for multiple looks.
+    """Return the place to test next; None at the end.
+
+    The last checkpoint comes first, then halves of the interval before the earliest that forgot. Remaining looks go to
+    the middle of the widest untested interval, because a search by halves does not notice a unit that comes back. Such
+    a check can withdraw the result, but not move it: otherwise the places of the looks would depend on too much for the
+    correction for multiple looks.
     """
     if checkpoints - 1 not in course:
         return checkpoints - 1

@@ -25,8 +25,9 @@ def by_size(
     alpha: float | None,
     targets: Mapping[str, str],
 ) -> Sizes:
-    """Compare the candidates of every run with its own base, judged as `compare` judges that run alone. `targets`:
-    candidate -> target task, "" for all.
+    """Compare the candidates of every run with its own base, judged as `compare` judges that run alone.
+
+    `targets`: candidate -> the task that it was trained on; "" for all candidates.
 
     Raises UsageError for a path that is no run and if all have one base, NotComparableError for runs that cannot be
     compared.

@@ -85,7 +85,7 @@ class ForgettingCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **inputs: Any
     ) -> None:
-        """Have the base answer. Raises EvalHarnessError for wrong options before the first step."""
+        """Have the base answer the suite. Raises EvalHarnessError for wrong options before the first step."""
         if args.deepspeed or args.fsdp:
             raise UsageError(NAME, "the model's weights are spread over processes", "train without FSDP and DeepSpeed")
         if self.out is not None:
@@ -145,8 +145,10 @@ class ForgettingCallback(TrainerCallback):
 
 
 def logs_of(look: Results) -> dict[str, float]:
-    """Summarise one look for the log, without values that were not measured. Differences are by each unit's deciding
-    metric; the suite's is in margins: the mean over its gate units of the difference divided by the unit's margin.
+    """Summarise one look for the log, without values that were not measured.
+
+    Differences are by the metric that decides each gate unit (a task or group that the gate judges). The suite's
+    difference is in margins: the mean over its gate units of the difference divided by the unit's margin.
     """
     units = [c for c in look.comparisons if c.is_gate_unit]
     suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]

@@ -21,9 +21,9 @@ from evalharness.training.trainer import Report
 def make_candidate(
     recipe: Recipe, source: DataSource, listener: ProgressListener, library: Library | None = None
 ) -> Path:
-    """Train a candidate unless one of the same recipe, base and rows exists; another one in its place is replaced.
+    """Train a candidate unless one of the same recipe, base and rows exists; another candidate at its path is replaced.
 
-    Raises UsageError if something that is no trained candidate is in its place.
+    Raises UsageError if something other than a trained candidate is at its path.
     """
     examples = gather(recipe, library or Library(), source)
     if is_made(recipe, examples):

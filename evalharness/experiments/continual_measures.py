@@ -1,7 +1,7 @@
 """Compute the measures of continual learning over the stages of a training.
 
 They are accuracy, backward and forward transfer, forgetting and intransigence (stats/continual.py), each over the tasks
-that a stage taught, over general abilities, and over both.
+that a stage taught, over general abilities, and over both. A stage is one of several trainings in a row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ FEW = "fewer than two of its units were answered by all models"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """The stages of a training by their names in the run, the tasks of each, and the joint and fresh models."""
+    """The stages of a training, by their names in the run.
+
+    `base`: the model before the first stage. `learned`: stage -> the tasks that it taught. `joint`: a model trained on
+    all tasks at once. `fresh`: one that learned nothing. Both are None if there is no such model.
+    """
 
     base: str
     stages: tuple[str, ...]
@@ -42,8 +46,10 @@ class Track:
     fresh: str | None = None
 
     def learned_at(self, tasks: set[str]) -> int:
-        """Return the number of the stage that taught any of the tasks, 0 for none: the last of the first unbroken
-        series of stages that were trained on it (of the saved steps of one training, the last).
+        """Return the number of the stage that taught any of the tasks, 0 for none.
+
+        If several stages in a row were trained on them (such as the saved steps of one training), it is the last of
+        these.
         """
         at = [number for number, stage in enumerate(self.stages, 1) if tasks & set(self.learned.get(stage, ()))]
         end = at[0] if at else 0
@@ -62,7 +68,11 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagesRun:
-    """The contents of the folder of a run over the stages."""
+    """A finished run over the stages of a training, as read from its folder.
+
+    `facts`: about its tasks. `table`: its measurements. `plan`: how it was compared. `comparisons`: (task or group,
+    candidate) -> the comparison with the base that decides.
+    """
 
     track: Track
     facts: tuple[TaskFacts, ...]
@@ -72,7 +82,7 @@ class StagesRun:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The base, the stages in order, then the joint and the fresh model, if there are any."""
+        """Return the base, the stages in order, then the joint and the fresh model, if there are any."""
         beside = (self.track.joint, self.track.fresh)
         return (self.track.base, *self.track.stages, *(name for name in beside if name is not None))
 
@@ -163,8 +173,8 @@ def measures_of(
 
 
 def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
-    """Score summed rows on a common scale on which more is better. If others are `mixed` in, a score of which less is
-    better counts from the top.
+    """Score summed rows on a common scale on which more is better. If columns with other scales are `mixed` in, a score
+    of which less is better is subtracted from the top of its scale.
     """
     scale, start = column.scale or 1.0, 1.0 if mixed and pairs.sign < 0 else 0.0
 

@@ -79,7 +79,7 @@ def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
 
 
 def _is_column(subject: Subject) -> bool:
-    """Is the subject a gate unit, or a single task without a test?"""
+    """Return whether the subject (a task or group by one metric) is a gate unit, or a single task without a test."""
     return subject.unit or (subject.primary and subject.level == Level.TASK and not subject.inside)
 
 

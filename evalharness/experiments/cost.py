@@ -17,8 +17,10 @@ from evalharness.records.tokenizers import TokenCounter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCost:
-    """The cost of one task for one model. `answer_tokens`: of the scored choices, or the most if answers are `written`.
-    `seconds`: None without a probe.
+    """The cost of one task's answers for one model.
+
+    `answer_tokens`: those of the scored choices; if answers are `written`, the most that they may have. `seconds`: for
+    all requests, None without a probe (timed answers to a few of them).
     """
 
     task: str

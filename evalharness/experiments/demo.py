@@ -39,7 +39,9 @@ MOST = 2  # candidates that are repaired
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The candidates of the demo. `fields`: candidate -> fields of its Recipe (not base, out, target, seed)."""
+    """The candidates of the demo. `target`: the task that they learn. `fields`: candidate -> fields of its Recipe,
+    without base, out, target and seed.
+    """
 
     target: str
     fields: Mapping[str, Mapping[str, Any]]
@@ -77,12 +79,12 @@ def run_demo(
     demo_plan: Plan | None = None,
     processes: int | None = None,
 ) -> Results:
-    """Train the candidates into `folder`/candidates, repair the most promising ones, evaluate all on the demo suite's
-    test rows, and write the report into `folder`.
+    """Train the demo's candidates, repair the most promising ones, evaluate all on the demo suite's test rows, and
+    write the report. All files go into `folder`.
 
-    `limit`: most rows a task; `demo_plan`: other candidates than the shipped plan's; `processes`: of training, then of
-    answering, each with one thread (None: as many as cores and memory allow), which do not change the results. After an
-    interruption, a second call goes on where the first one was.
+    `limit`: most rows a task. `demo_plan`: candidates instead of the shipped plan's. `processes`: how many train, then
+    answer, at a time, each with one thread; None for as many as cores and memory allow; they do not change the results.
+    After an interruption, a second call goes on from the last finished step.
     """
     listener, demo_plan = listener or SilentListener(), demo_plan or plan()
     recipes = [demo_plan.recipe(name, base(), folder / "candidates" / name, seed) for name in demo_plan.fields]
@@ -165,5 +167,5 @@ def promising(outcomes: Mapping[str, Outcome]) -> list[str]:
 
 
 def _is_quick(recipe: Recipe) -> bool:
-    """Is it one of the short trainings? They come last, so that no core waits long at the end."""
+    """Return whether the recipe is one of the short trainings. They come last, so that no core waits at the end."""
     return recipe.method == "full" and not recipe.replay

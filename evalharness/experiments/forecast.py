@@ -1,4 +1,7 @@
-"""Define the records of a forecast: what a comparison could decide, for each unit and for the gate."""
+"""Define the records of a forecast: what a comparison could decide, for each gate unit and for the gate.
+
+A gate unit is a task or group that the gate judges: retained, forgotten or inconclusive, by its margin.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,23 @@ from evalharness.stats.gate_forecast import GateOdds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastRow:
-    """What one gate unit could decide. `effective`: the independent units that its rows are worth; `flips`: the share
-    of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
-    (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: the
-    base's score from which on the margin is small against its skill; `largest_margin`: the largest margin that is (for
-    a perfect base if its score is not known); both None if chance is unknown. `reason`: why the unit can never be
-    retained.
+    """The decisions that a comparison could make about one gate unit; None means that a number is not known.
+
+    Size. `available`: rows of its data. `units`: groups of rows that belong together. `examples`: those that are asked.
+    `effective`: how many independent units the rows are worth.
+
+    Assumptions. `flips`: the share of answers that change from base to candidate. `base`: the base's score in an
+    earlier run. `how`: the source of these: assumed | known (flips, enumerated) | simulated (from an earlier run's
+    rows) | unknown.
+
+    Limits. `margin`: the most that the score may fall. `base_needed`: the base's score from which on the margin is
+    small against its skill (its score above chance). `largest_margin`: the largest margin that is; if the base's score
+    is not known, for a perfect base. `reason`: why the unit can never be judged retained, None if it can.
+
+    Outlook. `certifiable`: the smallest margin within which the unit is judged retained if nothing is lost.
+    `detectable`: the smallest loss that is judged forgotten. `needed`: how many units certify the margin. `retained`,
+    `forgotten`: the probability of each verdict if nothing is lost. `draws`: how many comparisons were simulated, 0 if
+    they were enumerated. `expected`: the most probable verdict.
     """
 
     name: str
@@ -46,8 +60,13 @@ class ForecastRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a comparison could decide. `gate`: its odds over the units in `gate_over`; `without`: the units whose rows
-    are not known; `work`: the cost of each task; `loading`: seconds of loading the base.
+    """The decisions that a comparison could make.
+
+    `alpha`: its error rate. `power`: the probability with which a claim should come out. `tests`: how many gate units
+    are tested. `flips`, `skill`: the assumptions on changed answers, and on the base's share of the possible score
+    above chance. `earlier`: the run that they come from. `describing`: the tasks that are not judged. `gate`: the odds
+    of the gate over the units in `gate_over`. `without`: the units whose rows are not known. `work`: the cost of each
+    task. `loading`: the seconds of loading the base.
     """
 
     suite: str
@@ -67,5 +86,5 @@ class Forecast:
     notices: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return the forecast for JSON."""
+        """Return the forecast in the form of plan.json."""
         return asdict(self)

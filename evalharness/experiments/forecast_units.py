@@ -1,4 +1,8 @@
-"""Collect for every gate unit how many answers it will have, and what is known of their changes."""
+"""Collect for every gate unit how many answers it will have, and what is known of their changes.
+
+A gate unit is a task or group that the gate judges as one. `flips` is the share of answers that change from base to
+candidate, `skill` the base's share of the possible score above chance; both are assumed if no earlier run shows them.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +31,10 @@ FROM = "--from"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitMember:
-    """One task of a gate unit. `sizes` (units,): the rows of each unit; `earlier`: the rows of an earlier run's two
-    models.
+    """One task of a gate unit.
+
+    `sizes`: the number of rows of each of its units (rows that belong together), (units,). `examples`: the number of
+    its examples. `earlier`: the paired rows of an earlier run's base and candidate, None without one.
     """
 
     task: TaskFacts
@@ -38,8 +44,10 @@ class UnitMember:
     earlier: Pairs | None = None
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """Return how to draw the task's answers if `drop` is lost; None if nothing is known of its rows, or so much
-        cannot be lost. Unknown dependence within units is assumed to be complete.
+        """Return a function that draws the task's answers of a base, and of a candidate whose score is lower by `drop`.
+
+        Return None if nothing is known of the task's rows, or if its score cannot fall so far. If the dependence of
+        rows within a unit is not known, the rows are assumed to depend on one another completely.
         """
         many = bool(self.sizes.max(initial=0) > 1)
         if self.earlier is not None and (many or self.metric.kind != MetricKind.BINARY):
@@ -56,7 +64,11 @@ class UnitMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastUnit:
-    """A gate unit with the number of its answers and what is known of their changes."""
+    """A gate unit, with the number of its answers and what is known of their changes.
+
+    `level`: task or group. `metric`: the one that decides. `margin`: the most that its score may fall. `members`: its
+    tasks. `macro`: whether its score is the mean over tasks, whatever their numbers of rows.
+    """
 
     name: str
     level: str
@@ -80,12 +92,12 @@ class ForecastUnit:
 
     @property
     def binary(self) -> bool:
-        """Can its verdicts be enumerated?"""
+        """Return whether all its answers are right or wrong, so that its verdicts can be enumerated."""
         return not self.macro and all(member.metric.kind == MetricKind.BINARY for member in self.members)
 
     @property
     def bounded(self) -> bool:
-        """Do all metrics state a finite range?"""
+        """Return whether all metrics state a finite range."""
         return not any(member.metric.low is None or member.metric.high is None for member in self.members)
 
     @property
@@ -100,13 +112,13 @@ class ForecastUnit:
 
     @property
     def largest_skill(self) -> float | None:
-        """The most that a base can be above chance; None if chance is unknown."""
+        """Return the most that a base's score can be above chance; None if chance is unknown."""
         best = self._average([m.metric.ends[m.metric.higher_is_better] for m in self.members])
         return None if self.chance is None else abs(best - self.chance)
 
     @property
     def chance(self) -> float | None:
-        """The unit's chance score; None if that of any member is unknown."""
+        """Return the score of guessing; None if that of any member is unknown."""
         chances = [m.task.chance for m in self.members if m.task.chance is not None]
         return self._average(chances) if len(chances) == len(self.members) else None
 
@@ -116,7 +128,9 @@ class ForecastUnit:
         return float(np.average(values, weights=weights))
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """Return how to draw all members together, each of which loses `drop`; None as in `UnitMember.drawing`."""
+        """Return a function that draws the answers to all members together, each of which loses `drop`; None as in
+        `UnitMember.drawing`.
+        """
         every = [member.drawing(flips, skill, drop) for member in self.members]
         drawings = [drawing for drawing in every if drawing is not None]
         if len(drawings) < len(every):
@@ -128,7 +142,9 @@ class ForecastUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """The measurements of a finished run for its base and one candidate."""
+    """The measurements of a finished run for its base and one candidate. `text`: the run's path. `measurements`: (task,
+    metric, model) -> the measurement.
+    """
 
     text: str
     base: str
@@ -149,7 +165,7 @@ class Earlier:
 
 
 def read_earlier(text: str) -> Earlier:
-    """Read RUN or RUN#NAME; without a name, take the candidate of which most units changed, the most conservative
+    """Read RUN or RUN#NAME. Without a name, take the candidate of which most units changed, the most conservative
     choice. Raises UsageError.
     """
     path, name = run_and_model(text)

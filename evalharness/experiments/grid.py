@@ -1,4 +1,4 @@
-"""List the points of a sweep: a named Recipe for every method × rank × learning rate × seed."""
+"""List the points of a sweep: a named Recipe for every combination of method, rank, learning rate and seed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ EVERY = ""  # in place of a method: the rates of all methods without rates of th
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The values that a sweep varies. `rates`: method (EVERY: all others) -> learning rates; `shared`: the other fields
-    of every Recipe (steps, replay, …).
+    """The values that a sweep varies.
+
+    `rates`: method -> learning rates, with EVERY for all methods without rates of their own. `ranks`: of methods that
+    have one. `shared`: the other fields of every Recipe (steps, replay, …).
 
     Raises UsageError for an unknown method, an empty or a repeated value.
     """
@@ -81,8 +83,8 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridPoint:
-    """One candidate to train. `series`: method and swept rank, for which one learning rate is chosen; `rank`: None if
-    the method has none.
+    """One candidate to train. `series`: its method and swept rank; one learning rate is chosen for each series. `rank`:
+    None if the method has none. `recipe`: by which it is trained.
     """
 
     name: str

@@ -32,23 +32,25 @@ FIELD = "field"  # the key under which a task's files hold the rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halves:
-    """The folders with the halves of each task's rows, and how many rows each half of all tasks has."""
+    """The two halves of the rows. `places`: task -> the folder with both halves of its rows. `rows_a`, `rows_b`: how
+    many rows the halves of all tasks have together.
+    """
 
     places: Mapping[str, Path]
     rows_a: int
     rows_b: int
 
     def job(self, job: Job, half: str) -> Job:
-        """Return the job on one half, with its split and rows, whose columns have their final names."""
+        """Return the job on one half: with its split and rows, whose columns have their final names."""
         return job_with(job, split=half, data={**job.data.overrides, **self.places}, columns={})
 
 
 def halves_of(run_plan: RunPlan, trained: Collection[object], folder: Path, seed: int) -> Halves:
-    """Write both halves of the rows of every task to `folder`/<task>, with the rows for few-shot examples (half A if
-    they come from the halved split), and the training rows of the tasks in `trained`, which show the questions that
-    were trained on.
+    """Write both halves of the rows of every task to `folder`/<task>.
 
-    Raises DataError for a task whose rows cannot be halved.
+    Beside them are the rows for few-shot examples (half A, if they come from the split that is halved), and for tasks
+    in `trained` the training rows, which show the questions that were trained on. Raises DataError for a task whose
+    rows cannot be halved.
     """
     places, counts = dict[str, Path](), [0, 0]
     for of_task, in_b in _halved(run_plan, seed):

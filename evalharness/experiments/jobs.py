@@ -27,9 +27,11 @@ SETTINGS: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """The options of a sweep. `job`: how the chosen candidates are evaluated, without its models; its target is learned
-    and its output folder holds everything. `select`: a metric of the target, LOSS, or None for the deciding one.
-    `processes`: points trained at a time.
+    """The options of a sweep (training by many recipes, to choose the best).
+
+    `job`: how the chosen candidates are evaluated, without its models; its target is learned, and its output folder
+    holds all files. `grid`: the recipes. `select`: a metric of the target, LOSS, or None for the one that decides.
+    `processes`: how many points are trained at a time.
     """
 
     job: Job
@@ -40,9 +42,11 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class RepairJob:
-    """The options of a repair. `job`: its one candidate, and how it is evaluated; `rule`: chooses how far to go from
-    base to candidate; `blocks`: of layers, each with its own part of the way; `choose_split`: the rows to choose on,
-    None for half of the evaluated ones. `replaces`: another repair in the output folder is removed.
+    """The options of a repair (going part of the way from candidate back to base).
+
+    `job`: its one candidate, and how it is evaluated. `rule`: chooses how far to go. `blocks`: into how many blocks the
+    layers are divided, each with its own part of the way. `choose_split`: the split to choose on, None for half of the
+    evaluated rows. `replaces`: whether another repair in the output folder is removed.
     """
 
     job: Job
@@ -54,11 +58,11 @@ class RepairJob:
 
 @dataclass(frozen=True, slots=True)
 class TraceJob:
-    """The options of a trace. `job`: its models are the stages, in order. `learned`: stage -> tasks that training.json
-    does not state.
+    """The options of a trace (several trainings in a row, measured after each).
 
-    `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates
-    beside the stages.
+    `job`: its models are the stages, in order. `learned`: stage -> tasks that its training.json does not state.
+    `joint`: a model trained on everything at once. `fresh`: one that learned nothing. Both are measured as candidates
+    beside the stages; None without one.
     """
 
     job: Job
@@ -69,8 +73,8 @@ class TraceJob:
 
 @dataclass(frozen=True, slots=True)
 class BisectJob:
-    """The options of a search for the first checkpoint that forgot. `job`: its models are the checkpoints, in order;
-    `unit`: the gate unit that decides, None for any.
+    """The options of a search for the first checkpoint that forgot. `job`: its models are the checkpoints, in order.
+    `unit`: the task or group that decides, None for any that the gate judges.
     """
 
     job: Job
@@ -88,8 +92,10 @@ class EngineSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCheckJob:
-    """The options of a check of two engines. `job`: its questions; `tolerance`: nats within which they are equal, None
-    for the larger of their own near ties; `same_texts`: the least share of texts that must be equal. Raises
+    """The options of a check of two engines.
+
+    `job`: its questions. `sides`: the engines. `tolerance`: the nats within which log-probabilities count as equal,
+    None for the larger of the engines' own near ties. `same_texts`: the least share of texts that must be equal. Raises
     UsageError.
     """
 
@@ -132,9 +138,11 @@ def _setting(key: str, value: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastJob:
-    """The options of a forecast. `flips`, `skill`: the share of answers that change, and the base's share of the
-    possible skill, if no earlier run (`earlier`: RUN[#NAME]) shows them; `power`: the probability with which a claim
-    should come out; `probe`: requests of each task that are answered and timed. Raises UsageError.
+    """The options of a forecast. Raises UsageError.
+
+    `power`: the probability with which a claim should come out. `flips`: the share of answers that change from base to
+    candidate. `skill`: the base's share of the possible score above chance. Both are assumptions, for what no earlier
+    run shows. `earlier`: that run, RUN[#NAME]. `probe`: how many requests of each task are answered and timed.
     """
 
     job: Job

@@ -40,7 +40,11 @@ MODEL_TYPE = "model_type"  # the key of a config.json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveComparison:
-    """The prompts of every look, and the measurements of the base."""
+    """The comparison of a model in training with its base, without the model's answers.
+
+    `job`, `run_plan`: the questions. `prompts`: those of every look. `base`: the base's measurements. `drift`: the
+    recorder of drift (the distance of predictions to the base's), None if the job does not measure it.
+    """
 
     job: Job
     run_plan: RunPlan

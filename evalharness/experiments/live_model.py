@@ -41,14 +41,14 @@ class LiveModel:
 
     @property
     def plain(self) -> PreTrainedModel:
-        """The transformers model, with adapter layers inside if it has any."""
+        """Return the transformers model, with adapter layers inside if it has any."""
         plain = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         assert isinstance(plain, PreTrainedModel)
         return plain
 
     @property
     def adapter(self) -> str:
-        """peft's type of the active adapter; "" of a plain model."""
+        """Return peft's type of the active adapter; "" for a plain model."""
         return str(self.model.active_peft_config.peft_type.value) if isinstance(self.model, PeftModel) else ""
 
     @property

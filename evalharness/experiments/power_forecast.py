@@ -1,6 +1,6 @@
 """Forecast, before there are candidates, what a comparison could decide for each gate unit and for the gate.
 
-Also its cost in tokens and time.
+A gate unit is a task or group that the gate judges. The forecast also has the cost in tokens and time.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _design(
 
 
 def _guesses(unit: ForecastUnit, earlier: Pairs, effective: float, alpha: float) -> bool:
-    """Would the earlier run's base count as guessing? For 0/1 answers, at the size of this plan."""
+    """Return whether the earlier run's base would count as guessing, for 0/1 answers, at the size of this plan."""
     if earlier.chance is not None and unit.binary and earlier.sign > 0:
         return at_chance(float(earlier.score(earlier.base.sum(axis=0))), earlier.chance, max(1.0, effective), alpha)
     return assess_at_margin(earlier, 1 - 2 * alpha).at_chance

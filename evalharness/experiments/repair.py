@@ -50,8 +50,10 @@ SAME_JOB = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """A checked repair. `choosing`, `confirming`: the candidate's evaluation on the rows to choose on, and on those
-    that confirm.
+    """A repair whose options are checked.
+
+    `choosing`, `confirming`: the candidate's evaluations on the rows to choose on, and on those that confirm. `ends`:
+    the base and the candidate. `repair`: the record so far.
     """
 
     choosing: Job
@@ -69,12 +71,13 @@ class _Plan:
 def run_repair(
     repair_job: RepairJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> tuple[Repair, Results | None]:
-    """Choose a model between base and candidate on some rows, and compare it and the candidate with their base on
-    others. The results are None if no part of the way helps.
+    """Choose a model between base and candidate on some rows; compare it and the candidate with their base on other
+    rows.
 
-    Writes repair.json, the repaired candidate, and the files of a run into the job's output folder. After an
-    interruption, a second call answers nothing twice. Raises EvalHarnessError, for wrong options before any answer is
-    computed.
+    The results are None if no part of the way helps. The job's output folder gets repair.json, the repaired candidate,
+    and the files of a run. After an interruption, a second call answers nothing twice.
+
+    Raises EvalHarnessError; for wrong options before any answer is computed.
     """
     plan = _planned(repair_job, listener or SilentListener(), factory or factory_of(repair_job.job.engine))
     with keep_engines(plan.factory):
@@ -89,8 +92,8 @@ def run_repair(
 
 
 def chosen_repair(repair_job: RepairJob, listener: ProgressListener) -> Repair:
-    """Do what `run_repair` does without the comparison: the repaired candidate, if a part of the way helps, is in
-    `candidate` of the job's output folder, beside repair.json.
+    """Choose a model as `run_repair` does, without the comparison. If a part of the way helps, the repaired candidate
+    is in `candidate` of the job's output folder, beside repair.json.
     """
     return _choose(_planned(repair_job, listener, factory_of(repair_job.job.engine)))
 

@@ -1,4 +1,4 @@
-"""Choose a λ for each block of layers, starting from the one λ that was chosen for all."""
+"""Choose a λ (the part of the way from base to candidate) for each block of layers, starting from the one λ for all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ Measure = Callable[[int, tuple[float, ...]], PathPoint]
 
 
 def with_blocks(repair: Repair, measure: Measure) -> Repair:
-    """Go through the blocks once, first to last, and move the λ of each halfway to 1, or else to 0, if the rule prefers
-    that: at most two looks a block. By the rule, on the rows to choose on, the result is never worse than the single λ.
+    """Choose a λ for each block: go through the blocks once, and move the λ of each halfway to 1, else halfway to 0.
+
+    A move is kept if the rule prefers it; there are at most two looks (measurements) a block. So by the rule, on the
+    rows to choose on, the result is never worse than the single λ.
 
     `measure` returns the point of a look, by its number from 1 and the λ of each block.
     """

@@ -1,4 +1,7 @@
-"""Choose how far to go from base to candidate, and which part of the way to measure next (pure functions)."""
+"""Choose how far to go from base to candidate, and which part of the way to measure next (pure functions).
+
+λ is the part of the way: 0 is the base, 1 the candidate. A point is the measurement at one λ.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from evalharness.report.repair import PathPoint
 
 
 class RepairRule(StrEnum):
-    """The rules that choose the part of the way."""
+    """The rules that choose the part of the way from base to candidate."""
 
     WITHIN_MARGIN = "within-margin"
     KNEE = "knee"
@@ -81,7 +84,7 @@ def _within(point: PathPoint) -> bool:
 
 
 def score_of(rule: RepairRule, points: Sequence[PathPoint]) -> Callable[[PathPoint], float | None]:
-    """Return the function that the rule maximises; it is None for a point that does not qualify."""
+    """Return the function that the rule maximises over points; it returns None for a point that does not qualify."""
     whole = next(point for point in points if point.scale == 1)
 
     def score(point: PathPoint) -> float | None:

@@ -25,9 +25,11 @@ SEED = 1234  # the same for all sweeps, so that sweeps of one task can be compar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held_out`: task -> the number of
-    rows held out of its training split, if that was needed; `absent`: tasks whose only rows are reported on; `source`:
-    the data of training and of choosing.
+    """The rows that a sweep chooses on.
+
+    `splits`: task -> the split to choose on. `held_out`: task -> how many rows were held out of its training split, if
+    that was needed. `absent`: tasks of which all rows are reported on. `source`: finds the rows of training and of
+    choosing.
     """
 
     splits: Mapping[str, str]
@@ -36,7 +38,7 @@ class Selection:
     absent: tuple[str, ...] = ()
 
     def run_plan(self, run_plan: RunPlan) -> RunPlan:
-        """Change a plan to the rows to choose on; tasks that have none are left out."""
+        """Return the plan with the rows to choose on, without the tasks that have none."""
         tasks = tuple(
             replace(task, evaluation_split=self.splits[task.name])
             for task in run_plan.tasks
@@ -53,11 +55,10 @@ class Selection:
 
 
 def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], folder: Path) -> Selection:
-    """Select the validation split of each task, else rows held out of its training split. `trained`: the tasks whose
-    training rows are used.
+    """Select the rows to choose on: the validation split of each task, else rows held out of its training split.
 
-    The rows held out, and the rows that remain for training, are written to `folder`/<task>. Raises DataError if no
-    rows remain to choose the target on.
+    `trained`: the tasks whose training rows are used. The rows held out, and the rows that remain for training, are
+    written to `folder`/<task>. Raises DataError if no rows remain to choose the target on.
     """
     splits: dict[str, str] = {}
     held_out: dict[str, int] = {}

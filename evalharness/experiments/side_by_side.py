@@ -96,7 +96,9 @@ def _tell(listener: ProgressListener, name: str, text: str) -> None:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process that trains one candidate after another, with this end of the pipe to it."""
+    """A process that trains one candidate after another. `connection`: this end of the pipe to it. `recipe`: the one it
+    trains, None if it is idle.
+    """
 
     process: SpawnProcess
     connection: Connection
@@ -105,7 +107,9 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Progress:
-    """The state of all trainings."""
+    """The state of all trainings. `waiting`: those not begun. `completed`: names of candidates. `errors`: of failed
+    trainings.
+    """
 
     waiting: list[Training]
     completed: list[str] = field(default_factory=list)

@@ -48,12 +48,12 @@ RULE = (
 
 
 def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
-    """Train and measure every point, choose, and compare the chosen candidates with their base on test rows, which are
-    not read before.
+    """Train and measure every point, choose the best, and compare the chosen candidates with their base on test rows.
 
-    Writes sweep.json and the files of a run into the job's output folder. After an interruption, a second call goes on
-    where the first one was. Raises EvalHarnessError, for wrong options before anything is trained; ModelError if no
-    rate could be chosen.
+    The test rows are not read before. The job's output folder gets sweep.json and the files of a run. After an
+    interruption, a second call goes on from the last finished step.
+
+    Raises EvalHarnessError, for wrong options before anything is trained; ModelError if no rate could be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
     specs, sweep = _planned(sweep_job, listener)

@@ -38,8 +38,10 @@ LOST = ".diverged.json"  # the end of the name of its record
 
 @dataclass(frozen=True, slots=True)
 class PointJob:
-    """All that a process needs to train and measure one point. `job`: its run on the rows to choose on; `digest`: of
-    its training rows; `threads`: of torch, None for its default.
+    """All that a process needs to train and measure one point.
+
+    `job`: the point's run on the rows to choose on. `selection`: these rows. `digest`: of the training rows. `threads`:
+    torch's, None for its default.
     """
 
     point: GridPoint

@@ -1,4 +1,4 @@
-"""Measure the stages of a training in order, and follow what each learned and forgot."""
+"""Measure the stages of a training (several trainings in a row), and follow what each learned and forgot."""
 
 from __future__ import annotations
 

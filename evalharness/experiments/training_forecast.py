@@ -22,7 +22,9 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingForecast:
-    """The memory of trainings by several recipes that differ only in their methods."""
+    """The memory that trainings need by several recipes, which differ only in their methods. `shape`: the rows.
+    `forecasts`: one for each of `recipes`.
+    """
 
     shape: RowShape
     recipes: tuple[Recipe, ...]

@@ -23,8 +23,10 @@ LOOKS = 5  # number of looks without --watch-every
 def train_watched(
     recipe: Recipe, examples: TrainingSet, report: Report, options: QuestionOptions, store: Path | None = None
 ) -> Path:
-    """Train as `train` does, with the same weights bit by bit. `options`: where the rows of `recipe.watch` are;
-    `store`: for the base's answers. Raises as `train` and `ForgettingCallback` do, before the first step.
+    """Train as `train` does, with the same weights bit by bit, and measure forgetting meanwhile.
+
+    `options`: where the rows of `recipe.watch` are. `store`: keeps the base's answers. Raises as `train` and
+    `ForgettingCallback` do, before the first step.
     """
 
     def attach(start: StartingPoint, loaded: LoadedModel, trainer: Trainer) -> None:

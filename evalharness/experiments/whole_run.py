@@ -13,8 +13,8 @@ from evalharness.run.progress import ProgressListener
 def evaluate_whole(
     job: Job, name: str, listener: ProgressListener, factory: EngineFactory, *, overlaps: bool = True
 ) -> Results:
-    """Evaluate the model of that `name`; `overlaps` as in `evaluate`. Raises NotComparableError if an answer is
-    missing, and what `evaluate` raises.
+    """Evaluate the model of that `name`, with every answer. `overlaps`: as in `evaluate`. Raises NotComparableError if
+    an answer is missing, and as `evaluate` does.
     """
     measured = evaluate(job, listener, factory, overlaps=overlaps)
     if measured.unanswered:

@@ -41,15 +41,15 @@ class Recipe:
 
     Data. `base`, `out`, `after` (the stage to train further) and the files are as typed. `target`: the task to learn,
     "" with `train_file`. `template`: the task's prompt template. `mix`: more tasks and their weights, the target's
-    being 1. `replay`: task -> the fraction of the training examples that come from it. `validation`: the fraction held
-    out of a file.
+    being 1. `replay`: task -> the fraction of the training examples that come from it. `validation`: the fraction of
+    the examples to hold out.
 
     Course. `steps` wins over `epochs`; with neither, three epochs. A step is `batch_size` x `gradient_accumulation`
     examples. `warmup`: the share of the steps in which the rate rises. `optimizer`: transformers' name, None for its
     AdamW. `max_grad_norm`: 0 for no clipping. `eval_every`: steps between validations. `patience`: validations without
-    a better loss before training stops. `save_every`: steps between saved states. `keep_checkpoints`: steps between
-    kept candidates. `watch`: a suite to evaluate during the training, every `watch_every` steps on `watch_limit`
-    examples a task.
+    a lower loss before training stops. `save_every`: steps between saved states. `keep_checkpoints`: steps between kept
+    candidates. `watch`: a suite to evaluate during the training, every `watch_every` steps on `watch_limit` examples a
+    task.
 
     Method. `rank`, `alpha`, `dropout`, `dora`, `rslora`: of LoRA. `targets`: "all-linear" (all but the output head),
     "attention", names of linear layers, or one regular expression that their whole paths match. `virtual_tokens`: their
