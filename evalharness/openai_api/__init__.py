@@ -1,4 +1,7 @@
-"""Send requests to servers of OpenAI's HTTP API (client.py), and identify their models (served_model.py)."""
+"""Send requests to servers of OpenAI's HTTP API (client.py), and identify their models (served_model.py).
+
+A server's weights are identified by the model's answers to fixed prompts, the probes (probes.py).
+"""
 
 REGISTRY = {
     "offered": "evalharness.openai_api.served_model:offered",

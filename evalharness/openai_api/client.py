@@ -30,9 +30,9 @@ Body = Mapping[str, Any]
 class ApiClient:
     """A client of one server, which threads may share.
 
-    A path ("/models") is below `url`, unless it begins with `root`, the address above the API's. `interrupted` counts
-    possible restarts of the server: failed connections and repeated requests, without those that the server delayed
-    (429).
+    `url`: the API's address; a path ("/models") is below it, unless it begins with `root`, the address above the API's.
+    `limits`: of time, attempts and number of requests. `requests`: how many were sent. `interrupted`: how often the
+    server may have restarted: failed connections and repeated requests, without those that it delayed (429).
     """
 
     def __init__(self, url: str, *, limits: RequestLimits | None = None) -> None:
@@ -52,7 +52,7 @@ class ApiClient:
 
     @property
     def was_reached(self) -> bool:
-        """Whether the server ever gave any answer."""
+        """Return whether the server ever gave any answer."""
         return self._was_reached
 
     def __enter__(self) -> ApiClient:
@@ -77,12 +77,14 @@ class ApiClient:
         return self._answer(path, self._tried("POST", path, body))
 
     def try_post(self, path: str, body: Body) -> dict[str, Any] | ApiFailure:
-        """Do what `post` does, but return an ApiFailure if only this request is refused or not answered."""
+        """Return the answer to a POST as `post` does, but an ApiFailure if only this request is refused or not
+        answered.
+        """
         return self._tried("POST", path, body)
 
     def post_all(self, path: str, bodies: Sequence[Body]) -> Iterator[tuple[int, dict[str, Any] | ApiFailure]]:
-        """Yield the index of each body with its answer, as they come. Raises as `post` does; a failure of one request
-        is an ApiFailure.
+        """Yield the index of each body with its answer, in the order in which the answers come. Raises as `post` does;
+        a failure of one request is an ApiFailure.
         """
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         replies: queue.SimpleQueue[tuple[int, dict[str, Any] | ApiFailure | Exception]] = queue.SimpleQueue()

@@ -14,8 +14,8 @@ Read = Callable[..., bytes]
 
 
 class Deadline(threading.local):
-    """The `time.monotonic` by which the exchange of the current thread must end. `trace` is an extension of its
-    requests that bounds the reads of each new connection, also of slow headers.
+    """The time by which the exchange of the current thread must end. `at`: that time, by `time.monotonic`. `trace`: an
+    extension of its requests that bounds the reads of each new connection, also of slow headers.
     """
 
     at = float("inf")

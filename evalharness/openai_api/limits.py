@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 class RequestBudget:
-    """Counts the requests of several clients; threads may share it."""
+    """Counts the requests of several clients, which may run in several threads."""
 
     def __init__(self) -> None:
         self.spent, self._lock = 0, threading.Lock()
@@ -25,10 +25,10 @@ class RequestBudget:
 class RequestLimits:
     """The limits of requests to one server.
 
-    `concurrency`: the most at once; `timeout`: seconds for one answer, from first to last byte; `attempts`: of one
-    request; `most_requests`: of all clients with these limits, None for no limit; `first_wait`, `longest_wait`: most
-    seconds before the second attempt and before a later one (drawn at random below, so that clients do not return
-    together).
+    `concurrency`: the most requests at once. `timeout`: seconds for one answer, from first to last byte. `attempts`:
+    the most for one request. `most_requests`: of all clients with these limits, None for no limit. `first_wait`,
+    `longest_wait`: the most seconds before the second attempt, and before a later one; the wait is drawn at random
+    below them, so that clients do not return together. `budget`: counts the requests.
     """
 
     concurrency: int = 32

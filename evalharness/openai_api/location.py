@@ -13,14 +13,16 @@ WRITE = "write http://HOST:PORT/v1#MODEL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedLocation:
-    """A model behind a server. `url`: that of the API, usually ending in /v1, without a slash at its end."""
+    """The address of a model behind a server. `url`: the API's, usually ending in /v1, without a slash at its end.
+    `model`: the model's name on the server.
+    """
 
     url: str
     model: str
 
     @property
     def text(self) -> str:
-        """The address as it is written."""
+        """Return the address as it is written."""
         return f"{self.url}#{self.model}"
 
 

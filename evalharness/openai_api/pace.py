@@ -20,7 +20,7 @@ class Pace:
 
     @property
     def allowed(self) -> int:
-        """The number of requests that may run now."""
+        """Return the number of requests that may run now."""
         return int(self._allowed)
 
     @contextmanager
@@ -44,7 +44,7 @@ class Pace:
             self._changed.notify_all()
 
     def was_too_much(self, sent: float) -> None:
-        """Allow half as many requests, once for all that were running when the server was overloaded."""
+        """Allow half as many requests; do so once for all requests that were running when the server was overloaded."""
         with self._changed:
             if sent >= self._slowed_at:
                 self._allowed = max(1.0, self._allowed / 2)

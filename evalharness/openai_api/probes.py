@@ -88,10 +88,11 @@ PROMPTS = (  # a change makes every served model a new one
 
 
 def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
-    """Return whether the answers may be of the same weights.
+    """Return whether two models' answers to the probes may come from the same weights.
 
-    Log-probabilities may differ by LEAST_CHANGE, or twice as much as on one server itself; a few answers may part where
-    two tokens are as near as that. Without log-probabilities all texts that were steady must be equal.
+    Log-probabilities may differ by LEAST_CHANGE, or by twice as much as they do on one server when it is asked again. A
+    few texts may differ from a token on at which two tokens are as near as that. Without log-probabilities all texts
+    must be equal that were equal when one server was asked twice.
     """
     if (one.with_logprobs, one.by_chat) != (other.with_logprobs, other.by_chat):
         return False
@@ -106,7 +107,7 @@ def same(one: ProbeAnswers, other: ProbeAnswers) -> bool:
 
 
 def same_at(before: ProbeAnswers, place: int, answer: ProbeAnswer) -> bool:
-    """Return whether the new answer to one prompt may be of the weights that answered all."""
+    """Return whether a new answer to one prompt may come from the weights that gave the answers `before`."""
     if not before.with_logprobs and place in before.unsteady:
         return True
     return _like(before.answers[place], answer, tolerance_of(before, before))

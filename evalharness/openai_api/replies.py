@@ -33,7 +33,7 @@ ESCAPES: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiFailure:
-    """A request without an answer, and the reason. `status`: of HTTP, None without a reply."""
+    """The reason why a request has no answer. `status`: HTTP's status, None without a reply."""
 
     reason: str
     status: int | None = None
@@ -41,8 +41,11 @@ class ApiFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is wrong with one reply. `again`: a retry may help; `overloaded`: at a slower pace; `lost`: the server may
-    have gone; `absent`: no connection could be made; `wait`: seconds that the server asks for.
+    """The reason why one attempt gave no answer, and what follows from it.
+
+    `status`: HTTP's, None without a reply. `again`: a retry may help. `overloaded`: a retry should come at a slower
+    pace. `lost`: the server may have gone. `absent`: no connection could be made. `wait`: the seconds that the server
+    asks for, None if it asks for none.
     """
 
     reason: str
@@ -55,7 +58,7 @@ class Trouble:
 
 
 def api_key() -> str:
-    """Return the key in the environment, "" without one."""
+    """Return the key in the environment; "" without one."""
     return os.environ.get(_key_name(), "").strip()
 
 
@@ -73,7 +76,7 @@ def _key_name() -> str:
 
 
 def judged(status: int, headers: Mapping[str, str], content: bytes) -> dict[str, Any] | Trouble:
-    """Return the answer in a reply, a JSON object, else the trouble."""
+    """Return the answer in a reply, a JSON object; if the reply has none, the reason."""
     kind = headers.get("content-type", "")
     if 300 <= status < 400:
         return Trouble(reason=f"redirects to {safe_words(headers.get('location', 'nowhere'))}", status=status)

@@ -1,4 +1,6 @@
-"""Read a server's facts about a model, ask it the probes, and check later that it still answers the same."""
+"""Read a server's facts about a model, send it the probes (fixed prompts), and check later that its answers are the
+same.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,11 @@ Pair = tuple[ProbeAnswer, ProbeAnswer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedFacts:
-    """The facts of a served model. `parent`: the name of its base on the server, None if the server does not say;
-    `tokenizer`: digest of the prompts' token ids, "" if the server returns none.
+    """The facts of a served model.
+
+    `window`: the most tokens of prompt and answer, None if the server does not say. `parent`: the name of its base on
+    the server, None if the server does not say. `tokenizer`: the digest of the prompts' token ids, "" if the server
+    returns none. `probes`: its answers to the probes.
     """
 
     window: int | None
@@ -57,8 +62,10 @@ def parent_of(location: ServedLocation) -> str | None:
 
 
 def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | None = None) -> ServedFacts:
-    """Ask the server for its models, and the model all probes twice, `by_chat` through the chat endpoint only. Raises
-    ModelError if it cannot answer, or answers by chance, and NotComparableError if the budget of requests is spent.
+    """Ask the server for its models, and the model all probes twice; `by_chat`: through the chat endpoint only.
+
+    Raises ModelError if the model cannot answer, or answers by chance, and NotComparableError if the budget of requests
+    is spent.
     """
     with ApiClient(location.url, limits=limits) as api:
         models = models_of(api, location.model)
@@ -71,7 +78,9 @@ def look_at(location: ServedLocation, by_chat: bool, limits: RequestLimits | Non
 
 
 class Prober:
-    """Asks one served model the probes, in the first way that its server supports; `by_chat`: only through chat."""
+    """Sends one served model the probes, in the first form of request that its server supports; `by_chat`: only through
+    chat.
+    """
 
     def __init__(self, api: ApiClient, model: str, by_chat: bool = False) -> None:
         self._api, self._model, self._by_chat = api, model, by_chat
@@ -101,8 +110,8 @@ class Prober:
         )
 
     def _without_odd_ones(self, pairs: list[Pair]) -> list[Pair]:
-        """Replace each of at most MOST_ODD odd pairs of answers by the nearest two of three answers. More odd pairs are
-        no chance, and stay.
+        """Replace each odd pair of answers (which differ too much) by the nearest two of three answers, for at most
+        MOST_ODD pairs. More odd pairs are no chance, and stay.
         """
         apart = [_moved(pair) for pair in pairs]
         usual = max(LEAST_CHANGE, ODD * sorted(apart)[-1 - len(pairs) // 10])
@@ -159,10 +168,10 @@ class Prober:
 
 
 class ProbeWatch:
-    """Detects when other weights answer at an address than were recognised there.
+    """Detects that a model's weights at an address are no longer those that were recognised there.
 
-    `before`: the model's answers then. Call `after_block` before the answers of a block are stored, and `check_all` at
-    the end.
+    `before`: the model's answers to the probes when it was recognised. Call `after_block` before the answers of a block
+    are stored, and `check_all` at the end.
     """
 
     def __init__(self, api: ApiClient, model: str, before: ProbeAnswers) -> None:
@@ -216,7 +225,7 @@ def _parent(models: Mapping[str, Mapping[str, Any]], model: str) -> str | None:
 
 
 def window_in(entry: Mapping[str, Any]) -> int | None:
-    """Return the most tokens of prompt and answer, if a server states them for a model."""
+    """Return the most tokens of prompt and answer if a server states them for a model; None if it does not."""
     sizes = (entry.get(key) for key in WINDOWS)
     return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
 
@@ -256,7 +265,7 @@ def _logprobs_in(entry: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 
 def _is_sound(answer: ProbeAnswer) -> bool:
-    """Does every text have log-probabilities, and are these finite and not above 0?"""
+    """Return whether every text has log-probabilities, all finite and not above 0."""
     possible = all(math.isfinite(value) and value <= ROUNDED for value in answer.logprobs)
     return possible and bool(answer.tokens or not answer.text)
 

@@ -19,7 +19,7 @@ WINDOW_TO_SCORE = 4096  # the same for a text that is scored
 
 
 class AnswerRules(ContractFixtures):
-    """Tests of `Engine.answer` for requests of every type."""
+    """Tests of `Engine.answer` for requests of every type: one answer for each, and the same each time."""
 
     def test_every_request_gets_one_answer_of_its_type(self, engine: Engine) -> None:
         requests = of_every_type(self.answers)
@@ -87,7 +87,7 @@ class AnswerRules(ContractFixtures):
             assert isinstance(answer, Failure), f"{type(request).__name__}, which it does not answer: {answer}"
 
     def test_long_prompts_are_answered(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Prompts of about a sixteenth to half of the window."""
+        """Test prompts of about a sixteenth to half of the window."""
         prompt = of_words(min((checkpoint.window or 1024) // 16 + 1, HALF_A_WINDOW // 8)) + ". The cat sat on the"
         requests = [*rankings((prompt,)), *generations((prompt,), new=2)]
         responses(engine, [request for request in requests if isinstance(request, self.answers)])

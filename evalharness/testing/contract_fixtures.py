@@ -19,7 +19,7 @@ Answer = Response | Failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCase:
-    """An engine and the model that it opens."""
+    """An engine to test against, given by its factory, the model that it opens, and its settings."""
 
     factory: EngineFactory
     checkpoint: Checkpoint
@@ -27,8 +27,9 @@ class EngineCase:
 
 
 class ContractFixtures:
-    """The class attributes and fixtures of a contract, which a subclass overrides; the engine is opened once for a
-    class.
+    """The class attributes and fixtures that describe the engine under test; a subclass overrides them.
+
+    The engine is opened once for a class. Comments beside the attributes say what each means.
     """
 
     # the types of requests that the engine answers; it answers others with Failures
@@ -43,32 +44,34 @@ class ContractFixtures:
 
     @pytest.fixture
     def settings(self) -> EngineSettings:
-        """The settings to open the engine, with its name."""
+        """Return the settings to open the engine, with its name."""
         return EngineSettings()
 
     @pytest.fixture
     def checkpoint(self) -> Checkpoint:
-        """The model that the engine opens."""
+        """Return the model that the engine opens."""
         raise NotImplementedError("override the fixture `checkpoint`: evalharness.checkpoints.recognise gives one")
 
     @pytest.fixture
     def factory(self, settings: EngineSettings) -> EngineFactory:
-        """The engine's factory, by default that of the entry point that the settings name."""
+        """Return the engine's factory, by default that of the entry point that the settings name."""
         return factory_of(settings)
 
     @pytest.fixture
     def reference(self) -> EngineCase | None:
-        """Another engine with the same model, whose numbers must agree within the tolerance, or None."""
+        """Return another engine with the same model, whose numbers must agree within the tolerance; None for no
+        comparison.
+        """
         return None
 
     @pytest.fixture
     def memory_in_use(self) -> Callable[[], int] | None:
-        """A function that returns the bytes of opened models; None: whether closing frees them is not tested."""
+        """Return a function that counts the bytes of opened models; None: whether closing frees them is not tested."""
         return None
 
     @pytest.fixture
     def engine(self, factory: EngineFactory, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """The opened engine, the same for all tests of the class."""
+        """Return the opened engine, the same for all tests of the class."""
         own = type(self)
         if own._engine is None:
             own._engine = factory.open(checkpoint, settings)

@@ -27,7 +27,7 @@ class EngineContract(FactoryRules, GenerateRules, ScoreRules, AnswerRules):
     """The tests for every engine. The last ones close it."""
 
     def test_its_numbers_are_those_of_the_reference(self, engine: Engine, reference: EngineCase | None) -> None:
-        """On prompts in every script, and on a longer one. One engine is open at a time."""
+        """Compare on prompts in every script, and on a longer one. One engine is open at a time."""
         if reference is None:
             pytest.skip("no reference is given")
         prompts = (*UNICODE, f"{of_words(24)}. The cat sat on the")

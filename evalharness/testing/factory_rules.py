@@ -89,7 +89,7 @@ class FactoryRules(ContractFixtures):
             assert renderer.fingerprint == renderer.fingerprint and isinstance(renderer.takes_system, bool)
 
     def test_drafts_change_no_answer(self, engine: Engine) -> None:
-        """Right drafts, drafts that are wrong from some word on, and those of another request."""
+        """Try right drafts, drafts that are wrong from some word on, and those of another request."""
         if not isinstance(engine, AnswersWithDrafts):
             pytest.skip("the engine takes no drafts")
         self.need(Generate)
@@ -130,7 +130,7 @@ class FactoryRules(ContractFixtures):
     def test_weights_are_handed_on(
         self, engine: Engine, factory: EngineFactory, checkpoint: Checkpoint, settings: EngineSettings
     ) -> None:
-        """An engine that replaces another answers like one that is opened anew."""
+        """Check that an engine that replaces another answers like one that is opened anew."""
         if not isinstance(factory, WeightReuse):
             pytest.skip("the factory hands no weights on")
         requests = of_every_type(self.answers)

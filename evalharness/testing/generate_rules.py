@@ -47,7 +47,7 @@ class GenerateRules(ContractFixtures):
             assert (answer.text, answer.tokens) == ("", 0), f"at most 0 tokens: {answer}"
 
     def test_a_text_ends_before_a_stop_string(self, engine: Engine) -> None:
-        """Stop strings within a token, across two, and beside one that comes later or never."""
+        """Try stop strings within a token, across two, and beside one that comes later or never."""
         self.need(Generate)
         visible = [(each, whole) for each, whole in self.free_texts(engine) if len(_inside(whole.text)) > 1]
         if not visible:
@@ -58,7 +58,7 @@ class GenerateRules(ContractFixtures):
             self._assert_ended(engine, requests, [whole for _, whole in visible])
 
     def test_white_space_before_the_first_word_ends_nothing(self, engine: Engine) -> None:
-        """Such white space is dropped if it is a stop string; with `stop_at_once` it ends the text."""
+        """Check that such white space is dropped if it is a stop string; with `stop_at_once` it ends the text."""
         self.need(Generate)
         spaced = [(each, whole) for each, whole in self.free_texts(engine) if whole.text[:1].isspace()]
         if not spaced:

@@ -48,7 +48,7 @@ class ScoreRules(ContractFixtures):
             assert apart <= self.near(engine), f"{pairs[index]}: {answer}, and among other pairs {together}"
 
     def test_probabilities_multiply_along_a_text(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """log P(ab | c) is log P(a | c) + log P(b | ca), where the tokens of ab are those of a and of b."""
+        """Check log P(ab | c) = log P(a | c) + log P(b | ca), if the tokens of ab are those of a and of b."""
         self.need(Rank)
         self._need_model(checkpoint)
         pairs = itertools.permutations(ENDS, 2)
@@ -59,7 +59,9 @@ class ScoreRules(ContractFixtures):
             assert tokens[0] != tokens[1] + tokens[2] or apart <= 3 * self.near(engine), f"{request}: {answer}"
 
     def test_the_beginning_of_a_long_prompt_is_read(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Prompts that differ only at their beginnings, as few-shot prompts may, differ in what is likely after."""
+        """Check that prompts that differ only at their beginnings, as few-shot prompts may, differ in what is likely
+        after.
+        """
         self.need(Rank)
         self._need_model(checkpoint)
         ends = [of_words(count) for count in (12, 24, 36)]
@@ -69,7 +71,7 @@ class ScoreRules(ContractFixtures):
             assert len(set(answer.logprobs)) > 1, f"{len(end)} characters on, nothing of {BEGINNINGS} is left"
 
     def test_greedy_is_what_is_likeliest(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Nothing is likelier than a greedy token, and the engine's own text is greedy."""
+        """Check that nothing is likelier than a greedy token, and that the engine's own text is greedy."""
         self.need(Rank)
         self._need_model(checkpoint)
         choices = [choice for several in CHOICES for choice in several]
@@ -84,7 +86,9 @@ class ScoreRules(ContractFixtures):
             self._assert_written_is_greedy(engine, 4)
 
     def _assert_written_is_greedy(self, engine: Engine, new: int) -> None:
-        """Checked if a text has as many tokens as the engine wrote, as most short texts do."""
+        """Assert that written texts are greedy. Only texts that have as many tokens as the engine wrote count, as most
+        short texts do.
+        """
         answers = zip(PROMPTS, responses(engine, generations(new=new)), strict=True)
         visible = [(prompt, answer) for prompt, answer in answers if answer.text.strip() and answer.tokens == new]
         if not visible:
@@ -94,7 +98,7 @@ class ScoreRules(ContractFixtures):
         assert 2 * sum(whole) >= len(whole), f"of {len(whole)} texts of {new} tokens it writes {sum(whole)} are greedy"
 
     def test_a_text_is_scored_whole(self, engine: Engine, checkpoint: Checkpoint) -> None:
-        """Its score is that of a continuation of nothing, if both count the same tokens."""
+        """Check that a text's score is that of a continuation of nothing, if both count the same tokens."""
         self.need(Score)
         answers = responses(engine, texts())
         assert all(answer.tokens > 0 and answer.logprob < 0 for answer in answers), answers
@@ -112,7 +116,9 @@ class ScoreRules(ContractFixtures):
     def test_tokens_are_those_of_the_tokenizer(
         self, engine: Engine, factory: EngineFactory, checkpoint: Checkpoint
     ) -> None:
-        """The factory counts the tokens that the engine scores; a ranking's are those that a continuation adds."""
+        """Check that the factory counts the tokens that the engine scores; a ranking's are those that a continuation
+        adds.
+        """
         if not isinstance(factory, ModelTokenizers):
             pytest.skip("the factory has no tokenizers")
         if (count := factory.token_counter(checkpoint)) is None:
