@@ -143,7 +143,7 @@ def _check_folder(out: Path, bisection: Bisection) -> None:
 
 
 def _look(search: _Search, place: int, bisection: Bisection) -> CheckpointLook:
-    """Run on one checkpoint. Raises NotComparableError if an answer is missing."""
+    """Evaluate one checkpoint. Raises NotComparableError if an answer is missing."""
     name = bisection.checkpoints[place]
     search.listener.phase(f"look {len(bisection.looks) + 1} of at most {bisection.most_looks}: {name}")
     number = str(place + 1).zfill(len(str(len(search.texts))))

@@ -28,23 +28,26 @@ NAME = "ForgettingCallback"
 
 
 class ForgettingCallback(TrainerCallback):
-    """Evaluate the model in training on a suite, every `every` steps and at the end, and log what it has forgotten.
+    """A callback for a Trainer that evaluates the model in training on a suite, every `every` steps and at the end, and
+    logs what it has forgotten (docs/sweep.md).
 
     `suite`: a suite's name, or names of tasks. `base`: the path of the base; its answers are then stored and computed
     once for all trainings. Without it the model itself answers before the first step, with its adapter off. `limit`:
-    examples a task; `target`: the task that is being learned, which is asked as well and does not count as forgotten.
-    `out`: a folder for results.json of every look. `drift`: measure at every look how far the model's predictions are
-    from the base's, too, and forecast from that the result of a whole suite (docs/drift.md). `options`: those of
-    `records.job_options.QuestionOptions`.
+    examples a task. `target`: the task that is being learned; it is evaluated, too, and does not count as forgotten.
+    `out`: a folder for results.json of every look (evaluation during the training). `drift`: measure at every look how
+    far the model's predictions are from the base's, too, and forecast from that the result of a whole suite
+    (docs/drift.md). `options`: those of `records.job_options.QuestionOptions`.
 
-    `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look gets
-    alpha / looks (Bonferroni), within which Holm's correction holds over the units. `stop_when_forgotten` ends the
-    training at the first one.
+    `alpha` is the chance of a false "forgotten" of any unit (task or group that is judged) at any look of the whole
+    training: every look gets alpha / looks (Bonferroni), within which Holm's correction holds over the units.
+    `stop_when_forgotten` ends the training at the first unit that is forgotten.
 
-    The training is the same as without the callback, bit by bit: modes, buffers and random states are restored.
-    It logs, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite
-    (in margins), forgetting/forgotten (how many units), forgetting/unanswered; with `drift` forgetting/kl_<text>
-    (neutral, outputs, inputs) and forgetting/forecast, …_low, …_high; a value that was not measured is left out.
+    The training is the same as without the callback, bit by bit: modes, buffers and random states are restored. The
+    callback logs, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base),
+    forgetting/suite (in margins), forgetting/forgotten (how many units), forgetting/unanswered; with `drift`
+    forgetting/kl_<text> (neutral, outputs, inputs) and forgetting/forecast, …_low, …_high; a value that was not
+    measured is left out.
+
     A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
     through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates the same.
     """

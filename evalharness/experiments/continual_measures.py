@@ -92,7 +92,9 @@ class StagesRun:
 
 
 def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
-    """Pair the base's rows with each model's, also its own, over the units that all answered; {} if rows lack."""
+    """Pair the base's rows with each model's (and its own), over the units that all answered; return {} if rows are
+    missing.
+    """
     models = run.models
     members: dict[str, list[Pairs]] = {model: [] for model in models}
     for fact, metric in subject.members:

@@ -193,24 +193,22 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
         largest_margin=None if skill is None or math.isinf(skill) else max(0.0, SKILL_SHARE * skill),
         reason=WHY[reason] if reason else None,
     )
-    drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
-    if how == "unknown" or drawing is None or not unit.units:
+    drawing_at = partial(unit.drawing, forecast_job.flips, forecast_job.skill)
+    if how == "unknown" or drawing_at() is None or not unit.units:
         return replace(row, expected=Verdict.INCONCLUSIVE if reason else "unknown")
     dependent = how == "known" and earlier is not None and unit.sizes.max(initial=0) > 1
     outlook = None if how == "simulated" else enumerated_outlook(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
         times = int(np.clip(ASSESSED / max(1, unit.units), FEWEST, DRAWS))
-        draws = simulated_outlook(
-            lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng
-        )
+        draws = simulated_outlook(drawing_at, rule, times, rng)
         needed = None if draws.needed is None else math.ceil(draws.needed * effective / unit.units)
         outlook = replace(draws, needed=needed)
     return _with_outlook(row, outlook, reason is not None)
 
 
 def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
-    """Add the outlook to the row. A `hopeless` unit, which cannot be retained, has probability 0 of it whatever the
-    test alone says.
+    """Add to the row what the unit's design can show. A `hopeless` unit can never be retained, so its probability of
+    that is 0, whatever the test alone says.
     """
     retained = 0.0 if hopeless else outlook.retained
     needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))

@@ -251,7 +251,9 @@ def _searched(plan: _Plan) -> Repair:
 
 
 def _part_measured(plan: _Plan, name: str, scales: Sequence[float]) -> PathPoint:
-    """Write, measure and remove the model at one λ, or at one λ for each block."""
+    """Write, measure and remove the model at one λ (part of the way from base to candidate), or at one λ for each
+    block.
+    """
     record: dict[str, object] = {"lambda": scales[0] if len(scales) == 1 else list(scales), "rule": plan.repair.rule}
     path = _write_part(plan, scales, plan.out / PATH / name, record)
     job = job_with(plan.choosing, models=(f"{path.name}={path}",), allow_noop=True)

@@ -13,7 +13,7 @@ from evalharness.records.requests import Failure
 
 @dataclass(frozen=True, slots=True)
 class AnsweredAhead:
-    """What the blocks that were answered ahead leave behind beside the answers in the store.
+    """What is known of the blocks that were answered ahead, besides their answers, which are in the store.
 
     `failures`: checkpoint fingerprint -> request id -> the failure; such requests are not sent again in this run.
     `counted`: (model, task, first request) of every block whose costs are recorded.

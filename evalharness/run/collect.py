@@ -114,8 +114,8 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
 def ask(
     engine: Engine, block: Mapping[str, Request], drafts: Mapping[str, str] | None = None
 ) -> dict[str, Response | Failure]:
-    """Have the engine answer one block, with drafts if it can use them, and check every answer. Raises
-    NotComparableError for an engine that raises.
+    """Have the engine answer one block, and check every answer. `drafts`: request id -> a text that may be its answer,
+    for engines that can use them. Raises NotComparableError for an engine that raises.
     """
     requests = list(block.values())
     with errors_of(engine.info.name, "answer"):

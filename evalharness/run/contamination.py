@@ -61,10 +61,11 @@ class TrainingSource:
 
 
 def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
-    """Add to the plan the `overlaps` of every candidate whose training rows are known, and a notice for each source
-    that could not be searched.
+    """Find for every candidate the questions that were in its training rows, if these are known, and add them to the
+    plan.
 
-    Raises DataError naming file and line for rows of `--train-data` that cannot be read.
+    A notice is added for each source that could not be searched. Raises DataError naming file and line for rows of
+    `--train-data` that cannot be read.
     """
     names = [candidate.name for candidate in run_plan.candidates]
     paths = {
@@ -87,8 +88,8 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
 
 
 def stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
-    """List the sources in the training.json of a candidate and of every checkpoint that it was trained after or merged
-    from, with a notice for each of these checkpoints that has no record.
+    """List the sources of training rows in the training.json of a candidate and of every checkpoint that it was trained
+    after or merged from. The notices name the checkpoints that have no record.
     """
     sources, notices, folders, visited = list[TrainingSource](), list[str](), list[Path](), set[Path]()
     folders += [] if candidate.endpoint else [candidate.path]
@@ -231,7 +232,9 @@ def _use_of_rows(stated: TrainingSource) -> str:
 
 
 def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
-    """Say how many questions are among the rows that weights were selected by, and not among those learned."""
+    """Return notices on how many questions are among the rows that weights were selected by, and not among those
+    learned.
+    """
     if not numbers:
         return []
     verb = "question stands" if len(numbers) == 1 else "questions stand"

@@ -99,7 +99,9 @@ class DriftRecorder:
         return 1 - 2 * self.job.statistics.alpha
 
     def _texts_of(self, checkpoint: Checkpoint) -> list[DriftTexts]:
-        """List the texts for a model: of target inputs only those of its own target; all texts for a reference."""
+        """List the texts on which a model is measured: of target inputs only those of the task that it learned; for a
+        reference all texts.
+        """
         if checkpoint in self.run_plan.references:
             return self.texts
         return [texts for texts in self.texts if texts.target in ("", checkpoint.target_task)]

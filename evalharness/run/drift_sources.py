@@ -119,8 +119,8 @@ def tasks_to_answer(job: Job, run_plan: RunPlan, prompts: Prompts) -> tuple[RunP
 
 
 def _inputs(job: Job, run_plan: RunPlan, task: Task, factory: EngineFactory | ModelTokenizers) -> tuple[str, ...]:
-    """Draw prompts from the target's training rows; if these are missing, from its validation or test rows. Labels are
-    not used.
+    """Draw prompts from the training rows of a target task (one that a candidate learned); if these are missing, from
+    its validation or test rows. Labels are not used.
     """
     splits = dict.fromkeys(filter(None, (task.training_split, task.validation_split, task.evaluation_split)))
     split = next((name for name in splits if missing([task], run_plan.source, name) is None), run_plan.split)

@@ -214,7 +214,9 @@ class RoundsOfRun:
 
 
 def _joined(parts: Sequence[Measurement]) -> Measurement:
-    """Join the rows of several rounds into one measurement; a unit is in one round, so none is in two parts."""
+    """Join the rows of several rounds into one measurement. A unit (rows that belong together) is in one round, so none
+    is in two parts.
+    """
     units = tuple(unit for part in parts for unit in part.units)
     sizes = tuple(size for part in parts for size in part.sizes)
     return replace(parts[0], units=units, sizes=sizes, rows=np.concatenate([part.rows for part in parts]))

@@ -209,7 +209,9 @@ def _measurement(
 def _of_all(
     task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
 ) -> tuple[Measurement, list[ExampleError]]:
-    """Do what `_measurement` does for a metric whose rows need all predictions together: all of them, or none."""
+    """Measure by a metric whose rows need all predictions together: by all of them, or none. Return as `_measurement`
+    does.
+    """
     assert isinstance(metric, OfAll)
     sizes = Counter(prediction.example.unit for prediction in predictions)
     try:
@@ -227,7 +229,9 @@ def _of_all(
 
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[list[Prediction]]:
-    """Group the predictions of each row: one alone, or all of a key if a row is no sum over predictions."""
+    """Group the predictions of each row: one alone, or, if a row is no sum over predictions, all predictions of one
+    key.
+    """
     if not isinstance(metric, ByUnit):
         return [[prediction] for prediction in predictions]
     by_key: dict[str, list[Prediction]] = {}

@@ -9,7 +9,7 @@ from evalharness.records.models import Checkpoint
 
 @dataclass(slots=True, kw_only=True)
 class ModelCost:
-    """The costs of one model's answers; None where a number could not be measured or counted.
+    """The costs of one model's answers. A number that could not be measured or counted is None.
 
     `stored`, `computed`: numbers of requests. `seconds`: of the model's turns, with loading and scoring. `answering`:
     seconds in which answers were computed. `prompt_tokens`, `answer_tokens`: of the computed answers. `process`,

@@ -286,7 +286,9 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> list[Task]:
-    """List the tasks that the candidates were trained on, without unknown targets that only training.json names."""
+    """List the tasks that the candidates were trained on, without tasks that only training.json names and nobody
+    defines.
+    """
     targets = [library.task(name) for name in job.models.stated_targets]
     of_files = dict.fromkeys(c.target_task for c in candidates if c.target_task)
     for name in of_files:

@@ -67,7 +67,9 @@ class RunContext:
 
 
 class Session:
-    """One checkpoint's proof, answers and measurements. Its engine stays open until another checkpoint's opens."""
+    """One checkpoint's turn in a run: it proves the adapter, collects answers and measures them. Its engine stays open
+    until another checkpoint's opens.
+    """
 
     def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
         self.context, self.checkpoint = context, checkpoint
@@ -207,7 +209,7 @@ def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> I
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:
-    """Keep only the examples at these places. The digest of the prompts stays that of the whole task."""
+    """Return a task with only the examples at these places. The digest of the prompts stays that of the whole task."""
     return replace(
         task,
         examples=tuple(task.examples[i] for i in places),
@@ -217,7 +219,7 @@ def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[
 
 
 def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
-    """Choose the prompts of a model's proof: the first example of every task, then the second …"""
+    """Choose the prompts with which a model's adapter is proved: the first example of every task, then the second …"""
     examples = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)]
     texts = (example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in examples)
     return list(itertools.islice(texts, PROOF_PROMPTS))

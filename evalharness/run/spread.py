@@ -55,7 +55,7 @@ def answer_ahead(context: RunContext, work: Work) -> None:
 
 
 class Spread:
-    """Sends blocks to the engines, and holds those that wait for drafts."""
+    """Sends blocks to the engines. A block that waits for drafts is held back until they exist."""
 
     def __init__(self, context: RunContext, planned: Sequence[PlannedBlock], spreader: BlockSpreader) -> None:
         self._context, self._spreader = context, spreader

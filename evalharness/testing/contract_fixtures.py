@@ -130,7 +130,7 @@ def ask(engine: Engine, requests: Sequence[Request]) -> list[Answer]:
 
 
 def responses(engine: Engine, requests: Sequence[Request]) -> list[Any]:
-    """Do what `ask` does, and assert that no answer is a Failure."""
+    """Ask one block as `ask` does, and assert that no answer is a Failure."""
     answers = ask(engine, requests)
     failed = [
         (request, answer.reason)

@@ -117,7 +117,7 @@ class _Gatherer:
         return read.examples
 
     def task(self, name: str, use: str) -> Examples:
-        """Read a task's solved examples, of its training or its validation split, in the recipe's wordings."""
+        """Read a task's solved examples, of its training or validation split, with the recipe's prompt templates."""
         task = self.library.task(name)
         split = task.training_split if use == "train" else task.validation_split
         if split is None:
@@ -136,7 +136,7 @@ class _Gatherer:
         return pairs
 
     def _worded(self, task: Task) -> list[Task]:
-        """Return the task in each wording of the recipe."""
+        """Return the task with each prompt template of the recipe."""
         wording = self.recipe.template
         if wording == EVERY:
             return [task, *(with_wording(task, each) for each in task.templates)]
@@ -197,7 +197,7 @@ class _Gatherer:
         return others
 
     def check_wordings(self) -> None:
-        """Raise UsageError if no task has the recipe's wording."""
+        """Raise UsageError if no task has the recipe's prompt template."""
         wording = self.recipe.template
         if wording is not None and not self.wordings:
             raise UsageError("--template", "no task of this training has another wording", "leave it out")
@@ -234,7 +234,7 @@ def _draw(available: int, number: int, rng: np.random.Generator) -> Sequence[int
 
 
 def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
-    """Take every row once, equally many in each wording; the seed draws which."""
+    """Take every row once, equally many with each prompt template; the seed draws which."""
     if len(wordings) == 1:
         return wordings[0]
     places = np.random.default_rng([seed, WORDS]).permutation(len(wordings[0])) % len(wordings)

@@ -193,8 +193,8 @@ def _batch(model: TrainableModel, recipe: Recipe, shape: RowShape) -> dict[str, 
 
 
 def _loss(model: TrainableModel, batch: Mapping[str, torch.Tensor], shape: RowShape, recipe: Recipe) -> torch.Tensor:
-    """Compute a loss as `completion_loss` does, the head only at learned places, which cannot be read from labels here,
-    because these have no values.
+    """Compute a loss as `completion_loss` does, with the head only at the last learned positions, because the labels
+    have no values from which these could be read.
     """
     caches = recipe.method == Method.PREFIX
     with _head_at_the_end(model, 0 if "labels" in batch else shape.answer):

@@ -56,7 +56,7 @@ class TrainingCourse:
 
 
 def course_of(state: TrainerState, encoded: EncodedSet, planned: int, rate: float | None = None) -> TrainingCourse:
-    """Read the course so far from the Trainer's state; `rate`: tokens a second."""
+    """Read the course so far from the Trainer's state. `rate`: tokens a second, None for a kept checkpoint."""
     history = state.log_history
     return TrainingCourse(
         losses=tuple(loss for _, loss in losses_of(history, "loss")),

@@ -24,9 +24,7 @@ def model_adapter(loaded: LoadedModel, window: int | None) -> ModelAdapter:
 
 
 def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
-    """Choose the fastest pair scorer that the model supports; `plain_because` of the scorer says why it is the plain
-    one.
-    """
+    """Choose the fastest pair scorer that the model supports. If it is the plain one, its `plain_because` says why."""
     if limits.rows == 1:  # no row shares a pass with another
         return PlainPairScorer(model, limits)
     scorer: PairScorer

@@ -154,9 +154,11 @@ class GreedyLoop:
     def _write(
         self, rows: Sequence[LoopRow], proposals: Sequence[Tokens], logits: torch.Tensor, read: bool = False
     ) -> list[list[int]]:
-        """Append to each row the likeliest token after its last one and after each of its drafted tokens that agrees;
-        return the appended tokens. If rounding might make a draft decide, the row waits for a pass without one.
-        `logits`: (tokens fed, vocabulary); `read`: the first token of each row belongs to a prompt.
+        """Append to each row the likeliest token after its last one and after each of its drafted tokens that agrees.
+        Return the appended tokens.
+
+        If rounding might make a draft decide, the row waits for a pass without one. `logits`: (tokens fed, vocabulary).
+        `read`: whether the first token of each row belongs to a prompt.
         """
         best, tokens = logits.max(-1)  # NaN where any is
         finite = best.isfinite().tolist()

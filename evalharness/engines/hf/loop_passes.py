@@ -29,12 +29,11 @@ class Passes:
     positioned: bool
 
     def prefill(self, rows: Sequence[Tokens], scored: Sequence[int]) -> tuple[torch.Tensor, DynamicCache]:
-        """Run the rows after the prefix. Return two things:
+        """Run the rows after the prefix. Return the logits at their ends, and the cache that later passes continue.
 
-        the logits after the last `scored` tokens of each row, as one tensor (all scored tokens, vocabulary), row after
-        row; and the keys and values of prefix, rows and padding.
-
-        A row is padded with its own last token, because the values of a padding token could be NaN.
+        The logits are those after the last `scored` tokens of each row, (all scored tokens, vocabulary), row after row.
+        The cache has the keys and values of prefix, rows and padding. A row is padded with its own last token, because
+        the values of a padding token could be NaN.
         """
         before, device = self.prefix.tokens, self.model.device
         ids = _padded(rows, device)

@@ -115,7 +115,7 @@ def logits_at(
 
 
 def last_feed_forward(model: PreTrainedModel) -> torch.nn.Module | None:
-    """Return the feed-forward part of a decoder's last layer; None if it has none by the usual name."""
+    """Return the feed-forward part of a decoder's last layer; None if no part has one of the usual names."""
     count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
@@ -129,7 +129,9 @@ def _at(where: tuple[torch.Tensor, ...], args: tuple[Any, ...]) -> tuple[Any, ..
 
 
 def _hooks_at(module: torch.nn.Module, where: tuple[torch.Tensor, ...]) -> list[RemovableHandle]:
-    """Register hooks so that a module that treats each place by itself computes only some, and returns 0 elsewhere."""
+    """Register hooks on a module that computes each position by itself, so that it computes only the positions `where`,
+    and returns 0 elsewhere.
+    """
     shape: list[torch.Size] = []
 
     def before(_: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -16,10 +16,11 @@ GROWTH = 64  # positions by which the cache grows at least
 
 
 class _Writing:
-    """The state that the layers of a cache share: its size, and where the current pass writes and reads.
+    """The state that the layers of a cache share: how large it is, and which positions the current pass writes and
+    reads.
 
-    `at`: (rows, fed) positions at which the rows in `places` (None: the first ones) write; `width`: positions that they
-    read.
+    `at`: the positions, (rows, fed), at which the rows in `places` (None: the first ones) write. `width`: how many
+    positions they read.
     """
 
     def __init__(self, rows: int) -> None:

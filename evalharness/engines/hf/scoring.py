@@ -59,7 +59,9 @@ class Scorer:
         tokenise: Callable[[RankOrScore], Sequence[TokenPair] | str],
         answer: Callable[[RankOrScore, Sequence[TokenPair], Scores], Answer | Failure],
     ) -> Iterator[Answer | Failure]:
-        """Yield answers from the scores of every request's pairs; equal pairs are scored once."""
+        """Split every request into pairs, score each distinct pair once, and yield the answers that `answer` makes of
+        the scores.
+        """
         pairs = [tokenise(request) for request in requests]
         distinct = dict.fromkeys(pair for of_request in pairs if not isinstance(of_request, str) for pair in of_request)
         scores = self.pair_scorer.scores(list(distinct))

@@ -90,8 +90,8 @@ def ways(with_ids: bool) -> list[Way]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnText:
-    """A prompt with the server's own greedy text after it. `begin`: where that text begins, counted in tokens if the
-    prompt is token ids, else in characters.
+    """A prompt that ends in the server's own greedy text. `whole`: the prompt with that text. `begin`: the place at
+    which the text begins, counted in tokens if the prompt is token ids, else in characters.
     """
 
     whole: Prompt

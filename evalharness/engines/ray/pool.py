@@ -30,7 +30,12 @@ ANSWER = "answer"
 
 @dataclass(slots=True)
 class _Place:
-    """A worker, or one that is starting. `ref`: Ray's reference to its start or its task."""
+    """One worker, or one that is starting.
+
+    `actor`: Ray's handle of the worker. `ref`: Ray's reference to its start or its task. `facts`: its node and version,
+    None until it has started. `task`: the call that it works on, None if it is free. `has_open`: the checkpoint that it
+    has open. `failed_starts`: how often it could not be started in a row.
+    """
 
     actor: Any = None
     ref: Any = None
@@ -103,7 +108,7 @@ class WorkerPool:
                 yield self._answered(self._jobs.pop(task.number), task, value)
 
     def call(self, checkpoint: Checkpoint, method: str, *arguments: Any) -> Any:
-        """Call a worker's method for this checkpoint. Raises what it raises."""
+        """Call a method of a worker for this checkpoint, and return its value. Raises what the method raises."""
         own = WorkerCall(checkpoint, method, arguments)
         self._queue.add(own)
         for task, value in self._results():
@@ -220,7 +225,9 @@ class WorkerPool:
         place.facts, place.failed_starts = facts, 0
 
     def _wait_for_workers(self, enough: int) -> None:
-        """Wait for so many workers for the time in the options; after that one is enough. Raises UsageError."""
+        """Wait until `enough` workers have started, at most for the time in the options; after that one is enough.
+        Raises UsageError.
+        """
         end = time.monotonic() + self.options.wait
         while (count := sum(place.facts is not None for place in self._places)) < enough and time.monotonic() < end:
             stop_if_interrupted()
