@@ -19,7 +19,7 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 class Engine(Protocol):
     """One opened model: what every engine must have. `info`: all settings that can change an answer. `answer` receives
-    one block (at most 128 requests of one task) at a time and plans its own batches within it.
+    one block (in a run, at most 128 requests of one task) at a time and plans its own batches within it.
     """
 
     info: EngineInfo

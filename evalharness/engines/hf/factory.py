@@ -39,7 +39,7 @@ class TokenizerCounter:
     """Counts and returns tokens.
 
     Counters of equal tokenizers are equal, so that a text is counted once for all candidates. `tokenizer`: the
-    tokenizer's digest. `around`: the special tokens around every text.
+    tokenizer's fingerprint. `around`: the special tokens around every text. `adapter`: encodes with the tokenizer.
     """
 
     tokenizer: str  # fingerprint
