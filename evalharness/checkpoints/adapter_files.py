@@ -91,7 +91,7 @@ def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]
 
 
 def _trained_share(config: dict[str, Any]) -> float:
-    """The share of a cartridge's virtual tokens that are not frozen; 1 if its configuration does not say."""
+    """Return the share of a cartridge's virtual tokens that are not frozen; 1 if its configuration does not say."""
     frozen, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
     if isinstance(frozen, int) and isinstance(tokens, int) and 0 <= frozen <= tokens and tokens > 0:
         return (tokens - frozen) / tokens
@@ -99,7 +99,7 @@ def _trained_share(config: dict[str, Any]) -> float:
 
 
 def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> int | None:
-    """The task whose prompt is used; None for an adapter that learned one."""
+    """Return the task whose prompt is used; None for an adapter that learned one."""
     key = TASK_COUNTS.get(config["peft_type"])
     count = config.get(key, 1) if key else 1
     if not isinstance(count, int) or count < 1:

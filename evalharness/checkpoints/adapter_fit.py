@@ -83,19 +83,19 @@ def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> 
 
 
 def unwrapped(wrapped: PeftModel) -> PreTrainedModel:
-    """The transformers model inside peft's wrapper, with its adapter layers."""
+    """Return the transformers model inside peft's wrapper, with its adapter layers."""
     return cast(PreTrainedModel, wrapped.get_base_model())
 
 
 def adapter_tensors(wrapped: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's tensors in the model, by their names in its file."""
+    """Return the adapter's tensors in the model, by their names in its file."""
     with without_warnings():
         tensors: dict[str, torch.Tensor] = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     return tensors
 
 
 def shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
-    """The tensors' shapes by name."""
+    """Return the tensors' shapes by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -177,13 +177,13 @@ def _unsteady(config: PeftConfig) -> Refusal:
 
 
 def task_count(config: PeftConfig) -> int:
-    """The number of tasks that the adapter learned; 0 if its type has no tasks."""
+    """Return the number of tasks that the adapter learned; 0 if its type has no tasks."""
     key = TASK_COUNTS.get(str(getattr(config.peft_type, "value", config.peft_type)))
     return int(getattr(config, key, 1)) if key else 0
 
 
 def _task_refusal(checkpoint: Checkpoint, config: PeftConfig) -> Refusal:
-    """Why the chosen task cannot be used; None if the adapter learned it."""
+    """Return why the chosen task cannot be used; None if the adapter learned it."""
     count, task = task_count(config), checkpoint.adapter_task
     each = f"{checkpoint.path}#0 to #{count - 1}"
     if task is None:

@@ -22,8 +22,8 @@ CODE = ("checkpoints", "engines")  # our packages whose code computes such resul
 
 
 def conclude_once(what: str, files: Iterable[Path], inputs: Any, conclude: Callable[[], Any]) -> Any:
-    """The value of `conclude`, as JSON. Inside `memory.remember_in` it is computed once for the same content of the
-    files, `inputs`, code and library versions.
+    """Return the value of `conclude`, as JSON. Inside `memory.remember_in` it is computed once for the same content of
+    the files, `inputs`, code and library versions.
 
     It must depend on nothing else. None and exceptions are not remembered. Raises what `conclude` raises, and OSError.
     """
@@ -50,6 +50,6 @@ def _versions() -> list[str]:
 
 @functools.cache
 def _code() -> str:
-    """The digest of the code of our packages."""
+    """Return the digest of the code of our packages."""
     texts = [path.read_bytes() for name in CODE for path in sorted((paths.PACKAGE / name).rglob("*.py"))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()

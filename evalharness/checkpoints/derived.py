@@ -12,8 +12,8 @@ from evalharness.records.models import Checkpoint, ModelKind
 
 
 def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """The same checkpoint with its full weights (an adapter's base's) quantised to `precision` on loading; "": as in
-    the files.
+    """Return the same checkpoint with its full weights (an adapter's base's) quantised to `precision` on loading; "":
+    as in the files.
 
     Raises ModelError for an unknown precision, and if the files themselves are quantised in another way.
     """
@@ -47,14 +47,14 @@ def check_unchanged(checkpoint: Checkpoint) -> None:
 
 
 def unquantised_of(base: Checkpoint) -> Checkpoint:
-    """The base without quantisation, as a reference for the base that is quantised on loading. Raises ModelError if its
-    files are quantised.
+    """Return the base without quantisation, as a reference for the base that is quantised on loading. Raises
+    ModelError if its files are quantised.
     """
     return replace(at_precision(base, ""), name="unquantised", kind=ModelKind.UNQUANTISED, base=base.path)
 
 
 def placebo_of(base: Checkpoint) -> Checkpoint:
-    """The base behind an adapter that changes nothing: its differences from the base are the engine's noise."""
+    """Return the base behind an adapter that changes nothing: its differences from the base are the engine's noise."""
     return replace(
         base,
         name="placebo",

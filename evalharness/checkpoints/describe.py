@@ -26,7 +26,9 @@ LEAVES = ("weight", "bias")
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The facts by name, as JSON; those that do not apply are left out. Raises ModelError if a file cannot be read."""
+    """Return the facts by name, as JSON; those that do not apply are left out. Raises ModelError if a file cannot be
+    read.
+    """
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint))), **_merge(checkpoint.path)}
     if not checkpoint.adapter:
         model_type = files.model_config(checkpoint.path).get("model_type")
@@ -50,7 +52,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _merge(directory: Path) -> dict[str, Any]:
-    """The content of a merged checkpoint's merge.json: how it was merged, and its parents with their fingerprints."""
+    """Return the content of a merged checkpoint's merge.json: how it was merged, and its parents with their
+    fingerprints.
+    """
     record = files.training_record(directory)[0]
     parents = record.get("parents")
     if not (isinstance(record.get("combination"), str) and isinstance(parents, list)):
@@ -86,7 +90,8 @@ def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
 
 
 def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], int]:
-    """The last names of the base's modules that an adapter's tensors belong to, and the number of these modules.
+    """Return the last names of the base's modules that an adapter's tensors belong to, and the number of these
+    modules.
 
     Files name the base's tensors with and without a model's prefix, so only the last name of a module can be compared.
     """

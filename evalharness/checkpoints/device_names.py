@@ -25,7 +25,7 @@ def is_cpu(name: str) -> bool:
 
 
 def without_accelerator() -> str:
-    """Why no accelerator can be used; "" if there may be one."""
+    """Return why no accelerator can be used; "" if there may be one."""
     version = versions_of(["torch"]).get("torch")
     if version is None:
         return ""

@@ -12,14 +12,14 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in device_
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """The torch type of a name. Raises UsageError as `check_dtype` does."""
+    """Return the torch type of a name. Raises UsageError as `check_dtype` does."""
     check_dtype(name, device.type)
     return DTYPES[name]
 
 
 def device_of(name: str) -> torch.device:
-    """The torch device of a name; "auto": the accelerator if there is one, else the CPU. Raises UsageError for a
-    missing device.
+    """Return the torch device of a name; "auto": the accelerator if there is one, else the CPU. Raises UsageError for
+    a missing device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

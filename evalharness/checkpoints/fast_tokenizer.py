@@ -65,7 +65,7 @@ class FastTokenizer:
         return self._tokenizer
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of BOS or EOS."""
+        """Return the text of BOS or EOS."""
         return self._texts[next(iter(ids))]
 
     def get_chat_template(self) -> str | None:
@@ -79,12 +79,12 @@ def has_shared_steps(kind: type) -> bool:
 
 
 def tokenizer_facts(directory: Path) -> TokenizerFacts:
-    """The facts of the tokenizer in a directory. Raises ModelError if it cannot be read."""
+    """Return the facts of the tokenizer in a directory. Raises ModelError if it cannot be read."""
     return _facts(directory)[0]
 
 
 def prompt_tokens_in(directory: Path, architecture: Architecture) -> SpecialTokens:
-    """The special tokens that the tokenizer in a directory puts around a prompt. Raises ModelError as
+    """Return the special tokens that the tokenizer in a directory puts around a prompt. Raises ModelError as
     `tokenizer_facts`.
     """
     around = tokenizer_facts(directory).around[architecture]
@@ -92,9 +92,9 @@ def prompt_tokens_in(directory: Path, architecture: Architecture) -> SpecialToke
 
 
 def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokenizerBase:
-    """A tokenizer that splits texts and renders chats as the one in a directory does: a FastTokenizer if it does the
-    same and the full one is not in memory. `prefix`: a token whose text is needed. Raises ModelError if it cannot be
-    read.
+    """Return a tokenizer that splits texts and renders chats as the one in a directory does: a FastTokenizer if it
+    does the same and the full one is not in memory. `prefix`: a token whose text is needed. Raises ModelError if it
+    cannot be read.
     """
     facts, loaded = _facts(directory)
     if loaded is None and facts.split_by and prefix in {None, *(token for token, _ in facts.texts)}:
@@ -104,7 +104,7 @@ def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokeni
 
 
 def _facts(directory: Path) -> tuple[TokenizerFacts, PreTrainedTokenizerBase | None]:
-    """The facts, and the tokenizer itself if it was loaded for them."""
+    """Return the facts, and the tokenizer itself if it was loaded for them."""
     loaded: list[PreTrainedTokenizerBase] = []
 
     def conclude() -> dict[str, Any]:

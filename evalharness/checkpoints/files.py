@@ -75,8 +75,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
-    """The files of full weights, in order of name; () if there are none. Raises ModelError if a shard of the index is
-    missing.
+    """Return the files of full weights, in order of name; () if there are none. Raises ModelError if a shard of the
+    index is missing.
 
     One file wins over an index beside it, as in transformers: the files verified must be the files loaded.
     """
@@ -100,8 +100,8 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 
 
 def gguf_file(place: Path) -> Path | None:
-    """The GGUF file at a path: the file itself, or the one in a directory without other weights; else None. Raises
-    ModelError if there are several.
+    """Return the GGUF file at a path: the file itself, or the one in a directory without other weights; else None.
+    Raises ModelError if there are several.
     """
     if place.is_file():
         return place if place.suffix == GGUF else None
@@ -160,7 +160,7 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
 
 
 def _facts(entry: dict[str, Any], data: int) -> TensorFacts:
-    """The facts of a header's entry. `data`: where the tensors' bytes begin in the file."""
+    """Return the facts of a header's entry. `data`: where the tensors' bytes begin in the file."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
@@ -174,12 +174,12 @@ def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:
 
 
 def architecture_of(config: dict[str, Any]) -> Architecture:
-    """The architecture that config.json states."""
+    """Return the architecture that config.json states."""
     return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
 
 
 def window_of(config: dict[str, Any]) -> int | None:
-    """The number of positions that the model's configuration states; None if it states none."""
+    """Return the number of positions that the model's configuration states; None if it states none."""
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
     for key in WINDOW_KEYS:

@@ -48,8 +48,8 @@ def state_of(path: Path) -> State:
 
 
 def of_file(path: Path) -> str:
-    """The file's digest, computed once while the file does not change: in this process, and in all runs that share a
-    memory file.
+    """Return the file's digest, computed once while the file does not change: in this process, and in all runs that
+    share a memory file.
     """
     path = path.resolve()
     state = state_of(path)
@@ -86,7 +86,7 @@ def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
 
 
 def covered(directory: Path) -> tuple[Path, ...]:
-    """The files of a checkpoint that its fingerprint covers, without full weights."""
+    """Return the files of a checkpoint that its fingerprint covers, without full weights."""
     names = (files.CONFIG, files.GENERATION_CONFIG, files.INDEX, files.ADAPTER_CONFIG, files.ADAPTER)
     small = [directory / name for name in (*names, *files.tokenizer_files(directory))]
     return (*(path for path in small if path.is_file()), *sorted((directory / TEMPLATES).glob("*.jinja")))
@@ -132,26 +132,26 @@ def _tokenizer(directory: Path) -> dict[str, Any]:
 
 
 def of_tokenizer(directory: Path) -> str:
-    """The fingerprint of the tokenizer in `directory`, in its own files or a GGUF file."""
+    """Return the fingerprint of the tokenizer in `directory`, in its own files or a GGUF file."""
     inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
     return fingerprint.of_value([_tokenizer(directory), inside and of_file(inside)])
 
 
 def tokenizer_paths(directory: Path) -> tuple[Path, ...]:
-    """The files that the fingerprint of the tokenizer in `directory` covers."""
+    """Return the files that the fingerprint of the tokenizer in `directory` covers."""
     paths = [directory / name for name in files.tokenizer_files(directory) if (directory / name).is_file()]
     inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
     return (*paths, *sorted((directory / TEMPLATES).glob("*.jinja")), *([inside] if inside else []))
 
 
 def of_tensors(directory: Path) -> str:
-    """The fingerprint of full weights alone, without configuration and tokenizer."""
+    """Return the fingerprint of full weights alone, without configuration and tokenizer."""
     return fingerprint.of_value([of_file(path) for path in files.weight_files(directory)])
 
 
 def of_weights(directory: Path) -> str:
-    """The fingerprint of a model with full weights: weights, configuration, generation configuration, tokenizer, chat
-    templates.
+    """Return the fingerprint of a model with full weights: weights, configuration, generation configuration,
+    tokenizer, chat templates.
     """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
@@ -159,25 +159,27 @@ def of_weights(directory: Path) -> str:
 
 
 def differences(one: Path, other: Path) -> tuple[str, ...]:
-    """The names of the files beside full weights that differ: configurations, tokenizer, chat templates."""
+    """Return the names of the files beside full weights that differ: configurations, tokenizer, chat templates."""
     configs = (files.CONFIG, files.GENERATION_CONFIG)
     first, second = ({**_present(place, configs), **_tokenizer(place)} for place in (one, other))
     return tuple(name for name in sorted({*first, *second}) if first.get(name) != second.get(name))
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
-    """The fingerprint of an adapter on the base with the fingerprint `base`; `task`: the one used, of an adapter that
-    learned several.
+    """Return the fingerprint of an adapter on the base with the fingerprint `base`; `task`: the one used, of an
+    adapter that learned several.
     """
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _tokenizer(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 
 
 def of_quantised(weights: str, precision: str) -> str:
-    """The fingerprint of the model with the fingerprint `weights`, quantised on loading to `precision` ("": not)."""
+    """Return the fingerprint of the model with the fingerprint `weights`, quantised on loading to `precision` ("":
+    not).
+    """
     return fingerprint.of_value(["quantised", weights, precision]) if precision else weights
 
 
 def of_placebo(base: str) -> str:
-    """The fingerprint of the base with the fingerprint `base` behind an adapter that changes nothing."""
+    """Return the fingerprint of the base with the fingerprint `base` behind an adapter that changes nothing."""
     return fingerprint.of_value(["placebo", base])

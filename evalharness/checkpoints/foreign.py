@@ -30,14 +30,14 @@ RENAME = (
 
 
 def contents(directory: Path) -> str:
-    """The names in a directory that is no checkpoint, for an error message; "" if it is empty."""
+    """Return the names in a directory that is no checkpoint, for an error message; "" if it is empty."""
     names = sorted(path.name for path in directory.iterdir())
     return f", found {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
 
 
 def advice(directory: Path) -> Advice | None:
-    """The other format of the weights in a directory without safetensors, and the command that converts them; None if
-    there are none.
+    """Return the other format of the weights in a directory without safetensors, and the command that converts them;
+    None if there are none.
     """
     return _pickled(directory) or _in_parts(directory) or _of_another_library(directory) or _state_alone(directory)
 
@@ -91,7 +91,7 @@ def _state_alone(directory: Path) -> Advice | None:
 
 
 def _beside(directory: Path) -> str:
-    """The part of the advice about files to copy."""
+    """Return the part of the advice about files to copy."""
     if any((directory / name).is_file() for name in (files.CONFIG, files.ADAPTER_CONFIG)):
         return ""
     return f"; and copy {files.CONFIG} and the tokenizer's files of its base beside them"

@@ -47,8 +47,8 @@ TOKENS = (  # keys whose values are tokens, or lists of such
 
 
 def generation_config(checkpoint: Checkpoint, rules_from: RulesFrom) -> GenerationConfig:
-    """The rules by which a checkpoint's answers are decoded, with its own special tokens. Raises ModelError naming file
-    and key of a rule that is invalid.
+    """Return the rules by which a checkpoint's answers are decoded, with its own special tokens. Raises ModelError
+    naming file and key of a rule that is invalid.
     """
     special = _special(_read(checkpoint.weights))
     _check(checkpoint.weights, special)
@@ -56,7 +56,7 @@ def generation_config(checkpoint: Checkpoint, rules_from: RulesFrom) -> Generati
 
 
 def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
-    """The rules that change greedy decoding, by key. Raises ModelError as `generation_config` does."""
+    """Return the rules that change greedy decoding, by key. Raises ModelError as `generation_config` does."""
     if rules_from == "plain":
         return {}
     directory = checkpoint.base if rules_from == "base" and checkpoint.base is not None else checkpoint.weights
@@ -66,8 +66,8 @@ def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
 
 
 def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-    """The differences of a checkpoint's generation config from its base's: by key, the base's value and its own (None:
-    none).
+    """Return the differences of a checkpoint's generation config from its base's: by key, the base's value and its own
+    (None: none).
     """
     if checkpoint.base is None or checkpoint.weights == checkpoint.base:
         return {}
@@ -81,7 +81,7 @@ def _special(config: GenerationConfig) -> dict[str, Any]:
 
 
 def stated(config: GenerationConfig) -> dict[str, Any]:
-    """The rules of a config that change something, as JSON."""
+    """Return the rules of a config that change something, as JSON."""
     values = {key: getattr(config, key, None) for key in RULES}
     changing = {key: value for key, value in values.items() if value is not None and value != NO_RULE.get(key)}
     plain: dict[str, Any] = json.loads(json.dumps(changing, default=str))
@@ -89,7 +89,7 @@ def stated(config: GenerationConfig) -> dict[str, Any]:
 
 
 def _read(directory: Path) -> GenerationConfig:
-    """The generation config as transformers reads it: from its file, else from config.json."""
+    """Return the generation config as transformers reads it: from its file, else from config.json."""
     where = _where(directory)
     of_model: dict[str, Any] = {} if where.name == files.GENERATION_CONFIG else {"_from_model_config": True}
     try:
@@ -134,7 +134,7 @@ def _where(directory: Path) -> Path:
 
 
 def _vocabulary(directory: Path) -> int:
-    """The number of rows of the embedding matrix that config.json states."""
+    """Return the number of rows of the embedding matrix that config.json states."""
     config = files.read_json(directory / files.CONFIG)
     inner = config.get("text_config")
     size = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)

@@ -55,7 +55,7 @@ def _facts(tensor: Any) -> TensorFacts:
 
 
 def nonfinite(path: Path) -> list[str]:
-    """The names of tensors with NaN or infinite values."""
+    """Return the names of tensors with NaN or infinite values."""
     with np.errstate(all="ignore"):
         each = ((tensor.name, dequantize(tensor.data, tensor.tensor_type)) for tensor in GGUFReader(path).tensors)
         return [name for name, values in each if not np.isfinite(values).all()]

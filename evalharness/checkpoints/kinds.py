@@ -96,7 +96,7 @@ TYPES: dict[str, AdapterType] = {
 
 
 def refusal(adapter: str, architecture: Architecture) -> str:
-    """Why an adapter of this type is not supported on a base of this architecture; "" if it is."""
+    """Return why an adapter of this type is not supported on a base of this architecture; "" if it is."""
     adapter_type = TYPES.get(adapter)
     if adapter_type is None:
         return f"an adapter of type {adapter!r}, which is unknown"
@@ -106,7 +106,9 @@ def refusal(adapter: str, architecture: Architecture) -> str:
 
 
 def refusal_on_quantised(adapter: str, precision: str) -> str:
-    """Why an adapter of this type is not supported on weights of this precision ("": not quantised); "" if it is."""
+    """Return why an adapter of this type is not supported on weights of this precision ("": not quantised); "" if it
+    is.
+    """
     adapter_type = TYPES.get(adapter)
     if (
         adapter_type is None

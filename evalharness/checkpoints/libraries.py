@@ -65,5 +65,5 @@ def without_warnings() -> Iterator[None]:
 
 
 def first_names(names: Iterable[str]) -> str:
-    """A few names in order, and the number of the others."""
+    """Return a few names in order, and the number of the others."""
     return some_of(sorted(names), SHOWN)

@@ -50,7 +50,7 @@ def check_sizes(directory: Path, config: Mapping[str, Any], stored: Mapping[str,
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Every whole number in a configuration, and in those inside it, with its key."""
+    """Return every whole number in a configuration, and in those inside it, with its key."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _numbers(value)
@@ -73,7 +73,7 @@ def check_adapter(directory: Path, config: Mapping[str, Any], names: Iterable[st
 
 
 def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
-    """The values that peft uses as regular expressions."""
+    """Return the values that peft uses as regular expressions."""
     for key in ("target_modules", "exclude_modules", "target_parameters"):
         if isinstance(config.get(key), str):
             yield config[key]

@@ -83,7 +83,7 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, VirtualPrefix]]:
-        """The model and the virtual tokens before every text, with the adapter on or off."""
+        """Return the model and the virtual tokens before every text, with the adapter on or off."""
         yield (self.model, self.lead) if adapter else (self.bare, VirtualPrefix())
 
     @property
@@ -95,14 +95,14 @@ class LoadedModel:
 
     @property
     def unmergeable(self) -> str:
-        """Why the adapter cannot be merged into the base's weights; "" if it can."""
+        """Return why the adapter cannot be merged into the base's weights; "" if it can."""
         if self.adapter is None:
             return "virtual tokens are no weights" if self.lead.tokens else "there is no adapter"
         return str(registry.find(REGISTRY, "unmergeable", "checkpoint step")(self.adapter))
 
     @contextlib.contextmanager
     def merged(self) -> Iterator[PreTrainedModel | None]:
-        """The model with every adapter layer merged into its weight as it computes, one at a time; None if
+        """Return the model with every adapter layer merged into its weight as it computes, one at a time; None if
         `unmergeable`.
         """
         if self.unmergeable:
@@ -175,7 +175,9 @@ def _answering(
 
 
 def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
-    """The full weights for the next `load`; None if something wrote into them. `loaded` must not be used any more."""
+    """Return the full weights for the next `load`; None if something wrote into them. `loaded` must not be used any
+    more.
+    """
     resident = loaded.resident
     if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:
         _release(resident)

@@ -31,12 +31,12 @@ class LoraMatrix:
 
     @property
     def weights(self) -> int:
-        """The number of the matrix's weights."""
+        """Return the number of the matrix's weights."""
         return self.d * self.k
 
     @property
     def trainable(self) -> int:
-        """The number of parameters that LoRA trains in their place."""
+        """Return the number of parameters that LoRA trains in their place."""
         return self.r * (self.d + self.k) + self.beside
 
     def __str__(self) -> str:
@@ -47,8 +47,8 @@ class LoraMatrix:
 
 
 def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
-    """The matrices of a LoRA in the order of their names, from names and shapes in its and its base's files; () for any
-    other checkpoint, and for a LoRA on parameters that are no module's weight.
+    """Return the matrices of a LoRA in the order of their names, from names and shapes in its and its base's files; ()
+    for any other checkpoint, and for a LoRA on parameters that are no module's weight.
     """
     if checkpoint.adapter != "LORA":
         return ()
@@ -59,7 +59,7 @@ def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
 
 
 def matrices_of(stored: Mapping[str, TensorFacts], base: Mapping[str, TensorFacts]) -> tuple[LoraMatrix, ...]:
-    """The same from the tensors of an adapter's file and of its base's."""
+    """Return the same from the tensors of an adapter's file and of its base's."""
     modules: dict[str, dict[str, TensorFacts]] = {}
     for name, facts in stored.items():
         if part := PART.fullmatch(name):
@@ -77,7 +77,7 @@ def matrices_of(stored: Mapping[str, TensorFacts], base: Mapping[str, TensorFact
 
 
 def _in_base(module: str, base: Mapping[str, TensorFacts]) -> tuple[int, ...] | None:
-    """The shape of a module's weight in the base's files, which may leave out the first parts of its name."""
+    """Return the shape of a module's weight in the base's files, which may leave out the first parts of its name."""
     parts = module.removeprefix(WRAPPER).split(".")
     names = (".".join([*parts[start:], "weight"]) for start in range(len(parts)))
     return next((base[name].shape for name in names if name in base), None)

@@ -40,7 +40,7 @@ class Memory:
             self._file = file
 
     def recall(self, key: Any) -> Any:
-        """The value; None if there is none, or a damaged one."""
+        """Return the value; None if there is none, or a damaged one."""
         with self._forgiven():
             if self._file is None:
                 return None
@@ -100,12 +100,12 @@ def remember_in(path: Path) -> Iterator[None]:
 
 
 def memory_path(store: Path) -> Path:
-    """The memory file beside the store of a run's answers."""
+    """Return the memory file beside the store of a run's answers."""
     return store.with_name(f"{store.name}.checked")
 
 
 def current() -> Memory | None:
-    """The memory in use; None outside `remember_in`."""
+    """Return the memory in use; None outside `remember_in`."""
     return _open[-1] if _open else None
 
 

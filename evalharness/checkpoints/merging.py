@@ -28,8 +28,8 @@ Snapshot = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries and their
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Why peft cannot merge this adapter into its base's weights; "" if it can. Each kind of layer is tried once in
-    each shape.
+    """Return why peft cannot merge this adapter into its base's weights; "" if it can. Each kind of layer is tried
+    once in each shape.
     """
     layers, tuner = _layers(wrapped), wrapped.base_model
     if not layers:
@@ -53,8 +53,8 @@ def unmergeable(wrapped: PeftModel) -> str:
 
 @contextlib.contextmanager
 def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
-    """The model with every adapter layer merged into its weight as it computes; one layer's weight is held twice at a
-    time.
+    """Return the model with every adapter layer merged into its weight as it computes; one layer's weight is held
+    twice at a time.
 
     It computes what `merge_and_unload` gives, without a second copy of the base, which is bitwise the same afterwards.
     """
@@ -82,8 +82,8 @@ def _layers(wrapped: PeftModel) -> list[TunerModule]:
 
 
 def _kind(layer: TunerModule) -> tuple[object, ...]:
-    """A key that is equal for layers that merge alike. It has the features, because packed weights of two shapes can
-    have codes of one shape.
+    """Return a key that is equal for layers that merge alike. It has the features, because packed weights of two
+    shapes can have codes of one shape.
     """
     base = layer.get_base_layer()
     features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))
@@ -126,8 +126,8 @@ def _restore(layer: TunerModule, snapshot: Snapshot) -> None:
 
 
 def _quantisation_states(base: nn.Module) -> list[dict[str, Any]]:
-    """The dictionaries in which bitsandbytes stores what unpacks a quantised weight: attributes of the layer in which
-    the weight was made, and its state.
+    """Return the dictionaries in which bitsandbytes stores what unpacks a quantised weight: attributes of the layer in
+    which the weight was made, and its state.
     """
     maker = getattr(getattr(base, "weight", None), "module", None)
     owners = [base, *([maker] if isinstance(maker, nn.Module) else [])]

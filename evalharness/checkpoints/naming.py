@@ -34,7 +34,7 @@ class CheckpointSpec:
 
     @property
     def path(self) -> Path:
-        """The location as a path, with `~` expanded if possible."""
+        """Return the location as a path, with `~` expanded if possible."""
         try:
             return Path(self.location).expanduser()
         except RuntimeError:
@@ -46,8 +46,8 @@ class CheckpointSpec:
         return self.served is None and self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
-        """Its name in results: the stated one, else that of its directory or repository, with the task if one is
-        chosen; of a served model the server's name for it, after the last slash.
+        """Return its name in results: the stated one, else that of its directory or repository, with the task if one
+        is chosen; of a served model the server's name for it, after the last slash.
         """
         if self.served is not None:
             return self.name or self.served.model.rpartition("/")[2] or self.served.model

@@ -39,13 +39,13 @@ def architecture_in(directory: Path) -> Architecture:
 
 
 def gguf_options(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """The directory that transformers reads and, for a GGUF file, the options that name it."""
+    """Return the directory that transformers reads and, for a GGUF file, the options that name it."""
     path = files.gguf_file(directory)
     return (directory, {}) if path is None else (path.parent, {"gguf_file": path.name})
 
 
 def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
-    """The architecture of a model in memory."""
+    """Return the architecture of a model in memory."""
     return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 
 
@@ -57,8 +57,8 @@ def embedding_shape(model: PreTrainedModel) -> torch.Size:
 
 
 def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
-    """The attention implementation that the model is opened with: sdpa if the architecture has it, else eager. Raises
-    ModelError for an unknown architecture.
+    """Return the attention implementation that the model is opened with: sdpa if the architecture has it, else eager.
+    Raises ModelError for an unknown architecture.
     """
     with quiet():
         try:
@@ -113,7 +113,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
 
 
 def _misfits(report: Mapping[str, Any]) -> list[str]:
-    """The misfits in transformers' loading report, in words."""
+    """Return the misfits in transformers' loading report, in words."""
     return [
         *misnamed(report["missing_keys"], report["unexpected_keys"]),
         *(
@@ -125,7 +125,7 @@ def _misfits(report: Mapping[str, Any]) -> list[str]:
 
 
 def misnamed(missing: set[str], unexpected: set[str]) -> list[str]:
-    """The tensors that only the model or only the file has, in words."""
+    """Return the tensors that only the model or only the file has, in words."""
     by_problem = {"missing": missing, "unexpected": unexpected}
     return [f"{what} {first_names(names)}" for what, names in by_problem.items() if names]
 

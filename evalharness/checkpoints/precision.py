@@ -44,8 +44,8 @@ def common_dtype(paths: tuple[Path, ...]) -> str:
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
-    """The precision of the weights in the files: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the
-    method's name in config.json.
+    """Return the precision of the weights in the files: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes),
+    else the method's name in config.json.
 
     Raises ModelError, naming the file `where`, if config.json does not state the method.
     """
@@ -71,8 +71,8 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
 
 
 def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
-    """The differences between bitsandbytes' quantization_config of a checkpoint and its base's; None: the base is
-    quantised on loading, in the usual way.
+    """Return the differences between bitsandbytes' quantization_config of a checkpoint and its base's; None: the base
+    is quantised on loading, in the usual way.
     """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
         return ()
@@ -93,7 +93,7 @@ def is_auxiliary(name: str) -> bool:
 
 
 def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """The number of weights that a tensor contains; `config`: the model's."""
+    """Return the number of weights that a tensor contains; `config`: the model's."""
     tensor = facts[name]
     if QUANTISED not in config:
         return tensor.size
@@ -106,7 +106,7 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
 
 
 def _packed_bits(stated: Any) -> int:
-    """The bits of a packed weight; 4 if the configuration does not say."""
+    """Return the bits of a packed weight; 4 if the configuration does not say."""
     if not isinstance(stated, dict):
         return 4
     groups = stated.get("config_groups")
@@ -117,8 +117,8 @@ def _packed_bits(stated: Any) -> int:
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """The number of parameters in full weights, without stored buffers (causal masks, rotary frequencies) and second
-    copies of tied tensors.
+    """Return the number of parameters in full weights, without stored buffers (causal masks, rotary frequencies) and
+    second copies of tied tensors.
     """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
     twice = stored_twice(facts, config)
@@ -126,8 +126,8 @@ def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> in
 
 
 def stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
-    """The second copies of tied tensors: encoder-decoder models have one embedding for both sides; a head is tied if
-    the configuration says so.
+    """Return the second copies of tied tensors: encoder-decoder models have one embedding for both sides; a head is
+    tied if the configuration says so.
     """
     shared = next((name for name in facts if name.endswith("shared.weight")), None)
     sides = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")

@@ -195,7 +195,7 @@ def _refuse_folder_of_several(directory: Path) -> None:
 
 
 def _no_weights(directory: Path, what: str) -> ModelError:
-    """The error for a directory without readable weights: what is there, and how to make a checkpoint of it."""
+    """Return the error for a directory without readable weights: what is there, and how to make a checkpoint of it."""
     advice = foreign.advice(directory)
     if advice is None:
         return ModelError(directory, f"{what}{foreign.contents(directory)}", f"safetensors only: give {WANTED}")
@@ -259,7 +259,7 @@ def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFac
 
 
 def _precision_of_training(directory: Path) -> str:
-    """The precision of the base on which an adapter was trained, from training.json."""
+    """Return the precision of the base on which an adapter was trained, from training.json."""
     training, place = files.training_record(directory)
     stated = training.get("precision") or ""
     if stated not in ("", *ON_LOADING):

@@ -29,7 +29,7 @@ RESIZE = (
 
 
 def second_copies(file: Path, loaded: Collection[str]) -> frozenset[str]:
-    """The tensors in an adapter's file that only repeat the values of a loaded one.
+    """Return the tensors in an adapter's file that only repeat the values of a loaded one.
 
     peft stores a module that is trained whole a second time under `modules_to_save`, and trained tokens of tied
     embeddings for each module, and reads one of the two.
@@ -115,8 +115,8 @@ def _holds(name: str, module: str) -> bool:
 
 
 def _rows_of_training(stored: Shapes, places: Shapes, rows: int) -> int | None:
-    """The number of rows of the embeddings in training, from tensors of the wrong shape; None if no number explains
-    them all.
+    """Return the number of rows of the embeddings in training, from tensors of the wrong shape; None if no number
+    explains them all.
     """
     if stored.keys() != places.keys():
         return None

@@ -16,7 +16,7 @@ from evalharness.records.models import Checkpoint
 
 @contextlib.contextmanager
 def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """The checkpoint and its base in private folders. Errors raised inside the block name their own folders.
+    """Return the checkpoint and its base in private folders. Errors raised inside the block name their own folders.
 
     Libraries then read only files that the fingerprint covers, and later writes into the checkpoint's own folders
     change nothing, weights excepted. Raises ModelError if there is no space for the copies.
@@ -30,7 +30,7 @@ def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
 
 @contextlib.contextmanager
 def sealed_folder(directory: Path) -> Iterator[Path]:
-    """The private folder of one folder's files, as `sealed` does."""
+    """Return the private folder of one folder's files, as `sealed` does."""
     with contextlib.ExitStack() as stack:
         try:
             temporary = stack.enter_context(

@@ -49,8 +49,8 @@ def recognise_served(
 
 
 def identity_of(stated: list[object], probes: ProbeAnswers) -> str:
-    """The fingerprint of the remembered model with the same facts and answers, within noise; else a new one, which is
-    then remembered.
+    """Return the fingerprint of the remembered model with the same facts and answers, within noise; else a new one,
+    which is then remembered.
     """
     store, key = memory.current(), ["served model", 1, TOKENS, PROMPTS, stated]
     remembered = (store.recall(key) if store else None) or []

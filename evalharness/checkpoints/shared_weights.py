@@ -41,10 +41,12 @@ def _quantisation_states(model: nn.Module) -> list[object]:
 
 
 def marks(model: nn.Module) -> tuple[Mark, ...]:
-    """A mark of every tensor, including the scales of quantised weights: address, torch's count of writes, and a sum.
+    """Return a mark of every tensor, including the scales of quantised weights: address, torch's count of writes, and
+    a sum.
 
     The sum is over all of a small tensor and over SAMPLE values spread over a large one. So writes that torch does not
-    count (`tensor.data`, kernels) show if they change a whole weight, as a merge does; a write of a few values may not.
+    count (`tensor.data`, kernels) show if they change a whole weight, as a merge does; a write of a few values may
+    not.
     """
     return tuple(
         (tensor.data_ptr(), tensor._version, _sample_sum(tensor))
@@ -53,7 +55,7 @@ def marks(model: nn.Module) -> tuple[Mark, ...]:
 
 
 def _sample_sum(tensor: torch.Tensor) -> int:
-    """A weighted sum of a sample's bits as whole numbers; swapped values change it, too."""
+    """Return a weighted sum of a sample's bits as whole numbers; swapped values change it, too."""
     if not tensor.numel():
         return 0
     flat = tensor.detach().reshape(-1)
@@ -63,7 +65,7 @@ def _sample_sum(tensor: torch.Tensor) -> int:
 
 
 def _scales(model: nn.Module) -> Iterator[torch.Tensor]:
-    """The tensors that unpack the weights of bitsandbytes' layers."""
+    """Return the tensors that unpack the weights of bitsandbytes' layers."""
     for module in model.modules():
         state, four = getattr(module, "state", None), getattr(module, "quant_state", None)
         places = [(state, name) for name in ("CB", "SCB")]
@@ -94,6 +96,6 @@ def _tensors_of(module: nn.Module) -> tuple[dict[str, torch.Tensor | None], ...]
 
 
 def shared_parameters(model: nn.Module) -> set[int]:
-    """The ids of parameters that more than one module holds."""
+    """Return the ids of parameters that more than one module holds."""
     times = Counter(id(each) for module in model.modules() for each in module._parameters.values() if each is not None)
     return {parameter for parameter, number in times.items() if number > 1}

@@ -42,8 +42,8 @@ Array = NDArray[np.float32]
 
 
 def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The nearest tokens and the clusters of virtual tokens, as JSON; {} without virtual tokens, only `reason` if they
-    have no nearest tokens. Remembered for the same files. Raises ModelError if a file cannot be read.
+    """Return the nearest tokens and the clusters of virtual tokens, as JSON; {} without virtual tokens, only `reason`
+    if they have no nearest tokens. Remembered for the same files. Raises ModelError if a file cannot be read.
 
     `nearest`: for each virtual token the tokens of the base's input embeddings with the largest cosine similarity, and
     their Euclidean distance; `clusters`: the virtual tokens, by RULE.
@@ -94,7 +94,9 @@ def _rounded(value: np.floating[Any]) -> float:
 
 
 def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | None:
-    """The file and the facts of the base's input embeddings of this width; None if there are none, or not as floats."""
+    """Return the file and the facts of the base's input embeddings of this width; None if there are none, or not as
+    floats.
+    """
     matches = {}
     for path in files.weight_files(directory):
         for name, facts in files.tensors(path).items():
@@ -142,12 +144,12 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
 
 
 def _best(similarities: Array) -> NDArray[np.int64]:
-    """The places of the NEAREST largest values of each row, the largest first."""
+    """Return the places of the NEAREST largest values of each row, the largest first."""
     return np.argsort(-similarities, axis=1, kind="stable")[:, :NEAREST]
 
 
 def _unit(rows: Array) -> tuple[Array, NDArray[np.float64]]:
-    """The rows scaled to length 1 (zeros stay), and their lengths."""
+    """Return the rows scaled to length 1 (zeros stay), and their lengths."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     divisor = np.where(lengths > 0, lengths, 1.0)[:, None]
     return np.divide(rows, divisor, out=np.empty_like(rows), casting="same_kind"), lengths
@@ -180,7 +182,7 @@ def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
 
 
 def name_of(token: Mapping[str, Any]) -> str:
-    """A token's text in quotes, else its id."""
+    """Return a token's text in quotes, else its id."""
     return f"#{token['id']}" if token.get("text") is None else repr(token["text"])
 
 

@@ -18,15 +18,15 @@ PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
 
 
 def tokenizer_directory(checkpoint: Checkpoint) -> Path:
-    """The directory of the checkpoint's tokenizer: its own, else (for adapters) its base's."""
+    """Return the directory of the checkpoint's tokenizer: its own, else (for adapters) its base's."""
     if checkpoint.base is not None and checkpoint.adapter and not files.has_tokenizer(checkpoint.path):
         return checkpoint.base
     return checkpoint.path
 
 
 def prompt_directory(checkpoint: Checkpoint) -> Path:
-    """The directory of the tokenizer whose special tokens are put around a checkpoint's prompts: its base's, so that
-    both read the same; its own if there is no base with a tokenizer.
+    """Return the directory of the tokenizer whose special tokens are put around a checkpoint's prompts: its base's, so
+    that both read the same; its own if there is no base with a tokenizer.
     """
     base = checkpoint.base
     return base if base is not None and files.has_tokenizer(base) else tokenizer_directory(checkpoint)
@@ -42,7 +42,9 @@ class SpecialTokens:
 
 
 def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-    """The special tokens that a tokenizer adds to a text by itself. Raises ModelError if it cannot split a text."""
+    """Return the special tokens that a tokenizer adds to a text by itself. Raises ModelError if it cannot split a
+    text.
+    """
     whole, plain = token_ids(tokenizer, special=True), token_ids(tokenizer, special=False)
     for start in range(len(whole) - len(plain) + 1):
         if plain and whole[start : start + len(plain)] == plain:
@@ -54,7 +56,7 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture) -> SpecialTokens:
-    """The special tokens that this tokenizer puts around a prompt: those before a text, each once, and for an
+    """Return the special tokens that this tokenizer puts around a prompt: those before a text, each once, and for an
     encoder-decoder model those after it. Nothing follows a text that a decoder continues. An empty text is BOS, else
     EOS, as in lm-eval.
     """
@@ -65,13 +67,13 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture
 
 
 def text_between(tokens: SpecialTokens, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A text between its special tokens, for messages: `<s> TEXT </s>`."""
+    """Return a text between its special tokens, for messages: `<s> TEXT </s>`."""
     before, after = (tokenizer.convert_ids_to_tokens(list(ids)) for ids in (tokens.before, tokens.after))
     return f"`{' '.join([*map(str, before), 'TEXT', *map(str, after)])}`"
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, *, special: bool) -> list[int]:
-    """The tokens of a varied probe text. Raises ModelError if it cannot be split."""
+    """Return the tokens of a varied probe text. Raises ModelError if it cannot be split."""
     try:
         return list(tokenizer(PROBE, add_special_tokens=special)["input_ids"])
     except Exception as error:  # a configuration with values of wrong types may raise anything

@@ -83,8 +83,8 @@ def _refuse_without_packages(directory: Path) -> None:
 
 
 def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
-    """The special tokens around a checkpoint's prompts, from the tokenizer in `prompt_directory`. Raises ModelError if
-    it cannot be read.
+    """Return the special tokens around a checkpoint's prompts, from the tokenizer in `prompt_directory`. Raises
+    ModelError if it cannot be read.
     """
     directory = prompt_directory(checkpoint)
     return _prompt_tokens_in(directory, of_tokenizer(directory), checkpoint.architecture)

@@ -22,7 +22,7 @@ ROLES = ("bos", "eos", "pad", "unk")
 
 
 def facts_of(directory: Path) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
-    """The values of `TokenizerFacts`, and the tokenizer. Raises ModelError if it cannot be read."""
+    """Return the values of `TokenizerFacts`, and the tokenizer. Raises ModelError if it cannot be read."""
     with sealed_folder(directory) as private:
         tokenizer = tokenizer_in(private)
         data = (private / FILE).read_bytes() if (private / FILE).is_file() else b""

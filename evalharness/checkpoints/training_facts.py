@@ -23,8 +23,8 @@ OF_THE_END = ("steps", "seconds")  # of the finished training, not of an interme
 
 
 def training_facts(directory: Path) -> dict[str, Any]:
-    """The FACTS that training.json states and that apply to its method; for a checkpoint-N folder, from the folder
-    above.
+    """Return the FACTS that training.json states and that apply to its method; for a checkpoint-N folder, from the
+    folder above.
     """
     training, place = files.training_record(directory)
     if isinstance(stage := training.get("after"), dict):  # the name of the stage before is enough
@@ -39,8 +39,8 @@ def training_facts(directory: Path) -> dict[str, Any]:
 
 
 def trained_parameters(directory: Path, parameters: int | None, kind: str = "") -> int:
-    """The number of parameters that the training could change, from training.json; 0 if it does not say, or is about
-    another model.
+    """Return the number of parameters that the training could change, from training.json; 0 if it does not say, or is
+    about another model.
 
     The weights do not tell: full weights have all parameters, and of virtual tokens made by a network only the tokens
     are saved. `parameters`: of full weights; None for an adapter, which must be of the `kind` that the training made.

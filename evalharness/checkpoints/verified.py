@@ -16,8 +16,8 @@ from evalharness.records.models import Checkpoint
 
 
 def verify_once(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The notices of `verify.verify`, which are remembered; for a model behind a server, notices about how reliably it
-    is recognised. Raises ModelError as `verify.verify` does, and does not remember that.
+    """Return the notices of `verify.verify`, which are remembered; for a model behind a server, notices about how
+    reliably it is recognised. Raises ModelError as `verify.verify` does, and does not remember that.
     """
     if checkpoint.endpoint:
         return notices_of(checkpoint)
@@ -35,7 +35,7 @@ def _verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _read(checkpoint: Checkpoint) -> Iterator[Path]:
-    """The files that verification reads."""
+    """Return the files that verification reads."""
     for place in {checkpoint.path, checkpoint.weights, checkpoint.base or checkpoint.path}:
         yield from fingerprint.covered(place)
         yield from files.weight_files(place)

@@ -81,13 +81,15 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _unpacked(checkpoint: Checkpoint, stored: Mapping[str, files.TensorFacts]) -> tuple[str, ...]:
-    """A notice if the weights of a GGUF file have few bits, which is part of every difference."""
+    """Return a notice if the weights of a GGUF file have few bits, which is part of every difference."""
     types = sorted({facts.dtype for facts in stored.values()} - {"F32", "F16", "BF16", "F64"})
     return (f"{checkpoint.name}: weights unpacked from a GGUF file's {', '.join(types)}",) if types else ()
 
 
 def _untied(checkpoint: Checkpoint, empty: PreTrainedModel, weights: tuple[Path, ...]) -> tuple[str, ...]:
-    """A notice about tensors that config.json ties and that differ in the files: transformers does not tie these."""
+    """Return a notice about tensors that config.json ties and that differ in the files: transformers does not tie
+    these.
+    """
     places = {name: path for path in weights for name in files.tensors(path)}
     pairs = empty.get_expanded_tied_weights_keys(all_submodels=True).items()
     apart = [
@@ -123,8 +125,8 @@ def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]) -> list[str]:
-    """A notice if full weights cannot have been fine-tuned from this base. Raises ModelError if the two have different
-    architectures.
+    """Return a notice if full weights cannot have been fine-tuned from this base. Raises ModelError if the two have
+    different architectures.
     """
     if (own.get("is_encoder_decoder") is True) != (base.get("is_encoder_decoder") is True):
         kinds = f"{own.get('model_type')}, its base {checkpoint.base} {base.get('model_type')}"
@@ -142,15 +144,15 @@ def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: 
 def _quantisation_differences(
     checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]
 ) -> list[str]:
-    """A notice if the files' weights are quantised in another way than the base's."""
+    """Return a notice if the files' weights are quantised in another way than the base's."""
     different = quantisation_differences(own.get(QUANTISED), base.get(QUANTISED))
     what = "quantised otherwise than its base, which is part of every difference between them"
     return [f"{checkpoint.name}: {what}: {'; '.join(different)}"] if different else []
 
 
 def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """A notice if training.json records another base. Raises ModelError for an adapter, which is meaningless on other
-    weights.
+    """Return a notice if training.json records another base. Raises ModelError for an adapter, which is meaningless on
+    other weights.
     """
     name, recorded = checkpoint.name, files.training_record(checkpoint.path)[0]
     if checkpoint.base is None or not recorded:
@@ -261,7 +263,7 @@ def _nonfinite(path: Path) -> list[str]:
 
 
 def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
-    """The values of a tensor, a few rows at a time."""
+    """Return the values of a tensor, a few rows at a time."""
     view = file.get_slice(name)
     shape = view.get_shape()
     if not shape:

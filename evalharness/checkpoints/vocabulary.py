@@ -17,7 +17,7 @@ BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + place): byte for pl
 
 
 def token_texts(path: Path, ids: Collection[int]) -> dict[int, str]:
-    """The texts of these tokens, with real spaces and line ends; {} if the file cannot be read."""
+    """Return the texts of these tokens, with real spaces and line ends; {} if the file cannot be read."""
     try:
         value = files.read_json(path)
     except ModelError:
@@ -44,7 +44,7 @@ def _entries(vocabulary: Any) -> list[tuple[str, int]]:
 
 
 def _text(token: str, byte_level: bool) -> str:
-    """A token's text; in a byte-level vocabulary its letters stand for bytes."""
+    """Return a token's text; in a byte-level vocabulary its letters stand for bytes."""
     if byte_level and all(letter in BYTES for letter in token):
         return bytes(BYTES[letter] for letter in token).decode("utf-8", errors="replace")
     return token.replace(WORD_START, " ")

@@ -50,13 +50,13 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _task_files(place: Path) -> list[Path]:
-    """The task's own file, or those of its subtasks in the order of their names."""
+    """Return the task's own file, or those of its subtasks in the order of their names."""
     own = place / TASK_FILE
     return [own] if own.exists() else sorted(place.glob(f"*/{TASK_FILE}"))
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """The hub's rows are a list, or have their prompts in `inputs`."""
+    """Return the hub's rows are a list, or have their prompts in `inputs`."""
     if form_of(path) != ".json" or not path.is_file():
         return False
     start = "" if path.name == TASK_FILE else read_text(path)[: 1 << 20]
@@ -107,7 +107,7 @@ def _examples(path: Path) -> list[DataRow]:
 
 
 def _rendered(line: JsonObject) -> DataRow:
-    """An example that already has the hub's columns."""
+    """Return an example that already has the hub's columns."""
     for key in RENDERED[1:]:
         if not isinstance(line.get(key, "a list"), list):
             raise line.error(f"{key!r} is {kind(line.values[key])}", "a list would be right")
@@ -134,7 +134,7 @@ def _row(line: JsonObject, texts: Mapping[str, str], append: bool) -> DataRow:
 
 
 def _scores(line: JsonObject) -> Mapping[str, Any]:
-    """The score of each choice, in the file's order."""
+    """Return the score of each choice, in the file's order."""
     if "target_scores" not in line.values:
         return _listed(line)
     scores = line.inside("target_scores").values
@@ -147,8 +147,8 @@ def _scores(line: JsonObject) -> Mapping[str, Any]:
 
 
 def _listed(line: JsonObject) -> Mapping[str, Any]:
-    """The choices at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"), with a score
-    of 1 for the target; {} if there are no such lines, or the target is not among them.
+    """Return the choices at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"), with
+    a score of 1 for the target; {} if there are no such lines, or the target is not among them.
     """
     _, _, listed = line.text("input").rpartition("\nOptions:\n")
     matches = [OPTION.fullmatch(option.strip()) for option in listed.strip().split("\n")]

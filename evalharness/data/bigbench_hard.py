@@ -20,13 +20,13 @@ def _places(config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(config: str, split: str, place: Path) -> Sequence[Path]:
-    """Each task has one file; all its examples are the test split."""
+    """Return each task has one file; all its examples are the test split."""
     path = child(place, config + SUFFIX)
     return [path] if split == "test" and path.is_file() else []
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """The hub's rows are a list, or an object per line."""
+    """Return the hub's rows are a list, or an object per line."""
     return form_of(path) == SUFFIX and path.is_file() and '"examples"' in read_text(path)[: 1 << 20]
 
 

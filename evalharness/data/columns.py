@@ -38,7 +38,7 @@ def find_columns(
     optional: Collection[str] = (),
     rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, str]:
-    """The file's name of each column in `names`, without missing `optional` ones.
+    """Return the file's name of each column in `names`, without missing `optional` ones.
 
     A name that a column lists belongs to that column, even if another one has it. Raises DataError naming the missing
     column and those of the file; with the file's `rows`, also if several columns with different values fit one.
@@ -64,7 +64,7 @@ def find_columns(
 
 
 def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any]], where: Path | str) -> str:
-    """The one with the column's own name, else the first. Raises DataError if the others differ in any row."""
+    """Return the one with the column's own name, else the first. Raises DataError if the others differ in any row."""
     own = [name for name in fitting if name == column] or [n for n in fitting if n.strip().lower() == column.lower()]
     if len(own) == 1:
         return own[0]
@@ -75,7 +75,7 @@ def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any
 
 
 def in_words(names: Names) -> dict[str, str]:
-    """The other names of each column, as text."""
+    """Return the other names of each column, as text."""
     return {column: ", ".join(others) for column, others in names.items() if others}
 
 
@@ -92,8 +92,8 @@ def names_column(template: str, column: str) -> bool:
 
 
 def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:
-    """The user's names of a task's columns: COLUMN for every task that uses it, NAME:COLUMN for one task or data set
-    (`own`: its names), which overrides the former.
+    """Return the user's names of a task's columns: COLUMN for every task that uses it, NAME:COLUMN for one task or
+    data set (`own`: its names), which overrides the former.
     """
     of_all: dict[str, str] = {}
     of_one: dict[str, str] = {}

@@ -24,12 +24,12 @@ LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 def form_of(path: Path) -> str:
-    """The suffix of the file's format, in lower case: ".csv" of A.csv.gz."""
+    """Return the suffix of the file's format, in lower case: ".csv" of A.csv.gz."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def stem_of(path: Path) -> str:
-    """The name without its suffixes: "dev" of dev.csv.gz."""
+    """Return the name without its suffixes: "dev" of dev.csv.gz."""
     return Path(path.name.removesuffix(".gz")).stem
 
 
@@ -45,24 +45,24 @@ def check_regular(path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """The error for a file that the system cannot open or read."""
+    """Return the error for a file that the system cannot open or read."""
     return DataError(path, f"cannot be read ({error.strerror or error})", "a readable file would be right")
 
 
 def most_unpacked(size: int) -> int:
-    """The number of bytes that a packed file of `size` bytes may unpack to."""
+    """Return the number of bytes that a packed file of `size` bytes may unpack to."""
     return max(FREE, MOST_RATIO * size)
 
 
 def too_large(path: Path, most: int) -> DataError:
-    """The error for a file that unpacks to more than is read."""
+    """Return the error for a file that unpacks to more than is read."""
     what = f"unpacks to more than {most >> 20} MiB, over {MOST_RATIO} times its size"
     return DataError(path, what, "rows that hold what they seem to hold would be right")
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, with gzip unpacked. Raises OSError, and DataError for damaged gzip and for more bytes than the
-    limits.
+    """Return a file's bytes, with gzip unpacked. Raises OSError, and DataError for damaged gzip and for more bytes
+    than the limits.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -85,8 +85,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A file's text without a byte order mark. Line ends become newlines if all lines end alike. Raises OSError, and
-    DataError for bytes that are neither UTF-8 nor UTF-16.
+    """Return a file's text without a byte order mark. Line ends become newlines if all lines end alike. Raises
+    OSError, and DataError for bytes that are neither UTF-8 nor UTF-16.
     """
     text = decode(read_bytes(path), path)
     if "\r" not in text:
@@ -97,7 +97,7 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a file with their ends, one at a time; only packed and UTF-16 files are read as a whole.
+    """Return the lines of a file with their ends, one at a time; only packed and UTF-16 files are read as a whole.
 
     Raises OSError, and DataError naming the line for bytes that are no text and for a line longer than MOST_LINE.
     """

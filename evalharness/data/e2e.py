@@ -28,7 +28,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Its own files name their columns mr and ref."""
+    """Return its own files name their columns mr and ref."""
     if form_of(path) != ".csv" or not path.is_file():
         return False
     return next(lines(path), "").replace('"', "").strip().lower() == "mr,ref"

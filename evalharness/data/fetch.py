@@ -64,8 +64,8 @@ class Fault:
 
 
 def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training: bool = False) -> list[TaskSplit]:
-    """The splits that the tasks read, each once: the evaluated one, that of the shots, with `training` the one to train
-    on; or exactly `splits`. Tasks with local files are left out.
+    """Return the splits that the tasks read, each once: the evaluated one, that of the shots, with `training` the one
+    to train on; or exactly `splits`. Tasks with local files are left out.
     """
     by_file: dict[str, TaskSplit] = {}
     for task in tasks:
@@ -122,7 +122,7 @@ def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = Fals
 
 
 def manifest(folder: Path) -> list[ManifestEntry]:
-    """The entries of the folder's manifest; [] if there is none. Raises DataError if it cannot be read."""
+    """Return the entries of the folder's manifest; [] if there is none. Raises DataError if it cannot be read."""
     path = folder / MANIFEST
     if not path.exists():
         return []
@@ -137,8 +137,8 @@ def manifest(folder: Path) -> list[ManifestEntry]:
 
 
 def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
-    """The files that agree with the manifest, and the faults: missing, changed and extra files. Raises DataError
-    without a manifest.
+    """Return the files that agree with the manifest, and the faults: missing, changed and extra files. Raises
+    DataError without a manifest.
     """
     if not (folder / MANIFEST).is_file():
         raise DataError(
@@ -172,7 +172,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _entry(item: Any) -> ManifestEntry | None:
-    """The entry of a JSON value; None if it is malformed, or points out of the folder."""
+    """Return the entry of a JSON value; None if it is malformed, or points out of the folder."""
     if not isinstance(item, Mapping) or set(item) != set(ManifestEntry.__dataclass_fields__):
         return None
     texts = all(isinstance(item[key], str) for key in ("file", "data_set", "config", "split", "sha256", "licence"))

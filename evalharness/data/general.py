@@ -24,12 +24,12 @@ def _texts(line: JsonObject, *keys: str) -> dict[str, str]:
 
 
 def _without(line: JsonObject, key: str) -> dict[str, Any]:
-    """The row without a column that the authors' files have and the hub's rows do not."""
+    """Return the row without a column that the authors' files have and the hub's rows do not."""
     return {name: value for name, value in line.values.items() if name != key}
 
 
 def _label(line: JsonObject, key: str, labels: Collection[str]) -> str:
-    """The label as a text; "" if the row has none. Raises DataError for an unknown one."""
+    """Return the label as a text; "" if the row has none. Raises DataError for an unknown one."""
     value = line.values.get(key, "")
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
     if key in line.values and text not in labels:
@@ -38,7 +38,7 @@ def _label(line: JsonObject, key: str, labels: Collection[str]) -> str:
 
 
 def _value(line: JsonObject, key: str) -> Any:
-    """A list or an object, or one written as JSON in a cell of a table."""
+    """Return a list or an object, or one written as JSON in a cell of a table."""
     value = line.get(key, "a list")
     if isinstance(value, str):
         try:
@@ -56,7 +56,7 @@ def _listed(line: JsonObject, key: str, value: Any) -> list[str]:
 
 
 def _choices(line: JsonObject) -> dict[str, list[str]]:
-    """The hub's object with a list of texts and one of labels; the authors have a list of objects."""
+    """Return the hub's object with a list of texts and one of labels; the authors have a list of objects."""
     value = _value(line, "choices")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {key: [item.get(key) for item in value] for key in ("text", "label")}
@@ -70,7 +70,7 @@ def _choices(line: JsonObject) -> dict[str, list[str]]:
 
 
 def _arc(line: JsonObject) -> DataRow:
-    """The hub's row; a published question is an object with a stem and choices."""
+    """Return the hub's row; a published question is an object with a stem and choices."""
     inner = line.inside("question") if isinstance(line.values.get("question"), dict) else line
     choices = _choices(inner if "choices" in inner.values else line)
     question = line.text("question") if inner is line else inner.text("stem")
@@ -113,7 +113,7 @@ def _gsm8k(line: JsonObject) -> DataRow:
 
 
 def _plain(prefix: str = "", ending: str = "") -> Callable[[str, str], Sequence[str]]:
-    """A function for names of files such as hellaswag_val."""
+    """Return a function for names of files such as hellaswag_val."""
     return lambda config, split: [f"{prefix}{name}{ending}" for name in NAMES.get(split, ())]
 
 

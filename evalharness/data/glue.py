@@ -126,7 +126,7 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
 
 
 def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> Iterator[DataRow]:
-    """The rows of one file; rows without `idx` are counted from `first`."""
+    """Return the rows of one file; rows without `idx` are counted from `first`."""
     if form_of(path) in (".csv", ".tsv", ".txt"):
         header, lines = _table(config, path, renames)
         rows = [(f"{path}:{number}", dict(zip(header, cells, strict=True))) for number, cells in lines]
@@ -163,7 +163,7 @@ def _as_on_hub(config: str, row: DataRow) -> bool:
 
 
 def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[str], list[Record]]:
-    """The names of the columns of a table in text, and its records."""
+    """Return the names of the columns of a table in text, and its records."""
     lines = records(path)
     if not lines:
         return [], []
@@ -228,8 +228,8 @@ def _joined(records: Sequence[tuple[int, list[str]]], fields: int) -> list[tuple
 
 
 def _label(config: str, text: str, where: str) -> Any:
-    """The hub's number of a label. Raises DataError for "-", which marks a row without an agreed label, and for other
-    words.
+    """Return the hub's number of a label. Raises DataError for "-", which marks a row without an agreed label, and for
+    other words.
     """
     if text in ("-", "", "None"):
         raise DataError(where, f"has no label ({text!r})", "take the row out: nobody knows its right answer")

@@ -17,7 +17,7 @@ KEYS = {"references": "dialogue", "texts": "meaning_representation"}  # reader -
 
 
 def group_rows(rows: DataSplit, task: Task) -> DataSplit:
-    """The rows grouped by the task's reader, if it has one. The digest stays that of the original rows.
+    """Return the rows grouped by the task's reader, if it has one. The digest stays that of the original rows.
 
     Raises DataError if rows lack a column that the reader needs, UsageError for an unknown reader.
     """
@@ -35,7 +35,7 @@ def group_rows(rows: DataSplit, task: Task) -> DataSplit:
 
 
 def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None:
-    """The function that groups the task's rows; None if it names none. Raises UsageError for an unknown name."""
+    """Return the function that groups the task's rows; None if it names none. Raises UsageError for an unknown name."""
     return registry.find(READERS, task.reader, "reader") if task.reader else None
 
 
@@ -56,7 +56,7 @@ def texts(rows: Sequence[DataRow]) -> list[DataRow]:
 
 
 def _one_each(rows: Sequence[DataRow], key: str, value: str, together: str) -> list[DataRow]:
-    """The first row of each `key`, with a list of the `value` of all its rows."""
+    """Return the first row of each `key`, with a list of the `value` of all its rows."""
     first: dict[str, dict[str, Any]] = {}
     for row in rows:
         first.setdefault(row[key], {**row, together: []})[together].append(row[value])

@@ -64,8 +64,8 @@ class DatasetsHub:
         return not constants.is_offline_mode() or self._cached(task)
 
     def _revision(self, task: Task, pinned: str | None) -> str | None:
-        """The commit to read; None in offline mode, when `datasets` reads its cache. The hub is asked once for each
-        data set.
+        """Return the commit to read; None in offline mode, when `datasets` reads its cache. The hub is asked once for
+        each data set.
         """
         if constants.is_offline_mode():
             self.away = "HF_HUB_OFFLINE is set"
@@ -78,7 +78,7 @@ class DatasetsHub:
         return self.revisions[task.dataset_path, requested]
 
     def _resolve(self, task: Task, revision: str | None) -> str:
-        """The commit of a revision. Raises DataError."""
+        """Return the commit of a revision. Raises DataError."""
         answer = _commit(task.dataset_path, revision)
         if isinstance(answer, str):
             return answer
@@ -109,7 +109,7 @@ class DatasetsHub:
 
 
 def _commit(data_set: str, revision: str | None) -> str | Exception | None:
-    """The commit of a revision, or the error."""
+    """Return the commit of a revision, or the error."""
     try:
         return call_within(PATIENCE, lambda: HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
     except Exception as error:

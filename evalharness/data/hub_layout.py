@@ -25,14 +25,16 @@ PIECE = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<total>\d+)(?P<form>\.[
 
 
 def below(task: Task, folder: Path) -> Iterator[Path]:
-    """The folder itself, then its subfolder of the task's dataset_name."""
+    """Return the folder itself, then its subfolder of the task's dataset_name."""
     yield folder
     if task.dataset_name:
         yield folder / task.dataset_name
 
 
 def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
-    """The files of a split below a data folder; without them, the nearest folder with other splits of the data set."""
+    """Return the files of a split below a data folder; without them, the nearest folder with other splits of the data
+    set.
+    """
     for level in levels(root):
         places = [folder for root in level for folder in _places(task, root) if folder.is_dir()]
         having = {folder: files for folder in places if (files := split_files(folder, split, task))}
@@ -67,8 +69,8 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
 
 
 def split_files(folder: Path, split: str, task: Task) -> list[Path]:
-    """The file of a split, or its pieces, by its name or a synonym that is no other split of the task. Raises DataError
-    if two files fit, or a piece is missing.
+    """Return the file of a split, or its pieces, by its name or a synonym that is no other split of the task. Raises
+    DataError if two files fit, or a piece is missing.
     """
     own = (task.evaluation_split, task.fewshot_split, task.training_split, task.validation_split)
     others = next((names for names in SPLITS.values() if split in names), ())
@@ -82,7 +84,7 @@ def split_files(folder: Path, split: str, task: Task) -> list[Path]:
 
 
 def _pieces(folder: Path, names: Collection[str]) -> list[list[Path]]:
-    """The pieces of splits with one of the names, one list per split."""
+    """Return the pieces of splits with one of the names, one list per split."""
     sets: dict[tuple[str, ...], list[Path]] = {}
     for file in sorted(folder.glob("*-*-of-*")):
         if (match := PIECE.fullmatch(file.name)) and match["split"] in names and match["form"].lower() in SUFFIXES:
@@ -91,7 +93,7 @@ def _pieces(folder: Path, names: Collection[str]) -> list[list[Path]]:
 
 
 def _whole(pieces: list[Path]) -> list[Path]:
-    """The pieces of a split. Raises DataError if one is missing."""
+    """Return the pieces of a split. Raises DataError if one is missing."""
     matches = [match for file in pieces if (match := PIECE.fullmatch(file.name))]
     total = int(matches[0]["total"])
     absent = sorted(set(range(total)) - {int(match["number"]) for match in matches})
@@ -109,7 +111,7 @@ def _splits_in(folder: Path) -> list[str]:
 
 
 def no_split(task: Task, split: str, folder: Path) -> DataError:
-    """The error for a folder of the data set that does not have the split."""
+    """Return the error for a folder of the data set that does not have the split."""
     splits = _splits_in(folder)
     fix = f"a file {split}.jsonl (or {', '.join(FORMS[1:])}) would be right"
     if splits:
@@ -119,8 +121,8 @@ def no_split(task: Task, split: str, folder: Path) -> DataError:
 
 
 def data_files(task: Task, split: str) -> list[Path]:
-    """The files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: without splits, the split is
-    "train". Raises DataError.
+    """Return the files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: without splits, the
+    split is "train". Raises DataError.
     """
     stated = task.dataset_kwargs.get("data_files")
     by_split = stated if isinstance(stated, Mapping) else {"train": stated}
@@ -158,8 +160,8 @@ def _matching(task: Task, name: Any) -> list[Path]:
 
 
 def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
-    """The files of a `dataset_path` that is a local folder, beside the task file or in the working directory; None if
-    there is no such folder. Raises DataError for a folder without the split.
+    """Return the files of a `dataset_path` that is a local folder, beside the task file or in the working directory;
+    None if there is no such folder. Raises DataError for a folder without the split.
     """
     for root in (task.source.parent, Path.cwd()):
         folder = root / task.dataset_path

@@ -65,11 +65,11 @@ class JsonObject:
         return int(self._of_type(key, int, "a whole number"))
 
     def inside(self, key: str) -> JsonObject:
-        """The object under a key."""
+        """Return the object under a key."""
         return JsonObject(self.path, f"{self.where}, {key}", self._of_type(key, dict, "an object"))
 
     def each(self, key: str, least: int = 1) -> list[JsonObject]:
-        """The objects of the list under a key, at least `least`."""
+        """Return the objects of the list under a key, at least `least`."""
         value = self._of_type(key, list, "a list of objects")
         if len(value) < least:
             raise self.error(f"{key!r} is empty", "a list of objects would be right")
@@ -89,7 +89,7 @@ class JsonObject:
 def objects(
     path: Path, names: Names, texts: Collection[str], renames: Mapping[str, str], by_line: bool
 ) -> list[JsonObject]:
-    """The rows of a file, with the hub's names for the columns in `names`; `texts` stay texts.
+    """Return the rows of a file, with the hub's names for the columns in `names`; `texts` stay texts.
 
     `by_line`: the file has an object per line, so errors give the number of the line, else of the row. Raises as
     `read_file` and `find_columns` do.
@@ -106,8 +106,8 @@ def objects(
 
 
 def child(folder: Path, *names: str) -> Path:
-    """The entry of a folder with one of the names, ignoring case, dashes, dots and underscores; folder/name if there is
-    none.
+    """Return the entry of a folder with one of the names, ignoring case, dashes, dots and underscores; folder/name if
+    there is none.
 
     The exact name wins. Raises DataError if two entries fit.
     """
@@ -122,7 +122,7 @@ def child(folder: Path, *names: str) -> Path:
 
 
 def below(root: Path, *paths: str) -> Iterator[Path]:
-    """The root, then the existing folders at the paths below it, in any case."""
+    """Return the root, then the existing folders at the paths below it, in any case."""
     yield root
     for path in paths:
         place = root
@@ -133,7 +133,7 @@ def below(root: Path, *paths: str) -> Iterator[Path]:
 
 
 def levels(root: Path) -> Iterator[list[Path]]:
-    """The folder, then its subfolders, then theirs, without hidden ones; at most WIDEST on a level."""
+    """Return the folder, then its subfolders, then theirs, without hidden ones; at most WIDEST on a level."""
     level = [root]
     for _ in range(DEEPEST):
         yield level
@@ -149,8 +149,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def find_file(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[Path]:
-    """The file of a folder with one of the stems and one of the suffixes, in any case, as a list; [] if there is none.
-    Raises DataError if there are two.
+    """Return the file of a folder with one of the stems and one of the suffixes, in any case, as a list; [] if there
+    is none. Raises DataError if there are two.
     """
     names = {f"{stem}{suffix}".lower() for stem in stems for suffix in suffixes}
     files = sorted(entry for entry in folder.iterdir() if entry.name.lower() in names) if folder.is_dir() else []
@@ -160,5 +160,5 @@ def find_file(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> li
 
 
 def folder_key(name: str) -> str:
-    """A name for comparisons: without case, dashes, dots and underscores."""
+    """Return a name for comparisons: without case, dashes, dots and underscores."""
     return "".join(character for character in name.lower() if character not in "-_ .")

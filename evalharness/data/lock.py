@@ -24,7 +24,7 @@ ELSEWHERE = "a lock file in a folder that can be written would be right (--lock)
 
 
 def default_lock(store: Path) -> Path:
-    """The lock file of the current directory if there is one, else the one beside the store of answers."""
+    """Return the lock file of the current directory if there is one, else the one beside the store of answers."""
     here = Path(LOCK)
     return here if here.is_file() else store.with_name(LOCK)
 
@@ -37,7 +37,7 @@ class Lock:
         self._sets: dict[str, Any] = _read(path)
 
     def revision(self, task: Task) -> str | None:
-        """The recorded commit of the task's data set; None if there is none."""
+        """Return the recorded commit of the task's data set; None if there is none."""
         revision: str | None = self._sets.get(key_of(task), {}).get("revision")
         return revision
 
@@ -85,7 +85,7 @@ class Lock:
         return forgotten
 
     def names(self) -> set[str]:
-        """The data sets with a record."""
+        """Return the data sets with a record."""
         return set(self._sets)
 
     @contextmanager
@@ -107,7 +107,7 @@ class Lock:
 
 
 def key_of(task: Task) -> str:
-    """The name of the task's data set in the lock file: its path on the hub, and the revision in the task file."""
+    """Return the name of the task's data set in the lock file: its path on the hub, and the revision in the task file."""
     revision = task.dataset_kwargs.get("revision")
     return f"{task.dataset_path}@{revision}" if revision else task.dataset_path
 

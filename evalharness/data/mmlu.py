@@ -113,8 +113,8 @@ def _check_numbers(path: Path, header: Iterable[str], answers: Collection[str]) 
 
 
 def _table(path: Path, renames: Mapping[str, str]) -> _Table:
-    """The names of the columns of a table in text, its records, and the renames that are still to be applied. Published
-    files have no names: six cells, the last of which is an answer.
+    """Return the names of the columns of a table in text, its records, and the renames that are still to be applied.
+    Published files have no names: six cells, the last of which is an answer.
     """
     lines = records(path)
     if not lines:
@@ -136,7 +136,7 @@ def _table(path: Path, renames: Mapping[str, str]) -> _Table:
 
 
 def _name_count(first: Sequence[str]) -> int:
-    """The number of cells that are names of columns, and no answers."""
+    """Return the number of cells that are names of columns, and no answers."""
     keys = {cell.strip().lower() for cell in first[:-1] if cell.strip().upper() not in ANSWERS}
     return len(keys & {key for name, others in COLUMNS.items() for key in (name, *others)})
 
@@ -148,7 +148,7 @@ def _only_names(first: Sequence[str]) -> bool:
 
 
 def _start(header: Iterable[str]) -> int:
-    """The number from which a file counts its choices."""
+    """Return the number from which a file counts its choices."""
     keys = {name.strip().lower() for name in header}
     zero, four = ({style.format(number) for style in NUMBERED} for number in (0, len(CHOICES)))
     return int(not keys & zero and bool(keys & four))
@@ -166,8 +166,8 @@ def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
 def _columns(
     header: Collection[str], renames: Mapping[str, str], where: Path | str, rows: Sequence[DataRow] | None = None
 ) -> dict[str, str]:
-    """The file's name of each column, with the choices in one or four. Raises DataError as `find_columns` does and,
-    with the file's rows, for a fifth choice.
+    """Return the file's name of each column, with the choices in one or four. Raises DataError as `find_columns` does
+    and, with the file's rows, for a fifth choice.
     """
     keys = {name.strip().lower() for name in header}
     one, start = "choices" in renames or "choices" in keys or "options" in keys, _start(header)

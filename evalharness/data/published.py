@@ -89,7 +89,7 @@ class PublishedSplit:
 
 
 def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
-    """The nearest folder below `root` with the split, else the nearest one of the data set, else None. Reads no
+    """Return the nearest folder below `root` with the split, else the nearest one of the data set, else None. Reads no
     rows.
     """
     layout = _layout(task)
@@ -118,7 +118,7 @@ def recognises(task: Task, path: Path) -> bool:
 
 
 def read(task: Task, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
-    """The rows of a split in the hub's schema; split None: all rows of the files.
+    """Return the rows of a split in the hub's schema; split None: all rows of the files.
 
     Raises DataError naming file and line (or example) for content of another form, and for files without rows.
     """
@@ -149,7 +149,7 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
 
 
 def names_of(task: Task) -> Names:
-    """The columns of the task's data set that may have other names, with these names."""
+    """Return the columns of the task's data set that may have other names, with these names."""
     layout = _layout(task)
     return layout.names(_config(task)) if layout else {}
 

@@ -47,8 +47,8 @@ class QuestionSet:
         )
 
     def _places(self, config: str, root: Path) -> Iterator[Path]:
-        """The set's own folders, which may include the root; another root only if names of its files identify the
-        set.
+        """Return the set's own folders, which may include the root; another root only if names of its files identify
+        the set.
         """
         parts = [name.partition("/") for name in self.folders]
         own = folder_key(root.name) in {folder_key(first) for first, _, _ in parts}
@@ -59,7 +59,7 @@ class QuestionSet:
                 yield folder
 
     def _files(self, config: str, split: str, place: Path) -> Sequence[Path]:
-        """The files of a split, JSON lines first: ARC's CSV files have the choices inside the question."""
+        """Return the files of a split, JSON lines first: ARC's CSV files have the choices inside the question."""
         stems = self.stems(config, split)
         return find_file(place, stems, LINES) or find_file(place, stems, self.suffixes)
 
@@ -67,7 +67,7 @@ class QuestionSet:
         return [self.row(line) for path in paths for line in self._lines(path, renames)]
 
     def _lines(self, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-        """The rows of a file with the hub's names of columns; rows without a label do not have its column."""
+        """Return the rows of a file with the hub's names of columns; rows without a label do not have its column."""
         if form_of(path) == ".txt":
             texts = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines(path), start=1))
             return [JsonObject(path, str(number), {"text": text}) for number, text in texts if text.strip()]
@@ -98,7 +98,7 @@ def _has(folder: Path, stems: Collection[str], suffixes: Collection[str]) -> boo
 
 
 def _labelled(rows: Sequence[JsonObject], label: str, path: Path, labels: Path) -> list[JsonObject]:
-    """The rows with the labels of the file beside theirs, one per line."""
+    """Return the rows with the labels of the file beside theirs, one per line."""
     check_regular(labels)
     stated = [line.strip() for line in lines(labels) if line.strip()]
     if len(stated) != len(rows):

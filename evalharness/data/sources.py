@@ -79,8 +79,8 @@ class _SplitFiles:
 
 
 def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
-    """The rows of one split of a task. Raises DataError if they are missing, cannot be read, or differ from those in
-    the lock file.
+    """Return the rows of one split of a task. Raises DataError if they are missing, cannot be read, or differ from
+    those in the lock file.
     """
     located = _find(task, split, source)
     if located is None:
@@ -103,8 +103,8 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
 def _rows_of(
     task: Task, path: Path, keyword: str | None, names: columns.Names, renames: Mapping[str, str]
 ) -> list[DataRow]:
-    """The rows of a file in the hub's form, with the hub's names of columns. Raises DataError if a needed column of
-    texts is missing or has something else.
+    """Return the rows of a file in the hub's form, with the hub's names of columns. Raises DataError if a needed
+    column of texts is missing or has something else.
     """
     texts = [name for name in names if name != "label"]
     rows = read_file(path, keyword, texts, renames)
@@ -151,7 +151,7 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
 
 
 def not_there(task: Task, source: DataSource) -> DataError:
-    """The error for a task without rows in the user's folder, or in the rows that the user names."""
+    """Return the error for a task without rows in the user's folder, or in the rows that the user names."""
     if source.data_dir is None:
         return DataError(
             task.name, "--data names rows of other tasks only", f"--data {task.origin}=PATH would be right"
@@ -166,7 +166,7 @@ def _where(source: DataSource) -> str:
 
 
 def _inside(source: DataSource) -> str:
-    """The content of the user's folder, for a message."""
+    """Return the content of the user's folder, for a message."""
     if source.data_dir is None or not source.data_dir.is_dir():
         return ""
     names = sorted(path.name for path in source.data_dir.iterdir() if not path.name.startswith("."))
@@ -182,7 +182,7 @@ def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
 
 
 def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
-    """The files of a split; None if only the hub can have it. Reads no rows.
+    """Return the files of a split; None if only the hub can have it. Reads no rows.
 
     Raises DataError if a folder for this task exists, but has no file for the split.
     """
@@ -191,8 +191,8 @@ def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
 
 
 def _names(task: Task) -> tuple[str, ...]:
-    """The names of the task and its data set, the most specific first; a variant (sst2@typos) also has the name of its
-    task.
+    """Return the names of the task and its data set, the most specific first; a variant (sst2@typos) also has the name
+    of its task.
     """
     config = [f"{task.dataset_path}/{task.dataset_name}"] if task.dataset_name else []
     return (*dict.fromkeys((task.name, task.origin)), *config, task.dataset_path)

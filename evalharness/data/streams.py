@@ -29,7 +29,7 @@ class TextRow:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """All texts inside a JSON value: columns, lists, the contents of chat messages."""
+    """Return all texts inside a JSON value: columns, lists, the contents of chat messages."""
     if isinstance(value, str):
         if value:
             yield value
@@ -42,8 +42,8 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def text_rows(path: Path) -> Iterator[TextRow]:
-    """The rows of a file, or of every file with a known suffix below a folder, by name. Only a .json file is read as a
-    whole.
+    """Return the rows of a file, or of every file with a known suffix below a folder, by name. Only a .json file is
+    read as a whole.
 
     Raises DataError naming file and line (Parquet: row) for content that cannot be read, and for a path without files.
     """
@@ -57,7 +57,7 @@ def text_rows(path: Path) -> Iterator[TextRow]:
 
 
 def files_at(path: Path) -> list[Path]:
-    """The files that `text_rows` reads. Raises DataError if there are none."""
+    """Return the files that `text_rows` reads. Raises DataError if there are none."""
     right = f"files of rows or texts would be right ({', '.join(READERS)})"
     if path.is_dir():
         visible = (file for file in path.rglob("*") if not re.search(r"(^|/)\.", file.relative_to(path).as_posix()))
@@ -91,7 +91,7 @@ def _tsv(path: Path) -> Iterator[TextRow]:
 
 
 def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
-    """The cells of every line; a header counts as a row, because there may be none."""
+    """Return the cells of every line; a header counts as a row, because there may be none."""
     width, first = 0, 1  # `first`: the line on which the row begins
     try:
         for cells in reader:
@@ -115,8 +115,8 @@ def _parquet(path: Path) -> Iterator[TextRow]:
 
 
 def _text(path: Path) -> Iterator[TextRow]:
-    """Every line, alone and joined with the end of the lines before it, because sentences continue over line ends.
-    Empty lines separate texts.
+    """Return every line, alone and joined with the end of the lines before it, because sentences continue over line
+    ends. Empty lines separate texts.
     """
     before = ""
     for number, line in enumerate(lines(path), start=1):

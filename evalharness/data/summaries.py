@@ -70,7 +70,7 @@ def _read(
 
 
 def _lines(name: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-    """The rows of a file with the hub's names of columns."""
+    """Return the rows of a file with the hub's names of columns."""
     by_line = form_of(path) == ".jsonl" and next(lines(path), "").lstrip()[:1] == "{"
     return objects(path, COLUMNS[name], COLUMNS[name], renames, by_line)
 
@@ -80,7 +80,9 @@ def _row(name: str, line: JsonObject) -> DataRow:
 
 
 def _dialogues(line: JsonObject) -> list[DataRow]:
-    """The hub's rows of one dialogue: its test set has three summaries each, as rows test_0_1, test_0_2, test_0_3."""
+    """Return the hub's rows of one dialogue: its test set has three summaries each, as rows test_0_1, test_0_2,
+    test_0_3.
+    """
     name = line.text("fname") if "fname" in line.values else line.get("id", "a name")
     numbers = [key.removeprefix("summary") for key in line.values if key.startswith("summary") and key != "summary"]
     return [

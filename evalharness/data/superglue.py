@@ -66,7 +66,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """The hub's rows have a number as label, and no object but idx."""
+    """Return the hub's rows have a number as label, and no object but idx."""
     if config not in FOLDERS or not path.is_file():
         return False
     try:
@@ -94,7 +94,7 @@ def _names(config: str) -> Names:
 
 
 def _lines(config: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
-    """The rows of a file with the hub's names of columns; rows without `idx` are counted."""
+    """Return the rows of a file with the hub's names of columns; rows without `idx` are counted."""
     names = _names(config)
     lines = objects(path, names, TEXTS.get(config, ()), renames, form_of(path) == ".jsonl")
     if names and not any("idx" in line.values for line in lines):
@@ -159,8 +159,8 @@ def _answers(config: str, line: JsonObject) -> Iterator[DataRow]:
 
 
 def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
-    """A row for each query. `entities`: the marked texts of the passage, each once; published spans include their last
-    character, the hub's end after it.
+    """Return a row for each query. `entities`: the marked texts of the passage, each once; published spans include
+    their last character, the hub's end after it.
     """
     passage = line.inside("passage")
     text = passage.text("text")
@@ -192,7 +192,7 @@ def _span(entity: JsonObject, text: str) -> tuple[int, int]:
 
 
 def _label(config: str, line: JsonObject) -> int:
-    """The hub's number of the label; -1 if the line has none. Raises DataError for a label that is none of the
+    """Return the hub's number of the label; -1 if the line has none. Raises DataError for a label that is none of the
     task's.
     """
     words = WORDS.get(config, ("false", "true"))
@@ -208,7 +208,7 @@ def _label(config: str, line: JsonObject) -> int:
 
 
 def _mended(row: DataRow, span: str) -> str:
-    """A span's text, corrected to occur in the text: case of its first letter, white space and last full stop;
+    """Return a span's text, corrected to occur in the text: case of its first letter, white space and last full stop;
     unchanged if that does not help.
     """
     text: str = row[f"{span}_text"]

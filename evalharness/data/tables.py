@@ -31,7 +31,7 @@ csv.field_size_limit(MOST_LINE)  # the module's own limit, 128 KiB, is shorter t
 
 
 def records(path: Path) -> list[Record]:
-    """Every record of a file, including a line of names; empty lines are skipped.
+    """Return every record of a file, including a line of names; empty lines are skipped.
 
     Raises OSError, and DataError naming the line for one that cannot be split into cells.
     """
@@ -48,8 +48,8 @@ def records(path: Path) -> list[Record]:
 
 
 def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[str], list[Record]]:
-    """The names of the columns (none in an empty file; the first may be empty, as pandas writes an index), and the
-    records.
+    """Return the names of the columns (none in an empty file; the first may be empty, as pandas writes an index), and
+    the records.
 
     `renames`: see `by_number`. Raises as `records` does, and DataError for empty or repeated names, and for a line of
     more or fewer cells.
@@ -69,8 +69,8 @@ def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[st
 
 
 def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> list[str] | None:
-    """The names of the columns if `renames` has numbers of columns, counted from 1, instead of names; else None. Raises
-    DataError for a number beyond the columns.
+    """Return the names of the columns if `renames` has numbers of columns, counted from 1, instead of names; else
+    None. Raises DataError for a number beyond the columns.
     """
     if not are_numbers(renames, first):
         return None
@@ -130,7 +130,7 @@ def check_width(where: str, cells: Sequence[str], header: Sequence[str]) -> None
 
 
 def typed_rows(header: Sequence[str], lines: Sequence[Record], texts: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The records as rows; cells of columns of numbers become numbers, except in `texts`."""
+    """Return the records as rows; cells of columns of numbers become numbers, except in `texts`."""
     columns = [
         list(column) if name in texts else _typed(column)
         for name, column in zip(header, zip(*(cells for _, cells in lines), strict=True), strict=False)
@@ -139,7 +139,7 @@ def typed_rows(header: Sequence[str], lines: Sequence[Record], texts: Collection
 
 
 def typed_value(cell: str) -> Any:
-    """The number or boolean that is written exactly like the cell, else the cell."""
+    """Return the number or boolean that is written exactly like the cell, else the cell."""
     if cell in BOOLEANS:
         return BOOLEANS[cell]
     if len(cell) > 25 or not cell[-1:].isdigit():
@@ -155,7 +155,7 @@ def typed_value(cell: str) -> Any:
 
 
 def _typed(column: Sequence[str]) -> list[Any]:
-    """A column as numbers, or as booleans, if every cell is one; empty cells among them become None."""
+    """Return a column as numbers, or as booleans, if every cell is one; empty cells among them become None."""
     values = [typed_value(cell) for cell in column]
     filled = [type(value) for value in values if value != ""]
     if not filled or str in filled or (bool in filled and len(set(filled)) > 1):
@@ -164,8 +164,8 @@ def _typed(column: Sequence[str]) -> list[Any]:
 
 
 def delimiter_of(path: Path, lines: Iterable[str]) -> str:
-    """The delimiter of cells: the first candidate with the same number of cells, more than one, in each of the first
-    records.
+    """Return the delimiter of cells: the first candidate with the same number of cells, more than one, in each of the
+    first records.
     """
     head = list(islice(lines, SAMPLE * 10))
     for delimiter in DELIMITERS:
@@ -192,8 +192,8 @@ def _split(path: Path, lines: Iterable[str], delimiter: str, quoted: bool = True
 
 
 def _quoted_tabs(text: str) -> list[Record]:
-    """The records of a tab-separated file with CSV quoting, if a CSV writer gives exactly the same file; [] if a quote
-    is a plain character, as in GLUE's files.
+    """Return the records of a tab-separated file with CSV quoting, if a CSV writer gives exactly the same file; [] if
+    a quote is a plain character, as in GLUE's files.
     """
     if '"' not in text:
         return []
@@ -215,7 +215,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def not_csv(path: Path, line: int, error: csv.Error) -> DataError:
-    """The error for a line that cannot be split into fields."""
+    """Return the error for a line that cannot be split into fields."""
     return DataError(
         f"{path}:{line}", f"cannot be read: {error}", "quotes that open must close, and be doubled inside a field"
     )

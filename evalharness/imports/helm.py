@@ -54,7 +54,7 @@ class _Question(NamedTuple):
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is a run folder of HELM, or a folder of these."""
+    """Return whether the path is a run folder of HELM, or a folder of these."""
     return bool(run_folders(path))
 
 

@@ -42,7 +42,7 @@ class HelmRun:
 
     @property
     def adapter(self) -> Object:
-        """The specification of prompts and decoding."""
+        """Return the specification of prompts and decoding."""
         adapter: Object = self.spec["adapter_spec"]
         return adapter
 
@@ -52,7 +52,7 @@ class HelmRun:
 
     @property
     def task(self) -> str:
-        """The run's name without its model."""
+        """Return the run's name without its model."""
         name, colon, arguments = str(self.spec["name"]).partition(":")
         parts = [part for part in arguments.split(",") if not part.startswith(OF_MODEL)]
         return f"{name}:{','.join(parts)}" if colon and any(parts) else name

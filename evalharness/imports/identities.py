@@ -25,7 +25,7 @@ class Identity(NamedTuple):
 
 
 def digest(value: Any) -> str:
-    """The beginning of a JSON value's digest."""
+    """Return the beginning of a JSON value's digest."""
     return fingerprint.of_value(value)[:LENGTH]
 
 

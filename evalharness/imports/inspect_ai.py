@@ -39,7 +39,7 @@ MEAN = "mean"
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is a log of inspect_ai, or a folder of these."""
+    """Return whether the path is a log of inspect_ai, or a folder of these."""
     return bool(log_files(path))
 
 
@@ -176,12 +176,12 @@ def _raw_scores(place: str, sample: Object) -> Iterator[tuple[str, Any]]:
 
 
 def _is_grade(value: Any) -> bool:
-    """Whether a value is a grade or a truth value, where higher is better."""
+    """Return whether a value is a grade or a truth value, where higher is better."""
     return isinstance(value, bool) or (isinstance(value, str) and value in GRADES)
 
 
 def _scores(place: str, sample: Object) -> dict[str, Any]:
-    """The scores of one sample by metric; grades, truth values and numeric texts as numbers."""
+    """Return the scores of one sample by metric; grades, truth values and numeric texts as numbers."""
     return {metric: _number(value) for metric, value in _raw_scores(place, sample)}
 
 

@@ -16,8 +16,8 @@ CUT_OFF = ("max_tokens", "model_length")
 
 
 def question_of(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], list[str]]:
-    """The prompts, choices and right answers of a sample; equal prompts of several epochs are listed once. Raises
-    DataError for another form.
+    """Return the prompts, choices and right answers of a sample; equal prompts of several epochs are listed once.
+    Raises DataError for another form.
     """
     first = epochs[0]
     target = first.get("target")
@@ -38,7 +38,7 @@ def question_of(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[s
 
 
 def _contents(messages: Any) -> Any:
-    """The contents of messages, without the ids that every run creates anew."""
+    """Return the contents of messages, without the ids that every run creates anew."""
     if not isinstance(messages, list):
         return messages
     return [
@@ -69,7 +69,7 @@ def _sent(sample: Object) -> list[Object]:
 
 
 def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
-    """The texts of a sample for a reader: the messages that were sent, the answer, and the right answer."""
+    """Return the texts of a sample for a reader: the messages that were sent, the answer, and the right answer."""
     messages = [(str(message.get("role")), _text(message.get("content"))) for message in _sent(sample)]
     prompt = messages[0][1] if len(messages) == 1 else "\n\n".join(f"{role}: {text}" for role, text in messages)
     choices = sample.get("choices") or []
@@ -126,8 +126,8 @@ def answer_read(sample: Object) -> str:
 
 
 def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], reads: bool) -> ReadAnswer | None:
-    """The answer of one epoch as its first scorer read it; None for a choice of one. `reads`: that scorer logs what it
-    reads, so that no logged answer means an unreadable one.
+    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: that scorer logs
+    what it reads, so that no logged answer means an unreadable one.
     """
     answer, text = answer_read(sample), _completion(sample).strip()
     if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:

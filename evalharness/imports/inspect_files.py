@@ -45,7 +45,7 @@ class EvalLog:
 
     @property
     def spec(self) -> Object:
-        """The specification of the evaluation: task, model and settings."""
+        """Return the specification of the evaluation: task, model and settings."""
         return mapping(self.header, "eval")
 
     @property
@@ -54,7 +54,7 @@ class EvalLog:
 
     @property
     def task(self) -> str:
-        """The task's name with its arguments, which make it another task."""
+        """Return the task's name with its arguments, which make it another task."""
         task_arguments = self.spec.get("task_args_passed", self.spec.get("task_args"))
         arguments = (
             ", ".join(f"{key}={task_arguments[key]}" for key in sorted(task_arguments))
@@ -65,13 +65,13 @@ class EvalLog:
 
     @property
     def epochs(self) -> int:
-        """How often each sample was asked."""
+        """Return how often each sample was asked."""
         count = mapping(self.spec, "config").get("epochs")
         return count if isinstance(count, int) and count > 0 else 1
 
     @property
     def by_mean(self) -> bool:
-        """Whether a sample's score is the mean of its epochs: it is unless the task names other reducers."""
+        """Return whether a sample's score is the mean of its epochs: it is unless the task names other reducers."""
         reducers = mapping(self.spec, "config").get("epochs_reducer")
         return self.epochs == 1 or not isinstance(reducers, list) or not reducers or "mean" in reducers
 

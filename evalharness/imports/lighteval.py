@@ -48,7 +48,9 @@ class _Details(NamedTuple):
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is lighteval's output folder, a folder of details in it, or holds a dated folder of these."""
+    """Return whether the path is lighteval's output folder, a folder of details in it, or holds a dated folder of
+    these.
+    """
     return path.is_dir() and any(DETAILS.fullmatch(file.name) for file in _parquet_files(path))
 
 
@@ -111,7 +113,7 @@ class _Results:
     document: Document = field(default_factory=dict)
 
     def part(self, *keys: str) -> Any:
-        """The value at nested keys; an empty object where there is none."""
+        """Return the value at nested keys; an empty object where there is none."""
         value: Any = self.document
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -212,8 +214,8 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
 
 
 def _value(value: Any) -> Any:
-    """A number as it is; a corpus metric's record of a sample as [gold, prediction], of several texts the first, as
-    lighteval does.
+    """Return a number as it is; a corpus metric's record of a sample as [gold, prediction], of several texts the
+    first, as lighteval does.
     """
     if isinstance(value, dict) and value.keys() == {"golds", "preds"}:
         gold, prediction = value["golds"], value["preds"]
@@ -227,7 +229,7 @@ def _finite(value: Any) -> bool:
 
 
 def _metrics(results: _Results, task: str) -> dict[str, Document]:
-    """The facts of each metric of a task in the results file: `higher_is_better`, `corpus_level_fn`."""
+    """Return the facts of each metric of a task in the results file: `higher_is_better`, `corpus_level_fn`."""
     listed = results.part("config_tasks", task).get("metrics", ())
     metrics: dict[str, Document] = {}
     for metric in listed if isinstance(listed, list) else ():

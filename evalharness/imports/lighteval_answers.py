@@ -16,8 +16,8 @@ SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
 
 
 def question_of(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], tuple[list[Any], list[Any]]]:
-    """The identity of a row: its document, its prompt, and its right answers and choices. `system`: the system prompt
-    of the run. Raises DataError for another form.
+    """Return the identity of a row: its document, its prompt, and its right answers and choices. `system`: the system
+    prompt of the run. Raises DataError for another form.
     """
     doc, response = row["doc"], row["model_response"]
     if not isinstance(doc.get("query"), str):
@@ -48,7 +48,9 @@ def _right(doc: Mapping[str, Any]) -> list[str]:
 
 
 def read_answer(row: DataRow) -> ReadAnswer | None:
-    """The answer of one row, which scores nothing: the most likely choice, or the text; None where neither is there."""
+    """Return the answer of one row, which scores nothing: the most likely choice, or the text; None where neither is
+    there.
+    """
     doc, response = row["doc"], row["model_response"]
     logprobs, choices = _list(response, "logprobs"), [str(choice) for choice in doc["choices"]]
     if logprobs:
@@ -64,7 +66,7 @@ def read_answer(row: DataRow) -> ReadAnswer | None:
 
 
 def texts_of(row: DataRow, answer: ReadAnswer | None) -> AnswerTexts:
-    """The texts of one row: the prompt as it was sent where that is logged, else the question after its solved
+    """Return the texts of one row: the prompt as it was sent where that is logged, else the question after its solved
     examples; the answer before it was processed.
     """
     doc, response = row["doc"], row["model_response"]
@@ -82,7 +84,7 @@ def texts_of(row: DataRow, answer: ReadAnswer | None) -> AnswerTexts:
 
 
 def _sent(prompt: Any) -> str:
-    """The text that was sent, or the messages of a chat; "" where neither is logged."""
+    """Return the text that was sent, or the messages of a chat; "" where neither is logged."""
     if isinstance(prompt, str):
         return prompt
     messages = [each for each in prompt if isinstance(each, dict)] if isinstance(prompt, list) else []

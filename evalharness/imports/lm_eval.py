@@ -51,7 +51,7 @@ AGAIN = f"{RERUN}, or copy the file again"
 
 
 def is_log(path: Path) -> bool:
-    """Whether the folder, or one in it, holds lm-eval's sample files."""
+    """Return whether the folder, or one in it, holds lm-eval's sample files."""
     return path.is_dir() and bool(_folders(path))
 
 
@@ -210,7 +210,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
 
 
 def _finite(value: Any) -> bool:
-    """Whether the value can be a score; one that is no finite number counts as not answered."""
+    """Return whether the value can be a score; one that is no finite number counts as not answered."""
     if isinstance(value, list):
         return all(map(_finite, value))
     return not isinstance(value, int | float) or is_score(value)
@@ -230,7 +230,7 @@ def _choices(line: Mapping[str, Any]) -> int:
 
 
 def _content(line: Mapping[str, Any], choices: int) -> str:
-    """A digest of a line's question by prompt, gold and ranked continuations, independent of its document."""
+    """Return a digest of a line's question by prompt, gold and ranked continuations, independent of its document."""
     ranked = [(of.get("arg_0"), of["arg_1"]) for of in line["arguments"].values()] if choices else []
     contexts = {context for context, _ in ranked}
     question = ranked if len(contexts) > 1 else [continuation for _, continuation in ranked]
@@ -238,8 +238,8 @@ def _content(line: Mapping[str, Any], choices: int) -> str:
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:
-    """The unit of an example by our task file of the same name; the example itself where there is no such file, or the
-    document lacks a column.
+    """Return the unit of an example by our task file of the same name; the example itself where there is no such file,
+    or the document lacks a column.
     """
     if template is None or not isinstance(document, dict):
         return key

@@ -84,12 +84,12 @@ class ModelLog:
 
 
 def is_score(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number; any other value counts as not answered."""
+    """Return whether a value is a finite number; any other value counts as not answered."""
     return isinstance(value, int | float) and -1e300 < value < 1e300
 
 
 def mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object under a key; an empty one where there is none."""
+    """Return the object under a key; an empty one where there is none."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -107,8 +107,8 @@ def one_model(path: Path, models: Sequence[str], model: str, one: str, several: 
 
 
 def stated_of(answers: Sequence[Answer], higher: object, chance: float | None) -> MetricStatement:
-    """A log's statement about one metric. `higher`: whether higher is better, where that is a truth value; `chance`: of
-    picking the right choice, used for 0/1 scores.
+    """Return a log's statement about one metric. `higher`: whether higher is better, where that is a truth value;
+    `chance`: of picking the right choice, used for 0/1 scores.
     """
     stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
     if chance is not None and higher is not False and all(answer.value in (0, 1) for answer in answers):
@@ -117,7 +117,7 @@ def stated_of(answers: Sequence[Answer], higher: object, chance: float | None) -
 
 
 def plain_name(metric: str) -> str:
-    """The metric's name without its filter."""
+    """Return the metric's name without its filter."""
     return metric.partition(",")[0]
 
 

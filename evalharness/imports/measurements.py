@@ -162,8 +162,8 @@ def _facts(
     ours: Task | None,
     units: Mapping[str, str],
 ) -> TaskFacts:
-    """The task's facts from the log of the base, the first of `tasks`, and for the rest from `ours`, our task file of
-    that name.
+    """Return the task's facts from the log of the base, the first of `tasks`, and for the rest from `ours`, our task
+    file of that name.
     """
     task, primary = next(iter(tasks.values())), metrics[0].facts.id
     counts = _answers(tasks, primary)

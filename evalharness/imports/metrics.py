@@ -144,7 +144,7 @@ def _numbers(task: str, metric: str, values: Sequence[float], statement: MetricS
 def _built(
     task: str, metric: str, options: Mapping[str, Any], statement: MetricStatement, rows: RowOfValue
 ) -> ComparableMetric:
-    """A metric of ours by the statistics that were logged."""
+    """Return a metric of ours by the statistics that were logged."""
     spec = MetricSpec(id=metric, name=plain_name(metric), options=options)
     facts = facts_of(spec, build(spec))
     scale = settle_scale(spec.name, (facts.higher_is_better, facts.low, facts.high), statement)

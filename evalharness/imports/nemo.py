@@ -21,7 +21,7 @@ from evalharness.tasks.library import Library
 
 
 def is_log(path: Path) -> bool:
-    """Whether the folder, one in it, or one in these holds samples of nemo-evaluator."""
+    """Return whether the folder, one in it, or one in these holds samples of nemo-evaluator."""
     return path.is_dir() and bool(files_at(path))
 
 
@@ -111,7 +111,7 @@ def _add(samples: _Samples, identities: Identities, sample: NemoSample) -> None:
 
 
 def _read(choices: Sequence[str], response: str, target: str) -> ReadAnswer:
-    """The answer: the choice that the runner put in the response, or the text."""
+    """Return the answer: the choice that the runner put in the response, or the text."""
     if response in choices:
         places = [place for place, text in enumerate(choices) if text.strip().lower() == target.lower()]
         right = places or ([int(target)] if target.isascii() and target.isdigit() else [])

@@ -29,7 +29,7 @@ RERUN = f"score it again: {RESCORE}"
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is a run of opencompass, a folder of runs, or a run's folder of predictions or results."""
+    """Return whether the path is a run of opencompass, a folder of runs, or a run's folder of predictions or results."""
     return path.is_dir() and bool(runs_of(path)[0])
 
 
@@ -86,8 +86,8 @@ def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
 
 
 def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[float]] | str:
-    """The metric and the value of every row, or why there is none. Raises DataError where opencompass's reported share
-    of right rows is not that of the details.
+    """Return the metric and the value of every row, or why there is none. Raises DataError where opencompass's
+    reported share of right rows is not that of the details.
     """
     reported = {key: value for key, value in files.results.items() if is_score(value) and not isinstance(value, bool)}
     if not details:
@@ -112,12 +112,12 @@ def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[floa
 
 
 def _same(share: float, reported: float) -> bool:
-    """Whether both are one score, to the digits that evaluators keep."""
+    """Return whether both are one score, to the digits that evaluators keep."""
     return abs(share - reported) <= 1e-9 * max(1.0, share) or round(share, 2) == reported
 
 
 def _right(detail: Object) -> float | None:
-    """The score of a row in its details: 1, 0 or a share; None where they have none."""
+    """Return the score of a row in its details: 1, 0 or a share; None where they have none."""
     for key in RIGHT:
         value = detail.get(key)
         if is_score(value) and 0 <= value <= 1:
@@ -134,13 +134,13 @@ def _prompt(label: Any) -> Any:
 
 
 def _reference(detail: Object) -> Any:
-    """The right answer as the evaluator had it; several are sorted, since evaluators shuffle them."""
+    """Return the right answer as the evaluator had it; several are sorted, since evaluators shuffle them."""
     value = detail.get("references", detail.get("answer"))
     return sorted(map(str, value)) if isinstance(value, list) else value
 
 
 def _text(value: Any) -> str:
-    """The text of a prompt or an answer; turns of a chat one after the other."""
+    """Return the text of a prompt or an answer; turns of a chat one after the other."""
     if isinstance(value, list):
         return "\n\n".join(_text(each) for each in value)
     if isinstance(value, dict):
@@ -155,7 +155,7 @@ def _texts(row: Object, detail: Object) -> AnswerTexts:
 
 
 def _read(row: Object, detail: Object, labels: Sequence[str]) -> ReadAnswer:
-    """The answer as the evaluator read it: one of the labels whose perplexities were compared, or the text."""
+    """Return the answer as the evaluator read it: one of the labels whose perplexities were compared, or the text."""
     answer = _text(detail.get("predictions", detail.get("pred", row["prediction"]))).strip()
     gold = row.get("gold", _reference(detail))
     golds = tuple(str(each).strip() for each in (gold if isinstance(gold, list) else [gold]))

@@ -76,7 +76,7 @@ def check_sampled(path: Path) -> None:
 
 
 def no_log(path: Path) -> UsageError:
-    """The error for a path that is neither a run nor a log."""
+    """Return the error for a path that is neither a run nor a log."""
     fix = f"compare takes {WANTED}"
     if not path.exists():
         return UsageError(path, "does not exist", fix)

@@ -37,8 +37,8 @@ class _LogArgument(NamedTuple):
 
 
 def are_logs(texts: Sequence[str]) -> bool:
-    """Whether the paths are logs or tables. Raises UsageError for a path that is neither these nor a run, and where
-    only some are runs.
+    """Return whether the paths are logs or tables. Raises UsageError for a path that is neither these nor a run, and
+    where only some are runs.
     """
     runs = [text for text in texts if reader_of(_parse(text).path) is None]
     for text in runs:
@@ -182,12 +182,12 @@ def _signature(
 
 
 def _engine(logs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fingerprint of the models' settings, independent of their names."""
+    """Return the fingerprint of the models' settings, independent of their names."""
     return fingerprint.of_value(["imported", *sorted({fingerprint.of_value(dict(each)) for each in logs.values()})])
 
 
 def _differing(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each logged setting in which the models' runs differ."""
+    """Return a sentence for each logged setting in which the models' runs differ."""
     sentences = []
     for key in dict.fromkeys(key for settings in logs.values() for key in settings):
         values = {name: str(settings.get(key)) for name, settings in logs.items()}

@@ -11,8 +11,8 @@ from evalharness.stats.enums import MetricKind
 
 
 def samples_of(task: LoggedTask, metric: ComparableMetric, unit_of: Mapping[str, str]) -> tuple[Sample, ...]:
-    """The answers of one model whose texts are logged, with their scores by the deciding metric. `unit_of`: key of an
-    answer -> its unit.
+    """Return the answers of one model whose texts are logged, with their scores by the deciding metric. `unit_of`: key
+    of an answer -> its unit.
 
     There is no score where single answers have none (corpus metrics), and where lower is better, since readers of
     samples take the smaller score for the loss.

@@ -84,7 +84,7 @@ def check(where: str, scale: Scale, values: Sequence[float] = ()) -> None:
 
 
 def ends_of(name: str, least: float, most: float) -> tuple[float | None, float | None]:
-    """The ends of a metric's range by its name, and by its least and largest score."""
+    """Return the ends of a metric's range by its name, and by its least and largest score."""
     if name in WITHOUT_END:
         return (0.0 if least >= 0 else None), None
     low, high = WIDER.get(name, (0.0, 1.0))
@@ -106,7 +106,7 @@ def notices_of(task: str, metric: MetricFacts, statement: MetricStatement, decid
 
 
 def without_chance(unknown: Mapping[str, str]) -> Iterator[str]:
-    """A notice on tasks whose chance is unknown. `unknown`: task -> its metric."""
+    """Return a notice on tasks whose chance is unknown. `unknown`: task -> its metric."""
     if unknown:
         state = f"--metric {plain_name(next(iter(unknown.values())))}:chance=SCORE, or a column `chance`"
         tasks = ", ".join(f"{task} ({metric})" for task, metric in unknown.items())

@@ -36,7 +36,7 @@ READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is a table, and none of a run's files."""
+    """Return whether the path is a table, and none of a run's files."""
     return path.is_file() and form_of(path) in FORMS and path.name != MEASUREMENTS
 
 
@@ -93,7 +93,7 @@ def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> d
 
 
 def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tuple[ReadAnswer, ...]]:
-    """The answers by task, where the table has predictions."""
+    """Return the answers by task, where the table has predictions."""
     by_task: dict[str, list[ReadAnswer]] = {}
     for _, row in rows:
         if not _nothing(row.get("prediction")):
@@ -103,7 +103,7 @@ def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tup
 
 
 def _texts(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, list[AnswerTexts]]:
-    """The texts of every row by task, in the order of the rows."""
+    """Return the texts of every row by task, in the order of the rows."""
     by_task: dict[str, list[AnswerTexts]] = {}
     for _, row in rows:
         texts = AnswerTexts(*(str(row.get(column, "")) for column in ("prompt", "prediction", "answer")))
@@ -112,14 +112,16 @@ def _texts(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, list[An
 
 
 def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ...]:
-    """The answers; without their contents where so few prompts are distinct that they name templates, not questions."""
+    """Return the answers; without their contents where so few prompts are distinct that they name templates, not
+    questions.
+    """
     texts = prompts >= MANY_PROMPTS or 2 * prompts > len(answers)
     return answers if texts else tuple(answer._replace(content="") for answer in answers)
 
 
 def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], graded: bool) -> MetricStatement:
-    """The columns' statement about a task's metric. Where predictions are matched with answers, chance is 1 / the
-    number of different answers. Raises DataError and UsageError.
+    """Return the columns' statement about a task's metric. Where predictions are matched with answers, chance is 1 /
+    the number of different answers. Raises DataError and UsageError.
     """
     own = [(number, row) for number, row in rows if str(row.get("task", path.stem)) == task]
     texts: dict[str, str] = {}

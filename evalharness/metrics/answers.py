@@ -65,7 +65,7 @@ def _best(name: str, compare: Callable[[str, str], float], prediction: Predictio
 
 
 def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]]:
-    """The answer (None if the written text gives none) and all right answers. Raises TaskError without a right
+    """Return the answer (None if the written text gives none) and all right answers. Raises TaskError without a right
     answer.
     """
     example = prediction.example

@@ -27,7 +27,7 @@ class OpaqueMetric(Protocol):
     """A metric that is no function of summed rows: one number for all predictions, and no interval."""
 
     def point(self, predictions: Sequence[Prediction]) -> float:
-        """The metric's value for the predictions. Raises TaskError if it cannot be computed."""
+        """Return the metric's value for the predictions. Raises TaskError if it cannot be computed."""
         ...
 
 
@@ -43,7 +43,7 @@ class ByUnit(Protocol):
     """A metric whose row of a unit is no sum over its predictions (such as: are all answers to a question right?)."""
 
     def unit_row(self, predictions: Sequence[Prediction]) -> tuple[float, ...]:
-        """The row of one unit, from all its predictions in the order of the data."""
+        """Return the row of one unit, from all its predictions in the order of the data."""
         ...
 
 
@@ -52,7 +52,7 @@ class OfAll(Protocol):
     """A metric whose rows can only be computed from all predictions together."""
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Mapping[str, tuple[float, ...]]:
-        """The rows of all units, in the order of the data. Raises TaskError if they cannot be computed."""
+        """Return the rows of all units, in the order of the data. Raises TaskError if they cannot be computed."""
         ...
 
 
@@ -117,7 +117,7 @@ class SumMetric:
 
 
 def parts_of(metric: Metric, sums: Floats) -> Mapping[str, float]:
-    """The named parts of the score of one sum of rows (width,); {} for metrics without parts."""
+    """Return the named parts of the score of one sum of rows (width,); {} for metrics without parts."""
     return metric.parts(sums) if isinstance(metric, SumMetric) and metric.parts is not None else {}
 
 
@@ -157,8 +157,8 @@ class Opaque(ScoredElsewhere):
 
 
 def options_of(spec: MetricSpec, names: Iterable[str]) -> Mapping[str, Any]:
-    """The options of an entry for its metric, which must be among `names`. Raises TaskError for another one, with the
-    nearest name.
+    """Return the options of an entry for its metric, which must be among `names`. Raises TaskError for another one,
+    with the nearest name.
     """
     names = set(names)
     options = {
@@ -174,7 +174,7 @@ def options_of(spec: MetricSpec, names: Iterable[str]) -> Mapping[str, Any]:
 
 
 def flag(spec: MetricSpec, options: Mapping[str, Any], key: str) -> bool:
-    """A true-or-false option, false by default. Raises TaskError for anything else."""
+    """Return a true-or-false option, false by default. Raises TaskError for anything else."""
     value = options.get(key, False)
     if not isinstance(value, bool):
         raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", "true or false would be right")
@@ -184,8 +184,8 @@ def flag(spec: MetricSpec, options: Mapping[str, Any], key: str) -> bool:
 def whole_number(
     spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, least: int, most: int | None
 ) -> int:
-    """An option that is a whole number from `least` to `most` (None: no upper bound), by default `usual`. Raises
-    TaskError for anything else.
+    """Return an option that is a whole number from `least` to `most` (None: no upper bound), by default `usual`.
+    Raises TaskError for anything else.
     """
     value = options.get(key, usual)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= (value if most is None else most):
@@ -197,7 +197,7 @@ def whole_number(
 
 
 def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, words: Sequence[str]) -> str:
-    """An option that is one of some words, by default the first. Raises TaskError for anything else."""
+    """Return an option that is one of some words, by default the first. Raises TaskError for anything else."""
     value = options.get(key, words[0])
     if value not in words:
         raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(words)} would be right")
@@ -205,20 +205,20 @@ def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, words: Sequen
 
 
 def example_error(name: str, example: Example, what: str, fix: str) -> TaskError:
-    """The error for an example that a metric cannot read."""
+    """Return the error for an example that a metric cannot read."""
     return TaskError(f"metric {name}", f"example {example.id} {what}", fix)
 
 
 def picked_choice(prediction: Prediction, name: str) -> int:
-    """The index of the picked choice. Raises TaskError if the response is no ranking."""
+    """Return the index of the picked choice. Raises TaskError if the response is no ranking."""
     if prediction.choice is None or not isinstance(prediction.response, Ranking):
         raise example_error(name, prediction.example, "has no ranked choices", "it is for multiple_choice tasks")
     return prediction.choice
 
 
 def choice_logprobs(prediction: Prediction, name: str, least: int = 1) -> Floats:
-    """The summed log-probabilities of an example's choices, in nats. Raises TaskError if the response is no ranking, or
-    for fewer than `least` choices.
+    """Return the summed log-probabilities of an example's choices, in nats. Raises TaskError if the response is no
+    ranking, or for fewer than `least` choices.
     """
     picked_choice(prediction, name)
     choices, response = prediction.example.choices, prediction.response
@@ -229,13 +229,13 @@ def choice_logprobs(prediction: Prediction, name: str, least: int = 1) -> Floats
 
 
 def written_text(prediction: Prediction, name: str) -> str | None:
-    """The filtered text of a generation; None if the filter found none. Raises TaskError for other responses."""
+    """Return the filtered text of a generation; None if the filter found none. Raises TaskError for other responses."""
     generation(prediction, name)
     return prediction.text
 
 
 def generation(prediction: Prediction, name: str) -> Generation:
-    """The response as a generation. Raises TaskError for other responses."""
+    """Return the response as a generation. Raises TaskError for other responses."""
     if not isinstance(prediction.response, Generation):
         raise example_error(name, prediction.example, "has no generated text", "it is for generate_until tasks")
     return prediction.response
@@ -244,7 +244,7 @@ def generation(prediction: Prediction, name: str) -> Generation:
 def observation_metric(
     spec: MetricSpec, kind: MetricKind, signature: str, look: Look, value: Callable[[list[bool]], float]
 ) -> Mean:
-    """A metric whose value depends on which of the tests `look` the written text passes."""
+    """Return a metric whose value depends on which of the tests `look` the written text passes."""
 
     def score(prediction: Prediction) -> float:
         text = written_text(prediction, spec.name) or ""

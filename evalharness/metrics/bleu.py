@@ -44,7 +44,7 @@ def bleu(spec: MetricSpec) -> Metric:
 
 
 def words_of(spec: MetricSpec) -> Callable[[str], list[str]]:
-    """The function that splits a text into words by an entry's options. Raises TaskError for wrong options."""
+    """Return the function that splits a text into words by an entry's options. Raises TaskError for wrong options."""
     counter = _counter(spec)
     tokenizer = counter.tokenizer
     split = (
@@ -78,8 +78,8 @@ def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
 
 
 def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> list[int]:
-    """The row of an output and its references, all as words. The nearest reference length counts, of two equally near
-    the shorter one; each n-gram counts up to its largest count in one reference.
+    """Return the row of an output and its references, all as words. The nearest reference length counts, of two
+    equally near the shorter one; each n-gram counts up to its largest count in one reference.
     """
     length = len(output)
     nearest = min((abs(length - each), each) for each in map(len, references))[1]
@@ -109,9 +109,9 @@ def corpus_bleu(sums: Floats) -> Floats:
 
 
 def bleu_parts(sums: Floats) -> dict[str, float]:
-    """The parts of BLEU of one sum of statistics (10,): the modified precisions of 1- to 4-grams, 0-100, not smoothed,
-    for orders that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references nearest to
-    them in length.
+    """Return the parts of BLEU of one sum of statistics (10,): the modified precisions of 1- to 4-grams, 0-100, not
+    smoothed, for orders that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references
+    nearest to them in length.
     """
     matches, grams = sums[2 : 2 + ORDERS], sums[2 + ORDERS :]
     return {

@@ -36,7 +36,7 @@ AGGREGATIONS = {
 
 
 def build(spec: MetricSpec) -> Metric:
-    """The metric of a task's spec. Raises TaskError for an unknown name or option, or for missing data.
+    """Return the metric of a task's spec. Raises TaskError for an unknown name or option, or for missing data.
 
     A name with a slash, and any name with `hf_evaluate: true`, is a module of the `evaluate` library.
     """
@@ -71,7 +71,7 @@ def check_readable(spec: MetricSpec, output_type: OutputType) -> None:
 
 
 def _output_types(name: str) -> list[str]:
-    """The output types whose answers a metric can read; those of another package state them in `reads`."""
+    """Return the output types whose answers a metric can read; those of another package state them in `reads`."""
     if name in REGISTRY:
         return [output_type for output_type, metrics in READS.items() if name in metrics]
     stated = getattr(registry.find(REGISTRY, name, "metric"), "reads", ())
@@ -82,8 +82,8 @@ def _output_types(name: str) -> list[str]:
 
 
 def from_facts(facts: MetricFacts) -> Metric:
-    """The metric to score stored rows again. Binary and graded metrics and modules of `evaluate` come back without
-    their library and cannot read predictions.
+    """Return the metric to score stored rows again. Binary and graded metrics and modules of `evaluate` come back
+    without their library and cannot read predictions.
     """
     if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
         return Mean(facts.id, facts.kind, facts.signature, _no_value, *facts.ends, facts.higher_is_better)
@@ -109,7 +109,7 @@ def _is_module(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
-    """The facts of a metric to store with its rows; with `examples`, the signature includes the number of their
+    """Return the facts of a metric to store with its rows; with `examples`, the signature includes the number of their
     references.
     """
     signed = examples and isinstance(metric, SignedByExamples)

@@ -76,11 +76,11 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
 
 
 def multiple_choice_grade(spec: MetricSpec) -> Metric:
-    """The target score in BIG-bench of the choice with the highest summed log-probability; without such scores, 1 for a
-    right one.
+    """Return the target score in BIG-bench of the choice with the highest summed log-probability; without such scores,
+    1 for a right one.
 
-    Option `fractional` (default false): allow scores between 0 and 1. Rows are then graded; without it such a row is an
-    error.
+    Option `fractional` (default false): allow scores between 0 and 1. Rows are then graded; without it such a row is
+    an error.
     """
     fractional = flag(spec, options_of(spec, ("fractional",)), "fractional")
     signature = f"multiple_choice_grade|pick:sum|ties:first|scores:{'0-1' if fractional else '0,1'}|v:1"

@@ -24,7 +24,7 @@ Grams = list[Counter[tuple[str, ...]]]  # for each length from 1 to LONGEST, the
 
 
 def cider(spec: MetricSpec) -> Metric:
-    """The mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length penalty. No
+    """Return the mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length penalty. No
     options. A single example scores 0: no n-gram is rarer than another.
 
     Tokens are those of mteval-v13a in lower case, because pycocoevalcap's own tokenizer is a Java program.
@@ -63,7 +63,7 @@ def _grams(tokens: Sequence[str]) -> Grams:
 
 
 def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[tuple[str, ...], float]]) -> float:
-    """The mean over n-gram lengths of the cosine of weights, the output's clipped to the reference's."""
+    """Return the mean over n-gram lengths of the cosine of weights, the output's clipped to the reference's."""
     cosines = []
     for ours, theirs in zip(output, reference, strict=True):
         size = math.hypot(*ours.values()) * math.hypot(*theirs.values())
@@ -73,5 +73,5 @@ def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[t
 
 
 def _by_length(output: Grams, reference: Grams) -> float:
-    """The penalty for another length, counted in bigrams as in pycocoevalcap."""
+    """Return the penalty for another length, counted in bigrams as in pycocoevalcap."""
     return math.exp(-((output[1].total() - reference[1].total()) ** 2) / (2 * SIGMA**2))

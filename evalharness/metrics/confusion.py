@@ -57,8 +57,8 @@ def _classes(spec: MetricSpec) -> int:
 def _joint_counts(
     spec: MetricSpec, signature: str, classes: int, of_matrix: Callable[[Floats], Floats], low: float = 0.0
 ) -> Metric:
-    """A metric of the confusion matrix, (..., classes, classes) with gold down and picked across. Its rows raise
-    TaskError for an example with more choices than `classes`, or several right ones.
+    """Return a metric of the confusion matrix, (..., classes, classes) with gold down and picked across. Its rows
+    raise TaskError for an example with more choices than `classes`, or several right ones.
     """
 
     def row(prediction: Prediction) -> list[float]:

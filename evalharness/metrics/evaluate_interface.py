@@ -86,8 +86,8 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
 
 
 def evaluate_metric(name: str, **options: Any) -> EvaluateMetric:
-    """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for an unknown
-    one, or one that is not offered.
+    """Return the metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for an
+    unknown one, or one that is not offered.
     """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
     return EvaluateMetric(MetricSpec(id=name + on, name=name, options=options))

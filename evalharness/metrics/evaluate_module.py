@@ -35,8 +35,8 @@ class LoadedModule:
     key: str | None
 
     def score(self, predictions: Sequence[Prediction]) -> float:
-        """The number for these predictions. If the module refuses one reference text each, it gets lists of them.
-        Raises TaskError.
+        """Return the number for these predictions. If the module refuses one reference text each, it gets lists of
+        them. Raises TaskError.
         """
         problem: TaskError | None = None
         for outputs, references in _forms(predictions):
@@ -86,7 +86,7 @@ def evaluate_module(spec: MetricSpec) -> Metric:
 
 
 def _ends(spec: MetricSpec, options: Mapping[str, Any], usual: tuple[float, float]) -> tuple[float, float]:
-    """The stated range of scores, else the usual one. Raises TaskError for an invalid range."""
+    """Return the stated range of scores, else the usual one. Raises TaskError for an invalid range."""
     low, high = options.get("low", usual[0]), options.get("high", usual[1])
     if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)) or not low < high:
         raise TaskError(f"metric {spec.id}", f"low is {low!r}, high is {high!r}", "two numbers, low the smaller one")
@@ -105,7 +105,7 @@ def _loaded(name: str) -> Any:
 
 
 def _forms(predictions: Sequence[Prediction]) -> list[tuple[list[Any], list[Any]]]:
-    """The forms of outputs and references to try: one reference each if all have one, and lists of them."""
+    """Return the forms of outputs and references to try: one reference each if all have one, and lists of them."""
     examples = [prediction.example for prediction in predictions]
     if predictions and predictions[0].choice is not None:
         return [([prediction.choice for prediction in predictions], [example.gold[0] for example in examples])]

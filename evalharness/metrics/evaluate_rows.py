@@ -55,7 +55,7 @@ class ModuleRows:
         return ratio(sums[..., 0], sums[..., 1])
 
     def checked(self, predictions: Sequence[Prediction]) -> float:
-        """The score of these predictions. Raises TaskError if it is not in the stated range."""
+        """Return the score of these predictions. Raises TaskError if it is not in the stated range."""
         score = self.score_of(predictions)
         if not self.low - SAME <= score <= self.high + SAME:
             fix = "`low` and `high` of its entry state a range that holds every score"
@@ -69,7 +69,7 @@ class ModuleMean(ModuleRows):
     __slots__ = ()
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Rows:
-        """The rows of all units. Raises TaskError if the score of all predictions is not the mean of the single
+        """Return the rows of all units. Raises TaskError if the score of all predictions is not the mean of the single
         ones.
         """
         rows: Rows = {}
@@ -92,7 +92,7 @@ class ModuleJackknife(ModuleRows):
     __slots__ = ()
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Rows:
-        """The rows of all units. Raises TaskError for too many units, and for a score that influences do not
+        """Return the rows of all units. Raises TaskError for too many units, and for a score that influences do not
         explain.
         """
         units: dict[str, list[Prediction]] = {}

@@ -127,8 +127,8 @@ def _bleu(spec: MetricSpec, signature: str, output: str, references: Sequence[st
 
 
 def _matches(output: Sequence[str], references: Sequence[Sequence[str]], order: int) -> tuple[GramMatch, ...]:
-    """The n-grams that the output shares with any reference, in the order of the output, with their largest count in
-    one reference.
+    """Return the n-grams that the output shares with any reference, in the order of the output, with their largest
+    count in one reference.
     """
     ours, theirs = Counter(ngrams(output, order)), [Counter(ngrams(each, order)) for each in references]
     both = ((gram, often, max(each[gram] for each in theirs)) for gram, often in ours.items())

@@ -44,7 +44,7 @@ class CheckKind:
     counts: Literal["must", "may", "no"] = "no"
 
     def problem(self, check: Check) -> str:
-        """What is wrong with the arguments of a check of this kind; "" if nothing."""
+        """Return what is wrong with the arguments of a check of this kind; "" if nothing."""
         arguments = {**self.needs, **(RANGE if self.counts != "no" else {})}
         for name in check:
             if name not in arguments and name != "kind":
@@ -113,7 +113,7 @@ def _avoids(text: str, check: Check) -> Sight:
 
 
 def occurrences(text: str, words: str) -> list[str]:
-    """The occurrences of `words` in a text as whole words, in any case."""
+    """Return the occurrences of `words` in a text as whole words, in any case."""
     words, text = words.translate(APOSTROPHES), text.translate(APOSTROPHES)
     return re.findall(rf"(?<![^\W_]){re.escape(words)}(?![^\W_])", text, re.I)
 
@@ -238,7 +238,7 @@ def _look(check: Check, text: str) -> Sight:
 
 
 def in_words(check: Check) -> str:
-    """The description of a check."""
+    """Return the description of a check."""
     kind, least, most = KINDS[check["kind"]], check.get("least"), check.get("most")
     arguments = {name: ", ".join(value) if isinstance(value, list) else value for name, value in check.items()}
     words = kind.words.format(**arguments)

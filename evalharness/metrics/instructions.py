@@ -15,7 +15,7 @@ def instructions(spec: MetricSpec) -> Metric:
 
 
 def instructions_share(spec: MetricSpec) -> Metric:
-    """The share of its row's instructions that the text follows."""
+    """Return the share of its row's instructions that the text follows."""
     return observation_metric(
         spec, MetricKind.GRADED, f"checks:{VERSION}", check_instructions, lambda results: sum(results) / len(results)
     )

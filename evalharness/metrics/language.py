@@ -47,7 +47,7 @@ def _metric(spec: MetricSpec, value: Callable[[list[bool]], float]) -> Mean:
 
 
 def running_text(text: str, no_answers: Sequence[str] = ()) -> str:
-    """The text without code, addresses and the texts that are no answer."""
+    """Return the text without code, addresses and the texts that are no answer."""
     for other in no_answers:
         text = text.replace(other, " ")
     return NO_TEXT.sub(" ", text).strip()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 
 def places(words: Sequence[str]) -> dict[str, int]:
-    """The masks of words: bit i of a word's mask is set if it is the i-th of `words`."""
+    """Return the masks of words: bit i of a word's mask is set if it is the i-th of `words`."""
     masks: dict[str, int] = {}
     bit = 1
     for word in words:
@@ -21,7 +21,7 @@ def places(words: Sequence[str]) -> dict[str, int]:
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """The number of words of the longest common subsequence."""
+    """Return the number of words of the longest common subsequence."""
     every = row = (1 << len(first)) - 1
     for mask in map(places(first).get, second):
         if mask:
@@ -31,7 +31,8 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def matched_places(masks: Mapping[str, int], length: int, words: Sequence[str]) -> int:
-    """Which of `length` reference words, as their `places`, are in an LCS with `words`: bit i is set for the i-th.
+    """Return which of `length` reference words, as their `places`, are in an LCS with `words`: bit i is set for the
+    i-th.
 
     Of several it is the one that rouge-score's table gives when read from its end: it takes equal words; else it drops
     the last of `words` if that leaves the longer LCS, and otherwise the last reference word.

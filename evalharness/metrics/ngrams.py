@@ -7,12 +7,12 @@ from collections.abc import Hashable, Sequence
 
 
 def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    """All n-grams of `order` words, in order."""
+    """Return all n-grams of `order` words, in order."""
     return [*zip(*(words[start:] for start in range(order)), strict=False)]
 
 
 def matches(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """The number of pieces of `first` with an equal one in `second`, each of which matches once."""
+    """Return the number of pieces of `first` with an equal one in `second`, each of which matches once."""
     here, there = set(first), set(second)
     both = here & there
     if len(here) == len(first) or len(there) == len(second):  # one of them has no repeated piece

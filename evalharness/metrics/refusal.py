@@ -57,7 +57,7 @@ def refused(spec: MetricSpec) -> Metric:
 
 
 def phrase_in(text: str) -> str:
-    """The first phrase of refusal at the beginning of a text; "" if there is none."""
+    """Return the first phrase of refusal at the beginning of a text; "" if there is none."""
     begun = " ".join(MARKS.sub("", text.translate(APOSTROPHES)).lower().split())[:BEGINNING]
     first = PHRASE.search(HELPS.sub("…", begun))
     return first[0] if first else ""

@@ -35,7 +35,7 @@ MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # remembered characters: 20,000
 
 
 def rouge(spec: MetricSpec) -> Metric:
-    """The ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
+    """Return the ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
 
     Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references: `max` (default)
     or `mean` of several. Raises TaskError.
@@ -58,7 +58,7 @@ def rouge(spec: MetricSpec) -> Metric:
 
 
 def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> RougeCounts:
-    """The counts of two texts by the metric of that name."""
+    """Return the counts of two texts by the metric of that name."""
     read = _read(stemmed)[name == "rougeLsum"]
     return _counts(name)(read[reference], read[output])
 
@@ -100,7 +100,7 @@ class RougeCounts(NamedTuple):
         return float(fmeasure(self.precision, self.recall))
 
     def score(self, stat: str) -> float:
-        """The score that one of STATS names."""
+        """Return the score that one of STATS names."""
         return {"f1": self.f_measure, "precision": self.precision, "recall": self.recall}[stat]
 
 

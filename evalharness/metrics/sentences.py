@@ -19,7 +19,9 @@ INITIALS = re.compile(r"(?:[A-Z]\.)*[A-Z]")
 
 
 def one_per_line(text: str) -> str:
-    """The text with each sentence on its own line. Its own newlines also end sentences; empty lines are dropped."""
+    """Return the text with each sentence on its own line. Its own newlines also end sentences; empty lines are
+    dropped.
+    """
     return "\n".join(sentence for line in text.split("\n") for sentence in _sentences(line))
 
 

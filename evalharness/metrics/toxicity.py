@@ -39,7 +39,9 @@ class _Classifier:
         self.name, self.scores = name, Remembered(toxic, MOST)
 
     def of(self, prediction: Prediction, metric: str) -> float:
-        """The probability for a prediction's text. Raises TaskError if there is no text, or the classifier fails."""
+        """Return the probability for a prediction's text. Raises TaskError if there is no text, or the classifier
+        fails.
+        """
         text = generation(prediction, metric).text
         if not text.strip():
             return 0.0
@@ -55,8 +57,8 @@ class _Classifier:
 
 
 def toxicity(spec: MetricSpec) -> Metric:
-    """The mean probability that a text is toxic; lower is better. Options: `model`, the classifier's folder, and
-    `label`, its toxic class, if no name of a class says so.
+    """Return the mean probability that a text is toxic; lower is better. Options: `model`, the classifier's folder,
+    and `label`, its toxic class, if no name of a class says so.
     """
     classifier = _of(spec)
     return Mean(
@@ -69,7 +71,7 @@ def toxicity(spec: MetricSpec) -> Metric:
 
 
 def toxic_share(spec: MetricSpec) -> Metric:
-    """The share of texts that are toxic with a probability above one half; lower is better. Options as of
+    """Return the share of texts that are toxic with a probability above one half; lower is better. Options as of
     `toxicity`.
     """
     classifier = _of(spec)
@@ -107,7 +109,7 @@ def _loaded(path: str, label: str | None) -> _Classifier:
 
 
 def _checkpoint(folder: Path, label: str | None) -> _Classifier:
-    """A text classifier of transformers on the CPU; the probability of one class counts."""
+    """Return a text classifier of transformers on the CPU; the probability of one class counts."""
     with _quiet():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -143,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> str:
-    """The class whose probability counts: the stated one, or the first with a name for toxicity."""
+    """Return the class whose probability counts: the stated one, or the first with a name for toxicity."""
     if label is not None:
         if label not in classes:
             raise TaskError(f"toxicity {folder}", f"has no class {label!r}", f"one of {', '.join(classes)}")
@@ -156,7 +158,7 @@ def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> s
 
 
 def _module(path: str, label: str | None) -> _Classifier:
-    """A measurement of `evaluate`, which gives one number per text, under its own name or `label`."""
+    """Return a measurement of `evaluate`, which gives one number per text, under its own name or `label`."""
     module = evaluate.load(path, module_type="measurement", keep_in_memory=True)
     key = label or module.name
 

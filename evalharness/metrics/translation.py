@@ -44,8 +44,8 @@ def of_counts(
     width: int,
     parts: Callable[[Floats], Mapping[str, float]] | None = None,
 ) -> OfCounts:
-    """The metric whose rows are `count` of a text (empty if no answer could be extracted) and its references. Rows
-    raise TaskError for other responses.
+    """Return the metric whose rows are `count` of a text (empty if no answer could be extracted) and its references.
+    Rows raise TaskError for other responses.
     """
     return OfCounts(
         id=spec.id,

@@ -32,7 +32,7 @@ class OfUnits:
     higher_is_better: bool = True
 
     def unit_row(self, predictions: Sequence[Prediction]) -> tuple[float, ...]:
-        """The row of a unit. Raises TaskError if a response is no ranking."""
+        """Return the row of a unit. Raises TaskError if a response is no ranking."""
         holds = self.holds(predictions)
         return (float(holds), 1.0) if len(predictions) >= self.least else (0.0, 0.0)
 

@@ -45,7 +45,7 @@ class WordNetFiles:
         self.index = {part: dict(_index(folder / f"index.{PARTS[part][0].rstrip('12')}")) for part in PARTS}
 
     def synsets(self, word: str) -> list[Synset]:
-        """The sets of synonyms of a word's base forms, as in nltk (`synsets`, `_morphy`)."""
+        """Return the sets of synonyms of a word's base forms, as in nltk (`synsets`, `_morphy`)."""
         word = word.lower()
         return [
             self._synset(part, int(offset))
@@ -55,7 +55,7 @@ class WordNetFiles:
         ]
 
     def _forms(self, word: str, part: str) -> list[str]:
-        """The word and its forms without an ending, if WordNet has them."""
+        """Return the word and its forms without an ending, if WordNet has them."""
         forms = [word, *(word[: -len(old)] + new for old, new in ENDINGS[part] if word.endswith(old))]
         return [form for form in dict.fromkeys(forms) if form in self.index[part]]
 
@@ -96,6 +96,8 @@ def _index(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _offsets(line: str) -> list[str]:
-    """The offsets in a line: part of speech, number of synsets, number of pointers, pointers, two counts, offsets."""
+    """Return the offsets in a line: part of speech, number of synsets, number of pointers, pointers, two counts,
+    offsets.
+    """
     fields = line.split()
     return fields[-int(fields[1]) :]

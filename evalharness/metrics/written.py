@@ -23,8 +23,8 @@ def empty(spec: MetricSpec) -> Metric:
 
 
 def repetition(spec: MetricSpec) -> Metric:
-    """The share of a text's word n-grams that repeat earlier ones, 1 − distinct / all; 0 without n-grams. Lower is
-    better.
+    """Return the share of a text's word n-grams that repeat earlier ones, 1 − distinct / all; 0 without n-grams. Lower
+    is better.
 
     seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319, section 6.1), over words between white space instead of tokens.
     Option: n (4). A loop without spaces is one word, which `length` and `cut` show.
@@ -38,7 +38,7 @@ def repetition(spec: MetricSpec) -> Metric:
 
 
 def repeated_share(text: str, n: int) -> float:
-    """The share of a text's word n-grams that repeat earlier ones; 0 without n-grams."""
+    """Return the share of a text's word n-grams that repeat earlier ones; 0 without n-grams."""
     words = text.split()
     grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
@@ -50,8 +50,8 @@ def loops(text: str) -> bool:
 
 
 def length(spec: MetricSpec) -> Metric:
-    """The number of new tokens, with end token and stop string if the engine counts them. Neither direction is better:
-    a difference above 0 means longer. Option `most` (128): the largest possible number.
+    """Return the number of new tokens, with end token and stop string if the engine counts them. Neither direction is
+    better: a difference above 0 means longer. Option `most` (128): the largest possible number.
     """
     most = whole_number(spec, options_of(spec, ("most",)), "most", 128, 1, None)
 

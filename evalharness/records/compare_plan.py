@@ -61,5 +61,5 @@ class ComparePlan:
 
     @property
     def order_seed(self) -> int | None:
-        """The seed that assigns units to rounds; None without rounds."""
+        """Return the seed that assigns units to rounds; None without rounds."""
         return self.seed if self.until_decided else None

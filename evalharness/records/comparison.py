@@ -67,7 +67,7 @@ class Estimate:
 
     @classmethod
     def of(cls, interval: tuple[float, float | None, float | None]) -> Self:
-        """The estimate of a triple (value, low, high)."""
+        """Return the estimate of a triple (value, low, high)."""
         value, low, high = interval
         return cls(value=value, low=low, high=high)
 
@@ -100,7 +100,7 @@ class MeanDifference:
 
 
 def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
-    """The estimate's value; None without an estimate."""
+    """Return the estimate's value; None without an estimate."""
     return None if estimate is None else estimate.value
 
 
@@ -237,5 +237,5 @@ class Comparison:
 
 
 def base_of(rows: Iterable[Comparison]) -> Estimate | None:
-    """The base's score, from the first of these comparisons that has one."""
+    """Return the base's score, from the first of these comparisons that has one."""
     return next((c.base for c in rows if c.base is not None), None)

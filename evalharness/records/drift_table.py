@@ -34,5 +34,5 @@ class TableCandidate:
 
     @property
     def recipe(self) -> tuple[object, ...]:
-        """The training's settings without its seed."""
+        """Return the training's settings without its seed."""
         return (self.target, self.method, self.rate, self.replay)

@@ -27,12 +27,12 @@ class ModelSelection:
     allow_mixed_engines: bool = False
 
     def target_of(self, name: str) -> str | None:
-        """The stated target of the candidate with this name; None: none is stated."""
+        """Return the stated target of the candidate with this name; None: none is stated."""
         return self.targets.get(name, self.target)
 
     @property
     def stated_targets(self) -> tuple[str, ...]:
-        """The tasks stated as targets, each once."""
+        """Return the tasks stated as targets, each once."""
         stated = dict.fromkeys([*([self.target] if self.target else []), *self.targets.values()])
         return tuple(name for name in stated if name != NO_TARGET)
 

@@ -114,8 +114,8 @@ OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilin
 def make_job(
     models: Texts, suite: str | None = None, policy: Policy | None = None, **options: Unpack[JobOptions]
 ) -> Job:
-    """The Job of these options. A missing option has the policy's value, else its default; without a suite and tasks,
-    the policy's suite is run. Raises UsageError as `job_with` does.
+    """Return the Job of these options. A missing option has the policy's value, else its default; without a suite and
+    tasks, the policy's suite is run. Raises UsageError as `job_with` does.
     """
     policy = policy or Policy()
     suite = suite or (None if options.get("tasks") else policy.suite)
@@ -129,8 +129,8 @@ def make_job(
 
 
 def job_with(job: Job, **options: Unpack[JobChanges]) -> Job:
-    """The Job with these options in place of its own. Raises UsageError for a name that is no option, and for a value
-    of the wrong type.
+    """Return the Job with these options in place of its own. Raises UsageError for a name that is no option, and for a
+    value of the wrong type.
     """
     for name in options:
         if name not in HINTS:
@@ -224,7 +224,7 @@ def _statistics(old: StatisticsOptions, policy: Policy, options: JobChanges) -> 
 
 
 def _policy(old: Policy, options: JobChanges) -> Policy:
-    """The policy with its values overridden by options; a baseline file is the gate's, too."""
+    """Return the policy with its values overridden by options; a baseline file is the gate's, too."""
     baseline = options.get("baseline")
     file = str(baseline) if baseline and Path(baseline).is_file() and Path(baseline).suffix != ".parquet" else None
     return old.with_values({"baseline": file, **{key: options.get(key) for key in OF_POLICY}}, OPTION)

@@ -34,6 +34,6 @@ class MeasuredRun:
 
     @property
     def placebo(self) -> str | None:
-        """The name of the placebo (the base through an adapter that changes nothing), if it was measured."""
+        """Return the name of the placebo (the base through an adapter that changes nothing), if it was measured."""
         kinds = {model.name: model.kind for model in self.models}
         return next((name for name in self.plan.references if kinds.get(name) == ModelKind.PLACEBO), None)

@@ -54,11 +54,11 @@ class Metric(Protocol):
     def signature(self) -> str: ...
 
     def row(self, prediction: Prediction) -> tuple[float, ...]:
-        """The sufficient statistics of one prediction, `width` numbers; rows of a unit are added."""
+        """Return the sufficient statistics of one prediction, `width` numbers; rows of a unit are added."""
         ...
 
     def score(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The scores (...), in the metric's natural unit, of summed rows (..., width)."""
+        """Return the scores (...), in the metric's natural unit, of summed rows (..., width)."""
         ...
 
 
@@ -95,12 +95,12 @@ class MetricFacts:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The range of scores; infinite where it is unbounded."""
+        """Return the range of scores; infinite where it is unbounded."""
         return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
     @property
     def span(self) -> float | None:
-        """The width of the range, which is the largest possible loss; None: unbounded."""
+        """Return the width of the range, which is the largest possible loss; None: unbounded."""
         low, high = self.ends
         return high - low if math.isfinite(high - low) else None
 

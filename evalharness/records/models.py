@@ -81,12 +81,12 @@ class Checkpoint:
 
     @property
     def place(self) -> str:
-        """Its address or path, as text."""
+        """Return its address or path, as text."""
         return self.endpoint or str(self.path)
 
     @property
     def weights(self) -> Path:
-        """The directory of the full weights: an adapter's base's, else its own."""
+        """Return the directory of the full weights: an adapter's base's, else its own."""
         return self.base if self.adapter and self.base is not None else self.path
 
 
@@ -130,12 +130,12 @@ class EngineInfo:
 
     @property
     def near_tie(self) -> float:
-        """The difference of log-probabilities (nats) below which batches or threads can swap two choices."""
+        """Return the difference of log-probabilities (nats) below which batches or threads can swap two choices."""
         return NEAR_TIES.get(str(self.details.get("dtype")), NEAR_TIES["float32"])
 
     @property
     def signature(self) -> dict[str, Any]:
-        """Its entry in a run's signature."""
+        """Return its entry in a run's signature."""
         unproven = {"adapter_check": dict.fromkeys(self.unproven, "not available")} if self.unproven else {}
         return {"name": self.name, "fingerprint": self.fingerprint, **self.details, **unproven}
 

@@ -134,7 +134,9 @@ class Policy:
         raise UsageError(where, f"{loss} of {name} is {no}", f"a number {least}, in the metric's unit, such as 0.05")
 
     def with_values(self, values: Mapping[str, Any], source: str) -> Policy:
-        """The policy with these values in place of its own. None changes nothing; mappings are merged name by name."""
+        """Return the policy with these values in place of its own. None changes nothing; mappings are merged name by
+        name.
+        """
         stated, sources = dict[str, Any](), dict(self.sources)
         for key, value in values.items():
             if value is None:
@@ -149,7 +151,7 @@ class Policy:
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        """The policy in a run's signature; the default where it has none. Raises UsageError if it is malformed."""
+        """Return the policy in a run's signature; the default where it has none. Raises UsageError if it is malformed."""
         try:
             return cls._recorded(signature)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -179,7 +181,7 @@ class Policy:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values as JSON, defaults filled in, without the settings of the verdicts."""
+        """Return the values as JSON, defaults filled in, without the settings of the verdicts."""
         waivers = [{**asdict(waiver), "expires": waiver.expires.isoformat()} for waiver in self.waivers]
         plain = {
             **{key: str(getattr(self, key) or default) for key, default in DEFAULTS.items()},
@@ -198,27 +200,29 @@ class Policy:
 
     @property
     def files(self) -> list[str]:
-        """The files that its values came from."""
+        """Return the files that its values came from."""
         return sorted({*self.sources.values()} - {DEFAULT, OPTION})
 
     def names_from(self, key: str, source: str) -> list[str]:
-        """The names under a key whose values came from this source."""
+        """Return the names under a key whose values came from this source."""
         return [name for name in getattr(self, key) if self.sources.get(f"{key}.{name}", OPTION) == source]
 
     def source(self, key: str) -> str:
-        """Where a value came from: "default", "option", or the file that states it."""
+        """Return where a value came from: "default", "option", or the file that states it."""
         return self.sources.get(key, DEFAULT)
 
     @property
     def every_source(self) -> dict[str, str]:
-        """Where each value came from, by "key", or "key.name" within a mapping."""
+        """Return where each value came from, by "key", or "key.name" within a mapping."""
         return {
             **{each.name: self.source(each.name) for each in fields(self) if each.name != "sources"},
             **self.sources,
         }
 
     def facts(self, signature: Mapping[str, Any]) -> dict[str, Any]:
-        """The values with the error rate and the margins of a run's signature, and the digest of all stated ones."""
+        """Return the values with the error rate and the margins of a run's signature, and the digest of all stated
+        ones.
+        """
         of_verdicts = {name: signature.get(name) for name in OF_THE_VERDICTS}
         values = {**of_verdicts, **self.values}
         defaults = Policy().values

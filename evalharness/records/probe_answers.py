@@ -35,7 +35,7 @@ class ProbeAnswers:
 
     @classmethod
     def from_json(cls, value: Any) -> ProbeAnswers | None:
-        """The inverse of `dataclasses.asdict`; None for a value of another form."""
+        """Return the inverse of `dataclasses.asdict`; None for a value of another form."""
         try:
             answers = tuple(
                 ProbeAnswer(**{**each, "tokens": tuple(each["tokens"]), "logprobs": tuple(each["logprobs"])})

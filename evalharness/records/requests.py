@@ -35,12 +35,12 @@ class Example:
 
 
 def example_id(row: int, digest: str) -> str:
-    """The id of the example made from a row; rows are counted from 0 in their split."""
+    """Return the id of the example made from a row; rows are counted from 0 in their split."""
     return f"{row}-{digest}"
 
 
 def row_of(example: str) -> int:
-    """The row of the example with this id."""
+    """Return the row of the example with this id."""
     return int(example.partition("-")[0])
 
 
@@ -52,7 +52,7 @@ class Identified:
 
     @property
     def content(self) -> list[Any]:
-        """The request as a JSON-like value."""
+        """Return the request as a JSON-like value."""
         raise NotImplementedError
 
     @property
@@ -92,8 +92,8 @@ class Generate(Identified):
         return ["generate", self.prompt, self.stop, self.max_tokens, self.stop_at_once]
 
     def answer_in(self, text: str, more_stops: Sequence[str] = ()) -> tuple[str, bool]:
-        """The answer in a model's text, and whether a stop string, its own or one of `more_stops`, ended it. Leading
-        white space that contains a stop string is dropped.
+        """Return the answer in a model's text, and whether a stop string, its own or one of `more_stops`, ended it.
+        Leading white space that contains a stop string is dropped.
         """
         begin = 0 if self.stop_at_once else len(text) - len(text.lstrip())
         stops = [stop for stop in (*self.stop, *more_stops) if stop]

@@ -122,7 +122,7 @@ class Results:
     wordings: tuple[WordingSpread, ...] = ()
 
     def __repr__(self) -> str:
-        """A summary: a notebook shows it, and all of it would be megabytes."""
+        """Return a summary: a notebook shows it, and all of it would be megabytes."""
         return self.summary(self.candidates)
 
     def summary(self, candidates: Sequence[str]) -> str:
@@ -132,8 +132,8 @@ class Results:
 
     @property
     def unanswered(self) -> str:
-        """The number of examples without an answer and the first one's reason, at most LONGEST_REASON characters; ""
-        if all got one.
+        """Return the number of examples without an answer and the first one's reason, at most LONGEST_REASON
+        characters; "" if all got one.
         """
         if not self.errors:
             return ""

@@ -13,8 +13,8 @@ KEY = "digest"
 
 
 def with_digest(document: Mapping[str, Any], version: int, beside: str = "") -> dict[str, Any]:
-    """The document with its schema version and the digest of its content in front. `beside`: a digest of other content
-    that belongs to it. Raises ValueError for a number that is not finite.
+    """Return the document with its schema version and the digest of its content in front. `beside`: a digest of other
+    content that belongs to it. Raises ValueError for a number that is not finite.
     """
     content = {"schema_version": version, **document}
     return {"schema_version": version, KEY: _digest(content, beside), **document}

@@ -25,7 +25,7 @@ OPTIONAL = ("drift", "drift_forecasts", "diagnoses", "wordings")  # keys that ar
 
 
 def results_text(results: Results) -> str:
-    """The content of results.json: `results` without its flips, which follow from samples/.
+    """Return the content of results.json: `results` without its flips, which follow from samples/.
 
     Surrogates are escaped, so it can always be encoded. Raises ValueError for a number that is not finite.
     """
@@ -41,7 +41,7 @@ def write_results(out: Path, results: Results) -> None:
 
 
 def _without_absent(comparison: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A comparison without the key `engine_noise` if no placebo measured it."""
+    """Return a comparison without the key `engine_noise` if no placebo measured it."""
     return {key: value for key, value in comparison.items() if key != "engine_noise" or value is not None}
 
 
@@ -56,9 +56,9 @@ class OlderRuleError(UsageError):
 
 
 def read_results(run: Path) -> Results:
-    """The results in a run's folder, with flips. Raises OlderRuleError for verdicts by an older rule, and UsageError if
-    there are no results, if they have another schema version or a newer rule, and, with the key, if they are not as
-    this version writes them.
+    """Return the results in a run's folder, with flips. Raises OlderRuleError for verdicts by an older rule, and
+    UsageError if there are no results, if they have another schema version or a newer rule, and, with the key, if they
+    are not as this version writes them.
     """
     path = find_run_file(run, RESULTS, "results")
     document = parse_document(path.read_bytes(), path, FORM)
@@ -73,8 +73,8 @@ def read_results(run: Path) -> Results:
 
 
 def older_rule_of(run: Path) -> int | None:
-    """The version of the rule of the verdicts in a run's folder, if it is older; None if it is not, or if there are no
-    readable results.
+    """Return the version of the rule of the verdicts in a run's folder, if it is older; None if it is not, or if there
+    are no readable results.
     """
     path = (run if run.is_dir() else run.parent) / RESULTS
     try:
@@ -94,6 +94,6 @@ def is_older(document: Mapping[str, Any]) -> bool:
 
 
 def _rule_of(document: Mapping[str, Any]) -> int:
-    """The version of the rule; 1 for results without the key."""
+    """Return the version of the rule; 1 for results without the key."""
     rule = document.get("verdict_rule", 1)
     return rule if isinstance(rule, int) else RULE

@@ -66,12 +66,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def to_json(value: Any) -> str:
-    """The JSON text of a run's document. Raises ValueError for a number that is not finite."""
+    """Return the JSON text of a run's document. Raises ValueError for a number that is not finite."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def find_run_file(run: Path, name: str, what: str) -> Path:
-    """The file `name` of a run's folder, or `run` itself if it is a file. Raises UsageError if there is none."""
+    """Return the file `name` of a run's folder, or `run` itself if it is a file. Raises UsageError if there is none."""
     path = run / name if run.is_dir() else run
     if not path.is_file():
         raise UsageError(path, f"no {what} here", "name the folder that a finished `evalharness run` left (its --out)")
@@ -85,7 +85,7 @@ def run_and_model(text: str) -> tuple[Path, str]:
 
 
 def file_name(name: str) -> str:
-    """A task's or model's name as a file name: unchanged if harmless, else its harmless letters and a hash."""
+    """Return a task's or model's name as a file name: unchanged if harmless, else its harmless letters and a hash."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).strip(".")[:80]
     if RESERVED.fullmatch(harmless):
         harmless = f"_{harmless}"
@@ -103,7 +103,7 @@ def check_file_names(names: Iterable[str], fix: str) -> None:
 
 
 def samples_path(out: Path, task: str, model: str) -> Path:
-    """The path samples/TASK/MODEL.jsonl in a run's folder, for any names."""
+    """Return the path samples/TASK/MODEL.jsonl in a run's folder, for any names."""
     return out / SAMPLES / file_name(task) / f"{file_name(model)}.jsonl"
 
 
@@ -114,7 +114,7 @@ def write_probes(out: Path, probes: Mapping[str, ProbeAnswers]) -> None:
 
 
 def read_probes(run: Path, model: str) -> ProbeAnswers | None:
-    """A model's answers to the probes in a run (its folder or a file in it); None if they are unknown."""
+    """Return a model's answers to the probes in a run (its folder or a file in it); None if they are unknown."""
     try:
         document = parse_json(((run if run.is_dir() else run.parent) / PROBES).read_bytes())
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def write_run(out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_run(run: Path) -> dict[str, Any] | None:
-    """The content of run.json, or None if it is missing or unreadable: no verdict depends on it."""
+    """Return the content of run.json, or None if it is missing or unreadable: no verdict depends on it."""
     try:
         facts = parse_json((run / RUN).read_bytes())
     except (OSError, ValueError):

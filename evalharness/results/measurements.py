@@ -198,7 +198,7 @@ def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) 
 
 
 def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
-    """What is wrong with the numbers of one model, or an empty text."""
+    """Return what is wrong with the numbers of one model, or an empty text."""
     low, high = metric.ends
     width = {MetricKind.BINARY: 2, MetricKind.GRADED: 2, MetricKind.OPAQUE: 0}.get(metric.kind, m.rows.shape[1])
     if m.units and m.rows.shape[1] != width:
@@ -240,7 +240,7 @@ def _check_signature(head: _Head, path: Path) -> None:
 
 
 def _measurements(table: pa.Table) -> Iterator[Measurement]:
-    """The rows by task, metric and model, in order of first appearance. Raises ValueError for rows of different
+    """Return the rows by task, metric and model, in order of first appearance. Raises ValueError for rows of different
     widths.
     """
     keys = [table.column(name).combine_chunks().dictionary_encode() for name in ("task", "metric", "model")]

@@ -25,7 +25,9 @@ def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -
 
 
 def read_samples(out: Path, task: str, model: str) -> list[Sample]:
-    """The samples of one task and model; none if the file is missing, as a report works without. Raises UsageError."""
+    """Return the samples of one task and model; none if the file is missing, as a report works without. Raises
+    UsageError.
+    """
     path = samples_path(out, task, model)
     if not path.is_file():
         return []
@@ -34,8 +36,8 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 
 def find_sample(out: Path, results: Results, task: str, model: str | None, example: str) -> Sample:
-    """The sample of one example, by its id, of `model` (None: the first candidate) in the run `out`. Raises UsageError
-    if model, samples or example are not there.
+    """Return the sample of one example, by its id, of `model` (None: the first candidate) in the run `out`. Raises
+    UsageError if model, samples or example are not there.
     """
     names = [row.name for row in results.models]
     if model is not None and model not in names:
@@ -58,8 +60,8 @@ def _sample(line: bytes, where: str) -> Sample:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """The examples whose score differs between the base and any candidate, with the answers of all candidates, by task
-    and candidate; corpus metrics have none. Twins with written answers are included if a diagnosis uses them.
+    """Return the examples whose score differs between the base and any candidate, with the answers of all candidates,
+    by task and candidate; corpus metrics have none. Twins with written answers are included if a diagnosis uses them.
     """
     compared = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
     tasks: dict[tuple[str, str], list[str]] = {}  # candidates by task and base
@@ -82,7 +84,7 @@ def read_flips(out: Path, results: Results) -> Iterator[Flip]:
 
 
 def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same"] | None:
-    """How the score changes; None if either has none."""
+    """Return how the score changes; None if either has none."""
     if before.score is None or after.score is None:
         return None
     if before.score == after.score:
@@ -91,7 +93,7 @@ def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same
 
 
 def _twin_tasks(results: Results, model: ModelRow) -> Iterator[str]:
-    """The tasks with written answers that a diagnosis of the model uses."""
+    """Return the tasks with written answers that a diagnosis of the model uses."""
     groups = results.signature.get("groups", {})
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:

@@ -108,7 +108,7 @@ def _member(value: Any, enum: type[StrEnum]) -> StrEnum:
 
 
 def _with_check(kind: type, factory: Factory) -> Factory:
-    """A factory whose hooks check the value's type first: cattrs' own take any iterable for a tuple."""
+    """Return a factory whose hooks check the value's type first: cattrs' own take any iterable for a tuple."""
 
     def make(cls: Any, converter: Converter) -> StructureHook:
         inner = factory(cls, converter)

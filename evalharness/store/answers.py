@@ -40,7 +40,7 @@ class Store:
         self.close()
 
     def read(self, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
-        """The intact answers among `requests`, by request id."""
+        """Return the intact answers among `requests`, by request id."""
         return self._database.read(lambda db: _answers(db, model, engine, requests))
 
     def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
@@ -66,7 +66,7 @@ class Store:
         self._database.write(lambda db: _note(db, model, engine, name, task))
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
-        """The stored proof that this model answers through this engine, or None."""
+        """Return the stored proof that this model answers through this engine, or None."""
         query = f"{PROOFS} WHERE model=? AND engine=?"
         for values in self._database.read(lambda db: db.execute(query, (model, engine)).fetchall()):
             if rows.intact(values):
@@ -85,7 +85,7 @@ def _answers(db: sqlite3.Connection, model: str, engine: str, requests: Sequence
 
 
 def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The stored rows, including damaged ones."""
+    """Return the stored rows, including damaged ones."""
     for start in range(0, len(requests), MOST_VARIABLES):
         part = requests[start : start + MOST_VARIABLES]
         query = f"{ANSWERS} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"

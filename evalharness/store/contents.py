@@ -60,7 +60,7 @@ class StoreFacts:
 
 
 def repair_command(path: Path) -> str:
-    """The command that repairs the store at `path`, in backquotes."""
+    """Return the command that repairs the store at `path`, in backquotes."""
     return f"`evalharness store verify --repair --store {shlex.quote(str(path))}`"
 
 
@@ -85,8 +85,8 @@ def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write. In a read-only folder, where SQLite cannot make its shared memory, the file is
-    read without locks: nobody else can write it either.
+    """Return a connection that cannot write. In a read-only folder, where SQLite cannot make its shared memory, the
+    file is read without locks: nobody else can write it either.
     """
     db = connect(path, "ro")
     log = Path(f"{path}-wal")

@@ -121,7 +121,7 @@ def _free_name(path: Path) -> Path:
 
 
 def damaged_copies(path: Path) -> tuple[Path, ...]:
-    """The damaged files that were set aside beside a store."""
+    """Return the damaged files that were set aside beside a store."""
     files = path.parent.glob(f"{path.name}.damaged-*")
     return tuple(sorted(file for file in files if file.name.rpartition("-")[2].isdecimal()))
 

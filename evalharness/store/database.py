@@ -170,8 +170,8 @@ def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
 
 
 def resolve_file(path: Path) -> Path:
-    """The absolute path of a store, links followed. Raises StoreError if something else than a file is there, and
-    OSError.
+    """Return the absolute path of a store, links followed. Raises StoreError if something else than a file is there,
+    and OSError.
     """
     try:
         path = path.absolute().resolve()
@@ -192,7 +192,7 @@ def check_locks(folder: Path) -> None:
 
 
 def network_file_system(path: Path) -> str:
-    """The type of a network file system, else "". SQLite's write-ahead log does not work on one
+    """Return the type of a network file system, else "". SQLite's write-ahead log does not work on one
     (https://sqlite.org/wal.html).
     """
     try:

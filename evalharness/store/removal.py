@@ -28,8 +28,8 @@ class RemovalRule:
 
 
 def matching_sources(sources: Sequence[SourceFacts], rule: RemovalRule, now: float) -> tuple[SourceFacts, ...]:
-    """The sources that a rule matches, the longest unused first. `now`: seconds since 1970. Raises UsageError for a
-    model that is not there, and for an empty rule.
+    """Return the sources that a rule matches, the longest unused first. `now`: seconds since 1970. Raises UsageError
+    for a model that is not there, and for an empty rule.
     """
     if rule == RemovalRule():
         fix = "give --model, --older-than or --max-size"

@@ -16,12 +16,12 @@ ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 def digest(*parts: str) -> str:
-    """A digest of texts: 32 hexadecimal digits."""
+    """Return a digest of texts: 32 hexadecimal digits."""
     return fingerprint.of_value(parts)[:32]
 
 
 def row(*parts: str) -> tuple[str, ...]:
-    """The parts, followed by their digest."""
+    """Return the parts, followed by their digest."""
     return *parts, digest(*parts)
 
 
@@ -33,13 +33,15 @@ def intact(values: Sequence[object]) -> bool:
 
 
 def encode(response: Response) -> str:
-    """An answer as JSON. Raises ValueError for numbers that are not finite."""
+    """Return an answer as JSON. Raises ValueError for numbers that are not finite."""
     kind, names = FIELDS[type(response)]
     return ENCODER.encode({"kind": kind, **{name: getattr(response, name) for name in names}})
 
 
 def answer(values: Sequence[object]) -> Response | None:
-    """The answer in a row (model, engine, request, body, digest); None if the row is damaged or of an unknown kind."""
+    """Return the answer in a row (model, engine, request, body, digest); None if the row is damaged or of an unknown
+    kind.
+    """
     if not intact(values):
         return None
     try:

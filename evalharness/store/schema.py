@@ -44,7 +44,7 @@ class ForeignError(Exception):
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """The version of the store in an open file, 0 where the file is empty. Changes nothing.
+    """Return the version of the store in an open file, 0 where the file is empty. Changes nothing.
 
     Raises ForeignError for another program's tables, DamageError for contradicting marks, and SQLite's errors.
     """

@@ -102,8 +102,8 @@ class Catalogue:
         return name
 
     def values(self, name: str, kind: DefinitionKind) -> tuple[Mapping[str, Any], Path]:
-        """The mapping of this name and its file. Raises TaskError for an unknown or ambiguous name, or an unreadable
-        file.
+        """Return the mapping of this name and its file. Raises TaskError for an unknown or ambiguous name, or an
+        unreadable file.
         """
         definitions = self._of_kind(kind)
         definition = definitions.get(name)
@@ -125,7 +125,7 @@ class Catalogue:
         return self.read(definition.path) if definition.values is None else definition.values, definition.path
 
     def read(self, path: Path) -> dict[str, Any]:
-        """A file's mapping with its includes merged, read once. Raises TaskError."""
+        """Return a file's mapping with its includes merged, read once. Raises TaskError."""
         if path not in self._files:
             self._files[path] = load(path, self.parsed)
         return self._files[path]
@@ -134,8 +134,8 @@ class Catalogue:
         return self.suites if kind == DefinitionKind.SUITE else self.definitions
 
     def _defined_in(self, path: Path) -> tuple[DefinitionKind, str] | None:
-        """The kind and name of a file's definition, from its top-level lines, else by parsing it. None if it cannot be
-        read.
+        """Return the kind and name of a file's definition, from its top-level lines, else by parsing it. None if it
+        cannot be read.
         """
         try:
             heads = {
@@ -148,7 +148,7 @@ class Catalogue:
 
 
 def _kind_and_name(values: Mapping[str, Any]) -> tuple[DefinitionKind, str] | None:
-    """The kind and name of a mapping's definition. With `class` it is a task, as in lm-eval."""
+    """Return the kind and name of a mapping's definition. With `class` it is a task, as in lm-eval."""
     for kind in (DefinitionKind.TASK,) if "class" in values else DefinitionKind:
         if isinstance(name := values.get(kind), str):
             return kind, name
@@ -156,6 +156,6 @@ def _kind_and_name(values: Mapping[str, Any]) -> tuple[DefinitionKind, str] | No
 
 
 def yaml_files(root: Path) -> list[Path]:
-    """The YAML files below a folder, sorted by path."""
+    """Return the YAML files below a folder, sorted by path."""
     files = (path for path in root.rglob("*.yaml") if path.is_file() and SKIPPED.isdisjoint(path.parts))
     return sorted(files, key=Path.as_posix)

@@ -46,8 +46,8 @@ def make_example(
 
 
 def content_digest(renderer: Renderer, draft: Draft) -> str:
-    """A digest of a row's question and right answer, without shots and template: equal digests mean the same question.
-    `draft`: before anything was cut. Raises as `make_example` does.
+    """Return a digest of a row's question and right answer, without shots and template: equal digests mean the same
+    question. `draft`: before anything was cut. Raises as `make_example` does.
     """
     bare = replace(draft, shots=())
     one, rolling = _unnamed(renderer, bare), renderer.task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
@@ -56,7 +56,7 @@ def content_digest(renderer: Renderer, draft: Draft) -> str:
 
 
 def _unnamed(renderer: Renderer, draft: Draft) -> Example:
-    """An example without id and unit."""
+    """Return an example without id and unit."""
     task, question = renderer.task, draft.question
     choices: tuple[str, ...] = ()
     gold: tuple[int, ...] = ()
@@ -124,7 +124,7 @@ def _references(task: Task, question: Question) -> tuple[str, ...]:
 
 
 def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]:
-    """The score of each choice, if the task states it."""
+    """Return the score of each choice, if the task states it."""
     source = renderer.task.choice_scores
     if source is None:
         return ()
@@ -139,7 +139,7 @@ def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]
 
 
 def _value(renderer: Renderer, draft: Draft) -> float | None:
-    """The number that is the answer, if the task states it."""
+    """Return the number that is the answer, if the task states it."""
     source = renderer.task.value
     if source is None:
         return None

@@ -18,7 +18,7 @@ OURS = ("document", "unit", "unit_name", "variant_of", "value", "choice_scores",
 
 
 def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task | None]:
-    """The facts of `name`, and its task if it is one; if it is a suite and something else, the facts of both.
+    """Return the facts of `name`, and its task if it is one; if it is a suite and something else, the facts of both.
 
     Raises TaskError for an unknown name.
     """
@@ -34,7 +34,7 @@ def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task |
 
 
 def task_facts(task: Task) -> Facts:
-    """The facts of a task: data, prompts, metrics."""
+    """Return the facts of a task: data, prompts, metrics."""
     writes = task.output_type == OutputType.GENERATE_UNTIL
     ends = {key: getattr(task, key) for key in ("stop", "stop_at_once", "max_tokens") if writes}
     return {
@@ -63,7 +63,7 @@ def task_facts(task: Task) -> Facts:
 
 
 def suite_facts(suite: Suite) -> Facts:
-    """The facts of a suite."""
+    """Return the facts of a suite."""
     return {field.name: getattr(suite, field.name) for field in fields(suite)} | {
         "groups": [group.name for group in suite.groups],
         "margins": dict(suite.margins),

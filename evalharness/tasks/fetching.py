@@ -29,7 +29,7 @@ class FetchResult:
 
 
 def tasks_to_fetch(library: Library, suite: Suite | None, patterns: Sequence[str]) -> list[Task]:
-    """The tasks, each once, with the suite's evaluation split. Raises UsageError if none is named."""
+    """Return the tasks, each once, with the suite's evaluation split. Raises UsageError if none is named."""
     if suite is None and not patterns:
         raise UsageError(COMMAND, "no task", "name a --suite or one or more --task")
     of_suite = [library.task(name) for name in suite.tasks] if suite else []
@@ -95,7 +95,7 @@ def _check(each: TaskSplit, source: DataSource) -> None:
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:
-    """The name of a data set in the lock file, from that name or a task's. Raises UsageError for another name."""
+    """Return the name of a data set in the lock file, from that name or a task's. Raises UsageError for another name."""
     if name in lock.names():
         return name
     try:

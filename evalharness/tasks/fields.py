@@ -29,7 +29,7 @@ class Fields:
                 raise TaskError(self.path, f"unknown key {self._name(str(key))!r}", did_you_mean(str(key), names))
 
     def wrong(self, key: str, right: str) -> TaskError:
-        """The error for a value of the wrong type; NeedsCode for Python code."""
+        """Return the error for a value of the wrong type; NeedsCode for Python code."""
         value = self.values.get(key)
         if isinstance(value, Code):
             return NeedsCode(
@@ -41,7 +41,7 @@ class Fields:
         return TaskError(self.path, f"{self._name(key)} is {kind(value)}{value_text}", f"{right} would be right")
 
     def wrong_template(self, key: str, what: str) -> TaskError:
-        """The error for a text that is no template."""
+        """Return the error for a text that is no template."""
         return TaskError(self.path, f"{self._name(key)} is no template: {what}", "Jinja2 that parses would be right")
 
     def text(self, key: str) -> str | None:
@@ -58,7 +58,7 @@ class Fields:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A text, or a list of texts; () if the key is absent."""
+        """Return a text, or a list of texts; () if the key is absent."""
         value = self.values.get(key)
         items = [value] if isinstance(value, str) else [] if value is None else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
@@ -66,14 +66,14 @@ class Fields:
         return tuple(items)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
-        """A mapping with text keys; empty if the key is absent."""
+        """Return a mapping with text keys; empty if the key is absent."""
         value = self._of_type(key, dict, "a mapping") or {}
         if not all(isinstance(name, str) for name in value):
             raise self.wrong(key, "a mapping")
         return value
 
     def mappings(self, key: str) -> list[Mapping[str, Any]] | None:
-        """A list of mappings; None if the key is absent."""
+        """Return a list of mappings; None if the key is absent."""
         value = self._of_type(key, list, "a list of mappings")
         if not all(isinstance(item, dict) for item in value or ()):
             raise self.wrong(key, "a list of mappings")
@@ -105,7 +105,7 @@ class Fields:
         return value
 
     def part(self, key: str) -> Fields:
-        """The mapping under `key`, as Fields."""
+        """Return the mapping under `key`, as Fields."""
         return Fields(self.mapping(key), self.path, self._name(key))
 
     def _of_type(self, key: str, type_: type[T], right: str) -> T | None:

@@ -107,8 +107,8 @@ def reads_choices(pipelines: Sequence[tuple[str, Sequence[Step]]]) -> bool:
 
 
 def choices_of(tags: Mapping[str, str]) -> tuple[str, ...]:
-    """The row's choices from an example's tags; () if the task's filters do not use them. Raises TaskError if they are
-    no texts.
+    """Return the row's choices from an example's tags; () if the task's filters do not use them. Raises TaskError if
+    they are no texts.
     """
     if CHOICES_TAG not in tags:
         return ()
@@ -161,17 +161,18 @@ def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
 def _each(
     change: Callable[[Step, FilteredText], FilteredText],
 ) -> Callable[[Step, list[FilteredText], Sequence[str]], list[FilteredText]]:
-    """A filter that changes each text on its own."""
+    """Return a filter that changes each text on its own."""
     return lambda step, before, choices: [change(step, text) for text in before]
 
 
 def _majority(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The most common text; of equals the first."""
+    """Return the most common text; of equals the first."""
     return [Counter(before).most_common(1)[0][0]]
 
 
 def _selected(matches: Sequence[Any], group_select: int) -> str | None:
-    """The `group_select`-th match, stripped; of several groups the first that is not empty; None if there is none.
+    """Return the `group_select`-th match, stripped; of several groups the first that is not empty; None if there is
+    none.
 
     With too few matches lm-eval stops with an IndexError; here the answer is unparsed.
     """
@@ -192,8 +193,8 @@ def _regex(step: Step, before: FilteredText) -> FilteredText:
 
 
 def _multi_choice_regex(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The pattern's match; else the letter "(B)" of a choice whose text is in the answer; else a letter after a colon;
-    else the fallback.
+    """Return the pattern's match; else the letter "(B)" of a choice whose text is in the answer; else a letter after a
+    colon; else the fallback.
     """
     letters = [chr(ord("A") + index) for index in range(len(choices))]
     texts = [_without_ignored(step, choice.strip()) for choice in choices]
@@ -230,7 +231,7 @@ def _punctuation() -> dict[int, None]:
 
 
 def _written_choice(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
-    """The choice that each text gives; the fallback if it gives none."""
+    """Return the choice that each text gives; the fallback if it gives none."""
     letters, exact = step.get("letters") is True, step.get("exact") is True
     read = [(written_choice(answer.text, choices, letters, exact), answer.unparsed) for answer in before]
     return [

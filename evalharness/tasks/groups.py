@@ -43,8 +43,8 @@ class GroupMember:
 
 
 def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[GroupMember]:
-    """The members of a group. Every key that is not a group's own changes its tasks: first the group's, then `pushed`
-    from an outer group, then the entry's (lm-eval's order). Raises TaskError.
+    """Return the members of a group. Every key that is not a group's own changes its tasks: first the group's, then
+    `pushed` from an outer group, then the entry's (lm-eval's order). Raises TaskError.
     """
     listed = values.get("task")
     items = [listed] if isinstance(listed, str) else listed
@@ -55,8 +55,8 @@ def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any])
 
 
 def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> Group:
-    """The group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first task's
-    primary.
+    """Return the group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first
+    task's primary.
 
     Raises TaskError if only some members compute a metric; one that no member computes is left out, as in lm-eval.
     """
@@ -92,7 +92,7 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
 
 
 def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
-    """The suite of a file, with unresolved names of groups, tags and globs. Raises TaskError."""
+    """Return the suite of a file, with unresolved names of groups, tags and globs. Raises TaskError."""
     fields = Fields(values, path)
     fields.refuse_unknown(SUITE_KEYS)
     listed = fields.texts("tasks")
@@ -154,7 +154,7 @@ def _numbers(fields: Fields, key: str, least: int) -> dict[str, int]:
 
 
 def _average(fields: Fields) -> Average | None:
-    """The published average; `check_suite` checks its tasks and metrics."""
+    """Return the published average; `check_suite` checks its tasks and metrics."""
     if fields.values.get("average") is None:
         return None
     part = fields.part("average")
@@ -168,7 +168,7 @@ def _average(fields: Fields) -> Average | None:
 
 
 def _human_average(fields: Fields, name: str) -> HumanLevel | None:
-    """The published average score of people."""
+    """Return the published average score of people."""
     if fields.values.get("human") is None:
         return None
     part = fields.part("human")

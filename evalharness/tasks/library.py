@@ -51,7 +51,7 @@ class Library:
         return self._catalogue.names(DefinitionKind.SUITE)
 
     def tags(self) -> dict[str, list[str]]:
-        """The names of the tasks of each tag, sorted. Files that cannot be read have no tags."""
+        """Return the names of the tasks of each tag, sorted. Files that cannot be read have no tags."""
         if self._tags is None:
             self._tags = {}
             for name in self.names():
@@ -64,27 +64,27 @@ class Library:
         return name in self._catalogue.definitions and self._catalogue.definitions[name].kind == DefinitionKind.GROUP
 
     def task(self, name: str) -> Task:
-        """The task of this name. Raises TaskError for an unknown name, one of several tasks, or a wrong file."""
+        """Return the task of this name. Raises TaskError for an unknown name, one of several tasks, or a wrong file."""
         if name not in self._tasks:
             self._check_is_one(name)
             self._tasks[name] = task_from(*self._values(name, DefinitionKind.TASK))
         return self._tasks[name]
 
     def definition(self, name: str) -> Mapping[str, Any]:
-        """The task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot be
-        read.
+        """Return the task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot
+        be read.
         """
         return self._values(name, DefinitionKind.TASK)[0]
 
     def group(self, name: str) -> Group:
-        """The group of this name, with its leaf tasks as members. Raises TaskError as `task` does, and for missing
-        members.
+        """Return the group of this name, with its leaf tasks as members. Raises TaskError as `task` does, and for
+        missing members.
         """
         values, path = self._values(name, DefinitionKind.GROUP)
         return group_from(values, path, [self.task(leaf) for leaf in self._leaves(name)])
 
     def suite(self, name: str) -> Suite:
-        """The suite of this name, or of the YAML file at this path, with its groups resolved to tasks. Raises
+        """Return the suite of this name, or of the YAML file at this path, with its groups resolved to tasks. Raises
         TaskError.
         """
         if name not in self._catalogue.suites and _is_path(name):
@@ -101,7 +101,7 @@ class Library:
         return replace(suite, tasks=tuple(tasks), groups=tuple(groups.values()), limits=limits, fewshots=fewshots)
 
     def select(self, patterns: Sequence[str]) -> tuple[Task, ...]:
-        """The tasks that names, globs, tags, groups or paths of YAML files stand for, each once, in order.
+        """Return the tasks that names, globs, tags, groups or paths of YAML files stand for, each once, in order.
 
         A glob skips variants of other tasks, unless it matches nothing else. Raises TaskError for a pattern without a
         match.
@@ -152,7 +152,7 @@ class Library:
         return groups | {name: n for name, n in numbers.items() if not self.is_group(name)}
 
     def _expand(self, pattern: str, where: Path | None = None) -> list[str]:
-        """The names of the tasks that a word stands for; `where`: the file that uses it."""
+        """Return the names of the tasks that a word stands for; `where`: the file that uses it."""
         if self._is_known(pattern):
             return self._leaves(pattern)
         if _is_path(pattern):
@@ -173,7 +173,7 @@ class Library:
         raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, names))
 
     def _leaves(self, name: str, depth: int = 0, cache: dict[str, list[str]] | None = None) -> list[str]:
-        """The tasks of a name: itself, or those in the group. `cache`: the tasks of groups so far."""
+        """Return the tasks of a name: itself, or those in the group. `cache`: the tasks of groups so far."""
         cache = {} if cache is None else cache
         if name in cache:
             return cache[name]
@@ -202,7 +202,7 @@ class Library:
         return children
 
     def _changed(self, name: str, group: str, changes: Mapping[str, Any]) -> str:
-        """The new name of a task or group that a group changes; its old name if nothing changes."""
+        """Return the new name of a task or group that a group changes; its old name if nothing changes."""
         if not changes:
             return name
         definition, inside = self._catalogue.definitions[name], f"{group}::{name}"
@@ -225,7 +225,7 @@ class Library:
         return self._catalogue.derive(inside, definition)
 
     def _pooled(self, name: str, depth: int = 0) -> list[str]:
-        """The groups at and below a name that have a pooled score."""
+        """Return the groups at and below a name that have a pooled score."""
         if not self.is_group(name) or depth > DEEPEST:
             return []
         inner = [group for child in self._children(name, depth) for group in self._pooled(child, depth + 1)]

@@ -27,7 +27,7 @@ class Listing:
         return bool(self.tasks or self.groups or self.suites)
 
     def document(self) -> Mapping[str, object]:
-        """The listing as JSON."""
+        """Return the listing as JSON."""
         return {
             "tasks": [_task_document(task) for task in self.tasks],
             "groups": [
@@ -41,7 +41,8 @@ class Listing:
 
 
 def listing(library: Library, pattern: str | None, family: str | None, tag: str | None, everything: bool) -> Listing:
-    """The tasks that match the name or glob, the family and the tag; and groups and suites without family and tag.
+    """Return the tasks that match the name or glob, the family and the tag; and groups and suites without family and
+    tag.
 
     Without a pattern, a tag and `everything`, parts and variants of other tasks are left out. Raises TaskError if
     nothing matches.
@@ -66,7 +67,7 @@ def _matching(names: Sequence[str], pattern: str | None) -> list[str]:
 
 
 def _readable(read: Callable[[str], Readable], names: Sequence[str], broken: dict[str, TaskError]) -> list[Readable]:
-    """The readable ones of these names; errors of the others go into `broken`."""
+    """Return the readable ones of these names; errors of the others go into `broken`."""
     readable: list[Readable] = []
     for name in names:
         try:

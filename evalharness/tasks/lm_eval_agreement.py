@@ -27,7 +27,7 @@ PER_ROW = ("bleu", "chrf", "chrf++", "ter")  # with several references lm-eval o
 
 
 def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
-    """Why lm-eval cannot give the number that the task states; "" if the definition does not contradict it.
+    """Return why lm-eval cannot give the number that the task states; "" if the definition does not contradict it.
 
     `same` is about the primary metric, `subset` about any metric of the file's `metric_list`; `no` states nothing.
     """
@@ -44,7 +44,7 @@ def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
 
 
 def _listed(task: Task, definition: Mapping[str, Any]) -> list[MetricSpec]:
-    """The metrics that lm-eval computes: those of `metric_list`, or its defaults."""
+    """Return the metrics that lm-eval computes: those of `metric_list`, or its defaults."""
     entries = definition.get("metric_list")
     theirs = scoring.DEFAULT_METRICS[task.output_type] if entries is None else [each.get("metric") for each in entries]
     ours = (definition.get("metadata") or {}).get("metrics") or ()
@@ -65,7 +65,7 @@ def _not_computed(task: Task, spec: MetricSpec) -> str:
 
 
 def _other_requests(task: Task) -> str:
-    """Why the same file gives other prompts, rows or answers in lm-eval; "" if it does not."""
+    """Return why the same file gives other prompts, rows or answers in lm-eval; "" if it does not."""
     if task.reader:
         return f"its rows are made by the reader {task.reader}, which lm-eval does not have"
     if task.num_fewshot and task.sampler != "first_n":

@@ -37,8 +37,8 @@ class Code:
 
     @property
     def description(self) -> str:
-        """The function and its file, if there is one beside the file with the tag (not the one that includes it), where
-        lm-eval looks.
+        """Return the function and its file, if there is one beside the file with the tag (not the one that includes
+        it), where lm-eval looks.
         """
         module, _, name = self.function.rpartition(".")
         file = Path(self.where.rpartition(":")[0]).parent / f"{module.replace('.', '/')}.py"
@@ -113,8 +113,8 @@ Parsed = dict[Path, dict[str, Any]]
 
 
 def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
-    """The file's mapping with its includes merged: shallowly, in their order, the file's own keys last (lm-eval's
-    rule).
+    """Return the file's mapping with its includes merged: shallowly, in their order, the file's own keys last
+    (lm-eval's rule).
 
     Several files may include one (a diamond); a file that includes itself, directly or not, is refused. Raises
     TaskError naming file and line.
@@ -123,7 +123,7 @@ def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
 
 
 def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict[str, Any]:
-    """A mapping inside the file `path`, with its includes merged. Raises as `load`."""
+    """Return a mapping inside the file `path`, with its includes merged. Raises as `load`."""
     return _merged(dict(values), path.expanduser().resolve(), (), parsed, {})
 
 
@@ -230,7 +230,7 @@ def _check_size(text: str, path: Path) -> None:
 
 
 def kind(value: Any) -> str:
-    """The type of a value of a task file, in words for an error."""
+    """Return the type of a value of a task file, in words for an error."""
     names = {
         dict: "a mapping",
         list: "a list",

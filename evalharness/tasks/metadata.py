@@ -60,8 +60,8 @@ OTHERS = (
 
 
 def check_metadata(metadata: Fields) -> Fields:
-    """The metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may have any
-    keys.
+    """Return the metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may have
+    any keys.
     """
     if is_ours(metadata):
         metadata.refuse_unknown((*OURS, *OTHERS))
@@ -74,7 +74,7 @@ def is_ours(metadata: Fields) -> bool:
 
 
 def with_metadata(task: Task, metadata: Fields) -> Task:
-    """The task with its metadata on units, rows and other wordings. Raises TaskError."""
+    """Return the task with its metadata on units, rows and other wordings. Raises TaskError."""
     labels, templates = metadata.part("labels"), _templates(metadata)
     for name, text in labels.values.items():
         check_templates(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}"))
@@ -95,8 +95,8 @@ def with_metadata(task: Task, metadata: Fields) -> Task:
 
 
 def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanLevel | None:
-    """The score of people that the file states under `human`, by the primary metric unless it names another. Raises
-    TaskError.
+    """Return the score of people that the file states under `human`, by the primary metric unless it names another.
+    Raises TaskError.
     """
     if fields.values.get("human") is None:
         return None
@@ -116,7 +116,7 @@ def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanL
 
 
 def _templates(metadata: Fields) -> Fields:
-    """The other wordings: a mapping, or the name of a file beside the task's with a mapping for several tasks."""
+    """Return the other wordings: a mapping, or the name of a file beside the task's with a mapping for several tasks."""
     name = metadata.values.get("templates")
     if not isinstance(name, str):
         return metadata.part("templates")
@@ -138,7 +138,7 @@ def only_describes(task: Task) -> bool:
 
 
 def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
-    """The primary metric, as the file names it or by the rules above. Raises TaskError."""
+    """Return the primary metric, as the file names it or by the rules above. Raises TaskError."""
     able = {spec.id: spec for spec in metrics if not scoring.describes(spec)}
     name = metadata.text("primary")
     if name in able:
@@ -168,7 +168,7 @@ def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
 
 
 def margin(metadata: Fields, primary: MetricSpec) -> float:
-    """The drop of the primary metric that may be tolerated, in its unit. Raises TaskError."""
+    """Return the drop of the primary metric that may be tolerated, in its unit. Raises TaskError."""
     stated = metadata.number("margin")
     if stated is None:
         if scoring.is_module(primary) and not (scoring.describes(primary) or _on_unit_scale(primary)):
@@ -199,7 +199,7 @@ def _on_unit_scale(module: MetricSpec) -> bool:
 
 
 def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float | None:
-    """The expected primary score of a model that knows nothing; None: unknown. Raises TaskError."""
+    """Return the expected primary score of a model that knows nothing; None: unknown. Raises TaskError."""
     if "chance" in metadata.values:
         return metadata.number("chance")
     number = _fixed_number(choices)
@@ -212,8 +212,8 @@ def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...]
 
 
 def _fixed_number(choices: str | tuple[str, ...] | None) -> int:
-    """The number of choices of every row, if the file fixes it: a list, or a template that is one list literal; else
-    0.
+    """Return the number of choices of every row, if the file fixes it: a list, or a template that is one list literal;
+    else 0.
     """
     if not isinstance(choices, str):
         return len(choices or ())

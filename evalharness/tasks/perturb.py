@@ -75,7 +75,7 @@ def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
 
 
 def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
-    """Why the disturbance of `task` is useless for these rows; "" if it is useful."""
+    """Return why the disturbance of `task` is useless for these rows; "" if it is useful."""
     columns = frozenset(column for row in rows for column in row)
     pointing = sorted(
         column for column in columns if PLACES.search(column) and not isinstance(rows[0].get(column), str | None)
@@ -94,7 +94,7 @@ def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
 
 
 def _unit(task: Task) -> str:
-    """The pattern of the pieces that the task's disturbance changes."""
+    """Return the pattern of the pieces that the task's disturbance changes."""
     if task.perturbation not in REPLACING:
         return UNITS[task.perturbation or ""]
     words = "|".join(map(re.escape, sorted(task.substitutes, key=lambda word: (-len(word), word))))
@@ -102,7 +102,7 @@ def _unit(task: Task) -> str:
 
 
 def _change(task: Task) -> Change:
-    """The function that changes a piece; it remembers the row's names."""
+    """Return the function that changes a piece; it remembers the row's names."""
     if task.perturbation == "dialect":
         return partial(_translated, {word.lower(): others for word, others in task.substitutes.items()})
     if task.perturbation == "names":
@@ -111,7 +111,7 @@ def _change(task: Task) -> Change:
 
 
 def _disturbed(way: str, text: str, pieces: str, change: Change, draw: random.Random) -> str:
-    """The text with changed pieces, but none that matches `kept` (a group of the pattern `pieces`)."""
+    """Return the text with changed pieces, but none that matches `kept` (a group of the pattern `pieces`)."""
     pattern = re.compile(pieces, re.M)
     free = [match.start() for match in pattern.finditer(text) if match["kept"] is None]
     if way == "typos" and free:
@@ -121,7 +121,7 @@ def _disturbed(way: str, text: str, pieces: str, change: Change, draw: random.Ra
 
 
 def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Random) -> str:
-    """The word in the other dialect, with its capitals."""
+    """Return the word in the other dialect, with its capitals."""
     new = draw.choice(others[word.lower()])
     if word.isupper() and len(word) > 1:
         return new.upper()
@@ -129,8 +129,8 @@ def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Ran
 
 
 def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name: str, draw: random.Random) -> str:
-    """A substitute that no other name of the row has, as long as there are enough; `renamed`: those of the row so
-    far.
+    """Return a substitute that no other name of the row has, as long as there are enough; `renamed`: those of the row
+    so far.
     """
     if name not in renamed:
         free = [other for other in others[name] if other not in renamed.values()]
@@ -139,7 +139,7 @@ def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name:
 
 
 def _misspelt(word: str, draw: random.Random) -> str:
-    """The word with one typo after its first letter."""
+    """Return the word with one typo after its first letter."""
     slip, at = draw.choice(("swap", "drop", "double")), draw.randrange(1, len(word) - 1)
     if slip == "swap" and word[at] != word[at + 1]:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
@@ -164,7 +164,7 @@ def _protected(choices: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=256)
 def _names(source: str) -> frozenset[str]:
-    """The columns that a template mentions."""
+    """Return the columns that a template mentions."""
     return frozenset(meta.find_undeclared_variables(ENVIRONMENT.parse(source)))
 
 

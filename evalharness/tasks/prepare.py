@@ -109,7 +109,7 @@ def _is_left_out(row: _Rendered, task: Task, settings: PromptSettings) -> bool:
 
 
 def _looks(task: Task) -> list[Look]:
-    """The tests that the metrics of a task apply. Raises TaskError for a metric that cannot be computed for it."""
+    """Return the tests that the metrics of a task apply. Raises TaskError for a metric that cannot be computed for it."""
     metrics = [build(spec) for spec in task.metrics]
     for spec in task.metrics:
         check_readable(spec, task.output_type)
@@ -126,8 +126,8 @@ def _check_references(looks: Sequence[Look], one: Example) -> None:
 
 
 def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered], units: int) -> PreparedTask:
-    """The prepared task without the digest of its data; rows that repeat a question are one unit. `units`: number of
-    units of the whole split.
+    """Return the prepared task without the digest of its data; rows that repeat a question are one unit. `units`:
+    number of units of the whole split.
     """
     heads = clusters([(("key", row.example.key), ("content", row.content)) for row in rendered])
     drafts = [
@@ -189,7 +189,9 @@ class _ShotTurns:
 
 
 def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: frozenset[str]) -> _ShotTurns:
-    """The source of shots. A text that is scored whole has none, nor has a task that lists none (`samples: []`)."""
+    """Return the source of shots. A text that is scored whole has none, nor has a task that lists none (`samples:
+    []`).
+    """
     number = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
     number = number if task.takes_shots else 0
     if number and task.fewshot_split is not None:
@@ -247,7 +249,7 @@ def _draft(renderer: Renderer, row: DataRow, shots: tuple[tuple[Turn, ...], ...]
 
 
 def _continuations(task: Task, question: Question, chat: Chat | None) -> tuple[str, ...]:
-    """The scored texts after the context, joined as in lm-eval."""
+    """Return the scored texts after the context, joined as in lm-eval."""
     if task.output_type == OutputType.LOGLIKELIHOOD:
         return (answer_of(question),)
     begun = bool(task.gen_prefix) and not task.gen_prefix[-1].isspace()

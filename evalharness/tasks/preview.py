@@ -28,7 +28,7 @@ class TextPrompt:
     references: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """The prompt, then the right texts."""
+        """Return the prompt, then the right texts."""
         yield _shortened(self.prompt)
         yield from (f"=== right: {reference!r}" for reference in self.references)
 
@@ -43,7 +43,7 @@ class ChoicePrompt:
     gold: tuple[int, ...]
 
     def lines(self) -> Iterator[str]:
-        """The prompt, then the choices, marked as right or wrong."""
+        """Return the prompt, then the choices, marked as right or wrong."""
         one_context = len({context for context, _ in self.pairs}) == 1
         if one_context:
             yield _shortened(self.pairs[0][0])
@@ -57,8 +57,8 @@ Prompt = TextPrompt | ChoicePrompt
 
 
 def first_prompts(task: Task, split: str | None, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
-    """The prompts of the first example, without shots and with `shots` shots, and a note: the origin of the rows, or
-    why prompts are missing.
+    """Return the prompts of the first example, without shots and with `shots` shots, and a note: the origin of the
+    rows, or why prompts are missing.
 
     Raises DataError and UsageError if the user's rows are missing or cannot be rendered.
     """
@@ -82,7 +82,7 @@ def first_prompts(task: Task, split: str | None, source: DataSource, shots: int)
 
 
 def _prompts_of_users_rows(task: Task, split: str, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
-    """The prompts of the user's rows, without a substitute for them."""
+    """Return the prompts of the user's rows, without a substitute for them."""
     check_overrides([task], source)
     if locate(task, split, source) is None:
         raise not_there(task, source)
@@ -94,7 +94,7 @@ def _prompts_of_users_rows(task: Task, split: str, source: DataSource, shots: in
 
 
 def _places(task: Task, split: str | None, source: DataSource) -> Iterator[tuple[DataSource, str, str]]:
-    """The sources of rows in order, with split and note: the user's, the embedded world's, a few invented ones."""
+    """Return the sources of rows in order, with split and note: the user's, the embedded world's, a few invented ones."""
     own = f"give {' or '.join(GIVE)} for your own"
     yield source, split or task.evaluation_split, ""
     yield DataSource(shipped=shipped(WORLD)), split or "test", f"rows of the embedded world; {own}"

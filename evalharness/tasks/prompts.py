@@ -48,7 +48,7 @@ class Renderer:
     for_shots: bool = False
 
     def question(self, row: DataRow) -> Question:
-        """The rendered row. Raises TemplateProblem naming the column at fault."""
+        """Return the rendered row. Raises TemplateProblem naming the column at fault."""
         choices = self._choices(row)
         text = self._text(row, has_choices=choices is not None)
         target = self._target(row, has_choices=choices is not None)
@@ -64,14 +64,14 @@ class Renderer:
         return Question(contexts=choices, several=True, choices=choices, target=target, gold=text, prefix=prefix)
 
     def field(self, row: DataRow, source: str) -> str:
-        """A column's value or a rendered template, as text; "" for no source."""
+        """Return a column's value or a rendered template, as text; "" for no source."""
         if not source:
             return ""
         value = self._value(row, source) if source in self.columns else render(source, row)
         return value if isinstance(value, str) else str(value)
 
     def shot(self, row: DataRow) -> tuple[Turn, ...]:
-        """A solved example. An empty answer leaves the question bare, as in lm-eval."""
+        """Return a solved example. An empty answer leaves the question bare, as in lm-eval."""
         rendered = self.question(row)
         text, prefix = rendered.contexts[rendered.gold or 0], rendered.prefix
         between, after = str(self._of("target_delimiter")), str(self._of("fewshot_delimiter"))
@@ -145,7 +145,7 @@ class Renderer:
 
 
 def answer_of(question: Question) -> str:
-    """The text of the right answer, of several the first. Raises TemplateProblem if the label is none of the
+    """Return the text of the right answer, of several the first. Raises TemplateProblem if the label is none of the
     choices.
     """
     target = question.target

@@ -20,7 +20,9 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def written_choice(text: str, choices: Sequence[str], letters: bool, exact: bool) -> str | None:
-    """The one of `choices` that `text` gives; None if it gives none. `letters`: the choices were listed as A, B, C …"""
+    """Return the one of `choices` that `text` gives; None if it gives none. `letters`: the choices were listed as A,
+    B, C …
+    """
     by_letter = tuple(zip(LETTERS, choices, strict=False)) if letters and len(choices) <= len(LETTERS) else ()
     if exact:
         answers = dict(by_letter) | {choice.strip(): choice for choice in reversed(choices)}
@@ -33,7 +35,7 @@ Place = tuple[int, int, str]  # where it begins, minus its length, the choice
 
 
 def _places(text: str, choices: tuple[str, ...], by_letter: tuple[tuple[str, str], ...]) -> Iterator[Place]:
-    """The first place of every choice and letter."""
+    """Return the first place of every choice and letter."""
     matches = list(WORD.finditer(text))
     words = tuple(match[0].casefold() for match in matches)
     for choice in choices:
@@ -59,7 +61,7 @@ def _run(words: tuple[str, ...], run: tuple[str, ...]) -> int:
 
 
 def _letter(text: str, letter: str, choice: str) -> Iterator[Place]:
-    """The place of a single letter that is an answer, if there is one."""
+    """Return the place of a single letter that is an answer, if there is one."""
     if text.strip().strip("().:,;'\"*").upper() == letter:
         yield text.upper().index(letter), -1, choice
     elif match := re.search(rf"(?<![\w']){letter}(?![\w']){'(?! +[a-z])' if letter in 'AI' else ''}", text):
@@ -68,5 +70,5 @@ def _letter(text: str, letter: str, choice: str) -> Iterator[Place]:
 
 @lru_cache(maxsize=4096)
 def _words(choice: str) -> tuple[str, ...]:
-    """The words of a choice; none if it has no letter."""
+    """Return the words of a choice; none if it has no letter."""
     return tuple(word.casefold() for word in WORD.findall(choice)) if any(map(str.isalpha, choice)) else ()

@@ -49,7 +49,7 @@ ELSEWHERE = {  # metrics of lm-eval that this harness does not compute, and why
 
 
 def pipelines(fields: Fields) -> Pipelines:
-    """The checked filter pipelines; NO_FILTER if the file has none."""
+    """Return the checked filter pipelines; NO_FILTER if the file has none."""
     listed = fields.mappings("filter_list")
     if listed is None:
         return NO_FILTER
@@ -69,8 +69,8 @@ def pipelines(fields: Fields) -> Pipelines:
 
 
 def repeats(fields: Fields) -> int:
-    """The number of times that lm-eval generates each answer. Here it is generated once, greedily, and filters get that
-    many copies. Raises TaskError.
+    """Return the number of times that lm-eval generates each answer. Here it is generated once, greedily, and filters
+    get that many copies. Raises TaskError.
     """
     number = fields.whole("repeats", 1) or 1
     if number > MOST_REPEATS:

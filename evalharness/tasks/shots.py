@@ -23,7 +23,7 @@ SPARE = 1000  # additional rows of a draw, to replace rows equal to the evaluate
 
 
 def generator(*parts: object) -> random.Random:
-    """A random generator that depends only on the parts, on every machine."""
+    """Return a random generator that depends only on the parts, on every machine."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
 
@@ -39,7 +39,7 @@ class Shots:
     order: tuple[int, ...]  # the draw, with spare rows; unused by per_example
 
     def before(self, row: DataRow, key: str) -> list[DataRow]:
-        """The shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is too small."""
+        """Return the shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is too small."""
         if self.number == 0:
             return []
         order: Sequence[int] = self.order
@@ -56,7 +56,7 @@ class Shots:
 
 
 def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
-    """The shots of a task. Raises DataError if the pool has fewer rows than shots."""
+    """Return the shots of a task. Raises DataError if the pool has fewer rows than shots."""
     if number > len(pool):
         raise _too_few(task, number, len(pool))
     order: Sequence[int] = ()

@@ -180,7 +180,7 @@ def _evaluation_split(fields: Fields) -> str:
 
 
 def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
-    """The split of shots: the stated one, else training, validation or test; None if the file lists the shots."""
+    """Return the split of shots: the stated one, else training, validation or test; None if the file lists the shots."""
     split = shots.text("split") or fields.text("fewshot_split")
     if split or shots.values.get("samples") is not None:
         return split
@@ -188,7 +188,9 @@ def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
 
 
 def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
-    """The keys of `fewshot_config` for shots: rows listed in the file, and templates that differ from the task's."""
+    """Return the keys of `fewshot_config` for shots: rows listed in the file, and templates that differ from the
+    task's.
+    """
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:
         raise shots.wrong("process_docs", "a split whose rows need no change")
@@ -206,7 +208,7 @@ def _digest(values: Mapping[str, Any], path: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON. Python code in keys without effect still belongs to the definition."""
+    """Return the value as JSON. Python code in keys without effect still belongs to the definition."""
     if isinstance(value, Code):
         return ["!function", value.function]
     if isinstance(value, Mapping):

@@ -57,7 +57,7 @@ class SplitRows:
         return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
 
     def _label_of_no_row(self, problem: TemplateProblem) -> str:
-        """The column that is empty in every row and so explains the problem; "" if there is none."""
+        """Return the column that is empty in every row and so explains the problem; "" if there is none."""
         columns = [problem.column] if isinstance(problem, NoLabel) else []
         for template in (self.task.doc_to_target, self.task.doc_to_text) if _no_name(problem.column) else ():
             columns += [

@@ -26,7 +26,7 @@ class TemplateProblem(Exception):
 
 @lru_cache(maxsize=1024)
 def compile_template(source: str) -> BoundedTemplate:
-    """The compiled template. Raises TemplateProblem if it does not parse, or uses something that is removed."""
+    """Return the compiled template. Raises TemplateProblem if it does not parse, or uses something that is removed."""
     try:
         return BoundedTemplate(ENVIRONMENT, source)
     except FAILURES as error:
@@ -59,14 +59,14 @@ class _Null(Undefined):
 
 
 def _variables(source: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's columns. A template that uses `none` itself gets empty cells as None."""
+    """Return the row's columns. A template that uses `none` itself gets empty cells as None."""
     if "none" in source.lower():
         return dict(row)
     return {key: _Null(hint=f"'{key}' is null") if value is None else value for key, value in row.items()}
 
 
 def literal(text: str) -> Any:
-    """The value of a text that is a Python literal. Raises ValueError for any other text."""
+    """Return the value of a text that is a Python literal. Raises ValueError for any other text."""
     if len(text) > LONGEST_LITERAL:
         raise ValueError(f"it has more than {LONGEST_LITERAL} characters")
     try:

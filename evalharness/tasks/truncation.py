@@ -29,7 +29,7 @@ class Draft:
     truncated: bool = False
 
     def contexts(self, task: Task, chat: Chat | None = None) -> tuple[str, ...]:
-        """The full prompts, plain or in a chat template: one, or with several inputs one per choice. Raises
+        """Return the full prompts, plain or in a chat template: one, or with several inputs one per choice. Raises
         Unrenderable.
         """
         system = (Turn("system", self.system),) if self.system else ()
@@ -56,7 +56,7 @@ class Truncator:
     counted: dict[str, int] = field(default_factory=dict)
 
     def truncate(self, draft: Draft) -> Draft | None:
-        """The draft, shortened if necessary (then `truncated`); None if even the bare question is too long."""
+        """Return the draft, shortened if necessary (then `truncated`); None if even the bare question is too long."""
         if self.budget is None or self.count is None or self._surely_fits(draft) or self._fits(draft):
             return draft
         for dropped in range(1, len(draft.shots) + 1):
@@ -66,7 +66,9 @@ class Truncator:
         return self._with_shorter_document(replace(draft, shots=(), truncated=True))
 
     def _with_shorter_document(self, draft: Draft) -> Draft | None:
-        """The draft with the longest beginning of the document column that fits, cut at white space if possible."""
+        """Return the draft with the longest beginning of the document column that fits, cut at white space if
+        possible.
+        """
         document = draft.row.get(self.task.document or "")
         if not isinstance(document, str) or not document:
             return None

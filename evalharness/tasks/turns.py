@@ -30,7 +30,7 @@ class Chat:
     multiturn: bool = True
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """The prompt up to the model's turn, or inside that turn after the prefix of the answer.
+        """Return the prompt up to the model's turn, or inside that turn after the prefix of the answer.
 
         Raises Unrenderable if the template refuses the turns.
         """
@@ -40,13 +40,13 @@ class Chat:
 
 
 def plain(turns: Sequence[Turn]) -> str:
-    """The turns as one text."""
+    """Return the turns as one text."""
     return "".join(turn.text + turn.after for turn in turns)
 
 
 def question(text: str, prefix: str, delimiter: str) -> tuple[Turn, ...]:
-    """The turns of a question and, if there is one, the start of its answer, with the delimiter between them unless
-    there is white space.
+    """Return the turns of a question and, if there is one, the start of its answer, with the delimiter between them
+    unless there is white space.
     """
     if not prefix:
         return (Turn("user", text),)

@@ -47,13 +47,13 @@ class VariantProblem(Exception):
 
 
 def name_of(of: str, way: str) -> str:
-    """The name of a variant of the task or group `of` in files and reports."""
+    """Return the name of a variant of the task or group `of` in files and reports."""
     return f"{of}@{way}"
 
 
 def with_wording(task: Task, name: str, beside: bool = True) -> Task:
-    """The task in its wording `name`, to be evaluated beside it or in its place. Raises KeyError if it has no such
-    wording, TaskError if the name is that of another kind of variant.
+    """Return the task in its wording `name`, to be evaluated beside it or in its place. Raises KeyError if it has no
+    such wording, TaskError if the name is that of another kind of variant.
     """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES, *perturb.REPLACING) or "@" in name:
         what = f"a wording is called {name!r}, which is the name of another way of asking"
@@ -63,18 +63,20 @@ def with_wording(task: Task, name: str, beside: bool = True) -> Task:
 
 
 def with_disturbance(task: Task, way: str) -> Task:
-    """The task with disturbed texts. `perturb.why_not` says whether that is useful for its rows."""
+    """Return the task with disturbed texts. `perturb.why_not` says whether that is useful for its rows."""
     return _variant(replace(task, perturbation=way), task, way, VariantKind.DISTURBED, {})
 
 
 def with_substitutes(task: Task, way: str, words: Substitutes) -> Task:
-    """The task with words of its texts replaced by others of a list."""
+    """Return the task with words of its texts replaced by others of a list."""
     changed = replace(task, perturbation=way, substitutes=words)
     return _variant(changed, task, way, VariantKind.REPLACED, {"words": {word: [*of] for word, of in words.items()}})
 
 
 def choice_variant(task: Task) -> Task:
-    """The same requests of a choice task, scored by its primary metric, accuracy, calibration and selection bias."""
+    """Return the same requests of a choice task, scored by its primary metric, accuracy, calibration and selection
+    bias.
+    """
     metrics = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
     ids = {spec.id for spec in metrics}
     more = [MetricSpec(id=name, name=name) for name in ("acc", *CALIBRATION) if name not in ids]
@@ -83,7 +85,7 @@ def choice_variant(task: Task) -> Task:
 
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
-    """The metric of selection bias, if all rows have the same choices; else none."""
+    """Return the metric of selection bias, if all rows have the same choices; else none."""
     choices = task.doc_to_choice if task.output_type == OutputType.MULTIPLE_CHOICE else None
     if not isinstance(choices, tuple) or len(choices) < 2:
         return ()
@@ -91,7 +93,7 @@ def picks(task: Task) -> tuple[MetricSpec, ...]:
 
 
 def written_twin(task: Task, rows: Sequence[DataRow]) -> Task:
-    """The generative twin of a choice task, for these rows. Raises VariantProblem, and TaskError for a wrong
+    """Return the generative twin of a choice task, for these rows. Raises VariantProblem, and TaskError for a wrong
     `metadata.twin`.
     """
     if task.output_type != OutputType.MULTIPLE_CHOICE:
@@ -129,19 +131,19 @@ def written_twin(task: Task, rows: Sequence[DataRow]) -> Task:
 
 
 def _of_answers() -> Iterator[MetricSpec]:
-    """The metrics of the extracted answers."""
+    """Return the metrics of the extracted answers."""
     for name, _, pipeline in (id_.partition(",") for id_ in (LENIENT, STRICT, UNPARSED)):
         yield MetricSpec(id=f"{name},{pipeline}", name=name, filter=pipeline)
 
 
 def _of_texts(most: int) -> tuple[MetricSpec, ...]:
-    """The metrics of the texts themselves. Lengths are on one scale, so that a group's can be pooled."""
+    """Return the metrics of the texts themselves. Lengths are on one scale, so that a group's can be pooled."""
     options = {"length": {"most": max(most, MOST_TOKENS)}}
     return tuple(MetricSpec(id=name, name=name, options=options.get(name, {})) for name in TEXTS)
 
 
 def _reworded(task: Task, changes: Mapping[str, Any]) -> Task:
-    """The task with some keys changed, also for its shots."""
+    """Return the task with some keys changed, also for its shots."""
     return replace(task, **changes, shots={key: value for key, value in task.shots.items() if key not in changes})
 
 
@@ -156,7 +158,7 @@ def _variant(
 
 
 def _questions(renderer: Renderer, rows: Sequence[DataRow]) -> Iterator[Question]:
-    """The rendered rows. A row that cannot be rendered is reported when the prompts are made."""
+    """Return the rendered rows. A row that cannot be rendered is reported when the prompts are made."""
     for row in rows:
         try:
             yield renderer.question(row)
@@ -192,7 +194,7 @@ class _Listing:
     expression: str
 
     def in_front(self) -> str:
-        """A template of the choices, one per line, with letters if there are enough; an empty line ends them."""
+        """Return a template of the choices, one per line, with letters if there are enough; an empty line ends them."""
         letter = f"{{% if loop.length <= {len(LETTERS)} %}}{{{{'{LETTERS}'[loop.index0]}}}}. {{% endif %}}"
         listed = f"{{% for option in {self.expression} %}}{{{{'\\n'}}}}{letter}{{{{option}}}}{{% endfor %}}"
         return f"{self.before}{{{{'{ASKED_FOR}'}}}}{listed}{{{{'\\n\\n'}}}}"
@@ -202,7 +204,7 @@ class _Listing:
 
 
 def _listing(renderer: Renderer) -> _Listing:
-    """The template expression for the choices of a task. Raises VariantProblem if its template is more than one
+    """Return the template expression for the choices of a task. Raises VariantProblem if its template is more than one
     expression.
     """
     source = renderer.task.doc_to_choice

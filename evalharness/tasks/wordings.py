@@ -31,20 +31,20 @@ def check_templates(*parts: Fields) -> None:
 
 
 def wording(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The checked keys that another wording changes. Raises TaskError."""
+    """Return the checked keys that another wording changes. Raises TaskError."""
     fields.refuse_unknown(keys)
     check_templates(fields)
     return prompt_keys(fields, keys)
 
 
 def prompt_keys(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The values of the present keys. Raises TaskError."""
+    """Return the values of the present keys. Raises TaskError."""
     stated = [key for key in keys if fields.values.get(key) is not None]
     return {key: READERS.get(key, Fields.text)(fields, key) for key in stated}
 
 
 def template(fields: Fields, key: str) -> str:
-    """A template or the name of a column. Raises TaskError."""
+    """Return a template or the name of a column. Raises TaskError."""
     value = fields.values.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # the index of the right one among doc_to_choice, which are then contexts
@@ -54,7 +54,7 @@ def template(fields: Fields, key: str) -> str:
 
 
 def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
-    """A template, the name of a column, an index, or a list of answers. Raises TaskError."""
+    """Return a template, the name of a column, an index, or a list of answers. Raises TaskError."""
     value = fields.values.get(key)
     if isinstance(value, list) and all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in value):
         return tuple(value)
@@ -64,8 +64,8 @@ def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
 
 
 def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
-    """A list of texts, the values of a mapping, or a template that renders to a list; None if the key is absent. Raises
-    TaskError.
+    """Return a list of texts, the values of a mapping, or a template that renders to a list; None if the key is
+    absent. Raises TaskError.
     """
     value = fields.values.get(key)
     if value is None or isinstance(value, str):
