@@ -133,8 +133,8 @@ def _virtual_prefix(
 def _cache(
     checkpoint: Checkpoint, prompt: object, base: PreTrainedModel
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Keys and values of every layer of a prefix, each (heads, virtual tokens, head size), in the base's dtype.
-    `prompt`: a Cache, although peft annotates another type.
+    """Return the keys and values of every layer of a prefix, each (heads, virtual tokens, head size), in the base's
+    dtype. `prompt`: a Cache, although peft annotates another type.
     """
     own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
     if not isinstance(own_attention, Cache):

@@ -72,7 +72,7 @@ def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
 
 
 def _dtypes(paths: Iterable[Path]) -> list[tuple[str, int]]:
-    """Types of tensors and their numbers, the commonest first."""
+    """Return the types of tensors and their numbers, the commonest first."""
     return Counter(facts.dtype for path in paths for facts in files.tensors(path).values()).most_common()
 
 

@@ -55,7 +55,7 @@ class TensorFacts:
 
     @property
     def size(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return math.prod(self.shape)
 
 
@@ -189,7 +189,9 @@ def window_of(config: dict[str, Any]) -> int | None:
 
 
 def tokenizer_files(directory: Path) -> tuple[str, ...]:
-    """Names of the files that a tokenizer in the directory may be read from, without its folder of chat templates."""
+    """Return the names of the files that a tokenizer in the directory may be read from, without its folder of chat
+    templates.
+    """
     versions = sorted(path.name for path in directory.glob(VERSIONS))
     return (*TOKENIZER_PARTS, *versions, TOKENIZER_CONFIG)
 

@@ -39,8 +39,8 @@ _doubted: set[Path] = set()  # files to hash again even if their state is the sa
 
 
 def state_of(path: Path) -> State:
-    """Device, inode, size and times of a file; no program can set the last one, the time of change. The file is opened,
-    because only then a network file system asks its server.
+    """Return the device, inode, size and times of a file; no program can set the last one, the time of change. The
+    file is opened, because only then a network file system asks its server.
     """
     with path.open("rb") as file:
         stat = os.fstat(file.fileno())

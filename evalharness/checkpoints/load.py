@@ -42,7 +42,7 @@ class VirtualPrefix:
 
     @property
     def tokens(self) -> int:
-        """Number of virtual tokens."""
+        """Return the number of virtual tokens."""
         if self.embeddings is not None:
             return len(self.embeddings)
         return self.cache[0][0].shape[1] if self.cache else 0

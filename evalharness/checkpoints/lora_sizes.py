@@ -90,14 +90,14 @@ def fewer(matrices: Sequence[LoraMatrix]) -> str:
 
 
 def lora_facts(matrices: Sequence[LoraMatrix]) -> dict[str, Any]:
-    """Totals and matrices as JSON."""
+    """Return the totals and matrices as JSON."""
     weights, trainable = (sum(values) for values in zip(*((m.weights, m.trainable) for m in matrices), strict=True))
     each = [asdict(m) | {"weights": m.weights, "trainable": m.trainable} for m in matrices]
     return {"weights": weights, "trainable": trainable, "fewer": 1 - trainable / max(1, weights), "matrices": each}
 
 
 def in_short(matrices: Sequence[LoraMatrix]) -> str:
-    """One line about all matrices."""
+    """Return one line about all matrices."""
     ranks = sorted({each.r for each in matrices})
     rank = f"r = {ranks[0]}" if len(ranks) == 1 else f"r = {ranks[0]} to {ranks[-1]}"
     weights, trainable = sum(each.weights for each in matrices), sum(each.trainable for each in matrices)

@@ -125,7 +125,7 @@ def _is_local(path: Path) -> bool:
 
 @functools.cache
 def _mounts() -> dict[str, str]:
-    """Types of file systems by the folders on which they are mounted."""
+    """Return the types of file systems by the folders on which they are mounted."""
     try:
         lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

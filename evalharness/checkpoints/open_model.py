@@ -50,7 +50,7 @@ def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
 
 
 def embedding_shape(model: PreTrainedModel) -> torch.Size:
-    """(rows, width) of the input embeddings."""
+    """Return (rows, width) of the input embeddings."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return weight.shape

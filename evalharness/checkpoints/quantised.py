@@ -104,7 +104,7 @@ def fits_quantised(
 
 
 def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[str]:
-    """Packed weights without their scales or state, and the reverse, in words."""
+    """Return packed weights without their scales or state, and the reverse, in words."""
     if precision == "int8":
         packed = [name for name, facts in stored.items() if facts.dtype == "I8"]
         lost = [name for name in packed if f"{name.removesuffix('weight')}SCB" not in stored]
@@ -116,7 +116,7 @@ def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[st
 
 
 def _misfits(empty: PreTrainedModel, stored: dict[str, int]) -> list[str]:
-    """Differences of names and numbers of weights from the model's. `stored`: name -> number of weights."""
+    """Return the differences of names and numbers of weights from the model's. `stored`: name -> number of weights."""
     sizes = {name: math.prod(tensor.shape) for name, tensor in empty.named_parameters()}
     missing = sizes.keys() - stored.keys() - set(empty._tied_weights_keys or ())
     wrong = misnamed(missing, stored.keys() - sizes.keys() - empty.state_dict().keys())

@@ -66,7 +66,7 @@ def identity_of(stated: list[object], probes: ProbeAnswers) -> str:
 
 
 def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Notices about how reliably a served model is distinguished from others."""
+    """Return notices about how reliably a served model is distinguished from others."""
     probes = checkpoint.probes
     if probes is None:
         return ()

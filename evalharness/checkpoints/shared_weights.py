@@ -91,7 +91,7 @@ def unshare(model: nn.Module, names: set[str]) -> None:
 
 
 def _tensors_of(module: nn.Module) -> tuple[dict[str, torch.Tensor | None], ...]:
-    """torch's dictionaries of the module's own parameters and buffers."""
+    """Return torch's dictionaries of the module's own parameters and buffers."""
     return cast(tuple[dict[str, torch.Tensor | None], ...], (module._parameters, module._buffers))
 
 

@@ -170,7 +170,7 @@ def clusters(prompt: Array) -> list[list[int]]:
 
 
 def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
-    """One line of nearest tokens and one of clusters, the first `most` of either."""
+    """Return one line of nearest tokens and one of clusters, the first `most` of either."""
     tokens_of_each = [
         [f"{name_of(token)} {token['cosine']:.2f}" for token in tokens[:3]] for tokens in facts["nearest"]
     ]

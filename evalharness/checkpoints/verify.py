@@ -59,7 +59,7 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Notices, and the number of rows of the embedding matrix."""
+    """Return notices, and the number of rows of the embedding matrix."""
     weights = files.weight_files(checkpoint.path)
     if not weights:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
@@ -108,7 +108,7 @@ def _differ(places: Mapping[str, Path], one: str, other: str) -> bool:
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Notices, and the number of rows of the base's embedding matrix."""
+    """Return notices, and the number of rows of the base's embedding matrix."""
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     path = checkpoint.path / files.ADAPTER
@@ -177,8 +177,8 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
-    """Notices about the tokenizer. Raises ModelError for tokens that have no row in the embedding matrix, or another id
-    than the base's.
+    """Return notices about the tokenizer. Raises ModelError for tokens that have no row in the embedding matrix, or
+    another id than the base's.
     """
     directory = tokenizer_directory(checkpoint)
     tokenizer = load_tokenizer(directory)
@@ -207,7 +207,7 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
 
 
 def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> tuple[str, ...]:
-    """Notices about changed tokens and templates. Raises ModelError if a token of the base has another id."""
+    """Return notices about changed tokens and templates. Raises ModelError if a token of the base has another id."""
     if differences.moved:
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
         raise ModelError(

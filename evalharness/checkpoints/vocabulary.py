@@ -34,7 +34,7 @@ def token_texts(path: Path, ids: Collection[int]) -> dict[int, str]:
 
 
 def _entries(vocabulary: Any) -> list[tuple[str, int]]:
-    """Tokens and ids of a mapping, or of a list of [token, score]."""
+    """Return the tokens and ids of a mapping, or of a list of [token, score]."""
     if isinstance(vocabulary, Mapping):
         return [(token, index) for token, index in vocabulary.items() if isinstance(index, int)]
     rows = vocabulary if isinstance(vocabulary, list) else []

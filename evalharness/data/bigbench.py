@@ -77,8 +77,8 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
 
 
 def _validation(number: int) -> frozenset[int]:
-    """Indices of the validation split, by the digest of the index: a fifth of the examples, at least 16, at most
-    half.
+    """Return the indices of the validation split, by the digest of the index: a fifth of the examples, at least 16, at
+    most half.
     """
     size = min(max(LEAST, math.floor(SHARE * number)), number // 2)
     return frozenset(sorted(range(number), key=lambda index: hashlib.sha256(str(index).encode()).digest())[:size])

@@ -91,8 +91,8 @@ def _jsonl(path: Path) -> list[DataRow]:
 
 
 def numbered_rows(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
-    """(line, object) of a file of JSON lines, with lines counted from 1; empty ones are skipped. `finite`: NaN and
-    infinity are errors.
+    """Return (line, object) of a file of JSON lines, with lines counted from 1; empty ones are skipped. `finite`: NaN
+    and infinity are errors.
     """
     for number, line in enumerate(lines(path), start=1):
         if not line.strip():

@@ -40,7 +40,7 @@ def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None
 
 
 def references(rows: Sequence[DataRow]) -> list[DataRow]:
-    """One row for each dialogue, with a list of its `summaries`, in the order of first appearance.
+    """Return one row for each dialogue, with a list of its `summaries`, in the order of first appearance.
 
     DialogSum's test split has three summaries of each dialogue, in separate rows.
     """
@@ -48,7 +48,8 @@ def references(rows: Sequence[DataRow]) -> list[DataRow]:
 
 
 def texts(rows: Sequence[DataRow]) -> list[DataRow]:
-    """One row for each meaning representation, with a list of its `human_references`, in the order of first appearance.
+    """Return one row for each meaning representation, with a list of its `human_references`, in the order of first
+    appearance.
 
     E2E has several texts of most meaning representations, in separate rows.
     """

@@ -36,8 +36,8 @@ class DatasetsHub:
         return f", and the hub is away ({self.away})" if self.away else ", and not on the hub"
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]:
-        """(rows, their origin, commit; None if the cache does not say). Raises DataError, within seconds if the hub
-        does not answer.
+        """Return (rows, their origin, commit; None if the cache does not say). Raises DataError, within seconds if the
+        hub does not answer.
 
         `pinned`: the commit to read, instead of the newest or the task's.
         """

@@ -37,7 +37,7 @@ ONE_EACH: Names = {name: others for name, others in ONE_COLUMN.items() if name !
 
 
 def _spelled(number: int, start: int) -> tuple[str, ...]:
-    """Names of choice `number`, counted from 0, in a file that counts from `start`."""
+    """Return the names of choice `number`, counted from 0, in a file that counts from `start`."""
     own = [style.format(number + start) for style in NUMBERED]
     return (*own, *(style.format(LETTERS[number]) for style in LETTERED))
 

@@ -120,8 +120,8 @@ def _rows_of(
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
-    """One error that names every task whose rows to evaluate (of `split`, else of the task's own split) are missing;
-    None if there is none.
+    """Return one error that names every task whose rows to evaluate (of `split`, else of the task's own split) are
+    missing; None if there is none.
 
     Reads no rows. If the hub does not answer once, all rows that are not in files are missing. A task whose folder
     exists without the split is in the error, too.
@@ -248,7 +248,9 @@ def _in_root(task: Task, split: str, root: Path) -> _SplitFiles | None:
 
 
 def _hub_layout_files(task: Task, split: str, files: Sequence[Path]) -> _SplitFiles:
-    """Files in the hub's layout. They may have the published form: SuperGLUE's train.jsonl and test.jsonl do."""
+    """Return the files in the hub's layout. They may have the published form: SuperGLUE's train.jsonl and test.jsonl
+    do.
+    """
     return _SplitFiles(files=tuple(files), split=split, published=published.recognises(task, files[0]))
 
 

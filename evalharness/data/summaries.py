@@ -40,7 +40,7 @@ def _places(name: str, config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
-    """NAME.SPLIT.json, else SPLIT.json."""
+    """Return NAME.SPLIT.json, else SPLIT.json."""
     stems = SPLITS.get(split, ())
     own = find_file(place, [f"{name}.{stem}" for stem in stems], list(SUFFIXES))
     return own or find_file(place, stems, list(SUFFIXES))

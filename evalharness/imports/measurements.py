@@ -196,7 +196,9 @@ def _answers(tasks: Mapping[str, LoggedTask], metric: str) -> dict[str, AnswerCo
 
 
 def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
-    """Our groups with at least two tasks here (gate units where declared so), then the log's, which only describe."""
+    """Return our groups with at least two tasks here (gate units where declared so), then the log's, which only
+    describe.
+    """
     primaries = {fact.name: fact.primary for fact in facts}
     groups = {}
     for name in library.groups():

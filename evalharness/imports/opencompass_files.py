@@ -135,5 +135,5 @@ def _prompt_in(detail: Object) -> Any:
 
 
 def _turn(value: Any, turn: int, times: int) -> Any:
-    """One turn's part of a field."""
+    """Return one turn's part of a field."""
     return value[turn] if isinstance(value, list) and len(value) == times else value

@@ -94,7 +94,7 @@ def ends_of(name: str, least: float, most: float) -> tuple[float | None, float |
 
 
 def notices_of(task: str, metric: MetricFacts, statement: MetricStatement, decides: bool) -> Iterator[str]:
-    """Notices on what was assumed about a metric, or keeps the task that it decides from being retained."""
+    """Return notices on what was assumed about a metric, or keeps the task that it decides from being retained."""
     name = plain_name(metric.id)
     names = LOWER_IS_BETTER | HIGHER_IS_BETTER | FROM_ZERO | set(registry.names(REGISTRY, "metric"))
     if "higher_is_better" not in statement and name not in names:

@@ -122,7 +122,7 @@ def parts_of(metric: Metric, sums: Floats) -> Mapping[str, float]:
 
 
 def ratio(over: Floats, under: Floats) -> Floats:
-    """over / under elementwise; 0 where `under` is 0 (no examples)."""
+    """Return over / under elementwise; 0 where `under` is 0 (no examples)."""
     over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
     return np.divide(over, under, out=np.zeros(over.shape), where=under != 0)
 
@@ -263,5 +263,5 @@ def observation_metric(
 
 
 def all_true(results: list[bool]) -> float:
-    """1 if all tests pass."""
+    """Return 1 if all tests pass."""
     return float(all(results))

@@ -31,8 +31,8 @@ LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download 
 
 
 def bleu(spec: MetricSpec) -> Metric:
-    """Corpus BLEU. Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that
-    would have to be downloaded.
+    """Build the metric: corpus BLEU. Options: lowercase (default false), tokenize (default 13a). Raises TaskError for
+    a tokenizer that would have to be downloaded.
     """
     counter, words = _counter(spec), words_of(spec)
 
@@ -94,8 +94,8 @@ def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> li
 
 
 def corpus_bleu(sums: Floats) -> Floats:
-    """BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity penalty
-    (Papineni et al. 2002).
+    """Return BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity
+    penalty (Papineni et al. 2002).
 
     The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 if
     nothing matches, if the output has no 4-gram, and without examples.
@@ -123,7 +123,7 @@ def bleu_parts(sums: Floats) -> dict[str, float]:
 
 
 def _brevity_penalty(sums: Floats) -> Floats:
-    """exp(1 − reference / output) if the output is shorter, else 1; 0 without output."""
+    """Return exp(1 − reference / output) if the output is shorter, else 1; 0 without output."""
     output, reference = sums[..., 0], sums[..., 1]
     short = np.divide(reference, output, out=np.full(output.shape, np.inf), where=output > 0)
     return np.asarray(np.exp(np.minimum(0.0, 1.0 - short)))

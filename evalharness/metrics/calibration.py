@@ -10,8 +10,9 @@ from evalharness.records.tasks import MetricSpec
 
 
 def ece(spec: MetricSpec) -> Metric:
-    """Expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1, the confidence, and 1 if
-    the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option: bins (10).
+    """Build the metric: expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1, the
+    confidence, and 1 if the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option:
+    bins (10).
 
     Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are
     equally wide and include their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).

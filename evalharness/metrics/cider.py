@@ -24,8 +24,8 @@ Grams = list[Counter[tuple[str, ...]]]  # for each length from 1 to LONGEST, the
 
 
 def cider(spec: MetricSpec) -> Metric:
-    """Return the mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length penalty. No
-    options. A single example scores 0: no n-gram is rarer than another.
+    """Build the metric: the mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length
+    penalty. No options. A single example scores 0: no n-gram is rarer than another.
 
     Tokens are those of mteval-v13a in lower case, because pycocoevalcap's own tokenizer is a Java program.
     """
@@ -41,7 +41,7 @@ def cider(spec: MetricSpec) -> Metric:
 
 
 def scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
-    """CIDEr-D of each output (as tokens) with its references; rarity is counted over all `references`."""
+    """Return CIDEr-D of each output (as tokens) with its references; rarity is counted over all `references`."""
     right = [[_grams(reference) for reference in each] for each in references]
     holding = Counter(gram for each in right for gram in {gram for text in each for counts in text for gram in counts})
     rarity = {gram: math.log(len(references) / count) for gram, count in holding.items()}

@@ -24,8 +24,8 @@ FLAT = 1e-12
 
 
 def pearson(spec: MetricSpec) -> Metric:
-    """Pearson's r of the model's and the right number, which a task states as `metadata.value`. 0 if either side is
-    constant, and for fewer than two examples.
+    """Build the metric: Pearson's r of the model's and the right number, which a task states as `metadata.value`. 0 if
+    either side is constant, and for fewer than two examples.
 
     Rows (1, x, y, x², y², xy): x is the model's number, y the right one. They raise TaskError if a choice is no number
     or the example has none.
@@ -40,8 +40,8 @@ def pearson(spec: MetricSpec) -> Metric:
 
 
 def spearman(spec: MetricSpec) -> Metric:
-    """Spearman's rho of the model's and the right number: Pearson's r of ranks; equal numbers share their mean rank.
-    Ranks are no sums, so the metric is opaque.
+    """Build the metric: Spearman's rho of the model's and the right number: Pearson's r of ranks; equal numbers share
+    their mean rank. Ranks are no sums, so the metric is opaque.
 
     A task states the right number as `metadata.value`. 0 if either side is constant.
     """
@@ -58,7 +58,7 @@ def spearman(spec: MetricSpec) -> Metric:
 
 
 def correlation(sums: Floats) -> Floats:
-    """Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy); 0 where it is undefined."""
+    """Return Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy); 0 where it is undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
     varied = (spread_x > FLAT * n * xx) & (spread_y > FLAT * n * yy)
@@ -67,7 +67,7 @@ def correlation(sums: Floats) -> Floats:
 
 
 def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
-    """(the model's number, the right number)."""
+    """Return (the model's number, the right number)."""
     example, logprobs = prediction.example, choice_logprobs(prediction, name)
     if example.value is None:
         raise example_error(name, example, "asks for no number", "state `metadata.value` in the task file")

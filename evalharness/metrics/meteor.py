@@ -24,11 +24,12 @@ class NoSynonyms:
 
 
 def meteor(spec: MetricSpec) -> Metric:
-    """METEOR with matches of words, Porter stems and WordNet synonyms; of several references the best one counts.
+    """Build the metric: METEOR with matches of words, Porter stems and WordNet synonyms; of several references the
+    best one counts.
 
-    Option: synonyms (`wordnet`, or `none` for words and stems alone). nltk looks up synonyms of the stems (of "chilli",
-    not "chilly"), so it finds fewer than the paper means; so do published numbers that come from it. Raises TaskError
-    if WordNet is needed and not installed.
+    Option: synonyms (`wordnet`, or `none` for words and stems alone). nltk looks up synonyms of the stems (of
+    "chilli", not "chilly"), so it finds fewer than the paper means; so do published numbers that come from it. Raises
+    TaskError if WordNet is needed and not installed.
     """
     if one_of(spec, options_of(spec, ("synonyms",)), "synonyms", ("wordnet", "none")) == "none":
         return with_synonyms(spec, NoSynonyms(), "none")
@@ -42,7 +43,9 @@ def meteor(spec: MetricSpec) -> Metric:
 
 
 def with_synonyms(spec: MetricSpec, synonyms: Any, edition: str) -> Metric:
-    """METEOR with any object that has WordNet's `synsets(word)`; `edition` names it in the signature."""
+    """Build the metric: METEOR with any object that has WordNet's `synsets(word)`; `edition` names it in the
+    signature.
+    """
     tokenizer = NLTKWordTokenizer()
 
     def tokens(text: str) -> list[str]:

@@ -26,8 +26,8 @@ Gram = tuple[str, ...]
 
 
 def nist(spec: MetricSpec) -> Metric:
-    """Corpus NIST with the tokens of mteval-v13a, lower case unless `case_sensitive`. `high` is for display; larger
-    scores are possible.
+    """Build the metric: corpus NIST with the tokens of mteval-v13a, lower case unless `case_sensitive`. `high` is for
+    display; larger scores are possible.
 
     Options: n (5), the longest n-gram; case_sensitive (false).
     """
@@ -48,8 +48,8 @@ def nist(spec: MetricSpec) -> Metric:
 
 
 def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int) -> float:
-    """NIST of outputs as tokens: the count of an n-gram is clipped to its largest count in one reference; the reference
-    length is the mean over an example's references. An order without n-grams in the outputs adds nothing.
+    """Return NIST of outputs as tokens: the count of an n-gram is clipped to its largest count in one reference; the
+    reference length is the mean over an example's references. An order without n-grams in the outputs adds nothing.
     """
     informs = _information([text for texts in references for text in texts], order)
     total = 0.0

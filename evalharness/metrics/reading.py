@@ -9,7 +9,7 @@ from evalharness.stats.enums import MetricKind
 
 
 def unparsed(spec: MetricSpec) -> Metric:
-    """1 if the metric's filter found no answer in the text; lower is better."""
+    """Build the metric: 1 if the metric's filter found no answer in the text; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,

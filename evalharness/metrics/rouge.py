@@ -35,7 +35,7 @@ MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # remembered characters: 20,000
 
 
 def rouge(spec: MetricSpec) -> Metric:
-    """Return the ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
+    """Build the metric: the ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
 
     Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references: `max` (default)
     or `mean` of several. Raises TaskError.
@@ -64,7 +64,7 @@ def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> Rouge
 
 
 def rouge_words(text: str, stemmed: bool) -> list[str]:
-    """ROUGE's words of a text."""
+    """Return ROUGE's words of a text."""
     return _read(stemmed)[0][text]
 
 
@@ -118,8 +118,8 @@ def _subsequence(reference: Sequence[str], output: Sequence[str]) -> RougeCounts
 
 
 def _by_sentence(reference: Sequence[Sequence[str]], output: Sequence[Sequence[str]]) -> RougeCounts:
-    """Counts for -Lsum: the words of each reference sentence in its LCS with any sentence of the output, none more
-    often than in the output.
+    """Return the counts for -Lsum: the words of each reference sentence in its LCS with any sentence of the output,
+    none more often than in the output.
     """
     if len(reference) == 1 == len(output):
         return _subsequence(reference[0], output[0])
@@ -143,7 +143,7 @@ def _counts(name: str) -> Callable[[Any, Any], RougeCounts]:
 
 @lru_cache(maxsize=2)
 def _read(stemmed: bool) -> tuple[Remembered[list[str]], Remembered[list[list[str]]]]:
-    """Caches of the words of texts, and of the words of their sentences that have any."""
+    """Return the caches of the words of texts, and of the words of their sentences that have any."""
     stem = porter.PorterStemmer().stem
     stems = Remembered(lambda word: str(stem(word)) if len(word) >= STEMMED_FROM else word, MOST_OF_WORDS)
 

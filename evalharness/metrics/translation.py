@@ -31,7 +31,7 @@ class OfCounts(SumMetric):
     settings: str
 
     def signature_with(self, examples: Sequence[Example]) -> str:
-        """sacrebleu's own signature of a corpus of these examples."""
+        """Return sacrebleu's own signature of a corpus of these examples."""
         counts = {len(example.references) for example in examples}
         return _signature(self.settings, str(counts.pop()) if len(counts) == 1 else "var")
 
@@ -64,9 +64,10 @@ def _signature(settings: str, references: str) -> str:
 
 
 def chrf(spec: MetricSpec) -> Metric:
-    """Character n-gram F-score, 0-100 (Popović 2015); of several references the best one counts.
+    """Build the metric: character n-gram F-score, 0-100 (Popović 2015); of several references the best one counts.
 
-    Options, as in sacrebleu: char_order (6), word_order (0; 2 is chrF++), beta (2), lowercase, whitespace (both false).
+    Options, as in sacrebleu: char_order (6), word_order (0; 2 is chrF++), beta (2), lowercase, whitespace (both
+    false).
     """
     options = options_of(spec, (*ORDERS, "lowercase", "whitespace"))
     usual = {**ORDERS, **({"word_order": 2} if spec.name == "chrf++" else {})}
@@ -92,8 +93,8 @@ def chrf(spec: MetricSpec) -> Metric:
 
 
 def ter(spec: MetricSpec) -> Metric:
-    """Translation edit rate (Snover et al. 2006): edits and shifts over words of the reference, times 100; lower is
-    better.
+    """Build the metric: translation edit rate (Snover et al. 2006): edits and shifts over words of the reference,
+    times 100; lower is better.
 
     With several references it is the fewest edits over the mean length. An empty output has 100; one much longer than
     its reference has more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support, case_sensitive.
@@ -114,8 +115,8 @@ def ter(spec: MetricSpec) -> Metric:
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
-    """chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over n-gram
-    orders.
+    """Return chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over
+    n-gram orders.
 
     Per order: n-grams of the output, of the reference, and common ones. Orders without n-grams on either side are left
     out.
@@ -128,8 +129,8 @@ def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
 
 
 def corpus_ter(sums: Floats) -> Floats:
-    """TER (...) of statistics (..., 2), edits and words: without reference words, 100 for a written text and 0 for
-    none.
+    """Return TER (...) of statistics (..., 2), edits and words: without reference words, 100 for a written text and 0
+    for none.
     """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)

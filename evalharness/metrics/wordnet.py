@@ -69,7 +69,7 @@ class WordNetFiles:
 
 
 def find(package: str = PACKAGE) -> tuple[Any, str] | None:
-    """WordNet for METEOR (`synsets(word)`), and its name for a signature; None if none is installed."""
+    """Return WordNet for METEOR (`synsets(word)`), and its name for a signature; None if none is installed."""
     try:
         wordnet.ensure_loaded()
         return wordnet, str(wordnet.get_version())
@@ -88,7 +88,7 @@ def _of_files(folder: Path) -> WordNetFiles:
 
 
 def _index(path: Path) -> Iterator[tuple[str, str]]:
-    """Words and the rests of their lines; the licence in the first lines is indented."""
+    """Return the words and the rests of their lines; the licence in the first lines is indented."""
     for line in path.read_text().splitlines():
         if not line.startswith(" "):
             word, _, rest = line.partition(" ")

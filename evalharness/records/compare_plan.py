@@ -46,17 +46,17 @@ class ComparePlan:
 
     @property
     def level(self) -> float:
-        """Coverage of the intervals, each end of which is a one-sided bound at level 1 − alpha."""
+        """Return the coverage of the intervals, each end of which is a one-sided bound at level 1 − alpha."""
         return 1 - 2 * self.alpha
 
     @property
     def final_alpha(self) -> float:
-        """Error rate of a gate unit's fixed sample: alpha less the share that early verdicts spend."""
+        """Return the error rate of a gate unit's fixed sample: alpha less the share that early verdicts spend."""
         return self.alpha * (1 - EARLY) if self.until_decided else self.alpha
 
     @property
     def final_level(self) -> float:
-        """Coverage of the interval of a gate unit's fixed sample."""
+        """Return the coverage of the interval of a gate unit's fixed sample."""
         return 1 - 2 * self.final_alpha
 
     @property

@@ -244,7 +244,7 @@ def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
 
 
 def texts_of(value: Texts | None) -> tuple[str, ...]:
-    """One text or path, or several, as a tuple of texts."""
+    """Return one text or path, or several, as a tuple of texts."""
     return (str(value),) if isinstance(value, str | Path) else tuple(map(str, value or ()))
 
 

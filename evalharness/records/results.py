@@ -126,7 +126,7 @@ class Results:
         return self.summary(self.candidates)
 
     def summary(self, candidates: Sequence[str]) -> str:
-        """One line with these texts for the candidates."""
+        """Return one line with these texts for the candidates."""
         tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
         return f"Results({', '.join(candidates) or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
 
@@ -141,7 +141,7 @@ class Results:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Names of the candidates in the order of the models, then of those that only comparisons have."""
+        """Return the names of the candidates in the order of the models, then of those that only comparisons have."""
         names = [model.name for model in self.models if model.judged] + [row.candidate for row in self.comparisons]
         references = {model.name for model in self.models if model.kind in REFERENCES}
         return tuple(name for name in dict.fromkeys(names) if name not in references)

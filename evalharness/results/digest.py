@@ -31,6 +31,6 @@ def check_digest(document: dict[str, Any], where: object, fix: str, beside: str 
 
 
 def _digest(content: Mapping[str, Any], beside: str) -> str:
-    """SHA-256 of the content as JSON, keys in their order; equal before writing and after parsing."""
+    """Return SHA-256 of the content as JSON, keys in their order; equal before writing and after parsing."""
     text = json.dumps([content, beside], allow_nan=False)
     return fingerprint.of_bytes(text.encode())

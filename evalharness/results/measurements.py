@@ -151,7 +151,7 @@ def read_measurements(run: Path) -> MeasuredRun:
 
 
 def _digest(table: pa.Table) -> str:
-    """SHA-256 of the columns' values, independent of their encoding in the file."""
+    """Return SHA-256 of the columns' values, independent of their encoding in the file."""
     content = hashlib.sha256()
     for name in COLUMNS.names:
         column = table.column(name).combine_chunks()

@@ -173,7 +173,7 @@ def repair(path: Path, notify: Notify) -> None:
 
 
 def _check_rows(db: sqlite3.Connection) -> tuple[int, int]:
-    """(damaged rows, all rows). Raises DamageError for a damaged structure."""
+    """Return (damaged rows, all rows). Raises DamageError for a damaged structure."""
     (text,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if text != "ok":
         raise DamageError(str(text).splitlines()[-1])

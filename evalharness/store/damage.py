@@ -65,7 +65,7 @@ def _was_store(path: Path, head_is_damaged: bool = False) -> bool:
 
 
 def stamp(path: Path) -> Stamp:
-    """Size and time of change of a file; zeros if there is none."""
+    """Return the size and time of change of a file; zeros if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -160,5 +160,5 @@ def _readable(aside: Path, query: str, keys: str) -> Iterator[tuple[object, ...]
 
 
 def decode_lossless(text: bytes) -> str:
-    """SQLite's text without loss, even of bytes that are not UTF-8."""
+    """Return SQLite's text without loss, even of bytes that are not UTF-8."""
     return text.decode("utf-8", "surrogateescape")

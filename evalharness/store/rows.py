@@ -53,7 +53,7 @@ def answer(values: Sequence[object]) -> Response | None:
 
 
 def _with_tuples(value: Any) -> Any:
-    """Lists as tuples, as records have them."""
+    """Return lists as tuples, as records have them."""
     if not isinstance(value, list):
         return value
     return tuple(map(_with_tuples, value) if value and isinstance(value[0], list) else value)

@@ -57,7 +57,7 @@ class Catalogue:
         self._files: dict[Path, dict[str, Any]] = {}
 
     def names(self, kind: DefinitionKind) -> list[str]:
-        """Names of this kind that files define, sorted."""
+        """Return the names of this kind that files define, sorted."""
         definitions = self._of_kind(kind)
         return sorted(name for name, each in definitions.items() if each.kind == kind and each.values is None)
 

@@ -84,8 +84,8 @@ def _unnamed(renderer: Renderer, draft: Draft) -> Example:
 
 
 def chance(task: Task, examples: Sequence[Example]) -> float | None:
-    """Expected primary score of a uniform guess among the choices of these examples, if the primary metric is an
-    accuracy; else the task's figure.
+    """Return the expected primary score of a uniform guess among the choices of these examples, if the primary metric
+    is an accuracy; else the task's figure.
     """
     primary = next((spec.name for spec in task.metrics if spec.id == task.primary), "")
     if primary not in GUESSED or task.output_type != OutputType.MULTIPLE_CHOICE or not examples:
@@ -95,7 +95,7 @@ def chance(task: Task, examples: Sequence[Example]) -> float | None:
 
 
 def _gold(task: Task, question: Question) -> tuple[int, ...]:
-    """Indices of the right choices. Raises NoLabel if the row's answer is none of them."""
+    """Return the indices of the right choices. Raises NoLabel if the row's answer is none of them."""
     if question.gold is not None:
         return (question.gold,)
     answers = question.target if isinstance(question.target, list) else [question.target]

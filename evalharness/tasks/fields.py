@@ -97,7 +97,7 @@ class Fields:
         return default if value is None else value
 
     def one_of(self, key: str, words: Iterable[str], default: str) -> str:
-        """One of `words`. YAML reads a bare `no` as false; if "no" is one of the words, false means it."""
+        """Return one of `words`. YAML reads a bare `no` as false; if "no" is one of the words, false means it."""
         words = tuple(words)
         value = "no" if self.values.get(key) is False and "no" in words else self.text_or(key, default)
         if value not in words:

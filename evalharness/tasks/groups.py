@@ -199,7 +199,7 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Gro
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:
-    """Ids of the metrics that a group pools, each with its filters, and whether tasks are weighted by their
+    """Return the ids of the metrics that a group pools, each with its filters, and whether tasks are weighted by their
     examples.
     """
     listed = fields.values.get("aggregate_metric_list")
@@ -226,8 +226,8 @@ def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]
 
 
 def _ids(entry: Fields, tasks: Sequence[Task]) -> list[str]:
-    """Ids of an entry's metric with the filters that it names, else with every filter of the tasks; [] if no task
-    computes it.
+    """Return the ids of an entry's metric with the filters that it names, else with every filter of the tasks; [] if
+    no task computes it.
     """
     name = entry.required_text("metric")
     computed = dict.fromkeys(spec.id for task in tasks for spec in task.metrics if name in (spec.name, spec.id))

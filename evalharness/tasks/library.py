@@ -39,15 +39,15 @@ class Library:
             self._catalogue.index(root)
 
     def names(self) -> list[str]:
-        """Names of all tasks that files define, sorted."""
+        """Return the names of all tasks that files define, sorted."""
         return self._catalogue.names(DefinitionKind.TASK)
 
     def groups(self) -> list[str]:
-        """Names of all groups that files define, sorted."""
+        """Return the names of all groups that files define, sorted."""
         return self._catalogue.names(DefinitionKind.GROUP)
 
     def suites(self) -> list[str]:
-        """Names of all suites, sorted."""
+        """Return the names of all suites, sorted."""
         return self._catalogue.names(DefinitionKind.SUITE)
 
     def tags(self) -> dict[str, list[str]]:
@@ -147,7 +147,7 @@ class Library:
         return name in self._catalogue.definitions
 
     def _of_members(self, numbers: Mapping[str, int]) -> dict[str, int]:
-        """Numbers by task: a group's number holds for each of its tasks without its own."""
+        """Return the numbers by task: a group's number holds for each of its tasks without its own."""
         groups = {leaf: n for name, n in numbers.items() if self.is_group(name) for leaf in self._leaves(name)}
         return groups | {name: n for name, n in numbers.items() if not self.is_group(name)}
 
@@ -185,7 +185,7 @@ class Library:
         return cache[name]
 
     def _children(self, name: str, depth: int) -> list[str]:
-        """Names of the tasks and groups that a group lists; those that it defines or changes get the name
+        """Return the names of the tasks and groups that a group lists; those that it defines or changes get the name
         GROUP::NAME.
         """
         values, path = self._values(name, DefinitionKind.GROUP)

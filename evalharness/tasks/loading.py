@@ -128,7 +128,7 @@ def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict
 
 
 def parse(path: Path) -> dict[str, Any]:
-    """One file's mapping, with `include` as it is. Raises TaskError naming file and line."""
+    """Return one file's mapping, with `include` as it is. Raises TaskError naming file and line."""
     text = _read(path)
     try:
         _check_size(text, path)

@@ -37,8 +37,8 @@ PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that p
 
 
 def perturb_row(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRow:
-    """Row `index` with the task's disturbance; the row itself if the task has none. Raises TemplateProblem as rendering
-    does.
+    """Return row `index` with the task's disturbance; the row itself if the task has none. Raises TemplateProblem as
+    rendering does.
     """
     task = renderer.task
     if task.perturbation is None:
@@ -59,8 +59,8 @@ def perturb_row(renderer: Renderer, index: int, row: DataRow, seed: int) -> Data
 
 
 def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
-    """Columns whose text is only printed in the prompt: no choice, answer, unit, label or condition of a template
-    depends on it.
+    """Return the columns whose text is only printed in the prompt: no choice, answer, unit, label or condition of a
+    template depends on it.
     """
     task, columns = renderer.task, renderer.columns
     printed, compared = ({task.doc_to_text}, set()) if task.doc_to_text in columns else _used_columns(task.doc_to_text)
@@ -155,7 +155,7 @@ CHANGES: dict[str, Change] = {
 
 @lru_cache(maxsize=256)
 def _protected(choices: tuple[str, ...]) -> str:
-    """Pattern of the unchanged parts: placeholders, and every choice in the text."""
+    """Return the pattern of the unchanged parts: placeholders, and every choice in the text."""
     words = sorted(
         {choice.strip() for choice in choices if len(choice.strip()) > 1}, key=lambda word: (-len(word), word)
     )
@@ -170,7 +170,9 @@ def _names(source: str) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _used_columns(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Columns whose values a template prints, and those that it compares, tests, loops over or processes first."""
+    """Return the columns whose values a template prints, and those that it compares, tests, loops over or processes
+    first.
+    """
     tree = ENVIRONMENT.parse(source)
     printed = frozenset(
         name.name for output in tree.find_all(nodes.Output) for child in output.nodes for name in _printed(child)
@@ -179,7 +181,7 @@ def _used_columns(source: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
-    """Names in an expression whose values are printed."""
+    """Return the names in an expression whose values are printed."""
     if isinstance(node, nodes.Name):
         yield node
     parts: Sequence[nodes.Node] = ()
@@ -196,7 +198,7 @@ def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
 
 
 def _compared(tree: nodes.Template) -> Iterator[nodes.Name]:
-    """Names that a template compares, tests or loops over."""
+    """Return the names that a template compares, tests or loops over."""
     for node in tree.find_all((nodes.Compare, nodes.Test, nodes.Assign, nodes.AssignBlock)):
         yield from node.find_all(nodes.Name)
     tests = [node.test for node in tree.find_all(nodes.If)] + [node.test for node in tree.find_all(nodes.CondExpr)]

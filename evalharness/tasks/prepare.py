@@ -153,7 +153,7 @@ def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
-    """Prompt and right answer of every row, without shots. Raises DataError as `prepare` does."""
+    """Return the prompt and right answer of every row, without shots. Raises DataError as `prepare` does."""
     rows = SplitRows.read(task, split, source)
     renderer = Renderer(task, rows.columns)
     delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
@@ -218,7 +218,7 @@ def _truncator(renderer: Renderer, settings: PromptSettings) -> Truncator:
 
 
 def _units(split: SplitRows) -> list[list[int]]:
-    """Indices of the rows of each unit, in the order of the data."""
+    """Return the indices of the rows of each unit, in the order of the data."""
     units: dict[str, list[int]] = {}
     for index, row in enumerate(split.rows):
         with split.errors_of(index):

@@ -79,7 +79,8 @@ def repeats(fields: Fields) -> int:
 
 
 def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: Fields) -> tuple[MetricSpec, ...]:
-    """One spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id."""
+    """Return one spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id.
+    """
     specs: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")
@@ -125,8 +126,8 @@ def describes(spec: MetricSpec) -> bool:
 
 
 def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tuple[str, ...]]:
-    """(most new tokens, stop strings) of a generating task. Sampling is refused, because base and candidate must be
-    decoded in the same way, greedily.
+    """Return (most new tokens, stop strings) of a generating task. Sampling is refused, because base and candidate
+    must be decoded in the same way, greedily.
     """
     options = fields.part("generation_kwargs")
     options.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))

@@ -171,7 +171,7 @@ def _shows_choices(question: Question) -> bool:
 
 
 def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
-    """(most new tokens, stop strings) of a twin."""
+    """Return (most new tokens, stop strings) of a twin."""
     options = Fields(task.twin, task.source, "metadata.twin").mapping("generation_kwargs")
     merged = {
         "until": ["\n"],
