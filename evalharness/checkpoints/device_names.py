@@ -20,7 +20,7 @@ def check_dtype(name: str, device: str) -> None:
 
 
 def is_cpu(name: str) -> bool:
-    """Is the device of this name the CPU, as far as can be told without torch?"""
+    """Return whether the device of this name is the CPU, as far as can be told without torch."""
     return name == "cpu" or (name == "auto" and bool(without_accelerator()))
 
 

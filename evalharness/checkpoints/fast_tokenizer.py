@@ -73,7 +73,9 @@ class FastTokenizer:
 
 
 def has_shared_steps(kind: type) -> bool:
-    """Does a class of tokenizers pass texts to its `backend_tokenizer` by the code that all such classes share?"""
+    """Return whether a class of tokenizers passes texts to its `backend_tokenizer` by the code that all such classes
+    share.
+    """
     steps = (vars(each)[step] for each in kind.__mro__ for step in STEPS if step in vars(each))
     return hasattr(kind, "backend_tokenizer") and all(step.__module__ in SHARED_CODE for step in steps)
 

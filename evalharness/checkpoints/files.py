@@ -197,17 +197,17 @@ def tokenizer_files(directory: Path) -> tuple[str, ...]:
 
 
 def has_tokenizer(directory: Path) -> bool:
-    """Does the directory have a tokenizer's vocabulary, in its own file or a GGUF file?"""
+    """Return whether the directory has a tokenizer's vocabulary, in its own file or in a GGUF file."""
     return has_vocabulary(directory) or gguf_file(directory) is not None
 
 
 def has_vocabulary(directory: Path) -> bool:
-    """Does the directory have a tokenizer's vocabulary in its own file?"""
+    """Return whether the directory has a tokenizer's vocabulary in its own file."""
     return any((directory / name).is_file() for name in VOCABULARIES)
 
 
 def has_weights(directory: Path) -> bool:
-    """Does the directory have full weights, in one file or by an index?"""
+    """Return whether the directory has full weights, in one file or in the files that an index lists."""
     return (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
 
 

@@ -115,8 +115,8 @@ OWN = ("weight", "bias")  # what follows these words in an adapter's file as pef
 
 
 def wrapped_names(directory: Path, names: Iterable[str], adapter: bool) -> Advice | None:
-    """If tensors of full weights or of an adapter have names of a wrapper: which one, and the command that renames
-    them; else None.
+    """Return which wrapper named the tensors of full weights or of an adapter, and the command that renames them; None
+    if the names are no wrapper's.
     """
     names = list(names)
     for prefix, wrapper in ANYWHERE.items():

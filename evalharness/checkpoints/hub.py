@@ -56,7 +56,9 @@ def fetch(name: str, revision: str | None) -> Path:
 
 
 def _silent(name: str, revision: str | None) -> bool:
-    """Does the hub accept a connection and never answer? A download has no time limit and would wait for ever."""
+    """Return whether the hub accepts a connection and never answers. A download has no time limit and would wait for
+    ever.
+    """
     try:
         call_within(PATIENCE, lambda: HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE))
     except Exception as error:  # the download reports other errors better

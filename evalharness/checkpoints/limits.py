@@ -85,7 +85,9 @@ def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _match_in_time(patterns: tuple[str, ...], names: tuple[str, ...], patience: float) -> bool:
-    """Do all patterns match or fail in time? In a process of its own, because a match cannot be interrupted."""
+    """Return whether all patterns match or fail in time. They run in a process of their own, because a match cannot be
+    interrupted.
+    """
     text = json.dumps([patterns, names])
     try:
         subprocess.run([sys.executable, "-I", "-c", MATCH], input=text, text=True, timeout=patience, check=True)

@@ -88,8 +88,8 @@ class LoadedModel:
 
     @property
     def alone(self) -> bool:
-        """Must each row be computed alone? int8 uses 16 bits for columns in which any row of the batch has an outlier
-        (Dettmers et al. 2022).
+        """Return whether each row must be computed alone. int8 uses 16 bits for columns in which any row of the batch
+        has an outlier (Dettmers et al. 2022).
         """
         return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
 

@@ -84,7 +84,7 @@ def _in_base(module: str, base: Mapping[str, TensorFacts]) -> tuple[int, ...] | 
 
 
 def fewer(matrices: Sequence[LoraMatrix]) -> str:
-    """By how many percent the trained values are fewer (or more) than the weights, in words."""
+    """Return by how many percent the trained values are fewer (or more) than the weights, in words."""
     share = 1 - sum(each.trainable for each in matrices) / max(1, sum(each.weights for each in matrices))
     return f"{abs(share):.0%}".replace("%", f" % {'fewer' if share >= 0 else 'more'}")
 

@@ -110,8 +110,8 @@ def current() -> Memory | None:
 
 
 def may_stand(path: Path, state: State) -> bool:
-    """Does the state of a file (device, inode, size, times), taken before it was read, identify its content in later
-    runs? Yes if it is at rest, on a file system of this machine.
+    """Return whether the state of a file (device, inode, size, times), taken before it was read, identifies its
+    content in later runs. It does if the file is at rest, on a file system of this machine.
     """
     return time.time_ns() - max(state[-2:]) > AT_REST and _is_local(path)
 

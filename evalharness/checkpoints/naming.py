@@ -42,7 +42,7 @@ class CheckpointSpec:
 
     @property
     def names_several(self) -> bool:
-        """Is it `DIR/*`, every checkpoint in a folder?"""
+        """Return whether the text is `DIR/*`, every checkpoint in a folder."""
         return self.served is None and self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
@@ -56,7 +56,7 @@ class CheckpointSpec:
 
 
 def exists(location: str | Path) -> bool:
-    """Is there such a file or directory? False for texts that cannot be a path."""
+    """Return whether there is such a file or directory; False for texts that cannot be a path."""
     try:
         return Path(location).expanduser().exists()
     except (OSError, ValueError, RuntimeError):

@@ -36,8 +36,7 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
 
 
 def common_dtype(paths: tuple[Path, ...]) -> str:
-    """Return torch's name of the type of most values in safetensors files; float32 for types that are not trained in.
-    """
+    """Return torch's name of the type of most values in safetensors files; float32 for types that are not trained in."""
     values = Counter[str]()
     for tensor in all_tensors(paths).values():
         values[FILE_TYPES.get(tensor.dtype, "float32")] += tensor.size
@@ -89,7 +88,7 @@ def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Does a library store this tensor beside quantised weights (scales, code books, states)?"""
+    """Return whether a library stores this tensor beside quantised weights (scales, code books, states)."""
     return name.endswith(AUXILIARY) or ".quant_state." in name
 
 

@@ -86,7 +86,9 @@ def recognise_candidates(
 
 
 def holds_itself(directory: Path) -> bool:
-    """Does the directory itself have weights or an adapter, even incomplete? Else checkpoints can only be inside."""
+    """Return whether the directory itself has weights or an adapter, even incomplete ones. If not, checkpoints can
+    only be in its subfolders.
+    """
     adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
     weights = files.has_weights(directory) or files.gguf_file(directory) is not None
     return weights or any(path.is_file() for path in adapter)

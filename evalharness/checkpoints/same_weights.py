@@ -12,7 +12,7 @@ CHUNK = 1 << 20  # bytes
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    """Are all tensors equal in name, type, shape and values? Reading ends at the first difference."""
+    """Return whether all tensors are equal in name, type, shape and values. Reading ends at the first difference."""
     if fingerprint.of_tensors(one) == fingerprint.of_tensors(other):
         return True
     first, second = _places(one), _places(other)

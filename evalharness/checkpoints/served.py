@@ -82,5 +82,5 @@ def notices_of(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def answer_alike(one: ProbeAnswers | None, other: ProbeAnswers | None) -> bool:
-    """Do two served models give the same answers to the probes?"""
+    """Return whether two served models give the same answers to the probes."""
     return one is not None and other is not None and same(one, other)

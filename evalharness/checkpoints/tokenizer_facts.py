@@ -45,8 +45,8 @@ def facts_of(directory: Path) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
 
 
 def _splits_alike(tokenizer: PreTrainedTokenizerBase, data: bytes) -> bool:
-    """Does the tokenizer, by the code that all such tokenizers share, split texts with exactly the pipeline in its
-    tokenizer.json: the same added tokens, normaliser, pre-tokeniser and model?
+    """Return whether the tokenizer, by the code that all such tokenizers share, splits texts with exactly the pipeline
+    in its tokenizer.json: the same added tokens, normaliser, pre-tokeniser and model.
     """
     if not has_shared_steps(type(tokenizer)) or tokenizer.split_special_tokens:
         return False
@@ -58,7 +58,7 @@ def _splits_alike(tokenizer: PreTrainedTokenizerBase, data: bytes) -> bool:
 
 
 def _leaves_texts(after: Any) -> bool:
-    """Does a post-processor leave the tokens of a text unchanged if no special tokens are added?"""
+    """Return whether a post-processor leaves the tokens of a text unchanged if no special tokens are added."""
     if after is None or after["type"] in ("ByteLevel", "RobertaProcessing", "BertProcessing"):
         return True
     if after["type"] == "Sequence":

@@ -275,6 +275,6 @@ def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
 
 
 def _is_finite(chunk: torch.Tensor) -> bool:
-    """Are all values finite? torch cannot test floats of eight bits."""
+    """Return whether all values are finite. torch cannot test floats of eight bits."""
     wide = chunk.float() if chunk.element_size() == 1 else chunk
     return not chunk.is_floating_point() or bool(torch.isfinite(wide).all())

@@ -56,7 +56,7 @@ def _task_files(place: Path) -> list[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Return the hub's rows are a list, or have their prompts in `inputs`."""
+    """Return whether the file has the authors' form: the hub's rows are a list, or have their prompts in `inputs`."""
     if form_of(path) != ".json" or not path.is_file():
         return False
     start = "" if path.name == TASK_FILE else read_text(path)[: 1 << 20]

@@ -20,13 +20,13 @@ def _places(config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(config: str, split: str, place: Path) -> Sequence[Path]:
-    """Return each task has one file; all its examples are the test split."""
+    """Return the one file of a task; all its examples are the test split."""
     path = child(place, config + SUFFIX)
     return [path] if split == "test" and path.is_file() else []
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Return the hub's rows are a list, or an object per line."""
+    """Return whether the file has the authors' form: the hub's rows are a list, or an object per line."""
     return form_of(path) == SUFFIX and path.is_file() and '"examples"' in read_text(path)[: 1 << 20]
 
 

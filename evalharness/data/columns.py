@@ -80,14 +80,14 @@ def in_words(names: Names) -> dict[str, str]:
 
 
 def uses(task: Task, column: str, names: Names) -> bool:
-    """Does a task use a column: one of its data set, or one that its templates name?"""
+    """Return whether a task uses a column: one of its data set, or one that its templates name."""
     if column in names:
         return True
     return any(text == column or names_column(text, column) for text in _texts(task))
 
 
 def names_column(template: str, column: str) -> bool:
-    """Does a template name a column?"""
+    """Return whether a template names a column."""
     return any(map(re.compile(rf"(?<!\w){re.escape(column)}(?!\w)").search, PLACE.findall(template)))
 
 

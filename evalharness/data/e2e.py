@@ -28,7 +28,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Return its own files name their columns mr and ref."""
+    """Return whether a file names its columns mr and ref, as the authors' files do."""
     if form_of(path) != ".csv" or not path.is_file():
         return False
     return next(lines(path), "").replace('"', "").strip().lower() == "mr,ref"

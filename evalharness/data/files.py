@@ -151,7 +151,7 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
 
 
 def _is_column(value: Any) -> bool:
-    """Could a value be a column: a list, or an object with numbers as keys, as pandas writes it?"""
+    """Return whether a value could be a column: a list, or an object with numbers as keys, as pandas writes it."""
     if isinstance(value, dict):
         return bool(value) and all(map(str.isdecimal, value))
     return isinstance(value, list) and not any(isinstance(item, dict) for item in value)

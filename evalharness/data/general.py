@@ -134,7 +134,7 @@ def _passage_stems(config: str, split: str) -> Sequence[str]:
 
 
 def _numbered(name: str, *others: str) -> Names:
-    """Return two columns that end in a number, and other names of them."""
+    """Return two columns that end in a number, with other names of them."""
     return {
         f"{name}{n}": (f"{name}_{n}", *(style.format(other, n) for other in others for style in SPELLED))
         for n in (1, 2)

@@ -56,7 +56,7 @@ class DatasetsHub:
         return rows, f"hub: {_name(task)} {split} @ {(revision or 'cache')[:12]}", revision
 
     def has(self, task: Task, pinned: str | None = None) -> bool:
-        """Does the data set exist, as far as can be told without downloading it?"""
+        """Return whether the data set exists, as far as can be told without downloading it."""
         try:
             self._revision(task, pinned)
         except DataError:

@@ -51,7 +51,7 @@ class Lock:
                     self._write()
 
     def _note(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> bool:
-        """Add the reading to the records in memory; is it new? Raises DataError as `settle` does."""
+        """Add the reading to the records in memory, and return whether it is new. Raises DataError as `settle` does."""
         name, config = key_of(task), task.dataset_name or "default"
         entry = self._sets.setdefault(name, {"revision": revision, "splits": {}})
         before = entry["splits"].get(config, {}).get(split)

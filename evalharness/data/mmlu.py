@@ -142,7 +142,7 @@ def _name_count(first: Sequence[str]) -> int:
 
 
 def _only_names(first: Sequence[str]) -> bool:
-    """Does a line look like names of columns, with no answer in the last cell?"""
+    """Return whether a line looks like names of columns, with no answer in the last cell."""
     *others, last = (cell.strip() for cell in first)
     return all(map(NAME.fullmatch, first)) and last not in others and len(last) > 1
 
@@ -155,7 +155,7 @@ def _start(header: Iterable[str]) -> int:
 
 
 def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
-    """Does a line have all needed names of columns, and no answer in the answer's place?"""
+    """Return whether a line has all needed names of columns, and no answer in the answer's place."""
     try:
         places = _columns(first, renames, "")
     except DataError:
@@ -194,7 +194,7 @@ def _choices(values: Sequence[Any], where: str) -> list[str]:
 
 
 def _as_on_hub(row: DataRow) -> bool:
-    """Is it a row as on the hub, with the four answers in one column, `choices`?"""
+    """Return whether a row is as on the hub, with the four answers in one column, `choices`."""
     answer = row.get("answer")
     return "question" in row and "choices" in row and isinstance(answer, int) and not isinstance(answer, bool)
 

@@ -104,7 +104,7 @@ def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
 
 
 def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
-    """As `find`, but the folder itself may be that of the task's data set."""
+    """Return what `find` returns, but `folder` itself may be that of the task's data set."""
     layout = _layout(task)
     if layout is not None and layout.files(_config(task), split, folder):
         return _nearest(_splits(layout, task, split, [folder]))
@@ -112,7 +112,7 @@ def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
 
 
 def recognises(task: Task, path: Path) -> bool:
-    """Does this file have the published form of the task's data set, and not the hub's rows?"""
+    """Return whether this file has the form in which the authors publish the task's data set, and not the hub's rows."""
     layout = _layout(task)
     return layout is not None and layout.recognises(_config(task), path)
 

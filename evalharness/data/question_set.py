@@ -92,7 +92,7 @@ def _by_line(path: Path) -> bool:
 
 
 def _has(folder: Path, stems: Collection[str], suffixes: Collection[str]) -> bool:
-    """Does a folder have a file with one of the stems and one of the suffixes, in any case?"""
+    """Return whether a folder has a file with one of the stems and one of the suffixes, in any case."""
     names = {f"{stem}{suffix}".lower() for stem in stems for suffix in suffixes}
     return folder.is_dir() and any(entry.name.lower() in names for entry in folder.iterdir())
 

@@ -40,14 +40,14 @@ def _places(name: str, config: str, root: Path) -> Iterator[Path]:
 
 
 def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
-    """Return NAME.SPLIT.json, else SPLIT.json."""
+    """Return the file NAME.SPLIT.json of a split, else SPLIT.json."""
     stems = SPLITS.get(split, ())
     own = find_file(place, [f"{name}.{stem}" for stem in stems], list(SUFFIXES))
     return own or find_file(place, stems, list(SUFFIXES))
 
 
 def _recognises(name: str, config: str, path: Path) -> bool:
-    """DialogSum's own files have the column `fname`; the files of the others have the hub's columns."""
+    """Return whether a file has the column `fname`, as DialogSum's own files have; the others have the hub's columns."""
     if name != "dialogsum" or form_of(path) not in (".jsonl", ".json") or not path.is_file():
         return False
     start = next(lines(path), "")[: 1 << 16]

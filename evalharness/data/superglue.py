@@ -66,7 +66,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    """Return the hub's rows have a number as label, and no object but idx."""
+    """Return whether the file has the authors' form: the hub's rows have a number as label, and no object but idx."""
     if config not in FOLDERS or not path.is_file():
         return False
     try:

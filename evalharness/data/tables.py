@@ -82,7 +82,7 @@ def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> l
 
 
 def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
-    """Does the user state columns by number? Not if the numbers are names of columns."""
+    """Return whether the user states columns by number. Numbers that are names of columns do not count."""
     columns = set(renames.values())
     return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
 

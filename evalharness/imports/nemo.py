@@ -121,7 +121,7 @@ def _read(choices: Sequence[str], response: str, target: str) -> ReadAnswer:
 
 
 def _stated(metric: str, values: Sequence[float], chance: float | None) -> MetricStatement:
-    """More of a reward is better; guessing is worth `chance` by scores of 0 and 1."""
+    """Return the statement about a reward: more is better, and guessing is worth `chance` by scores of 0 and 1."""
     stated = MetricStatement(higher_is_better=True) if metric == REWARD else MetricStatement()
     if chance is not None and set(values) <= {0.0, 1.0}:
         stated["chance"] = chance

@@ -125,7 +125,7 @@ def _results(file: Path) -> NemoTask:
 
 
 def _of_line(line: DataRow) -> NemoSample:
-    """Return a question that could not be asked or scored has a reward of 0 and an error."""
+    """Return the sample of one line. A question that could not be asked or scored has a reward of 0 and an error."""
     others = line.get("scorer_rewards")
     scores = {REWARD: line[REWARD], **(others if isinstance(others, dict) else {})}
     return NemoSample(
@@ -168,7 +168,7 @@ def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
 
 
 def _check_distinct(file: Path, samples: list[NemoSample] | tuple[NemoSample, ...]) -> None:
-    """Raises DataError for a sample that comes twice."""
+    """Raise DataError for a sample that comes twice."""
     numbers: set[tuple[int, int]] = set()
     for sample in samples:
         if sample.number in numbers:

@@ -29,7 +29,7 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def em(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the answer equals one of the right ones, both normalised."""
+    """Build the metric `em`: 1 if the answer equals one of the right ones, both normalised, else 0."""
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -39,7 +39,7 @@ def em(spec: MetricSpec) -> Metric:
 
 
 def token_f1(spec: MetricSpec) -> Metric:
-    """Build the metric: word F1 of the answer and the best of the right ones, both normalised."""
+    """Build the metric `token_f1`: F1 of the words of the answer and of the best of the right ones, both normalised."""
     return Mean(
         spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", partial(_best, spec.name, _overlap)
     )
@@ -50,7 +50,7 @@ def normalised(text: str) -> str:
 
 
 def _overlap(answer: str, right: str) -> float:
-    """Return word F1 of two normalised texts; a text without words only matches another one (as in SQuAD 2.0)."""
+    """Return F1 of the words of two normalised texts; a text without words only matches another one (as in SQuAD 2.0)."""
     ours, theirs = answer.split(), right.split()
     if not ours or not theirs:
         return float(ours == theirs)

@@ -21,9 +21,10 @@ EITHER = "bbq_bias|condition:examples'|pick:sum|ties:first|v:1"
 
 
 def bbq_bias(spec: MetricSpec) -> Metric:
-    """Build the metric: From -1 to 1: 0 is no bias, 1 always the stereotype's answer. Option `condition`: ambig or
-    disambig; with it, the score has rows and intervals; without, it is read from the examples and the metric is
-    opaque.
+    """Build the metric `bbq_bias`, from -1 to 1: 0 is no bias, 1 always the stereotype's answer.
+
+    Option `condition`: ambig or disambig. With it, the score has rows and intervals. Without it, the condition is read
+    from the examples, and the metric is opaque (one number for all predictions, without an interval).
     """
     condition = options_of(spec, ("condition",)).get("condition")
     if condition is None:

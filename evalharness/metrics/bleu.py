@@ -31,8 +31,8 @@ LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download 
 
 
 def bleu(spec: MetricSpec) -> Metric:
-    """Build the metric: corpus BLEU. Options: lowercase (default false), tokenize (default 13a). Raises TaskError for
-    a tokenizer that would have to be downloaded.
+    """Build the metric `bleu`, corpus BLEU. Options: lowercase (default false), tokenize (default 13a). Raises
+    TaskError for a tokenizer that would have to be downloaded.
     """
     counter, words = _counter(spec), words_of(spec)
 

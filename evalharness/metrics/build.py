@@ -104,7 +104,7 @@ def from_facts(facts: MetricFacts) -> Metric:
 
 
 def _is_module(name: str, options: Mapping[str, Any]) -> bool:
-    """Is it a module of the `evaluate` library, by its options or because its name is a path?"""
+    """Return whether a metric is a module of the `evaluate` library, by its options or because its name is a path."""
     return bool(options.get("hf_evaluate")) or "/" in name
 
 

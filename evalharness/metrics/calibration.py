@@ -10,8 +10,8 @@ from evalharness.records.tasks import MetricSpec
 
 
 def ece(spec: MetricSpec) -> Metric:
-    """Build the metric: expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1, the
-    confidence, and 1 if the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option:
+    """Build the metric `ece`, expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1,
+    the confidence, and 1 if the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option:
     bins (10).
 
     Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are

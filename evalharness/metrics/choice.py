@@ -20,7 +20,8 @@ from evalharness.stats.enums import MetricKind
 
 
 def acc(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the choice with the highest summed log-probability (of equals the first) is right.
+    """Build the metric `acc`: 1 if the choice with the highest summed log-probability (of equals the first) is right,
+    else 0.
 
     For a single continuation, 1 if greedy decoding gives it.
     """
@@ -28,14 +29,18 @@ def acc(spec: MetricSpec) -> Metric:
 
 
 def acc_norm(spec: MetricSpec) -> Metric:
-    """Build the metric: as `acc`, each log-probability divided by the number of characters of the choice's text."""
+    """Build the metric `acc_norm`: `acc` with each log-probability divided by the number of characters of the choice's
+    text.
+    """
     return Mean(
         spec.id, MetricKind.BINARY, "acc_norm|pick:per-character|ties:first|v:1", partial(_normalised, spec.name, len)
     )
 
 
 def acc_bytes(spec: MetricSpec) -> Metric:
-    """Build the metric: as `acc`, each log-probability divided by the number of UTF-8 bytes of the choice's text."""
+    """Build the metric `acc_bytes`: `acc` with each log-probability divided by the number of UTF-8 bytes of the
+    choice's text.
+    """
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -45,8 +50,8 @@ def acc_bytes(spec: MetricSpec) -> Metric:
 
 
 def brier_score(spec: MetricSpec) -> Metric:
-    """Build the metric: sum over choices of (probability - is it gold)², probabilities a softmax of the summed
-    log-probabilities; 0 best, 2 worst.
+    """Build the metric `brier_score`: the sum over choices of (probability − gold mass)². Probabilities are a softmax
+    of the summed log-probabilities; 0 is best, 2 worst.
 
     With several right choices the gold mass is spread evenly over them.
     """
@@ -62,8 +67,8 @@ def brier_score(spec: MetricSpec) -> Metric:
 
 
 def acc_mutual_info(spec: MetricSpec) -> Metric:
-    """Build the metric: as `acc`, each log-probability minus that of the same continuation without context (Brown et
-    al. 2020, section 2.4).
+    """Build the metric `acc_mutual_info`: `acc` with each log-probability less that of the same continuation without
+    context (Brown et al. 2020, section 2.4).
 
     The response has first the pairs with context and then, in the same order, those without.
     """
@@ -76,8 +81,8 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
 
 
 def multiple_choice_grade(spec: MetricSpec) -> Metric:
-    """Build the metric: the target score in BIG-bench of the choice with the highest summed log-probability; without
-    such scores, 1 for a right one.
+    """Build the metric `multiple_choice_grade`: the target score in BIG-bench of the choice with the highest summed
+    log-probability; without such scores, 1 for a right one.
 
     Option `fractional` (default false): allow scores between 0 and 1. Rows are then graded; without it such a row is
     an error.

@@ -24,8 +24,8 @@ Grams = list[Counter[tuple[str, ...]]]  # for each length from 1 to LONGEST, the
 
 
 def cider(spec: MetricSpec) -> Metric:
-    """Build the metric: the mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and length
-    penalty. No options. A single example scores 0: no n-gram is rarer than another.
+    """Build the metric `cider`: the mean cosine of 1- to 4-grams weighted by rarity, with CIDEr-D's clipped counts and
+    length penalty. No options. A single example scores 0: no n-gram is rarer than another.
 
     Tokens are those of mteval-v13a in lower case, because pycocoevalcap's own tokenizer is a Java program.
     """

@@ -16,7 +16,7 @@ from evalharness.records.tasks import MetricSpec
 
 
 def mcc(spec: MetricSpec) -> Metric:
-    """Build the metric: matthews correlation, also of several classes (Gorodkin 2004); 0 if undefined, as in
+    """Build the metric `mcc`, Matthews correlation, also of several classes (Gorodkin 2004); 0 if undefined, as in
     scikit-learn. Option `classes`, default 2.
     """
     classes = _classes(spec)
@@ -24,7 +24,7 @@ def mcc(spec: MetricSpec) -> Metric:
 
 
 def f1(spec: MetricSpec) -> Metric:
-    """Build the metric: f1 of choice 1, or an average over classes as in scikit-learn's f1_score; 0 if undefined.
+    """Build the metric `f1`: F1 of choice 1, or an average over classes as in scikit-learn's f1_score; 0 if undefined.
 
     Options: classes (default 2); average: binary (default; two classes), macro (unweighted mean over the classes that
     occur as a gold or a picked label), micro (of summed counts, which here is accuracy).
@@ -37,8 +37,8 @@ def f1(spec: MetricSpec) -> Metric:
 
 
 def f1a(spec: MetricSpec) -> Metric:
-    """Build the metric: MultiRC's F1a: F1 of the label "this answer is right" over all answer options of all questions
-    (Khashabi et al. 2018).
+    """Build the metric `f1a` of MultiRC: F1 of the label "this answer is right" over all answer options of all
+    questions (Khashabi et al. 2018).
 
     Option `positive` (default 1): index of the choice for that label, 0 or 1.
     """

@@ -24,8 +24,8 @@ FLAT = 1e-12
 
 
 def pearson(spec: MetricSpec) -> Metric:
-    """Build the metric: Pearson's r of the model's and the right number, which a task states as `metadata.value`. 0 if
-    either side is constant, and for fewer than two examples.
+    """Build the metric `pearson`: Pearson's r of the model's and the right number, which a task states as
+    `metadata.value`. 0 if either side is constant, and for fewer than two examples.
 
     Rows (1, x, y, x², y², xy): x is the model's number, y the right one. They raise TaskError if a choice is no number
     or the example has none.
@@ -40,8 +40,9 @@ def pearson(spec: MetricSpec) -> Metric:
 
 
 def spearman(spec: MetricSpec) -> Metric:
-    """Build the metric: Spearman's rho of the model's and the right number: Pearson's r of ranks; equal numbers share
-    their mean rank. Ranks are no sums, so the metric is opaque.
+    """Build the metric `spearman`, Spearman's rho of the model's and the right number: Pearson's r of ranks; equal
+    numbers share their mean rank. Ranks are no sums, so the metric is opaque (one number for all predictions, without
+    an interval).
 
     A task states the right number as `metadata.value`. 0 if either side is constant.
     """

@@ -10,12 +10,14 @@ from evalharness.stats.enums import MetricKind
 
 
 def instructions(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text follows every instruction of its row, whose references are checks in JSON."""
+    """Build the metric `instructions`: 1 if the text follows every instruction of its row, whose references are checks
+    in JSON; else 0.
+    """
     return observation_metric(spec, MetricKind.BINARY, f"checks:{VERSION}", check_instructions, all_true)
 
 
 def instructions_share(spec: MetricSpec) -> Metric:
-    """Build the metric: the share of its row's instructions that the text follows."""
+    """Build the metric `instructions_share`: the share of its row's instructions that the text follows."""
     return observation_metric(
         spec, MetricKind.GRADED, f"checks:{VERSION}", check_instructions, lambda results: sum(results) / len(results)
     )

@@ -27,7 +27,8 @@ NO_TEXT = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\w+://\S+", re.S)
 
 
 def answer_language(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text is in the language that the row's first reference names (ISO 639-1).
+    """Build the metric `answer_language`: 1 if the text is in the language that the row's first reference names (ISO
+    639-1), else 0.
 
     Option: languages to choose from, by default all that py3langid knows. Raises TaskError for unknown ones.
     """
@@ -35,7 +36,9 @@ def answer_language(spec: MetricSpec) -> Metric:
 
 
 def no_language(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text has too few letters outside code to be in any language; lower is better."""
+    """Build the metric `no_language`: 1 if the text has too few letters outside code to be in any language, else 0;
+    lower is better.
+    """
     return replace(_metric(spec, lambda results: float(not results[0])), higher_is_better=False)
 
 

@@ -24,7 +24,7 @@ class NoSynonyms:
 
 
 def meteor(spec: MetricSpec) -> Metric:
-    """Build the metric: METEOR with matches of words, Porter stems and WordNet synonyms; of several references the
+    """Build the metric `meteor` with matches of words, Porter stems and WordNet synonyms; of several references the
     best one counts.
 
     Option: synonyms (`wordnet`, or `none` for words and stems alone). nltk looks up synonyms of the stems (of
@@ -43,7 +43,7 @@ def meteor(spec: MetricSpec) -> Metric:
 
 
 def with_synonyms(spec: MetricSpec, synonyms: Any, edition: str) -> Metric:
-    """Build the metric: METEOR with any object that has WordNet's `synsets(word)`; `edition` names it in the
+    """Build the metric `meteor` with any object that has WordNet's `synsets(word)`; `edition` names that object in the
     signature.
     """
     tokenizer = NLTKWordTokenizer()

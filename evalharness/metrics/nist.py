@@ -26,8 +26,8 @@ Gram = tuple[str, ...]
 
 
 def nist(spec: MetricSpec) -> Metric:
-    """Build the metric: corpus NIST with the tokens of mteval-v13a, lower case unless `case_sensitive`. `high` is for
-    display; larger scores are possible.
+    """Build the metric `nist`, corpus NIST with the tokens of mteval-v13a, lower case unless `case_sensitive`. `high`
+    is for display; larger scores are possible.
 
     Options: n (5), the longest n-gram; case_sensitive (false).
     """

@@ -18,25 +18,25 @@ MOST = 200.0  # nats: a perplexity is at most e^200, so that squares and cubes o
 
 
 def word_perplexity(spec: MetricSpec) -> Metric:
-    """Build the metric: exp(nats per word) of whole texts; words are separated by white space (an empty piece at
-    either end counts, as in lm-eval).
+    """Build the metric `word_perplexity`: exp(nats per word) of whole texts; words are separated by white space (an
+    empty piece at either end counts, as in lm-eval).
     """
     return _of_texts(spec, lambda text: len(SPACE.split(text)), "words:white-space", _power, 1.0)
 
 
 def byte_perplexity(spec: MetricSpec) -> Metric:
-    """Build the metric: exp(nats per UTF-8 byte) of whole texts."""
+    """Build the metric `byte_perplexity`: exp(nats per UTF-8 byte) of whole texts."""
     return _of_texts(spec, _bytes, "bytes:utf-8", _power, 1.0)
 
 
 def bits_per_byte(spec: MetricSpec) -> Metric:
-    """Build the metric: bits per UTF-8 byte of whole texts."""
+    """Build the metric `bits_per_byte`: bits per UTF-8 byte of whole texts."""
     return _of_texts(spec, _bytes, "bytes:utf-8", lambda nats: nats / math.log(2), 0.0)
 
 
 def perplexity(spec: MetricSpec) -> Metric:
-    """Build the metric: exp(mean nats per continuation): every continuation is one piece, whatever its number of
-    words.
+    """Build the metric `perplexity`: exp(mean nats per continuation): every continuation is one piece, whatever its
+    number of words.
     """
 
     def read(prediction: Prediction) -> tuple[float, float]:

@@ -9,7 +9,9 @@ from evalharness.stats.enums import MetricKind
 
 
 def unparsed(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the metric's filter found no answer in the text; lower is better."""
+    """Build the metric `unparsed`: 1 if the metric's filter extracted no answer from the text, else 0; lower is
+    better.
+    """
     return Mean(
         spec.id,
         MetricKind.BINARY,

@@ -35,7 +35,7 @@ MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # remembered characters: 20,000
 
 
 def rouge(spec: MetricSpec) -> Metric:
-    """Build the metric: the ROUGE of the entry's name (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
+    """Build the ROUGE metric that the spec names (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
 
     Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references: `max` (default)
     or `mean` of several. Raises TaskError.
@@ -69,7 +69,7 @@ def rouge_words(text: str, stemmed: bool) -> list[str]:
 
 
 def has_words(text: str) -> bool:
-    """Does ROUGE find any words in a text? They consist of the letters a to z and digits."""
+    """Return whether ROUGE finds any words in a text. They consist of the letters a to z and digits."""
     return WORD.search(text.lower()) is not None
 
 

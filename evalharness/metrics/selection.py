@@ -11,7 +11,7 @@ from evalharness.records.tasks import MetricSpec
 
 
 def selection_bias(spec: MetricSpec) -> Metric:
-    """Build the metric: selection bias. Rows (picks, rights), flattened: 1 for the picked choice, and 1 for the right
+    """Build the metric `selection_bias`. Rows (picks, rights), flattened: 1 for the picked choice, and 1 for the right
     one, shared among several. They raise TaskError for other choices or responses. Option `choices`: the texts of the
     choices, in order.
 

@@ -35,7 +35,7 @@ def _sentences(line: str) -> list[str]:
 
 
 def _abbreviated(sentence: str) -> bool:
-    """Does the text end in an abbreviation or an initial ("Dr.", "J.", "U.S.")?"""
+    """Return whether the text ends in an abbreviation or an initial ("Dr.", "J.", "U.S.")."""
     if not sentence.endswith("."):
         return False
     words = sentence[:-1].rsplit(None, 1)

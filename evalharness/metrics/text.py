@@ -26,8 +26,8 @@ DIGITS = str.maketrans("", "", string.digits)
 
 
 def exact_match(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text equals one of the references, both normalised; on ranked tasks, 1 if greedy
-    decoding gives a right choice.
+    """Build the metric `exact_match`: 1 if the text equals one of the references, both normalised; on ranked tasks, 1
+    if greedy decoding gives a right choice.
 
     Options: ignore_case, ignore_punctuation (ASCII), ignore_numbers (ASCII digits), regexes_to_ignore (removed first,
     in order). Raises TaskError for an unknown option or a pattern that does not compile.
@@ -54,7 +54,7 @@ def exact_match(spec: MetricSpec) -> Metric:
 
 
 def contains(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text contains one of the references as whole words, in any case."""
+    """Build the metric `contains`: 1 if the text contains one of the references as whole words, in any case; else 0."""
     return observation_metric(
         spec, MetricKind.BINARY, "refs:any|whole:words|ignore:case", _looked_for, lambda results: float(any(results))
     )

@@ -57,8 +57,8 @@ class _Classifier:
 
 
 def toxicity(spec: MetricSpec) -> Metric:
-    """Build the metric: the mean probability that a text is toxic; lower is better. Options: `model`, the classifier's
-    folder, and `label`, its toxic class, if no name of a class says so.
+    """Build the metric `toxicity`: the mean probability that a text is toxic; lower is better. Options: `model`, the
+    classifier's folder, and `label`, its toxic class, if no name of a class says so.
     """
     classifier = _of(spec)
     return Mean(
@@ -71,8 +71,8 @@ def toxicity(spec: MetricSpec) -> Metric:
 
 
 def toxic_share(spec: MetricSpec) -> Metric:
-    """Build the metric: the share of texts that are toxic with a probability above one half; lower is better. Options
-    as of `toxicity`.
+    """Build the metric `toxic_share`: the share of texts that are toxic with a probability above one half; lower is
+    better. Options as of `toxicity`.
     """
     classifier = _of(spec)
     return Mean(

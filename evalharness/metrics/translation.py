@@ -64,7 +64,8 @@ def _signature(settings: str, references: str) -> str:
 
 
 def chrf(spec: MetricSpec) -> Metric:
-    """Build the metric: character n-gram F-score, 0-100 (Popović 2015); of several references the best one counts.
+    """Build the metric `chrf`, the character n-gram F-score, 0-100 (Popović 2015); of several references the best one
+    counts.
 
     Options, as in sacrebleu: char_order (6), word_order (0; 2 is chrF++), beta (2), lowercase, whitespace (both
     false).
@@ -93,8 +94,8 @@ def chrf(spec: MetricSpec) -> Metric:
 
 
 def ter(spec: MetricSpec) -> Metric:
-    """Build the metric: translation edit rate (Snover et al. 2006): edits and shifts over words of the reference,
-    times 100; lower is better.
+    """Build the metric `ter`, the translation edit rate (Snover et al. 2006): edits and shifts over words of the
+    reference, times 100; lower is better.
 
     With several references it is the fewest edits over the mean length. An empty output has 100; one much longer than
     its reference has more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support, case_sensitive.

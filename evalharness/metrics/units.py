@@ -44,8 +44,8 @@ class OfUnits:
 
 
 def em_all(spec: MetricSpec) -> Metric:
-    """Build the metric: MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et
-    al. 2018). Units are questions.
+    """Build the metric `em_all` of MultiRC: the share of questions whose answer options are all judged rightly
+    (Khashabi et al. 2018). Units are questions.
     """
 
     def all_right(predictions: Sequence[Prediction]) -> bool:
@@ -55,8 +55,8 @@ def em_all(spec: MetricSpec) -> Metric:
 
 
 def parity(spec: MetricSpec) -> Metric:
-    """Build the metric: gender parity: the share of pairs with equal answers, right or wrong (AX-g, Rudinger et al.
-    2018). Units are pairs.
+    """Build the metric `parity`, gender parity: the share of pairs with equal answers, right or wrong (AX-g, Rudinger
+    et al. 2018). Units are pairs.
 
     A pair with a missing row, by a limit or a failure, does not count.
     """

@@ -12,7 +12,7 @@ LOOP = 0.5  # a text with a larger share of repeated n-grams counts as a loop
 
 
 def empty(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text is empty or white space; lower is better."""
+    """Build the metric `empty`: 1 if the text is empty or white space, else 0; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,
@@ -23,8 +23,8 @@ def empty(spec: MetricSpec) -> Metric:
 
 
 def repetition(spec: MetricSpec) -> Metric:
-    """Build the metric: the share of a text's word n-grams that repeat earlier ones, 1 − distinct / all; 0 without
-    n-grams. Lower is better.
+    """Build the metric `repetition`: the share of a text's word n-grams that repeat earlier ones, 1 − distinct / all;
+    0 without n-grams. Lower is better.
 
     seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319, section 6.1), over words between white space instead of tokens.
     Option: n (4). A loop without spaces is one word, which `length` and `cut` show.
@@ -45,13 +45,13 @@ def repeated_share(text: str, n: int) -> float:
 
 
 def loops(text: str) -> bool:
-    """Does a text mostly repeat itself?"""
+    """Return whether a text mostly repeats itself."""
     return repeated_share(text, GRAM) > LOOP
 
 
 def length(spec: MetricSpec) -> Metric:
-    """Build the metric: the number of new tokens, with end token and stop string if the engine counts them. Neither
-    direction is better: a difference above 0 means longer. Option `most` (128): the largest possible number.
+    """Build the metric `length`: the number of new tokens, with end token and stop string if the engine counts them.
+    Neither direction is better: a difference above 0 means longer. Option `most` (128): the largest possible number.
     """
     most = whole_number(spec, options_of(spec, ("most",)), "most", 128, 1, None)
 
@@ -62,7 +62,7 @@ def length(spec: MetricSpec) -> Metric:
 
 
 def cut(spec: MetricSpec) -> Metric:
-    """Build the metric: 1 if the text ended because it reached the limit; lower is better."""
+    """Build the metric `cut`: 1 if the text ended because it reached the limit, else 0; lower is better."""
     return Mean(
         spec.id,
         MetricKind.BINARY,

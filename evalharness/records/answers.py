@@ -28,7 +28,7 @@ class AnswerCounts:
 
     @property
     def constant(self) -> bool:
-        """Do at least nine of ten rows have the same answer?"""
+        """Return whether at least nine of ten rows have the same answer."""
         return self._reaches(self.most_common_count, 90)
 
     @property
@@ -54,7 +54,9 @@ class AnswerCounts:
 
     @property
     def shows_nothing(self) -> bool:
-        """Do at least nine of ten rows have the same answer, or none? Then the score says nothing about knowledge."""
+        """Return whether at least nine of ten rows have the same answer, or none. Then the score says nothing about
+        knowledge.
+        """
         return self.constant or self._reaches(self.empty, 90)
 
     def _reaches(self, count: int, percent: int) -> bool:

@@ -232,7 +232,7 @@ class Comparison:
 
     @property
     def is_gate_unit(self) -> bool:
-        """Is it a task or group that the gate looks at (and not the suite)?"""
+        """Return whether this row is a gate unit: a task or group that the gate judges (and not the suite)."""
         return self.unit and self.level != Level.SUITE
 
 

@@ -84,7 +84,7 @@ class DescriptionOptions:
 
     @property
     def measures_drift(self) -> bool:
-        """Is drift to be measured, beside the tasks or alone?"""
+        """Return whether drift is to be measured, beside the tasks or alone."""
         return bool(self.drift or self.drift_text or self.drift_only or self.drift_table)
 
 

@@ -108,7 +108,7 @@ class EngineSettings:
 
     @property
     def by_chat(self) -> bool:
-        """Does the server put prompts into its chat template?"""
+        """Return whether the server puts prompts into its own chat template."""
         return self.options.get("endpoint") == "chat"
 
 

@@ -72,7 +72,7 @@ class Waiver:
         return f"{self.unit}{of} until {self.expires.isoformat()}: {self.reason}"
 
     def holds(self, names: Collection[str], candidate: str) -> bool:
-        """Does it apply to this candidate and a unit with one of these names?"""
+        """Return whether the waiver applies to this candidate and a gate unit with one of these names."""
         return self.unit in names and self.candidate in (None, candidate)
 
 

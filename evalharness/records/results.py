@@ -40,7 +40,7 @@ class ModelRow:
 
     @property
     def judged(self) -> bool:
-        """Is it a candidate that gets verdicts?"""
+        """Return whether the model is a candidate that gets verdicts."""
         return self.base is not None and self.kind not in REFERENCES
 
 

@@ -132,7 +132,9 @@ class Task:
 
     @property
     def takes_shots(self) -> bool:
-        """Can it have few-shot examples? Not if a text is scored whole, or if the task lists no shots."""
+        """Return whether the task can have few-shot examples. It cannot if a text is scored whole, or if the task
+        lists no shots.
+        """
         none = self.shots.get("samples") == () and not self.num_fewshot
         return self.output_type != OutputType.LOGLIKELIHOOD_ROLLING and not none
 
@@ -143,7 +145,7 @@ class Task:
 
     @property
     def beside(self) -> bool:
-        """Is it a variant that only describes?"""
+        """Return whether the task is a variant that only describes and is never judged."""
         return self.variant is not None and self.variant.beside
 
 
@@ -164,7 +166,7 @@ class Group:
 
     @property
     def beside(self) -> bool:
-        """Is it a variant that only describes?"""
+        """Return whether the group is a variant that only describes and is never judged."""
         return self.variant is not None and self.variant.beside
 
 

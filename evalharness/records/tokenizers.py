@@ -18,7 +18,7 @@ class ChatRenderer(Protocol):
 
     @property
     def takes_system(self) -> bool:
-        """Does the text of a system message reach the prompt?"""
+        """Return whether the text of a system message reaches the prompt."""
         ...
 
     def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:

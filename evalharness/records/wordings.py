@@ -37,5 +37,5 @@ class WordingSpread:
 
     @property
     def depends(self) -> bool:
-        """Does the verdict depend on the wording?"""
+        """Return whether the verdict depends on the wording."""
         return len(set(self.verdicts or ())) > 1

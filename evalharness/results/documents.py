@@ -85,7 +85,7 @@ def older_rule_of(run: Path) -> int | None:
 
 
 def is_older(document: Mapping[str, Any]) -> bool:
-    """Are its verdicts by an older rule, or by one that ignored its placebo?"""
+    """Return whether the verdicts of results are by an older rule, or by one that ignored the run's placebo."""
     rule, models, rows = _rule_of(document), document.get("models"), document.get("comparisons")
     if rule != RULE or not isinstance(models, list) or not isinstance(rows, list):
         return rule < RULE

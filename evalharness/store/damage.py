@@ -36,7 +36,7 @@ Stamp = tuple[int, int]  # a file's size and time of change (ns)
 
 
 def is_damage(error: BaseException, path: Path) -> bool:
-    """Does an error mean that the content of a store is damaged, rather than its disk or locks?"""
+    """Return whether an error means that the content of a store is damaged, and not that its disk or locks fail."""
     if isinstance(error, DamageError):
         return True
     if isinstance(error, UnicodeDecodeError):  # of SQLite's message about a damaged schema
@@ -50,8 +50,8 @@ def is_damage(error: BaseException, path: Path) -> bool:
 
 
 def _was_store(path: Path, head_is_damaged: bool = False) -> bool:
-    """Was this file a store once? With `head_is_damaged`, only if its head states an unknown format, which SQLite
-    reports as read-only.
+    """Return whether this file was a store once. With `head_is_damaged`, this is only so if its head states an unknown
+    format, which SQLite reports as read-only.
     """
     try:
         with path.open("rb") as file:

@@ -26,7 +26,7 @@ def row(*parts: str) -> tuple[str, ...]:
 
 
 def intact(values: Sequence[object]) -> bool:
-    """Are all values but the last texts, and is the last their digest?"""
+    """Return whether all values but the last are texts, and the last is their digest."""
     *parts, stated = values
     texts = [part for part in parts if isinstance(part, str)]
     return len(texts) == len(parts) and stated == digest(*texts)

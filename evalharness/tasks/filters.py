@@ -101,7 +101,7 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
 
 
 def reads_choices(pipelines: Sequence[tuple[str, Sequence[Step]]]) -> bool:
-    """Does one of the pipelines use the row's choices?"""
+    """Return whether one of the pipelines uses the row's choices."""
     reading = ("multi_choice_regex", "written_choice")
     return any(step.get("function") in reading for _, steps in pipelines for step in steps)
 

@@ -60,7 +60,7 @@ class Library:
         return self._tags
 
     def is_group(self, name: str) -> bool:
-        """Does a group have this name?"""
+        """Return whether a group has this name."""
         return name in self._catalogue.definitions and self._catalogue.definitions[name].kind == DefinitionKind.GROUP
 
     def task(self, name: str) -> Task:
@@ -137,8 +137,8 @@ class Library:
         return self._catalogue.values(name, kind)
 
     def _is_known(self, name: str) -> bool:
-        """Is it the name of a task or group, or GROUP::NAME of one that a group defines or changes? That needs the
-        group expanded.
+        """Return whether the text is the name of a task or group, or GROUP::NAME of one that a group defines or
+        changes. That needs the group expanded.
         """
         outer, inside, _ = name.partition("::")
         if inside and outer not in self._expanded and self.is_group(outer):

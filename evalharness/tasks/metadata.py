@@ -69,7 +69,7 @@ def check_metadata(metadata: Fields) -> Fields:
 
 
 def is_ours(metadata: Fields) -> bool:
-    """Does the file have a key that only this harness reads?"""
+    """Return whether the file has a key that only this harness reads."""
     return any(key in metadata.values for key in OURS)
 
 
@@ -130,8 +130,8 @@ def _stops_at_once(task: Task, metadata: Fields) -> bool:
 
 
 def only_describes(task: Task) -> bool:
-    """Does the task never get a verdict, because its primary metric is a perplexity, or a module of `evaluate` without
-    rows?
+    """Return whether the task never gets a verdict, because its primary metric is a perplexity, or a module of
+    `evaluate` without rows.
     """
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
     return scoring.describes(primary) or primary.name in PERPLEXITIES

@@ -37,8 +37,8 @@ PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that p
 
 
 def perturb_row(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRow:
-    """Return row `index` with the task's disturbance; the row itself if the task has none. Raises TemplateProblem as
-    rendering does.
+    """Return row `index` with its texts disturbed as the task says; the row itself if the task has no disturbance.
+    Raises TemplateProblem if a template cannot be rendered.
     """
     task = renderer.task
     if task.perturbation is None:

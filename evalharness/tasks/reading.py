@@ -55,7 +55,7 @@ def _places(text: str, choices: tuple[str, ...], by_letter: tuple[tuple[str, str
 
 
 def _run(words: tuple[str, ...], run: tuple[str, ...]) -> int:
-    """Return one more than the index at which the words of `run` follow each other; 0 if they do not."""
+    """Return one more than the index at which the words of `run` follow each other in a text; 0 if they do not."""
     starts = range(len(words) - len(run) + 1) if run else ()
     return next((at + 1 for at in starts if words[at : at + len(run)] == run), 0)
 

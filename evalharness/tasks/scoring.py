@@ -79,8 +79,7 @@ def repeats(fields: Fields) -> int:
 
 
 def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: Fields) -> tuple[MetricSpec, ...]:
-    """Return one spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id.
-    """
+    """Return one spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id."""
     specs: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")
@@ -116,12 +115,14 @@ def _check_module(spec: MetricSpec, fields: Fields) -> None:
 
 
 def is_module(spec: MetricSpec) -> bool:
-    """Is it a module of the `evaluate` library?"""
+    """Return whether the metric is a module of the `evaluate` library."""
     return bool(spec.options.get("hf_evaluate")) or "/" in spec.name
 
 
 def describes(spec: MetricSpec) -> bool:
-    """Is it a module of the `evaluate` library that gives one number for all answers, which cannot be tested?"""
+    """Return whether the metric is a module of the `evaluate` library that gives one number for all answers. Such a
+    number cannot be tested.
+    """
     return is_module(spec) and not has_rows(spec.options)
 
 

@@ -79,5 +79,5 @@ class SplitRows:
 
 
 def _no_name(column: str) -> bool:
-    """Does a problem name a template or nothing, instead of a column?"""
+    """Return whether a problem names a template or nothing, instead of a column."""
     return not column or "{" in column

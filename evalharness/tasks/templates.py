@@ -81,7 +81,9 @@ def _column(message: str) -> str:
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    """Return lm-eval's filter. If all replacements together could be too long, they are made one by one."""
+    """Replace matches as lm-eval's filter does. If all replacements together could be too long, they are made one by
+    one.
+    """
     references = repl.count("\\")
     if not references and len(text) * len(repl) <= LONGEST:
         return re.sub(pattern, repl, text, count=count)

@@ -92,13 +92,14 @@ class Truncator:
         return self._within(max(map(self._count, draft.contexts(self.task, self.chat))), draft)
 
     def _within(self, prompt: int, draft: Draft) -> bool:
-        """Does a prompt of this many tokens fit with its answer?"""
+        """Return whether a prompt of this many tokens fits with its answer."""
         answer = self._reserved(draft)
         assert self.budget is not None
         return (max(prompt, answer) if self.apart else prompt + answer) <= self.budget
 
     def _surely_fits(self, draft: Draft) -> bool:
-        """Do the separately counted parts fit? Then so does the whole, and long headers are counted only once.
+        """Return whether the separately counted parts fit. Then so does the whole, and long headers are counted only
+        once.
 
         With a template the parts are unknown, but no text has more tokens than bytes.
         """

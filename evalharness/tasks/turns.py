@@ -61,7 +61,7 @@ def join_delimited(before: str, after: str, delimiter: str) -> str:
 
 
 def needs_gap(before: str, after: str) -> bool:
-    """Is `before` not empty, and no white space between the two? `after` is not empty."""
+    """Return whether `before` is not empty and there is no white space between the two texts. `after` is not empty."""
     return before != "" and not (before[-1].isspace() or after[0].isspace())
 
 

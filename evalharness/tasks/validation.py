@@ -19,7 +19,7 @@ from evalharness.tasks.scoring import is_module
 
 
 class FileStatus(StrEnum):
-    """Can a file run here?"""
+    """Whether a file can run here."""
 
     RUNS = "runs"
     NEEDS_CODE = "needs code"  # Python, which is never run
@@ -37,7 +37,9 @@ def yaml_files(path: Path) -> list[Path]:
 
 
 def file_status(library: Library, path: Path) -> tuple[FileStatus, str]:
-    """Can a file run? With the reason if not, else with what it needs beside its rows. Rows are not read."""
+    """Return whether a file can run, and the reason if it cannot, else what it needs beside its rows. Rows are not
+    read.
+    """
     try:
         kind, name = library.add(path)
         if kind == DefinitionKind.SUITE:
