@@ -36,7 +36,9 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
 
 
 def common_dtype(paths: tuple[Path, ...]) -> str:
-    """Return torch's name of the type of most values in safetensors files; float32 for types that are not trained in."""
+    """Return torch's name of the type of most values in safetensors files; float32 for types that are not
+    trained in.
+    """
     values = Counter[str]()
     for tensor in all_tensors(paths).values():
         values[FILE_TYPES.get(tensor.dtype, "float32")] += tensor.size

@@ -107,7 +107,9 @@ class Lock:
 
 
 def key_of(task: Task) -> str:
-    """Return the name of the task's data set in the lock file: its path on the hub, and the revision in the task file."""
+    """Return the name of the task's data set in the lock file: its path on the hub, and the revision in the
+    task file.
+    """
     revision = task.dataset_kwargs.get("revision")
     return f"{task.dataset_path}@{revision}" if revision else task.dataset_path
 

@@ -112,7 +112,9 @@ def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
 
 
 def recognises(task: Task, path: Path) -> bool:
-    """Return whether this file has the form in which the authors publish the task's data set, and not the hub's rows."""
+    """Return whether this file has the form in which the authors publish the task's data set, and not the
+    hub's rows.
+    """
     layout = _layout(task)
     return layout is not None and layout.recognises(_config(task), path)
 

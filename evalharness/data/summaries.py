@@ -47,7 +47,9 @@ def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(name: str, config: str, path: Path) -> bool:
-    """Return whether a file has the column `fname`, as DialogSum's own files have; the others have the hub's columns."""
+    """Return whether a file has the column `fname`, as DialogSum's own files have; the others have the hub's
+    columns.
+    """
     if name != "dialogsum" or form_of(path) not in (".jsonl", ".json") or not path.is_file():
         return False
     start = next(lines(path), "")[: 1 << 16]

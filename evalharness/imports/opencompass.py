@@ -29,7 +29,9 @@ RERUN = f"score it again: {RESCORE}"
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the path is a run of opencompass, a folder of runs, or a run's folder of predictions or results."""
+    """Return whether the path is a run of opencompass, a folder of runs, or a run's folder of predictions or
+    results.
+    """
     return path.is_dir() and bool(runs_of(path)[0])
 
 

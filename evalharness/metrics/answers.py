@@ -50,7 +50,9 @@ def normalised(text: str) -> str:
 
 
 def _overlap(answer: str, right: str) -> float:
-    """Return F1 of the words of two normalised texts; a text without words only matches another one (as in SQuAD 2.0)."""
+    """Return F1 of the words of two normalised texts; a text without words only matches another one (as in
+    SQuAD 2.0).
+    """
     ours, theirs = answer.split(), right.split()
     if not ours or not theirs:
         return float(ours == theirs)

@@ -75,7 +75,9 @@ def _information(texts: Sequence[Sequence[str]], order: int) -> dict[Gram, float
 
 
 def _by_length(ratio: float) -> float:
-    """Return the length penalty: 1 for outputs as long as their references or longer, 0.5 at two thirds of the length."""
+    """Return the length penalty: 1 for outputs as long as their references or longer, 0.5 at two thirds of
+    the length.
+    """
     if not 0 < ratio < 1:
         return min(max(ratio, 0.0), 1.0)
     return math.exp(math.log(0.5) * (math.log(ratio) / math.log(1.5)) ** 2)

@@ -151,7 +151,9 @@ class Policy:
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        """Return the policy in a run's signature; the default where it has none. Raises UsageError if it is malformed."""
+        """Return the policy in a run's signature; the default where it has none. Raises UsageError if it is
+        malformed.
+        """
         try:
             return cls._recorded(signature)
         except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -95,7 +95,9 @@ def _check(each: TaskSplit, source: DataSource) -> None:
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:
-    """Return the name of a data set in the lock file, from that name or a task's. Raises UsageError for another name."""
+    """Return the name of a data set in the lock file, from that name or a task's. Raises UsageError for
+    another name.
+    """
     if name in lock.names():
         return name
     try:

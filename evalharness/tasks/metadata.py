@@ -116,7 +116,9 @@ def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanL
 
 
 def _templates(metadata: Fields) -> Fields:
-    """Return the other wordings: a mapping, or the name of a file beside the task's with a mapping for several tasks."""
+    """Return the other wordings: a mapping, or the name of a file beside the task's with a mapping for
+    several tasks.
+    """
     name = metadata.values.get("templates")
     if not isinstance(name, str):
         return metadata.part("templates")

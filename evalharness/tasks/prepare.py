@@ -109,7 +109,9 @@ def _is_left_out(row: _Rendered, task: Task, settings: PromptSettings) -> bool:
 
 
 def _looks(task: Task) -> list[Look]:
-    """Return the tests that the metrics of a task apply. Raises TaskError for a metric that cannot be computed for it."""
+    """Return the tests that the metrics of a task apply. Raises TaskError for a metric that cannot be
+    computed for it.
+    """
     metrics = [build(spec) for spec in task.metrics]
     for spec in task.metrics:
         check_readable(spec, task.output_type)

@@ -94,7 +94,9 @@ def _prompts_of_users_rows(task: Task, split: str, source: DataSource, shots: in
 
 
 def _places(task: Task, split: str | None, source: DataSource) -> Iterator[tuple[DataSource, str, str]]:
-    """Return the sources of rows in order, with split and note: the user's, the embedded world's, a few invented ones."""
+    """Return the sources of rows in order, with split and note: the user's, the embedded world's, a few
+    invented ones.
+    """
     own = f"give {' or '.join(GIVE)} for your own"
     yield source, split or task.evaluation_split, ""
     yield DataSource(shipped=shipped(WORLD)), split or "test", f"rows of the embedded world; {own}"

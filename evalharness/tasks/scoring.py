@@ -79,7 +79,9 @@ def repeats(fields: Fields) -> int:
 
 
 def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: Fields) -> tuple[MetricSpec, ...]:
-    """Return one spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the same id."""
+    """Return one spec per metric and filter pipeline. Raises TaskError for an unknown metric, or two with the
+    same id.
+    """
     specs: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")

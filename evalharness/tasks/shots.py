@@ -39,7 +39,9 @@ class Shots:
     order: tuple[int, ...]  # the draw, with spare rows; unused by per_example
 
     def before(self, row: DataRow, key: str) -> list[DataRow]:
-        """Return the shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is too small."""
+        """Return the shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is
+        too small.
+        """
         if self.number == 0:
             return []
         order: Sequence[int] = self.order

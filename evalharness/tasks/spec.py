@@ -180,7 +180,9 @@ def _evaluation_split(fields: Fields) -> str:
 
 
 def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
-    """Return the split of shots: the stated one, else training, validation or test; None if the file lists the shots."""
+    """Return the split of shots: the stated one, else training, validation or test; None if the file lists
+    the shots.
+    """
     split = shots.text("split") or fields.text("fewshot_split")
     if split or shots.values.get("samples") is not None:
         return split
