@@ -9,12 +9,12 @@ LEAST = 10  # answers; fewer say nothing about how a model answers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerCounts:
-    """Counts over the `answers` that were scored.
+    """Counts over the `answers` of one model to one task that were scored.
 
-    `most_common`: the most frequent choice or extracted text, shortened; `most_common_count`: its number of answers;
-    `most_common_right`: rows for which it is a right answer. `empty`: texts of white space; `cut_off`: texts that ended
-    at the length limit; `unreadable`: texts from which no answer could be extracted; `near_ties`: rows whose two best
-    choices are so close that batches and threads can swap them.
+    `most_common` is the most frequent choice or extracted text, shortened; `most_common_count` answers give it, and it
+    is a right answer for `most_common_right` rows. `empty` answers are white space, `cut_off` ones ended at the length
+    limit, and from `unreadable` ones no answer could be extracted. In `near_ties` rows the two best choices are so
+    close that batches and threads can swap them.
     """
 
     answers: int
@@ -65,11 +65,12 @@ class AnswerCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfitShares:
-    """Shares of a candidate's examples in a gate unit whose answers are unusable or of less use.
+    """Shares (0-1) of a candidate's examples in one gate unit whose answers are unusable or of less use.
 
-    `truncated`: prompts that were cut to the window; `cut_off`: texts that ended at the length limit; `unparsed`: texts
-    from which no answer could be extracted; `empty`: texts of white space; `failed`: examples that the candidate did
-    not answer, or the base, if it failed on more.
+    A gate unit is a task or group that the gate judges. `truncated`: the prompt was cut to the model's window.
+    `cut_off`: the text ended at the length limit. `unparsed`: no answer could be extracted from the text. `empty`: the
+    text is white space. `failed`: the candidate did not answer, or the base did not, whichever failed on more
+    examples.
     """
 
     truncated: float = 0.0

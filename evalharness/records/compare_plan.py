@@ -17,8 +17,8 @@ UNNAMED = "suite"  # the suite unit of tasks that no suite names
 class ComparePlan:
     """Which candidates are compared with which base, and by which rules.
 
-    `targets`: candidate -> the task it was trained on; `margins`: task or group -> margin instead of its own. Raises
-    UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
+    `targets` maps a candidate to the task that it was trained on. `margins` maps a task or group to a margin that
+    replaces its own. Raises UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
     """
 
     base: str
@@ -46,20 +46,22 @@ class ComparePlan:
 
     @property
     def level(self) -> float:
-        """Return the coverage of the intervals, each end of which is a one-sided bound at level 1 − alpha."""
+        """Return the coverage of the intervals. Each of their ends is a one-sided bound at level 1 − alpha."""
         return 1 - 2 * self.alpha
 
     @property
     def final_alpha(self) -> float:
-        """Return the error rate of a gate unit's fixed sample: alpha less the share that early verdicts spend."""
+        """Return the error rate of a gate unit (a task or group that the gate judges) once its whole sample is
+        evaluated: alpha less the share that early verdicts spend.
+        """
         return self.alpha * (1 - EARLY) if self.until_decided else self.alpha
 
     @property
     def final_level(self) -> float:
-        """Return the coverage of the interval of a gate unit's fixed sample."""
+        """Return the coverage of the interval of a gate unit once its whole sample is evaluated."""
         return 1 - 2 * self.final_alpha
 
     @property
     def order_seed(self) -> int | None:
-        """Return the seed that assigns units to rounds; None without rounds."""
+        """Return the seed that assigns units to rounds; None if the run has no rounds."""
         return self.seed if self.until_decided else None

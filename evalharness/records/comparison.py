@@ -1,4 +1,8 @@
-"""The result of comparing a candidate with its base: estimates, flips, early stopping, and the comparison itself."""
+"""The result of comparing a candidate with its base: one `Comparison` a task, group, family or suite, and its parts.
+
+A unit is one example, or several that count as one. A gate unit is a task or group that the gate judges. An example
+flips if one model answers it right and the other does not.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +29,14 @@ class Level(StrEnum):
 
 
 class Adjustment(StrEnum):
-    """The correction for multiple tests that adjusted a row."""
+    """The correction for multiple tests by which a row's p-values were adjusted."""
 
     HOLM = "Holm"
     BENJAMINI_HOCHBERG = "Benjamini-Hochberg"
 
 
 class Flag(StrEnum):
-    """A warning that belongs to a row; docs/results.md says when each is set, and what to do."""
+    """A warning on one row. docs/results.md says when each is set, and what to do."""
 
     SUSPECT = "suspect"
     BASE_AT_CHANCE = "base_at_chance"
@@ -59,7 +63,9 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value with its interval; None without one: the metric is opaque or there are too few units."""
+    """A value with its interval. The interval is None if the metric is one number for all answers, or if there are too
+    few units.
+    """
 
     value: float
     low: float | None = None
@@ -74,10 +80,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipShares:
-    """Shares of the compared units that changed (`share`), got worse (`lost`) and got better (`gained`).
+    """Shares of the compared units whose score changed (`share`), became worse (`lost`) or became better (`gained`).
 
-    `forgotten`, `learned`: `lost` and `gained` corrected for lucky guesses. They are None where the chance of a lucky
-    guess is unknown, and where fewer answers flipped than luck alone would flip: the two models guess alike.
+    `forgotten` and `learned` are `lost` and `gained` corrected for lucky guesses. They are None if the chance of a
+    lucky guess is unknown, or if fewer answers changed than luck alone would change: then the two models guess alike.
     """
 
     share: float
@@ -106,10 +112,10 @@ def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WouldDecide:
-    """What would decide an undecided row: the verdict that the evidence leans to, and the number of units that gives it
-    with probability `power` if the assumption holds, at this row's error rate.
+    """What would decide an undecided row: the verdict that the evidence leans to, and the units that it would take.
 
-    `examples`: the number of units (like `n`); None: more than 100,000. `there`: does the set have that many?
+    With `examples` units, counted like `n`, the row gets `verdict` with probability `power`, at the row's error rate
+    and if `assumption` holds. `examples` is None if it takes more than 100,000. `there`: the data set has that many.
     """
 
     verdict: Verdict
@@ -121,10 +127,10 @@ class WouldDecide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """The verdict on a finite set of `population` units, of which a random part was answered.
+    """The verdict on a finite set of `population` units, a random part of which was answered.
 
-    It holds for that set at level 1 − α and says nothing about other questions; no gate looks at it. The p-values
-    belong to its two null hypotheses.
+    It holds for that set at level 1 − α and says nothing about other questions. No gate reads it. `p_forgotten` and
+    `p_retained` are the p-values of its two null hypotheses.
     """
 
     verdict: Verdict
@@ -137,9 +143,9 @@ class Certificate:
 class StoppingState:
     """How far a row was evaluated in a run that stops a unit early once its verdict is certain.
 
-    `asked` of `planned` units were answered, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten`
-    (adjusted by e-Holm over the gate units) and `p_retained` come from the e-processes alone and are valid at any
-    stopping round; they and `certificate` are None for rows that have none.
+    `asked` of `planned` units were answered, in `rounds` of `of` rounds; `stopped` is true if that was before the last
+    round. `p_forgotten` (adjusted by e-Holm over the gate units) and `p_retained` come from the e-processes alone and
+    are valid at any stopping round. They and `certificate` are None for rows that have none.
     """
 
     asked: int
@@ -154,11 +160,12 @@ class StoppingState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineNoise:
-    """How much the engine alone moves a row's score, measured with a placebo.
+    """How much the engine alone moves a row's score, measured with a placebo (the base behind an adapter that changes
+    nothing).
 
-    Of `n` units `flips` changed; `mean_change`: the mean of |change| over them; `widened_by`: its upper bound, by which
-    the tests at the margin and the difference's interval are widened on either side. In the metric's unit; in margins
-    for a mean over gate units.
+    `flips` of `n` units changed. `mean_change` is the mean of |change| over all of them. `widened_by` is an upper
+    bound of that mean; the tests at the margin and the difference's interval are widened by it on either side. Both
+    are in the metric's unit, or in margins for a mean over gate units.
     """
 
     n: int
@@ -169,13 +176,15 @@ class EngineNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
+    """One candidate against the base on one task, group, family or suite, by one metric: a row of results.json.
 
-    Differences are oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
-    if no unit was measured for both models (`n` is 0); a row over gate units may have a difference and no scores.
-    `unit`: this row is a gate unit. `verdict`, `margin` and the margin's p-values are None on rows that only describe
-    (metrics that are not primary). `would_decide` is None if the row is decided, and if no sample size could give the
-    verdict that it leans to (flags say why). Fields after `available` describe and decide nothing.
+    `difference` is oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
+    if no unit was measured for both models (then `n` is 0); a row over gate units may have a difference and no scores.
+    `n` counts units; `lost` and `gained` are the units that became worse and better. `unit` is true if this row is a
+    gate unit. `verdict`, `margin` and the p-values at the margin are None on rows that only describe (their metric is
+    not `primary`). `would_decide` is None if the row is decided, or if no sample size could give the verdict that it
+    leans to (`flags` say why). `available` counts the units of the whole split. Fields after `available` describe and
+    decide nothing.
     """
 
     task: str

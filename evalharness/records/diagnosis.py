@@ -1,4 +1,4 @@
-"""The diagnosis of a lost choice task: did the candidate lose knowledge, or the format of the answer?"""
+"""The diagnosis of a choice task on which a candidate lost: did it lose knowledge, or the format of the answer?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One number of base and candidate, by a metric of a task; `difference` as in a Comparison."""
+    """The scores of base and candidate by one metric of a task. `difference` is oriented as in a Comparison."""
 
     name: str  # choosing, written, strict, unparsed, repetition, empty, length, cut, selection_bias, ece, brier_score
     task: str
@@ -33,11 +33,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFlips:
-    """How written answers that are no longer right changed (to an unreadable or a wrong text), and the reverse.
+    """How many written answers changed between right and unreadable, and between right and wrong.
 
-    Counts are of `answers`, net within a unit. `unreadable`, `wrong`: (gained − lost) / answers of each kind, which add
-    up to the difference of the written score. `balance`: the first minus the second; below 0, most of the loss is to
-    unreadable texts.
+    Counts are out of `answers` written answers, net within a unit. `unreadable` and `wrong` are (gained − lost) /
+    answers of each kind; they add up to the difference of the written score. `balance` is `unreadable` minus `wrong`:
+    below 0, most of the loss is to unreadable texts.
     """
 
     answers: int
@@ -52,7 +52,9 @@ class WrittenFlips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceBias:
-    """The choice that a model overpicks most: how often it is picked and is right, as shares of the examples."""
+    """The choice that a model picks too often: how often it is picked and how often it is right, as shares of the
+    examples.
+    """
 
     choice: str
     picked: float
@@ -61,10 +63,11 @@ class ChoiceBias:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer.
+    """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer. It decides
+    nothing.
 
-    The same questions were also put so that the answer is written; `twin`: the task of these answers. `says`: the
-    conclusion and its reasons in words. It decides nothing.
+    The same questions were also asked so that the model writes its answer; `twin` is the task of these answers. `says`
+    is the conclusion and its reasons in words.
     """
 
     task: str

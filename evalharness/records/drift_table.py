@@ -11,11 +11,12 @@ KINDS = (NEUTRAL, OUTPUTS, INPUTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableCandidate:
-    """One line of the table.
+    """One candidate's line of the table.
 
-    `kl`: kind of text -> KL(base ‖ candidate), nats a token, of the kinds measured; `margins`: the suite's change in
-    margins, `ability`: the mean change of its scores (general ability), + is better. `replay`: the share of replayed
-    rows; `neutral_texts`, `run`: digests of the neutral texts and of the run's results.
+    `kl` maps each kind of text that was measured to KL(base ‖ candidate), in nats a token. `margins` is the suite's
+    change in margins, `ability` the mean change of its scores (general ability); + is better. `replay` is the share of
+    replayed rows in the training data. `neutral_texts` and `run` are digests of the neutral texts and of the run's
+    results.
     """
 
     base: str

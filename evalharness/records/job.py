@@ -13,7 +13,12 @@ from evalharness.records.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSelection:
-    """Which models are measured, as typed ([NAME=]PATH, HUB_ID[@REV] or URL#MODEL), and what the user says of them."""
+    """Which models are measured, and what the user says of them.
+
+    `candidates` and `base` are texts as typed: [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `placebo`: also measure the
+    base behind an adapter that changes nothing. `allow_noop`: accept a copy of the base, and an adapter that changes
+    nothing. `allow_mixed_engines`: compare with scores of `baseline` that come from another engine.
+    """
 
     candidates: tuple[str, ...] = ()
     base: str | None = None
@@ -39,7 +44,11 @@ class ModelSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSelection:
-    """Which tasks are evaluated, on which rows, in which wording. None: as the suite or the task says."""
+    """Which tasks are evaluated, on which rows, in which wording. None means what the suite or the task says.
+
+    `include`: more folders of task files. `limit`: at most this many examples a task. `templates`: the name of another
+    wording, or "all".
+    """
 
     suite: str | None = None
     names: tuple[str, ...] = ()  # tasks, groups, tags, or globs
@@ -71,7 +80,12 @@ class PromptOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescriptionOptions:
-    """What is measured and described beside the verdicts."""
+    """What is measured and described beside the verdicts.
+
+    `ways`: the kinds of description (calibration, robustness, …). `explain`: diagnose lost choice tasks. `drift`:
+    measure how far predictions move from the base's; `drift_text`: on the paragraphs of this file instead of ours;
+    `drift_only`: without any task; `drift_table`: forecast from this table instead of ours.
+    """
 
     ways: tuple[str, ...] = ()
     # by what reads them: dialect, names, toxicity (PATH[#CLASS])

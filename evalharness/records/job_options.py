@@ -114,8 +114,10 @@ OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilin
 def make_job(
     models: Texts, suite: str | None = None, policy: Policy | None = None, **options: Unpack[JobOptions]
 ) -> Job:
-    """Return the Job of these options. A missing option has the policy's value, else its default; without a suite and
-    tasks, the policy's suite is run. Raises UsageError as `job_with` does.
+    """Return the Job of these options, named as on the command line.
+
+    A missing option has the policy's value, else its default. Without a suite and tasks, the policy's suite is run.
+    Raises UsageError as `job_with` does.
     """
     policy = policy or Policy()
     suite = suite or (None if options.get("tasks") else policy.suite)

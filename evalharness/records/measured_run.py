@@ -14,11 +14,12 @@ from evalharness.records.results import Drift, DriftForecast, ModelRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRun:
-    """Everything that was measured of a base and its candidates; measurements.parquet holds it.
+    """Everything that was measured of a base and its candidates; measurements.parquet stores it.
 
     `models`: the base first, without the fields that a comparison fills. `signature`: what exactly was measured.
-    `seen_units`: candidate -> task -> units of which it saw an example in training. `samples`: (task, model) -> prompts
-    and answers of imported logs; those of a run are in its folder, and measurements.parquet has none.
+    `seen_units`: candidate -> task -> the units of which it saw an example in training. `samples`: (task, model) ->
+    prompts and answers, only for imported logs; those of a run are in files of its folder, and measurements.parquet
+    has none.
     """
 
     plan: ComparePlan

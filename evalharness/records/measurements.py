@@ -1,4 +1,7 @@
-"""Input and output of metrics: predictions, rows of sufficient statistics, and the facts of tasks for a comparison."""
+"""Input and output of metrics: predictions, rows of sufficient statistics, and the facts that a comparison needs.
+
+A row is a few numbers for each unit; a metric's score is computed from the sum of the rows.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from evalharness.stats.enums import MetricKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """All that a metric may see: the example, the response, and the answer extracted from it.
+    """All that a metric may read: the example, the response, and the answer extracted from it.
 
-    `choice`: index of the choice with the highest log-probability (first of equals); `text`: the filtered output of a
-    generation.
+    `choice` is the index of the choice with the highest log-probability (of equals the first), `text` the filtered
+    output of a generation. Each is None for responses of the other kind.
     """
 
     example: Example
@@ -33,9 +36,10 @@ class Prediction:
 
 
 class Metric(Protocol):
-    """A metric: a row of sufficient statistics per unit, and a score that is a function of their weighted sum.
+    """A metric: it computes a row of sufficient statistics for each unit, and a score from the weighted sum of rows.
 
-    sacrebleu's metrics have this form inside. An opaque metric has no rows, only a `point`.
+    sacrebleu's metrics have this form inside. An opaque metric (one number for all predictions) has no rows, only a
+    `point`.
     """
 
     @property
@@ -64,8 +68,9 @@ class Metric(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One model's rows of one metric on one task. `rows` is (n, width) in the order of `units`; opaque metrics have
-    width 0 and `point`.
+    """The rows of one metric for one model on one task.
+
+    `rows` is (n, width), in the order of `units`. An opaque metric has no rows (width 0) but its score, `point`.
     """
 
     task: str
@@ -81,7 +86,8 @@ class Measurement:
 class MetricFacts:
     """What a comparison must know of a metric to score the rows of measurements.parquet again, without the task.
 
-    `low`, `high`: the range of scores; None: unbounded.
+    `low` and `high` are the ends of the range of scores; None if it is unbounded. `signature` identifies the exact
+    definition, with library versions.
     """
 
     id: str
@@ -107,8 +113,11 @@ class MetricFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:
-    """What a comparison must know of a task. `chance`: the primary score of a model that knows nothing; None:
-    unknown.
+    """What a comparison must know of a task.
+
+    `primary` is the id of the metric that decides, `margin` the largest loss that is tolerated, and `chance` the score
+    of a model that knows nothing (None if unknown), all by that metric. `available` counts the units of the whole
+    split, `truncated` the prompts that were cut to the window.
     """
 
     name: str
@@ -143,8 +152,10 @@ class TaskFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One line of samples/TASK/MODEL.jsonl. `score` is the primary metric's value of this example alone (None for
-    corpus metrics).
+    """One line of samples/TASK/MODEL.jsonl: one example, and the model's answer.
+
+    `score` is the primary metric's value of this example alone; None for metrics of the whole corpus. `error` is why
+    there is no answer, else None.
     """
 
     id: str
@@ -171,9 +182,9 @@ class ExampleError:
 class TaskOutcome:
     """What was measured of one model on one task.
 
-    `unparsed`: generations from which the primary metric's filter could extract no answer; `rounds`: of the evaluation,
-    if it was stopped before the last; `partly`: evaluated only on the rows at which another task was stopped;
-    `answers`: None for tasks without choices and written answers.
+    `unparsed` counts generations from which the primary metric's filter could extract no answer. `rounds` is the
+    number of rounds evaluated if the task was stopped before the last, else None. `partly`: evaluated only on the rows
+    at which another task was stopped. `answers` is None for tasks without choices and written answers.
     """
 
     measurements: tuple[Measurement, ...]

@@ -29,7 +29,7 @@ REFERENCES = (ModelKind.PLACEBO, ModelKind.UNQUANTISED)  # measured beside candi
 
 
 class Method(StrEnum):
-    """How a candidate was trained, as training.json says it."""
+    """How a candidate was trained, as its training.json says."""
 
     FULL = "full"
     LORA = "lora"
@@ -43,7 +43,7 @@ class Method(StrEnum):
 
 
 class Architecture(StrEnum):
-    """Is the model decoder-only or encoder-decoder?"""
+    """Whether the model is decoder-only or encoder-decoder."""
 
     CAUSAL = "causal"  # decoder-only
     SEQ2SEQ = "seq2seq"  # encoder-decoder
@@ -54,10 +54,10 @@ NO_TARGET = "none"  # in place of a target's name: the candidate is declared to 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One model as files, or behind a server.
+    """One model, as files or behind a server.
 
-    `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision, or of the answers of a
-    server's model; never of name, path or address.
+    `fingerprint` identifies the content (weights, configurations, adapter, tokenizer, template) and the precision, or
+    the answers of a served model; never name, path or address.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Checkpoint:
 
     @property
     def place(self) -> str:
-        """Return its address or path, as text."""
+        """Return the address or path of the model, as text."""
         return self.endpoint or str(self.path)
 
     @property
     def weights(self) -> Path:
-        """Return the directory of the full weights: an adapter's base's, else its own."""
+        """Return the directory of the full weights: for an adapter its base's, else its own."""
         return self.base if self.adapter and self.base is not None else self.path
 
 
@@ -95,7 +95,10 @@ NEAR_TIES = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.15}  # benchmarks/b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How to run a model. `batch_tokens` bounds rows × length of one forward pass; `options` are the engine's own."""
+    """How an engine runs a model.
+
+    `batch_tokens` is the largest number of rows × length in one forward pass. `options` are the engine's own.
+    """
 
     name: str = "hf"
     device: str = "auto"
@@ -114,10 +117,11 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """All of an engine that can change a number: algorithm version, device, dtype, attention, batch plan, threads,
-    library versions.
+    """Everything about an engine that can change a number.
 
-    `unproven`: the models whose adapter the engine cannot prove to be applied; no part of the fingerprint.
+    That is the version of its algorithm, device, dtype, attention, batch plan, threads and library versions.
+    `unproven` lists the models for which the engine cannot prove that it applies their adapter; it is no part of the
+    fingerprint.
     """
 
     name: str
@@ -135,13 +139,13 @@ class EngineInfo:
 
     @property
     def signature(self) -> dict[str, Any]:
-        """Return its entry in a run's signature."""
+        """Return the engine's entry in a run's signature."""
         unproven = {"adapter_check": dict.fromkeys(self.unproven, "not available")} if self.unproven else {}
         return {"name": self.name, "fingerprint": self.fingerprint, **self.details, **unproven}
 
 
 def engine_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """List what differs in the signatures of two engines, with both values; "" where nothing does."""
+    """List what differs in the signatures of two engines, with both values; "" if nothing differs."""
     keys = [key for key in {**there, **here} if key not in ("fingerprint", "adapter_check")]
     return ", ".join(
         f"{key} {there.get(key, 'not recorded')} there, {here.get(key, 'not recorded')} here"

@@ -26,8 +26,9 @@ LEAST = {"limit": 1, "num_fewshot": 0, "seed": 0, "batch_size": 1, "batch_tokens
 
 
 def list_options(function: Function) -> Function:
-    """Put every option of a function into its signature, also those of its TypedDict (default `...`), and raise
-    UsageError for a mistyped one, with the nearest name, as the command line does.
+    """Put every option of a function into its signature, also those of its TypedDict (with the default `...`).
+
+    The function then raises UsageError for an unknown option, with the nearest name, as the command line does.
     """
     signature, hints = inspect.signature(function), get_type_hints(function)
     parameters: list[Parameter] = []

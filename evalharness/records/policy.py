@@ -49,9 +49,10 @@ BY_NAME = {"margins": "margin", "ceilings": "ceiling", "severities": "severity"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """An exception: the gate ignores its findings on a unit, of one candidate or of all, until a day, for a reason.
+    """An exception: the gate ignores its findings on one gate unit (a task or group that it judges), until a day, for
+    a reason.
 
-    Raises UsageError without a unit or a reason.
+    It holds for one candidate, or for all if `candidate` is None. Raises UsageError without a unit or a reason.
     """
 
     unit: str
@@ -78,16 +79,18 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What may pass the gate; None and empty: the default, or the rules by which the run was judged.
+    """What may pass the gate. A value that is None or empty means the default, or the rule by which the run was
+    judged.
 
-    `suite`, `require`: what must have been evaluated. `margin`: of every unit on a 0-1 scale; `margins`: of single
-    tasks, groups or families. `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1;
-    `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges need one of these.
-    `severity`: of the suite and of every unit not in `severities`. `limits`: the largest share of a unit's answers that
-    may be unfit in some way (`UnfitShares`). `baseline`: the file of accepted scores. `sources`: where a value came
-    from, by key or "key.name".
+    `suite` and `require` name what must have been evaluated. `alpha` is the error rate. `margin` is the tolerated loss
+    of every unit on a 0-1 scale, `margins` that of single tasks, groups or families. `ceiling` is the largest loss
+    that may remain possible of any gate unit (a task or group that the gate judges) scored from 0 to 1; `ceilings` are
+    those of single ones, in their metric's unit, and with a `ceiling` every unit of another range needs one.
+    `severity` is that of the suite and of every unit not in `severities`. `limits` are the largest shares of a unit's
+    answers that may be unfit (`UnfitShares`). `baseline` is the file of accepted scores. `sources` says where each
+    value came from, by key or "key.name".
 
-    Raises UsageError for a value that is out of its range, naming it and where it came from.
+    Raises UsageError for a value that is out of its range, naming it and its source.
     """
 
     suite: str | None = None
@@ -151,9 +154,7 @@ class Policy:
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        """Return the policy in a run's signature; the default where it has none. Raises UsageError if it is
-        malformed.
-        """
+        """Return the policy in a run's signature; the default if it has none. Raises UsageError if it is malformed."""
         try:
             return cls._recorded(signature)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -222,8 +223,8 @@ class Policy:
         }
 
     def facts(self, signature: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values with the error rate and the margins of a run's signature, and the digest of all stated
-        ones.
+        """Return the policy's values with the error rate and margins in a run's signature, and the digest of all
+        stated ones.
         """
         of_verdicts = {name: signature.get(name) for name in OF_THE_VERDICTS}
         values = {**of_verdicts, **self.values}

@@ -8,8 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
-    """The greedy answer to one prompt. `tokens` and their log-probabilities in nats: () where the server gives none;
-    `prompt_tokens`: the length of the prompt by its count; None: it does not say.
+    """The greedy answer to one probe prompt.
+
+    `tokens` and their log-probabilities, in nats, are () if the server gives none. `prompt_tokens` is the prompt's
+    length as the server counts it; None if it does not say.
     """
 
     text: str
@@ -20,11 +22,11 @@ class ProbeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswers:
-    """The answers to all probe prompts in their order; each was sent twice.
+    """The answers to all probe prompts, in order; each prompt was sent twice.
 
-    `with_logprobs`: the server gives comparable log-probabilities; `noise`: their largest difference between the two
-    times, in nats; `unsteady`: indices of the prompts whose second answer had another text; `by_chat`: each prompt was
-    a user's message, before which the server may put its own.
+    `with_logprobs`: the server gives comparable log-probabilities. `noise` is their largest difference between the two
+    times, in nats. `unsteady` lists the prompts whose second answer had another text. `by_chat`: each prompt was sent
+    as a user's message, before which the server may put its own.
     """
 
     answers: tuple[ProbeAnswer, ...]
@@ -35,7 +37,7 @@ class ProbeAnswers:
 
     @classmethod
     def from_json(cls, value: Any) -> ProbeAnswers | None:
-        """Return the inverse of `dataclasses.asdict`; None for a value of another form."""
+        """Rebuild the answers from the JSON of `dataclasses.asdict`; None for a value of another form."""
         try:
             answers = tuple(
                 ProbeAnswer(**{**each, "tokens": tuple(each["tokens"]), "logprobs": tuple(each["logprobs"])})

@@ -14,11 +14,12 @@ from evalharness.records.tasks import Task
 class Example:
     """One rendered row of a task; the only record that has the right answer.
 
-    `id`: an `example_id` with the digest of the rendered content: equal ids mean the same question in the same form.
-    `unit`: the key of what the statistics count as one; rows that repeat a question share it. `key`: the task's own
-    unit, which some metrics score as a whole ("": `unit`). Tasks with choices have `choices`, `gold` (indices of the
-    right ones), `scores` (the worth of each choice; (): gold says it) and `value` (the number that is the answer).
-    Written answers, and texts that are scored whole, have `references`.
+    `id` is an `example_id` with the digest of the rendered content: equal ids mean the same question in the same form.
+    `unit` is the key of what the statistics count as one; rows that repeat a question share it. `key` is the task's
+    own unit, which some metrics score as a whole; "" if it is `unit`. `choices` are the texts to rank, `gold` the
+    indices of the right ones, `scores` the worth of each (() if `gold` says it) and `value` the number that is the
+    right answer. `references` are the right texts of written answers, and the texts that are scored whole. `tags` are
+    labels that some metrics read.
     """
 
     id: str
@@ -45,7 +46,9 @@ def row_of(example: str) -> int:
 
 
 class Identified:
-    """Identifies a request by the hash of its content, which is computed once because every step of a run needs it."""
+    """The base of all requests: identified by the hash of their content, computed once because every step of a run
+    needs it.
+    """
 
     __slots__ = ("_id",)
     _id: str
@@ -105,7 +108,7 @@ class Generate(Identified):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score(Identified):
-    """Ask for log P(text), a text longer than the window in pieces."""
+    """Ask for log P(text). A text longer than the window is scored in pieces."""
 
     text: str
 
@@ -116,10 +119,10 @@ class Score(Identified):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile(Identified):
-    """Ask for the likeliest tokens at every position of `text`, after `context`; without one in pieces of at most
-    `piece_limit` tokens.
+    """Ask for the likeliest tokens at every position of `text`, after `context`.
 
-    `top_k`: how many tokens at each position. `at`: these tokens, position by position, instead.
+    Without a context the text is read in pieces of at most `piece_limit` tokens. `top_k` tokens are returned at each
+    position, or instead the tokens that `at` lists position by position.
     """
 
     text: str
@@ -138,8 +141,10 @@ Request = Rank | Generate | Score | Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Answer to Rank, one entry a pair: summed log-probability in nats, tokens in the continuation, and whether greedy
-    decoding gives it.
+    """The answer to Rank, with one entry for each pair.
+
+    The entries are the summed log-probability in nats, the number of tokens in the continuation, and whether greedy
+    decoding gives the continuation.
     """
 
     request_id: str
@@ -150,8 +155,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Answer to Generate: the text, why it ended ("stop": a stop string, "eos", "length"), and the number of new
-    tokens.
+    """The answer to Generate: the text, why it ended, and its number of new tokens.
+
+    It ended at a stop string ("stop"), at the end token ("eos"), or at the limit ("length").
     """
 
     request_id: str
@@ -162,7 +168,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """Answer to Score: summed log-probability of the text in nats, and its number of tokens."""
+    """The answer to Score: the summed log-probability of the text in nats, and its number of tokens."""
 
     request_id: str
     logprob: float
@@ -171,12 +177,12 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profiling:
-    """Answer to Profile, one entry a token of the text: its id, its log-probability in nats, and the likeliest token's
-    id.
+    """The answer to Profile, with one entry for each token of the text.
 
-    `ids`: the likeliest tokens, best first; `top`: their log-probabilities. If the request has `at`, `ids` is () and
-    `top` has the log-probabilities of those tokens. `rest`: log-probability of all other tokens together; None: there
-    are none. Rounded to 1e-9.
+    The entries are the token's id, its log-probability in nats, and the likeliest token's id. `ids` are the likeliest
+    tokens, best first, and `top` their log-probabilities. If the request has `at`, `ids` is () and `top` has the
+    log-probabilities of those tokens. `rest` is the log-probability of all other tokens together; None if there are
+    none. Numbers are rounded to 1e-9.
     """
 
     request_id: str
@@ -207,7 +213,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedTask:
-    """A task prepared for any model. `requests[i]` belongs to `examples[i]`; `failures`: rows without a request."""
+    """One task's examples and requests, the same for every model.
+
+    `requests[i]` belongs to `examples[i]`. `failures` are the rows without a request.
+    """
 
     task: Task
     examples: tuple[Example, ...]

@@ -18,10 +18,11 @@ LONGEST_REASON = 300  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """A model in results.json.
+    """One model in results.json.
 
-    Sizes are None where they are unknown (a model behind a server or in another tool's log). `target_gain` and
-    `learned_target` are None if the target is unknown or was not measured.
+    Sizes are None if they are unknown (of a model behind a server, or in another tool's log). `target_gain` and
+    `learned_target` say how much it gained on its target, the task that it was trained on, and whether it learned it;
+    None if the target is unknown or was not measured.
     """
 
     name: str
@@ -46,7 +47,10 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """An example that base and candidate answered differently well, or ("same") that another candidate did."""
+    """An example of which base and candidate have answers of different worth.
+
+    `direction` is the candidate's: "lost", "gained", or "same" if only another candidate's answer differs.
+    """
 
     task: str
     candidate: str
@@ -57,13 +61,13 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """How far a model's predictions on one kind of text are from its base's, per token; it decides nothing.
+    """How far a model's predictions on one kind of text are from its base's, per token. It decides nothing.
 
-    `text`: "neutral", or "own outputs" of the base. Over `n` texts of `tokens` tokens (`failed`: texts without an
-    answer): `kl`, KL(base ‖ model) in nats, a lower bound unless `exact`; `agreement`, the share of tokens at which the
-    likeliest token is the same; `cross_entropy_change`, the model's minus the base's, in nats (+ is worse). `rest`: the
-    base's mean probability outside the `top_k` tokens. `rank`: 1 is the candidate that drifted most; None for
-    references, and where nothing is known, as `reason` says.
+    `text` is the kind: "neutral", or "own outputs" of the base. There are `n` texts of `tokens` tokens in all, and
+    `failed` texts without an answer. `kl` is KL(base ‖ model) in nats, a lower bound unless `exact`. `agreement` is
+    the share of tokens at which both models' likeliest token is the same. `cross_entropy_change` is the model's minus
+    the base's, in nats (+ is worse). `rest` is the base's mean probability outside the `top_k` tokens. `rank` is 1 for
+    the candidate that drifted most; None for references, and if nothing is known, as `reason` says.
     """
 
     model: str
@@ -86,11 +90,13 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecast:
-    """A candidate's result on a suite, forecast from its drift and a table of other candidates; it decides nothing.
+    """A candidate's result on a suite, forecast from its drift and from a table of other candidates. It decides
+    nothing.
 
-    `change`: of the suite's mean over gate units in margins, + is better, with an interval of coverage `ci_level`, or
-    of None if the table is too short for one; None without a forecast, as `reason` says. `kinds`: of text that it rests
-    on; `table`: digest of the `n` lines that it was fitted on. `notes`: what makes it less sure.
+    `change` is the forecast mean over gate units (tasks and groups that the gate judges), in margins, + is better. Its
+    interval has the coverage `ci_level`; the interval is None if the table is too short for one. `change` is None
+    without a forecast, as `reason` says. `kinds` are the kinds of text that it rests on; `table` is the digest of the
+    `n` lines that it was fitted on. `notes` say what makes it less sure.
     """
 
     model: str
@@ -106,8 +112,9 @@ class DriftForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Results:
-    """Everything that a run concluded. `flips` are in samples/, the rest is in results.json. `verdict_rule`: the
-    version of the rule of verdicts.
+    """Everything that a run concluded. `flips` are in samples/, the rest is in results.json.
+
+    `verdict_rule` is the version of the rule by which verdicts are decided.
     """
 
     verdict_rule: int = RULE
@@ -126,7 +133,7 @@ class Results:
         return self.summary(self.candidates)
 
     def summary(self, candidates: Sequence[str]) -> str:
-        """Return one line with these texts for the candidates."""
+        """Return one line that describes the run, with these texts for the candidates."""
         tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
         return f"Results({', '.join(candidates) or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
 

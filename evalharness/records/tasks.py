@@ -34,11 +34,11 @@ class VariantKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Makes a task or group a variant of the task or group `of`.
+    """What makes a task or group a variant of the task or group `of`.
 
-    `way`: which wording, disturbance or part; `metric`: id of the metric that corresponds to the primary one of `of`;
-    `origin`: the library's task whose rows, shots and limits are used ("" for groups); `beside`: it is evaluated beside
-    `of` and never judged, else in its place.
+    `way` is the wording, disturbance or part. `metric` is the id of the metric that corresponds to the primary one of
+    `of`. `origin` is the library's task whose rows, shots and limits are used ("" for groups). `beside`: the variant
+    is evaluated beside `of` and never judged; if false, it replaces `of`.
     """
 
     of: str
@@ -51,8 +51,9 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanLevel:
-    """What people score by a metric (its id, or the name of an average), in its unit, and the source of that number.
-    It decides nothing.
+    """The score that people reach by a metric, in its unit, and the source of that number. It decides nothing.
+
+    `metric` is the metric's id, or the name of an average.
     """
 
     metric: str
@@ -62,7 +63,7 @@ class HumanLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show
+    """One entry of a task's `metric_list`. `name` is its name in the registry, `id` what results show
     ("exact_match,strict").
     """
 
@@ -74,7 +75,7 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task file, checked. `doc_to_*` and `description` are templates or column names, as in lm-eval."""
+    """One task file, checked. `doc_to_*` and `description` are templates or names of columns, as in lm-eval."""
 
     name: str
     version: str
@@ -151,7 +152,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Tasks whose rows are pooled. `unit`: the group is one gate unit and its members are none."""
+    """Several tasks whose rows are pooled.
+
+    `unit`: the gate judges the group as a whole, and none of its members.
+    """
 
     name: str
     tasks: tuple[str, ...]
@@ -189,10 +193,10 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Average:
-    """A suite's published average: the plain mean over entries, an entry ("mnli+mnli_mismatch": acc) being the mean
-    over its tasks and metrics.
+    """A suite's published average: the plain mean over its entries.
 
-    `normalised`: scores are first put on a scale from chance (0) to best (1).
+    An entry ("mnli+mnli_mismatch": acc) is the mean over its tasks and metrics. `normalised`: scores are first put on
+    a scale from chance (0) to best (1).
     """
 
     name: str

@@ -22,8 +22,10 @@ class ChatRenderer(Protocol):
         ...
 
     def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
-        """Return the prompt of messages ({"role": "system", "user" or "assistant", "content": text}). It ends with the
-        opening of the model's turn or, if `continued`, inside the last message. Raises Unrenderable.
+        """Return the prompt of messages ({"role": "system", "user" or "assistant", "content": text}).
+
+        The prompt ends with the opening of the model's turn or, if `continued`, inside the last message. Raises
+        Unrenderable.
         """
         ...
 

@@ -1,4 +1,6 @@
-"""How much scores and verdict of a gate unit depend on the wording of its prompts."""
+"""How much the scores and the verdict of a gate unit (a task or group that the gate judges) depend on the prompt's
+wording.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from evalharness.stats.enums import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorstToBest:
-    """The worst, the mean and the best of one number over wordings."""
+    """The worst, the mean and the best value of one number over several wordings."""
 
     worst: float
     mean: float
@@ -19,10 +21,10 @@ class WorstToBest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordingSpread:
-    """One gate unit of one candidate over several wordings; it decides nothing.
+    """One gate unit of one candidate over several wordings. It decides nothing.
 
-    `wordings`: their names, the unit's own first, as "". `verdicts`: of each wording alone, at the unit's margin, not
-    adjusted for other units; None in a run with rounds.
+    `wordings` are their names, the unit's own first, as "". `verdicts` are those of each wording alone, at the unit's
+    margin, not adjusted for other units; None in a run with rounds.
     """
 
     task: str
