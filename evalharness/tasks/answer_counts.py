@@ -14,7 +14,7 @@ LONGEST = 80  # characters of the most common answer
 class ReadAnswer(NamedTuple):
     """One scored answer: the choice picked or the text extracted, and the right answers.
 
-    `place`, `right_places`: of a picked choice and the right ones, in the list of choices.
+    `place` is the index of the picked choice in the list of choices, `right_places` are those of the right ones.
     """
 
     text: str

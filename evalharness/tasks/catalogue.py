@@ -24,8 +24,9 @@ HEAD = re.compile(  # a top-level `task: NAME`, `group: NAME`, `suite: NAME` or 
 
 
 class DefinitionKind(StrEnum):
-    """What a file defines; the value is the key of its name. A group also has the key `task`, so it is checked
-    first.
+    """What a file defines. The value is the key of its name in the file.
+
+    A group also has the key `task`, so `group` is checked first.
     """
 
     SUITE = "suite"
@@ -35,9 +36,11 @@ class DefinitionKind(StrEnum):
 
 @dataclass(slots=True)
 class Definition:
-    """Where a name is defined. `duplicate`: another file, of the same folder or another package, with the same name;
-    `values`: a definition inside a group, or changed by one; None: the file's; `pushed`: keys that an outer group
-    changes in this group's tasks.
+    """The place where a task, group or suite is defined.
+
+    `path` is the file. `duplicate` is another file that defines the same name, in the same folder or in another
+    package; None if there is none. `values` is the definition itself if a group has it inside or changes it; None if
+    it is the whole content of the file. `pushed` are the keys that an outer group changes in the tasks of this group.
     """
 
     kind: DefinitionKind
@@ -48,7 +51,7 @@ class Definition:
 
 
 class Catalogue:
-    """The definitions of tasks and groups, and of suites, by name."""
+    """All definitions of tasks, groups and suites, by name."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, Definition] = {}
@@ -57,7 +60,7 @@ class Catalogue:
         self._files: dict[Path, dict[str, Any]] = {}
 
     def names(self, kind: DefinitionKind) -> list[str]:
-        """Return the names of this kind that files define, sorted."""
+        """Return the names of all definitions of this kind, sorted."""
         definitions = self._of_kind(kind)
         return sorted(name for name, each in definitions.items() if each.kind == kind and each.values is None)
 
@@ -93,7 +96,7 @@ class Catalogue:
         return defined
 
     def derive(self, name: str, definition: Definition) -> str:
-        """Add a definition that is inside a group, or changed by one. Raises TaskError if the name is in use."""
+        """Add a definition that a group has inside or changes. Raises TaskError if the name is in use."""
         before = self.definitions.setdefault(name, definition)
         if (before.kind, before.values, before.pushed) != (definition.kind, definition.values, definition.pushed):
             raise TaskError(

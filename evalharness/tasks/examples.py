@@ -21,7 +21,7 @@ GUESSED = ("acc", "acc_norm", "acc_bytes", "multiple_choice_grade", "em")
 
 
 class NoLabel(TemplateProblem):
-    """A row without an answer: its label is -1, or outside the choices."""
+    """Raised for a row without a right answer: its label is -1, or is none of the choices."""
 
 
 def make_example(
@@ -46,8 +46,9 @@ def make_example(
 
 
 def content_digest(renderer: Renderer, draft: Draft) -> str:
-    """Return a digest of a row's question and right answer, without shots and template: equal digests mean the same
-    question. `draft`: before anything was cut. Raises as `make_example` does.
+    """Return a digest of a row's question and right answer, without shots and template.
+
+    Equal digests mean the same question. `draft` is the prompt before anything was cut. Raises as `make_example` does.
     """
     bare = replace(draft, shots=())
     one, rolling = _unnamed(renderer, bare), renderer.task.output_type == OutputType.LOGLIKELIHOOD_ROLLING

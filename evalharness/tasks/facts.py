@@ -18,9 +18,10 @@ OURS = ("document", "unit", "unit_name", "variant_of", "value", "choice_scores",
 
 
 def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task | None]:
-    """Return the facts of `name`, and its task if it is one; if it is a suite and something else, the facts of both.
+    """Return the facts about `name`, and the task if it is one.
 
-    Raises TaskError for an unknown name.
+    If `name` is a suite and also a task, group or tag, the facts of both are returned. Raises TaskError for an unknown
+    name.
     """
     suite: Facts = {"suite": suite_facts(library.suite(name))} if is_suite else {}
     if suite and not (library.is_group(name) or name in library.names() or name in library.tags()):
@@ -34,7 +35,7 @@ def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task |
 
 
 def task_facts(task: Task) -> Facts:
-    """Return the facts of a task: data, prompts, metrics."""
+    """Return what `tasks show` prints of a task: its data, prompts, metrics, margin and tags."""
     writes = task.output_type == OutputType.GENERATE_UNTIL
     ends = {key: getattr(task, key) for key in ("stop", "stop_at_once", "max_tokens") if writes}
     return {
@@ -63,7 +64,7 @@ def task_facts(task: Task) -> Facts:
 
 
 def suite_facts(suite: Suite) -> Facts:
-    """Return the facts of a suite."""
+    """Return what `tasks show` prints of a suite: its groups and tasks, margins and published average."""
     return {field.name: getattr(suite, field.name) for field in fields(suite)} | {
         "groups": [group.name for group in suite.groups],
         "margins": dict(suite.margins),

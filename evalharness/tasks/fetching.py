@@ -19,8 +19,10 @@ COMMAND = "data fetch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
-    """What was fetched. `entries`: each with whether it was written just now; `without`: why splits to train on are
-    missing; `failed`: why others were not fetched.
+    """What was fetched.
+
+    `entries` are the files, each with whether it was written just now. `without` says why splits to train on are
+    missing, `failed` why others were not fetched.
     """
 
     entries: tuple[tuple[ManifestEntry, bool], ...]
@@ -29,7 +31,9 @@ class FetchResult:
 
 
 def tasks_to_fetch(library: Library, suite: Suite | None, patterns: Sequence[str]) -> list[Task]:
-    """Return the tasks, each once, with the suite's evaluation split. Raises UsageError if none is named."""
+    """Return the tasks of these names, each once, with the suite's evaluation split. Raises UsageError if none is
+    named.
+    """
     if suite is None and not patterns:
         raise UsageError(COMMAND, "no task", "name a --suite or one or more --task")
     of_suite = [library.task(name) for name in suite.tasks] if suite else []

@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping of a task file, and its key there ("metadata", "generation_kwargs"; "": the file itself)."""
+    """One mapping of a task file, read key by key, with errors that name the key.
+
+    `within` is the mapping's own key in the file ("metadata", "generation_kwargs"); "" for the file itself.
+    """
 
     values: Mapping[str, Any]
     path: Path

@@ -53,14 +53,14 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class FilteredText:
-    """The scored text. `unparsed`: no answer could be extracted, and it is the filter's fallback."""
+    """The scored text. `unparsed`: no answer could be extracted, and the text is the filter's fallback."""
 
     text: str
     unparsed: bool = False
 
 
 class TooSlow(TaskError):
-    """A pattern of a pipeline takes too long on an answer."""
+    """Raised if a pattern of a pipeline takes too long on an answer."""
 
 
 def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1) -> None:

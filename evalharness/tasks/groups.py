@@ -28,8 +28,10 @@ SUITE_KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
-    """One entry of a group: a name, the keys that the group (`around`) and the entry (`own`) change in its tasks, and
-    the entry itself if it could define a new task or group.
+    """One entry of a group: the name of a task or group, and the keys that are changed in its tasks.
+
+    `around` are the keys that the group changes, `own` those that the entry changes. `inline` is the entry itself if
+    it could define a new task or group, else None.
     """
 
     name: str
@@ -43,8 +45,10 @@ class GroupMember:
 
 
 def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[GroupMember]:
-    """Return the members of a group. Every key that is not a group's own changes its tasks: first the group's, then
-    `pushed` from an outer group, then the entry's (lm-eval's order). Raises TaskError.
+    """Return the members of a group.
+
+    Every key that is not a group's own changes its tasks: first the group's keys, then those of an outer group
+    (`pushed`), then the entry's (lm-eval's order). Raises TaskError.
     """
     listed = values.get("task")
     items = [listed] if isinstance(listed, str) else listed
@@ -55,10 +59,10 @@ def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any])
 
 
 def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> Group:
-    """Return the group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first
-    task's primary.
+    """Make the group of these tasks, in which no group is left.
 
-    Raises TaskError if only some members compute a metric; one that no member computes is left out, as in lm-eval.
+    Its metric is the first of `aggregate_metric_list`, else its first task's primary one. Raises TaskError if only
+    some members compute a metric; one that no member computes is left out, as in lm-eval.
     """
     fields = Fields(values, path)
     metadata = fields.part("metadata")
@@ -92,7 +96,7 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
 
 
 def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
-    """Return the suite of a file, with unresolved names of groups, tags and globs. Raises TaskError."""
+    """Make the suite of a file. Its names of groups and tags, and its globs, are not resolved yet. Raises TaskError."""
     fields = Fields(values, path)
     fields.refuse_unknown(SUITE_KEYS)
     listed = fields.texts("tasks")
@@ -199,8 +203,9 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Gro
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:
-    """Return the ids of the metrics that a group pools, each with its filters, and whether tasks are weighted by their
-    examples.
+    """Return the ids of the metrics that a group pools, and whether tasks are weighted by their numbers of examples.
+
+    Each metric is listed with all its filters.
     """
     listed = fields.values.get("aggregate_metric_list")
     values = {"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}

@@ -25,7 +25,7 @@ DEEPEST = 10  # groups within groups
 
 
 class Library:
-    """All tasks, groups and suites. `include`: more folders (or files), whose names override the shipped ones."""
+    """All tasks, groups and suites. `include` are more folders or files, whose names override the shipped ones."""
 
     def __init__(self, include: Sequence[Path] = ()) -> None:
         self._catalogue = Catalogue()
@@ -71,14 +71,16 @@ class Library:
         return self._tasks[name]
 
     def definition(self, name: str) -> Mapping[str, Any]:
-        """Return the task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot
-        be read.
+        """Return the mapping of a task's file, with its includes merged.
+
+        Raises TaskError for an unknown name or a file that cannot be read.
         """
         return self._values(name, DefinitionKind.TASK)[0]
 
     def group(self, name: str) -> Group:
-        """Return the group of this name, with its leaf tasks as members. Raises TaskError as `task` does, and for
-        missing members.
+        """Return the group of this name, with the tasks in it and in the groups inside it as members.
+
+        Raises TaskError as `task` does, and for missing members.
         """
         values, path = self._values(name, DefinitionKind.GROUP)
         return group_from(values, path, [self.task(leaf) for leaf in self._leaves(name)])
@@ -147,7 +149,7 @@ class Library:
         return name in self._catalogue.definitions
 
     def _of_members(self, numbers: Mapping[str, int]) -> dict[str, int]:
-        """Return the numbers by task: a group's number holds for each of its tasks without its own."""
+        """Return numbers by task: a group's number holds for each of its tasks without a number of its own."""
         groups = {leaf: n for name, n in numbers.items() if self.is_group(name) for leaf in self._leaves(name)}
         return groups | {name: n for name, n in numbers.items() if not self.is_group(name)}
 
@@ -173,7 +175,9 @@ class Library:
         raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, names))
 
     def _leaves(self, name: str, depth: int = 0, cache: dict[str, list[str]] | None = None) -> list[str]:
-        """Return the tasks of a name: itself, or those in the group. `cache`: the tasks of groups so far."""
+        """Return the tasks of a name: the task itself, or all tasks in the group. `cache` maps groups to their tasks,
+        as far as known.
+        """
         cache = {} if cache is None else cache
         if name in cache:
             return cache[name]

@@ -16,7 +16,7 @@ Readable = TypeVar("Readable")
 
 @dataclass(slots=True, kw_only=True)
 class Listing:
-    """The matches that can run here; `broken`: why others that match by name cannot."""
+    """The tasks, groups and suites that match and can run here. `broken` says why others that match by name cannot."""
 
     tasks: list[Task] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
@@ -41,11 +41,10 @@ class Listing:
 
 
 def listing(library: Library, pattern: str | None, family: str | None, tag: str | None, everything: bool) -> Listing:
-    """Return the tasks that match the name or glob, the family and the tag; and groups and suites without family and
-    tag.
+    """Return the tasks that match the name or glob, the family and the tag.
 
-    Without a pattern, a tag and `everything`, parts and variants of other tasks are left out. Raises TaskError if
-    nothing matches.
+    Groups and suites are included if neither family nor tag is stated. Parts and variants of other tasks are left out,
+    unless there is a pattern or a tag, or `everything` is true. Raises TaskError if nothing matches.
     """
     result = Listing()
     for task in _readable(library.task, _matching(library.names(), pattern), result.broken):
@@ -67,7 +66,7 @@ def _matching(names: Sequence[str], pattern: str | None) -> list[str]:
 
 
 def _readable(read: Callable[[str], Readable], names: Sequence[str], broken: dict[str, TaskError]) -> list[Readable]:
-    """Return the readable ones of these names; errors of the others go into `broken`."""
+    """Return the definitions that can be read; the errors of the others go into `broken`."""
     readable: list[Readable] = []
     for name in names:
         try:

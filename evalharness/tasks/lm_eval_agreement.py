@@ -27,9 +27,10 @@ PER_ROW = ("bleu", "chrf", "chrf++", "ter")  # with several references lm-eval o
 
 
 def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
-    """Return why lm-eval cannot give the number that the task states; "" if the definition does not contradict it.
+    """Return why lm-eval cannot compute the number that the task states; "" if nothing contradicts the statement.
 
-    `same` is about the primary metric, `subset` about any metric of the file's `metric_list`; `no` states nothing.
+    The statement `same` is about the primary metric, `subset` about any metric of the file's `metric_list`; `no`
+    states nothing.
     """
     if task.lm_eval == "no":
         return ""

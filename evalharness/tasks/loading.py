@@ -21,24 +21,25 @@ RIGHT = "one mapping of keys to values would be right"
 
 
 class NeedsCode(TaskError):
-    """The definition needs Python code, which is never run."""
+    """Raised for a definition that needs Python code, which is never run."""
 
 
 class NotSupported(TaskError):
-    """The definition is well formed, but needs something that this harness does not support."""
+    """Raised for a well-formed definition that needs something that this harness does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A `!function` and its place. It is never run; a later file may override its key with a template."""
+    """A `!function` tag and its place. It is never run; a later file may override its key with a template."""
 
     function: str
     where: str
 
     @property
     def description(self) -> str:
-        """Return the function and its file, if there is one beside the file with the tag (not the one that includes
-        it), where lm-eval looks.
+        """Return the function's name, and its file if that exists.
+
+        lm-eval looks for the file beside the file with the tag, not beside the one that includes it.
         """
         module, _, name = self.function.rpartition(".")
         file = Path(self.where.rpartition(":")[0]).parent / f"{module.replace('.', '/')}.py"
@@ -49,8 +50,9 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TaskLoader(_Loader):  # type: ignore[misc]
-    """YAML 1.1 as in lm-eval, but a key may not be repeated with another value (there the last one wins), and dates
-    stay texts.
+    """Loads YAML 1.1 as lm-eval does, with two differences.
+
+    A key may not be repeated with another value (in lm-eval the last one wins), and dates stay texts.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -128,7 +130,7 @@ def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict
 
 
 def parse(path: Path) -> dict[str, Any]:
-    """Return one file's mapping, with `include` as it is. Raises TaskError naming file and line."""
+    """Read one file's mapping, without merging its `include`. Raises TaskError naming file and line."""
     text = _read(path)
     try:
         _check_size(text, path)

@@ -60,8 +60,10 @@ OTHERS = (
 
 
 def check_metadata(metadata: Fields) -> Fields:
-    """Return the metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may have
-    any keys.
+    """Return the metadata if it is valid.
+
+    Raises TaskError for an unknown key in a file that has one of this harness's keys; lm-eval's own files may have any
+    keys.
     """
     if is_ours(metadata):
         metadata.refuse_unknown((*OURS, *OTHERS))
@@ -74,7 +76,7 @@ def is_ours(metadata: Fields) -> bool:
 
 
 def with_metadata(task: Task, metadata: Fields) -> Task:
-    """Return the task with its metadata on units, rows and other wordings. Raises TaskError."""
+    """Return the task with what its metadata say about units, rows and other wordings. Raises TaskError."""
     labels, templates = metadata.part("labels"), _templates(metadata)
     for name, text in labels.values.items():
         check_templates(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}"))
@@ -95,8 +97,9 @@ def with_metadata(task: Task, metadata: Fields) -> Task:
 
 
 def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanLevel | None:
-    """Return the score of people that the file states under `human`, by the primary metric unless it names another.
-    Raises TaskError.
+    """Return the score of people that the file states under `human`; None if it states none.
+
+    It is by the primary metric unless the file names another. Raises TaskError.
     """
     if fields.values.get("human") is None:
         return None
@@ -116,8 +119,8 @@ def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanL
 
 
 def _templates(metadata: Fields) -> Fields:
-    """Return the other wordings: a mapping, or the name of a file beside the task's with a mapping for
-    several tasks.
+    """Return the other wordings of the prompt: a mapping in the file, or a file beside it that has them for several
+    tasks.
     """
     name = metadata.values.get("templates")
     if not isinstance(name, str):

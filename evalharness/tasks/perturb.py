@@ -1,4 +1,5 @@
-"""Disturb the texts of a row with typos, case, spacing, another dialect or other names. Choices and answer stay.
+"""Disturb the texts of a row with typos, case, spacing, another dialect or other names. Choices and answer do not
+change.
 
     typos    one in twenty words of four letters or more, and at least one: two letters swapped, one left out or one
              doubled
@@ -59,8 +60,9 @@ def perturb_row(renderer: Renderer, index: int, row: DataRow, seed: int) -> Data
 
 
 def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
-    """Return the columns whose text is only printed in the prompt: no choice, answer, unit, label or condition of a
-    template depends on it.
+    """Return the columns whose text only appears in the prompt.
+
+    No choice, answer, unit, label or condition of a template depends on them, so they can be disturbed.
     """
     task, columns = renderer.task, renderer.columns
     printed, compared = ({task.doc_to_text}, set()) if task.doc_to_text in columns else _used_columns(task.doc_to_text)

@@ -27,13 +27,14 @@ from evalharness.tasks.turns import Chat, Turn, join_delimited
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
-    """How to make the prompts of a task. `limit`: number of examples, drawn by `seed`; `budget`: most tokens of prompt
-    and answer together, as `count` counts.
+    """How to make the prompts of a task.
 
-    `system`: the system message, before the task's description; `chat`: the chat template; None: plain prompts.
-    `whole_ids`: ids of examples are digests from before anything was cut to fit, so that a model with another template,
-    which leaves another budget, can be paired with this one. `apart`: an encoder reads the prompt and a decoder the
-    answer, each within the budget. `without`: ids of examples to leave out.
+    `limit` is the number of examples, drawn by `seed`. `budget` is the largest number of tokens of prompt and answer
+    together, as `count` counts them. `system` is the system message, put before the task's description. `chat` is the
+    chat template; None for plain prompts. `whole_ids`: ids of examples are computed before anything is cut to fit, so
+    that a model with another template, which leaves another budget, can be paired with this one. `apart`: an encoder
+    reads the prompt and a decoder writes the answer, each within the budget. `without` are ids of examples to leave
+    out.
     """
 
     num_fewshot: int | None = None
@@ -57,7 +58,9 @@ class PromptSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPairs:
-    """(prompt, completion) of every row of a split, without shots; the completion starts with the target delimiter."""
+    """The rows of a split as pairs (prompt, completion), without shots. A completion starts with the target
+    delimiter.
+    """
 
     pairs: tuple[tuple[str, str], ...]
     digest: str

@@ -20,7 +20,7 @@ LONGEST = 2000  # characters shown of a prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPrompt:
-    """A prompt to be continued or scored, and the right texts."""
+    """A prompt that is continued or scored, and the right texts."""
 
     num_fewshot: int
     example: str
@@ -28,14 +28,14 @@ class TextPrompt:
     references: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Return the prompt, then the right texts."""
+        """Return the prompt, then the right texts, line by line."""
         yield _shortened(self.prompt)
         yield from (f"=== right: {reference!r}" for reference in self.references)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoicePrompt:
-    """A prompt with each choice, as (context, continuation); `gold`: which of them are right."""
+    """A prompt with each of its choices, as (context, continuation). `gold` says which of them are right."""
 
     num_fewshot: int
     example: str
@@ -43,7 +43,7 @@ class ChoicePrompt:
     gold: tuple[int, ...]
 
     def lines(self) -> Iterator[str]:
-        """Return the prompt, then the choices, marked as right or wrong."""
+        """Return the prompt, then the choices, each marked as right or wrong, line by line."""
         one_context = len({context for context, _ in self.pairs}) == 1
         if one_context:
             yield _shortened(self.pairs[0][0])
@@ -57,10 +57,10 @@ Prompt = TextPrompt | ChoicePrompt
 
 
 def first_prompts(task: Task, split: str | None, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
-    """Return the prompts of the first example, without shots and with `shots` shots, and a note: the origin of the
-    rows, or why prompts are missing.
+    """Return the prompts of the first example, without shots and with `shots` shots, and a note.
 
-    Raises DataError and UsageError if the user's rows are missing or cannot be rendered.
+    The note is the origin of the rows, or the reason why prompts are missing. Raises DataError and UsageError if the
+    user's rows are missing or cannot be rendered.
     """
     shots = shots if task.takes_shots else 0
     if source.data_dir is not None or source.overrides:

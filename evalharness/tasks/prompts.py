@@ -23,10 +23,11 @@ Target = str | int | list[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One rendered row. `contexts`: one text, or with several inputs one per choice; then `gold` is the right context.
+    """One rendered row.
 
-    `prefix`: the start of the model's answer (gen_prefix); `target`: the row's answer (a text, an index into `choices`,
-    or a list of either).
+    `contexts` is one text; or, if the inputs differ by choice, one text a choice, and `gold` is the index of the right
+    one. `prefix` is the start of the model's answer (gen_prefix). `target` is the row's answer: a text, an index into
+    `choices`, or a list of either.
     """
 
     contexts: tuple[str, ...]
@@ -39,8 +40,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Renders the templates of a task with the columns of the evaluated split; `for_shots`: with the keys that the task
-    changes for shots.
+    """Renders the templates of a task with the columns of the evaluated split.
+
+    `for_shots` renders with the keys that the task changes for its shots.
     """
 
     task: Task
@@ -48,7 +50,7 @@ class Renderer:
     for_shots: bool = False
 
     def question(self, row: DataRow) -> Question:
-        """Return the rendered row. Raises TemplateProblem naming the column at fault."""
+        """Render the row. Raises TemplateProblem naming the column at fault."""
         choices = self._choices(row)
         text = self._text(row, has_choices=choices is not None)
         target = self._target(row, has_choices=choices is not None)
@@ -64,14 +66,14 @@ class Renderer:
         return Question(contexts=choices, several=True, choices=choices, target=target, gold=text, prefix=prefix)
 
     def field(self, row: DataRow, source: str) -> str:
-        """Return a column's value or a rendered template, as text; "" for no source."""
+        """Return a column's value or a rendered template, as text; "" if the task has no such key."""
         if not source:
             return ""
         value = self._value(row, source) if source in self.columns else render(source, row)
         return value if isinstance(value, str) else str(value)
 
     def shot(self, row: DataRow) -> tuple[Turn, ...]:
-        """Return a solved example. An empty answer leaves the question bare, as in lm-eval."""
+        """Return a row as a solved example. If its answer is empty, the question stands alone, as in lm-eval."""
         rendered = self.question(row)
         text, prefix = rendered.contexts[rendered.gold or 0], rendered.prefix
         between, after = str(self._of("target_delimiter")), str(self._of("fewshot_delimiter"))
@@ -145,8 +147,8 @@ class Renderer:
 
 
 def answer_of(question: Question) -> str:
-    """Return the text of the right answer, of several the first. Raises TemplateProblem if the label is none of the
-    choices.
+    """Return the text of the right answer, or of the first of several. Raises TemplateProblem if the label is no
+    choice.
     """
     target = question.target
     if isinstance(target, list):

@@ -69,8 +69,8 @@ def pipelines(fields: Fields) -> Pipelines:
 
 
 def repeats(fields: Fields) -> int:
-    """Return the number of times that lm-eval generates each answer. Here it is generated once, greedily, and filters
-    get that many copies. Raises TaskError.
+    """Return how many times lm-eval generates each answer. Here it is generated once, greedily, and filters get that
+    many copies. Raises TaskError.
     """
     number = fields.whole("repeats", 1) or 1
     if number > MOST_REPEATS:
@@ -129,8 +129,9 @@ def describes(spec: MetricSpec) -> bool:
 
 
 def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tuple[str, ...]]:
-    """Return (most new tokens, stop strings) of a generating task. Sampling is refused, because base and candidate
-    must be decoded in the same way, greedily.
+    """Return the largest number of new tokens and the stop strings of a task whose answers are generated.
+
+    Sampling is refused, because base and candidate must be decoded in the same way, greedily.
     """
     options = fields.part("generation_kwargs")
     options.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))

@@ -23,14 +23,14 @@ SPARE = 1000  # additional rows of a draw, to replace rows equal to the evaluate
 
 
 def generator(*parts: object) -> random.Random:
-    """Return a random generator that depends only on the parts, on every machine."""
+    """Return a random generator whose draws depend only on the parts, on every machine."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
-    """The shots before each evaluated row: `number` rows of `pool`, in order."""
+    """Draws the few-shot examples of each evaluated row: `number` rows of `pool`, in order."""
 
     task: Task
     pool: Sequence[DataRow]
@@ -39,8 +39,8 @@ class Shots:
     order: tuple[int, ...]  # the draw, with spare rows; unused by per_example
 
     def before(self, row: DataRow, key: str) -> list[DataRow]:
-        """Return the shots of one evaluated row; `key`: unique for the row. Raises DataError if the pool is
-        too small.
+        """Return the shots of one evaluated row. `key` is unique for the row. Raises DataError if the pool is too
+        small.
         """
         if self.number == 0:
             return []
@@ -58,7 +58,7 @@ class Shots:
 
 
 def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
-    """Return the shots of a task. Raises DataError if the pool has fewer rows than shots."""
+    """Make the draw of a task's shots. Raises DataError if the pool has fewer rows than shots."""
     if number > len(pool):
         raise _too_few(task, number, len(pool))
     order: Sequence[int] = ()

@@ -1,7 +1,7 @@
 """Check a task file's mapping and make a Task of it.
 
-lm-eval's declarative keys have lm-eval's meaning. Keys that only this harness has are under `metadata` (metadata.py,
-which also has their defaults).
+lm-eval's declarative keys have lm-eval's meaning. Keys that only this harness has are under `metadata`; metadata.py
+reads them and has their defaults.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PASSED_OVER = (
 
 
 class TaskScoring(NamedTuple):
-    """The part of a Task about scores and verdicts."""
+    """The fields of a Task that are about scores and verdicts."""
 
     pipelines: scoring.Pipelines
     metrics: tuple[MetricSpec, ...]

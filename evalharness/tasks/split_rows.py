@@ -1,4 +1,4 @@
-"""The rows of one split of a task, with errors that name them."""
+"""The rows of one split of a task, with errors that name the split and the row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalharness.tasks.templates import TemplateProblem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRows:
-    """The rows of one split, and their origin for errors."""
+    """The rows of one split, and their origin, which errors name."""
 
     task: Task
     name: str
@@ -38,7 +38,7 @@ class SplitRows:
 
     @contextmanager
     def errors_of(self, index: int) -> Iterator[None]:
-        """Turn problems with row `index` into errors that name it."""
+        """Turn problems with row `index`, raised in the block, into errors that name the row."""
         where = f"{self.task.name}, split {self.name!r}, row {index}"
         try:
             yield

@@ -17,7 +17,7 @@ LONGEST_LITERAL = 1_000_000  # characters of a text that is read as a Python lit
 
 
 class TemplateProblem(Exception):
-    """Why a row cannot be rendered, and the column at fault if it is known."""
+    """Raised for a row that cannot be rendered; it has the reason, and the column at fault if that is known."""
 
     def __init__(self, what: str, column: str = "") -> None:
         super().__init__(what)
@@ -26,7 +26,7 @@ class TemplateProblem(Exception):
 
 @lru_cache(maxsize=1024)
 def compile_template(source: str) -> BoundedTemplate:
-    """Return the compiled template. Raises TemplateProblem if it does not parse, or uses something that is removed."""
+    """Compile a template. Raises TemplateProblem if it does not parse, or uses something that the sandbox removes."""
     try:
         return BoundedTemplate(ENVIRONMENT, source)
     except FAILURES as error:

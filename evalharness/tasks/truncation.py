@@ -20,7 +20,7 @@ SLACK = 16  # tokens by which a whole may have more than its parts together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """The parts of a prompt: the system message, the shots, and the question rendered from `row`."""
+    """The parts of a prompt before it is cut: the system message, the shots, and the question rendered from `row`."""
 
     system: str
     shots: tuple[tuple[Turn, ...], ...]
@@ -29,8 +29,8 @@ class Draft:
     truncated: bool = False
 
     def contexts(self, task: Task, chat: Chat | None = None) -> tuple[str, ...]:
-        """Return the full prompts, plain or in a chat template: one, or with several inputs one per choice. Raises
-        Unrenderable.
+        """Return the full prompts, plain or in a chat template: one, or one a choice if the inputs differ by choice.
+        Raises Unrenderable.
         """
         system = (Turn("system", self.system),) if self.system else ()
         header = (*system, *(turn for shot in self.shots for turn in shot))
@@ -42,8 +42,10 @@ class Draft:
 
 @dataclass(slots=True, kw_only=True)
 class Truncator:
-    """Truncates drafts of one task to `budget` tokens, counted by `count`. `apart`: an encoder reads the prompt, a
-    decoder the answer. Counts of shots are remembered, because prompts share them.
+    """Truncates the drafts of one task to `budget` tokens, counted by `count`.
+
+    `apart`: an encoder reads the prompt, a decoder writes the answer. Counts of shots are remembered, because prompts
+    share them.
     """
 
     task: Task

@@ -15,7 +15,7 @@ from evalharness.records.tokenizers import ChatRenderer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The text of one role, and the delimiter after it in a plain prompt."""
+    """What one role says in a conversation, and the delimiter after it in a plain prompt."""
 
     role: Literal["system", "user", "assistant"]
     text: str
@@ -24,13 +24,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A model's chat template, and whether shots are separate turns."""
+    """A model's chat template, and whether each shot is a turn of its own."""
 
     renderer: ChatRenderer
     multiturn: bool = True
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """Return the prompt up to the model's turn, or inside that turn after the prefix of the answer.
+        """Return the prompt up to the model's turn, or into that turn if the task states how the answer starts.
 
         Raises Unrenderable if the template refuses the turns.
         """
@@ -45,8 +45,9 @@ def plain(turns: Sequence[Turn]) -> str:
 
 
 def question(text: str, prefix: str, delimiter: str) -> tuple[Turn, ...]:
-    """Return the turns of a question and, if there is one, the start of its answer, with the delimiter between them
-    unless there is white space.
+    """Return the turns of a question and, if there is one, the start of its answer.
+
+    The delimiter is between the two unless there is white space.
     """
     if not prefix:
         return (Turn("user", text),)
@@ -66,7 +67,9 @@ def needs_gap(before: str, after: str) -> bool:
 
 
 def _together(turns: Sequence[Turn]) -> list[Turn]:
-    """Merge shots and question into one turn of the user; the system message and the start of the answer stay."""
+    """Merge shots and question into one turn of the user. The system message and the start of the answer do not
+    change.
+    """
     system = [turn for turn in turns[:1] if turn.role == "system"]
     answer = [turn for turn in turns[-1:] if turn.role == "assistant"]
     *before, last = turns[len(system) : len(turns) - len(answer)]

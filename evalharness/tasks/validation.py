@@ -28,7 +28,7 @@ class FileStatus(StrEnum):
 
 
 def yaml_files(path: Path) -> list[Path]:
-    """Return the file itself, or the YAML files below a folder. Raises TaskError if the folder has none."""
+    """Return the file at the path, or the YAML files below the folder. Raises TaskError if the folder has none."""
     if not path.is_dir():
         return [path]
     if files := sorted(path.rglob("*.yaml")):

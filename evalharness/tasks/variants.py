@@ -43,7 +43,7 @@ SPARE_TOKENS, MOST_TOKENS = 16, 128  # beyond the characters of the longest choi
 
 
 class VariantProblem(Exception):
-    """A variant cannot be made of a task; the text is the reason for the user."""
+    """Raised if a variant cannot be made of a task; the text is the reason for the user."""
 
 
 def name_of(of: str, way: str) -> str:
@@ -52,8 +52,9 @@ def name_of(of: str, way: str) -> str:
 
 
 def with_wording(task: Task, name: str, beside: bool = True) -> Task:
-    """Return the task in its wording `name`, to be evaluated beside it or in its place. Raises KeyError if it has no
-    such wording, TaskError if the name is that of another kind of variant.
+    """Return the task in its wording `name`, to be evaluated beside the task or instead of it.
+
+    Raises KeyError if it has no such wording, TaskError if the name is that of another kind of variant.
     """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES, *perturb.REPLACING) or "@" in name:
         what = f"a wording is called {name!r}, which is the name of another way of asking"
@@ -74,8 +75,8 @@ def with_substitutes(task: Task, way: str, words: Substitutes) -> Task:
 
 
 def choice_variant(task: Task) -> Task:
-    """Return the same requests of a choice task, scored by its primary metric, accuracy, calibration and selection
-    bias.
+    """Return a task with the same prompts and choices, scored by its primary metric, accuracy, calibration and
+    selection bias.
     """
     metrics = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
     ids = {spec.id for spec in metrics}
@@ -85,7 +86,7 @@ def choice_variant(task: Task) -> Task:
 
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
-    """Return the metric of selection bias, if all rows have the same choices; else none."""
+    """Return the metric of selection bias if all rows have the same choices, else nothing."""
     choices = task.doc_to_choice if task.output_type == OutputType.MULTIPLE_CHOICE else None
     if not isinstance(choices, tuple) or len(choices) < 2:
         return ()
@@ -93,8 +94,9 @@ def picks(task: Task) -> tuple[MetricSpec, ...]:
 
 
 def written_twin(task: Task, rows: Sequence[DataRow]) -> Task:
-    """Return the generative twin of a choice task, for these rows. Raises VariantProblem, and TaskError for a wrong
-    `metadata.twin`.
+    """Return a task with these rows whose answers are generated instead of ranked: the twin of a choice task.
+
+    Raises VariantProblem, and TaskError for a wrong `metadata.twin`.
     """
     if task.output_type != OutputType.MULTIPLE_CHOICE:
         raise VariantProblem("it has no choices")
@@ -171,7 +173,7 @@ def _shows_choices(question: Question) -> bool:
 
 
 def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
-    """Return (most new tokens, stop strings) of a twin."""
+    """Return the largest number of new tokens and the stop strings of a twin."""
     options = Fields(task.twin, task.source, "metadata.twin").mapping("generation_kwargs")
     merged = {
         "until": ["\n"],

@@ -1,4 +1,7 @@
-"""Check the keys of prompts in a task, its shots or another wording: templates, targets and choices."""
+"""Check the keys that make a prompt (templates, targets, choices): in a task, in its shots, or in another wording.
+
+Another wording is a second way to put the same question; it changes some of these keys.
+"""
 
 from __future__ import annotations
 
@@ -31,20 +34,23 @@ def check_templates(*parts: Fields) -> None:
 
 
 def wording(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the checked keys that another wording changes. Raises TaskError."""
+    """Check another wording of a task's prompts, and return the keys that it changes, with their values.
+
+    `keys` are those that it may change. Raises TaskError.
+    """
     fields.refuse_unknown(keys)
     check_templates(fields)
     return prompt_keys(fields, keys)
 
 
 def prompt_keys(fields: Fields, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the values of the present keys. Raises TaskError."""
+    """Read the values of those `keys` that the mapping has. Raises TaskError."""
     stated = [key for key in keys if fields.values.get(key) is not None]
     return {key: READERS.get(key, Fields.text)(fields, key) for key in stated}
 
 
 def template(fields: Fields, key: str) -> str:
-    """Return a template or the name of a column. Raises TaskError."""
+    """Read a template or the name of a column under a key. Raises TaskError."""
     value = fields.values.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # the index of the right one among doc_to_choice, which are then contexts
@@ -54,7 +60,9 @@ def template(fields: Fields, key: str) -> str:
 
 
 def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
-    """Return a template, the name of a column, an index, or a list of answers. Raises TaskError."""
+    """Read the right answer under a key: a template, the name of a column, an index, or a list of answers. Raises
+    TaskError.
+    """
     value = fields.values.get(key)
     if isinstance(value, list) and all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in value):
         return tuple(value)
@@ -64,8 +72,9 @@ def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
 
 
 def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
-    """Return a list of texts, the values of a mapping, or a template that renders to a list; None if the key is
-    absent. Raises TaskError.
+    """Read the choices under a key: texts, the values of a mapping, or a template that renders to a list.
+
+    Returns None if the key is absent. Raises TaskError.
     """
     value = fields.values.get(key)
     if value is None or isinstance(value, str):
