@@ -1,4 +1,8 @@
-"""Compute metrics: rows of sufficient statistics from predictions, and scores from sums of rows."""
+"""Compute metrics: rows of sufficient statistics from predictions, and scores from sums of rows.
+
+A row is a few numbers for each unit (an example, or several that count as one), so that a score can be computed again
+for any part of the units. An opaque metric is one number for all predictions; it has no rows and no interval.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The classes of metrics, and functions that read options and predictions for them.
 
-Most metrics are a `Mean` of per-example values; other functions of summed rows are a `SumMetric`; a metric with one
-number for all predictions is `Opaque`.
+A metric computes a row of a few numbers for each unit (an example, or several that count as one), and its score from
+the sum of the rows. Most metrics are a `Mean` of one value per example; other functions of that sum are a `SumMetric`.
+A metric that has no rows, but one number for all predictions, is `Opaque`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Floats = NDArray[np.float64]
 
 @runtime_checkable
 class OpaqueMetric(Protocol):
-    """A metric that is no function of summed rows: one number for all predictions, and no interval."""
+    """The interface of a metric that computes one number from all predictions. It has no rows, so there is no
+    interval.
+    """
 
     def point(self, predictions: Sequence[Prediction]) -> float:
         """Return the metric's value for the predictions. Raises TaskError if it cannot be computed."""
@@ -33,14 +36,17 @@ class OpaqueMetric(Protocol):
 
 @runtime_checkable
 class SignedByExamples(Protocol):
-    """A metric whose published signature depends on the examples (sacrebleu's `nrefs`)."""
+    """The interface of a metric whose published signature depends on the examples (sacrebleu's `nrefs`)."""
 
     def signature_with(self, examples: Sequence[Example]) -> str: ...
 
 
 @runtime_checkable
 class ByUnit(Protocol):
-    """A metric whose row of a unit is no sum over its predictions (such as: are all answers to a question right?)."""
+    """The interface of a metric that computes a unit's row from all its predictions together, not as a sum over them.
+
+    An example is the question whether all answers to a question are right.
+    """
 
     def unit_row(self, predictions: Sequence[Prediction]) -> tuple[float, ...]:
         """Return the row of one unit, from all its predictions in the order of the data."""
@@ -49,7 +55,7 @@ class ByUnit(Protocol):
 
 @runtime_checkable
 class OfAll(Protocol):
-    """A metric whose rows can only be computed from all predictions together."""
+    """The interface of a metric whose rows can only be computed from all predictions together."""
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Mapping[str, tuple[float, ...]]:
         """Return the rows of all units, in the order of the data. Raises TaskError if they cannot be computed."""
@@ -58,7 +64,10 @@ class OfAll(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The result of one test of a text: what was tested, whether the text passes, and what it has."""
+    """The result of one test of a text.
+
+    `check` is what was tested, `held` whether the text passes, and `seen` what the text has.
+    """
 
     check: str
     held: bool
@@ -71,8 +80,10 @@ Look = Callable[[Sequence[str], str], Sequence[Observation]]
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count; 0 for a count
-    of 0. `look`: the tests of a text that the value depends on, if any.
+    """A metric that is the mean of one value per example, computed by `value`.
+
+    A row is (value, 1), the score the sum of values / count; 0 for a count of 0. `look` applies the tests of a text on
+    which the value depends; None if there are none.
     """
 
     id: str
@@ -94,8 +105,11 @@ class Mean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumMetric:
-    """A metric whose score is a function of summed rows. `read`: a prediction's row, `width` numbers, or TaskError;
-    `of_sums`: the scores (...) of summed rows (..., width); `parts`: the named parts of the score of one sum (width,).
+    """A metric whose score is computed from the sum of its rows.
+
+    `read` makes the row of a prediction, `width` numbers, or raises TaskError. `of_sums` computes the scores (...) of
+    sums of rows (..., width). `parts` computes the named parts of the score of one sum (width,); None if it has no
+    parts.
     """
 
     id: str
@@ -117,19 +131,19 @@ class SumMetric:
 
 
 def parts_of(metric: Metric, sums: Floats) -> Mapping[str, float]:
-    """Return the named parts of the score of one sum of rows (width,); {} for metrics without parts."""
+    """Return the named parts of the score of one sum of rows (width,); {} if the metric has no parts."""
     return metric.parts(sums) if isinstance(metric, SumMetric) and metric.parts is not None else {}
 
 
 def ratio(over: Floats, under: Floats) -> Floats:
-    """Return over / under elementwise; 0 where `under` is 0 (no examples)."""
+    """Divide `over` by `under`, elementwise; 0 if `under` is 0 (no examples)."""
     over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
     return np.divide(over, under, out=np.zeros(over.shape), where=under != 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredElsewhere:
-    """An opaque metric after the run: its value is stored in the measurement and cannot be computed from rows."""
+    """An opaque metric after its run: its value is stored in the measurement and cannot be computed again."""
 
     id: str
     signature: str
@@ -148,7 +162,7 @@ class ScoredElsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(ScoredElsewhere):
-    """A metric that is no function of summed rows: `value` computes one number from all predictions."""
+    """A metric whose `value` computes one number from all predictions. It has no rows, and so no interval."""
 
     value: Callable[[Sequence[Prediction]], float]
 
@@ -157,8 +171,8 @@ class Opaque(ScoredElsewhere):
 
 
 def options_of(spec: MetricSpec, names: Iterable[str]) -> Mapping[str, Any]:
-    """Return the options of an entry for its metric, which must be among `names`. Raises TaskError for another one,
-    with the nearest name.
+    """Return the options of a task's entry for a metric. Raises TaskError for one that is not in `names`, with the
+    nearest name.
     """
     names = set(names)
     options = {
@@ -184,7 +198,9 @@ def flag(spec: MetricSpec, options: Mapping[str, Any], key: str) -> bool:
 def whole_number(
     spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int, least: int, most: int | None
 ) -> int:
-    """Return an option that is a whole number from `least` to `most` (None: no upper bound), by default `usual`.
+    """Return an option that is a whole number from `least` to `most` (None: no upper bound); `usual` if it is not
+    stated.
+
     Raises TaskError for anything else.
     """
     value = options.get(key, usual)
@@ -197,7 +213,9 @@ def whole_number(
 
 
 def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, words: Sequence[str]) -> str:
-    """Return an option that is one of some words, by default the first. Raises TaskError for anything else."""
+    """Return an option that is one of some words; the first word if it is not stated. Raises TaskError for anything
+    else.
+    """
     value = options.get(key, words[0])
     if value not in words:
         raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(words)} would be right")
@@ -244,7 +262,7 @@ def generation(prediction: Prediction, name: str) -> Generation:
 def observation_metric(
     spec: MetricSpec, kind: MetricKind, signature: str, look: Look, value: Callable[[list[bool]], float]
 ) -> Mean:
-    """Return a metric whose value depends on which of the tests `look` the written text passes."""
+    """Build a metric whose value depends on which of the tests `look` the written text passes."""
 
     def score(prediction: Prediction) -> float:
         text = written_text(prediction, spec.name) or ""
@@ -263,5 +281,5 @@ def observation_metric(
 
 
 def all_true(results: list[bool]) -> float:
-    """Return 1 if all tests pass."""
+    """Return 1 if all tests pass, else 0."""
     return float(all(results))

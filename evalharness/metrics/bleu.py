@@ -44,7 +44,9 @@ def bleu(spec: MetricSpec) -> Metric:
 
 
 def words_of(spec: MetricSpec) -> Callable[[str], list[str]]:
-    """Return the function that splits a text into words by an entry's options. Raises TaskError for wrong options."""
+    """Return the function that splits a text into words by the options of a task's entry. Raises TaskError for wrong
+    options.
+    """
     counter = _counter(spec)
     tokenizer = counter.tokenizer
     split = (
@@ -78,8 +80,10 @@ def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
 
 
 def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> list[int]:
-    """Return the row of an output and its references, all as words. The nearest reference length counts, of two
-    equally near the shorter one; each n-gram counts up to its largest count in one reference.
+    """Return the row of an output and its references, all as words.
+
+    The nearest reference length counts, of two equally near the shorter one. Each n-gram counts at most as often as in
+    the reference that has it most often.
     """
     length = len(output)
     nearest = min((abs(length - each), each) for each in map(len, references))[1]
@@ -94,11 +98,11 @@ def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> li
 
 
 def corpus_bleu(sums: Floats) -> Floats:
-    """Return BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity
-    penalty (Papineni et al. 2002).
+    """Compute BLEU (...), 0-100, from sums of rows (..., 10).
 
-    The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 if
-    nothing matches, if the output has no 4-gram, and without examples.
+    It is the geometric mean of clipped precisions times the brevity penalty (Papineni et al. 2002). The first order
+    without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). It is 0 if nothing
+    matches, if the output has no 4-gram, and without examples.
     """
     matches, grams = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
     halvings = np.cumsum(matches == 0, axis=-1)
@@ -109,9 +113,10 @@ def corpus_bleu(sums: Floats) -> Floats:
 
 
 def bleu_parts(sums: Floats) -> dict[str, float]:
-    """Return the parts of BLEU of one sum of statistics (10,): the modified precisions of 1- to 4-grams, 0-100, not
-    smoothed, for orders that the outputs have; the brevity penalty, 0-1; words of the outputs, and of the references
-    nearest to them in length.
+    """Return the parts of BLEU of one sum of rows (10,).
+
+    They are the modified precisions of 1- to 4-grams, 0-100, not smoothed, for orders that the outputs have; the
+    brevity penalty, 0-1; and the numbers of words of the outputs, and of the references nearest to them in length.
     """
     matches, grams = sums[2 : 2 + ORDERS], sums[2 + ORDERS :]
     return {
@@ -123,7 +128,7 @@ def bleu_parts(sums: Floats) -> dict[str, float]:
 
 
 def _brevity_penalty(sums: Floats) -> Floats:
-    """Return exp(1 − reference / output) if the output is shorter, else 1; 0 without output."""
+    """Compute exp(1 − reference / output) if the output is shorter, else 1; 0 without output."""
     output, reference = sums[..., 0], sums[..., 1]
     short = np.divide(reference, output, out=np.full(output.shape, np.inf), where=output > 0)
     return np.asarray(np.exp(np.minimum(0.0, 1.0 - short)))

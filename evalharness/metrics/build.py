@@ -36,7 +36,8 @@ AGGREGATIONS = {
 
 
 def build(spec: MetricSpec) -> Metric:
-    """Return the metric of a task's spec. Raises TaskError for an unknown name or option, or for missing data.
+    """Build the metric that a task's entry specifies. Raises TaskError for an unknown name or option, or for missing
+    data.
 
     A name with a slash, and any name with `hf_evaluate: true`, is a module of the `evaluate` library.
     """
@@ -57,8 +58,9 @@ def build(spec: MetricSpec) -> Metric:
 
 
 def check_readable(spec: MetricSpec, output_type: OutputType) -> None:
-    """Check that the metric can read the answers of such a task. Raises TaskError. Modules of `evaluate` are not
-    checked.
+    """Check that the metric can read the answers of a task of this type. Raises TaskError.
+
+    Modules of `evaluate` are not checked.
     """
     if spec.options.get("hf_evaluate") or spec.name not in registry.names(REGISTRY, "metric"):
         return
@@ -71,7 +73,7 @@ def check_readable(spec: MetricSpec, output_type: OutputType) -> None:
 
 
 def _output_types(name: str) -> list[str]:
-    """Return the output types whose answers a metric can read; those of another package state them in `reads`."""
+    """Return the output types whose answers a metric can read. A metric of another package states them in `reads`."""
     if name in REGISTRY:
         return [output_type for output_type, metrics in READS.items() if name in metrics]
     stated = getattr(registry.find(REGISTRY, name, "metric"), "reads", ())
@@ -82,8 +84,9 @@ def _output_types(name: str) -> list[str]:
 
 
 def from_facts(facts: MetricFacts) -> Metric:
-    """Return the metric to score stored rows again. Binary and graded metrics and modules of `evaluate` come back
-    without their library and cannot read predictions.
+    """Build the metric that scores stored rows again.
+
+    Binary and graded metrics and modules of `evaluate` are built without their library and cannot read predictions.
     """
     if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
         return Mean(facts.id, facts.kind, facts.signature, _no_value, *facts.ends, facts.higher_is_better)
@@ -109,8 +112,9 @@ def _is_module(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
-    """Return the facts of a metric to store with its rows; with `examples`, the signature includes the number of their
-    references.
+    """Return the facts of a metric that are stored with its rows.
+
+    With `examples`, the signature includes the number of their references.
     """
     signed = examples and isinstance(metric, SignedByExamples)
     signature = metric.signature_with(examples) if signed else metric.signature  # type: ignore[attr-defined]

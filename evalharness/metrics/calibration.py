@@ -10,9 +10,10 @@ from evalharness.records.tasks import MetricSpec
 
 
 def ece(spec: MetricSpec) -> Metric:
-    """Build the metric `ece`, expected calibration error. Rows (bins × 3), flattened: in the bin of the confidence 1,
-    the confidence, and 1 if the choice is right; 0 elsewhere. They raise TaskError for fewer than two choices. Option:
-    bins (10).
+    """Build the metric `ece`, the expected calibration error. Option: bins (10).
+
+    A row is (bins × 3) numbers, flattened: in the bin of the confidence they are 1, the confidence, and 1 if the
+    choice is right; elsewhere 0. Rows raise TaskError for fewer than two choices.
 
     Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are
     equally wide and include their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).

@@ -1,7 +1,7 @@
 """Score generated text by CIDEr-D (Vedantam et al. 2015), 0 to 10, with the numbers of pycocoevalcap.
 
-The rarity of an n-gram is counted over all references of the corpus, so the score is no function of summed rows, and
-the metric is opaque.
+The rarity of an n-gram is counted over all references of the corpus. So the score cannot be computed from sums of
+rows, and the metric is opaque (one number for all predictions, without an interval).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def cider(spec: MetricSpec) -> Metric:
 
 
 def scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
-    """Return CIDEr-D of each output (as tokens) with its references; rarity is counted over all `references`."""
+    """Compute CIDEr-D of each output (as tokens) with its references. Rarity is counted over all `references`."""
     right = [[_grams(reference) for reference in each] for each in references]
     holding = Counter(gram for each in right for gram in {gram for text in each for counts in text for gram in counts})
     rarity = {gram: math.log(len(references) / count) for gram, count in holding.items()}

@@ -59,7 +59,7 @@ def spearman(spec: MetricSpec) -> Metric:
 
 
 def correlation(sums: Floats) -> Floats:
-    """Return Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy); 0 where it is undefined."""
+    """Compute Pearson's r (...) from sums (..., 6) of (1, x, y, x², y², xy); 0 if it is undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
     varied = (spread_x > FLAT * n * xx) & (spread_y > FLAT * n * yy)
@@ -68,7 +68,7 @@ def correlation(sums: Floats) -> Floats:
 
 
 def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
-    """Return (the model's number, the right number)."""
+    """Return the model's number and the right number. Raises TaskError."""
     example, logprobs = prediction.example, choice_logprobs(prediction, name)
     if example.value is None:
         raise example_error(name, example, "asks for no number", "state `metadata.value` in the task file")

@@ -42,7 +42,7 @@ FEATURES = {
 
 
 class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
-    """One of our metrics behind the interface of the `evaluate` library. Results are {id: score}."""
+    """One of our metrics behind the interface of the `evaluate` library. `compute` returns {id: score}."""
 
     def __init__(self, spec: MetricSpec, **settings: Any) -> None:
         self.spec, self.metric = spec, build(spec)
@@ -86,8 +86,9 @@ class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
 
 
 def evaluate_metric(name: str, **options: Any) -> EvaluateMetric:
-    """Return the metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for an
-    unknown one, or one that is not offered.
+    """Return the metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`.
+
+    Raises TaskError for an unknown metric, or one that is not offered.
     """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
     return EvaluateMetric(MetricSpec(id=name + on, name=name, options=options))

@@ -1,7 +1,8 @@
 """Score with a module of the `evaluate` library, by local path or by name.
 
-Naming it with `hf_evaluate: true` or by path runs its code, from a local file or the hub. By itself a module gives one
-number for all predictions, which only describes. With `aggregation` it can decide: evaluate_rows.py.
+Naming it with `hf_evaluate: true` or by path runs its code, from a local file or the hub. Without more, a module gives
+one number for all predictions, which only describes. With `aggregation`, its score has rows, and the verdict can rest
+on it: see evaluate_rows.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OURS = ("key", "low", "high")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModule:
-    """A module and its arguments. `key`: which of several numbers to use."""
+    """A loaded module and its arguments. `key` names the number that counts if it returns several."""
 
     name: str
     module: Any
@@ -105,7 +106,9 @@ def _loaded(name: str) -> Any:
 
 
 def _forms(predictions: Sequence[Prediction]) -> list[tuple[list[Any], list[Any]]]:
-    """Return the forms of outputs and references to try: one reference each if all have one, and lists of them."""
+    """Return the forms of outputs and references to try: one reference each, if all have one, and lists of
+    references.
+    """
     examples = [prediction.example for prediction in predictions]
     if predictions and predictions[0].choice is not None:
         return [([prediction.choice for prediction in predictions], [example.gold[0] for example in examples])]

@@ -29,15 +29,19 @@ Rows = dict[str, tuple[float, ...]]
 
 
 def has_rows(options: Mapping[str, Any]) -> bool:
-    """Do an entry's options give its module rows? That needs `low` or `high`, because lm-eval's files have
-    `aggregation: mean` for every module; without a range a module only describes.
+    """Return whether the options of a task's entry give its module rows.
+
+    That needs `low` or `high`: lm-eval's files have `aggregation: mean` for every module, and without a range a module
+    only describes.
     """
     return options.get("aggregation") in (MEAN, JACKKNIFE) and ("low" in options or "high" in options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleRows:
-    """A module's score as Σ row[0] / Σ row[1]. `score_of`: its score of any predictions, or TaskError."""
+    """A module whose score is Σ row[0] / Σ row[1]. `score_of` computes its score of any predictions, or raises
+    TaskError.
+    """
 
     id: str
     kind: MetricKind
@@ -64,13 +68,13 @@ class ModuleRows:
 
 
 class ModuleMean(ModuleRows):
-    """A module's score that is a mean over predictions: rows (sum of their scores, their number)."""
+    """A module whose score is a mean over predictions. A unit's row is (sum of their scores, their number)."""
 
     __slots__ = ()
 
     def unit_rows(self, predictions: Sequence[Prediction]) -> Rows:
-        """Return the rows of all units. Raises TaskError if the score of all predictions is not the mean of the single
-        ones.
+        """Return the rows of all units. Raises TaskError unless the score of all predictions is the mean of the scores
+        of single ones.
         """
         rows: Rows = {}
         for prediction in predictions:
@@ -87,7 +91,7 @@ class ModuleMean(ModuleRows):
 
 
 class ModuleJackknife(ModuleRows):
-    """Any smooth score of a module, by the jackknife: rows (score + n × influence, 1)."""
+    """A module with any smooth score, by the jackknife. A unit's row is (score + n × influence, 1)."""
 
     __slots__ = ()
 

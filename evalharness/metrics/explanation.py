@@ -26,7 +26,10 @@ EXPLAINED = (*ROUGE, "bleu", *OBSERVED)
 
 @dataclass(frozen=True, slots=True)
 class GramMatch:
-    """An n-gram that output and reference share. `counted`: the clipped count."""
+    """An n-gram that output and reference share.
+
+    `counted` is the number of matches that count, at most as many as the reference has.
+    """
 
     gram: str
     output: int
@@ -36,9 +39,11 @@ class GramMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """How a metric computes the score of one text. `measures`: counts and scores by name; `reference`: the one of
-    several that counts; None for BLEU, which clips by all of them. `subsequence`: the words of the longest common
-    subsequence, for ROUGE-L; `observations`: the tests, for metrics that have them.
+    """How a metric computes the score of one text.
+
+    `measures` are counts and scores by name. `reference` is the one of several references that counts; None for BLEU,
+    which uses all of them. `subsequence` are the words of the longest common subsequence, for ROUGE-L. `observations`
+    are the results of tests, for metrics that have them.
     """
 
     metric: str
@@ -51,8 +56,9 @@ class Explanation:
 
 
 def explain(spec: MetricSpec, output: str, references: Sequence[str]) -> Explanation:
-    """Explain the score of a text with its references. Raises TaskError for a metric that is none of EXPLAINED, for
-    wrong options, and without references.
+    """Explain the score of a text with its references.
+
+    Raises TaskError for a metric that is not in EXPLAINED, for wrong options, and without references.
     """
     if spec.name not in EXPLAINED:
         raise TaskError(f"metric {spec.name}", "has no explanation", f"{', '.join(EXPLAINED)} have one")

@@ -33,9 +33,11 @@ Sight = tuple[bool, str]  # does the text follow the instruction, and what it ha
 
 @dataclass(frozen=True, slots=True)
 class CheckKind:
-    """A kind of check. `see`: the check itself; `words`: its description, a format string of its arguments; `needs`:
-    its arguments with their types ("count", "text", "texts"); `counts`: must, may or can it not have `least` and
-    `most`?
+    """One kind of check.
+
+    `see` is the function that checks a text. `words` describes the check: a format string of its arguments. `needs`
+    maps its arguments to their types ("count", "text", "texts"). `counts` says whether it must, may or cannot have
+    `least` and `most`.
     """
 
     see: Callable[[str, Check], Sight]
@@ -44,7 +46,7 @@ class CheckKind:
     counts: Literal["must", "may", "no"] = "no"
 
     def problem(self, check: Check) -> str:
-        """Return what is wrong with the arguments of a check of this kind; "" if nothing."""
+        """Return what is wrong with the arguments of a check of this kind; "" if nothing is."""
         arguments = {**self.needs, **(RANGE if self.counts != "no" else {})}
         for name in check:
             if name not in arguments and name != "kind":
@@ -208,10 +210,10 @@ KINDS: dict[str, CheckKind] = {
 
 
 def check_instructions(references: Sequence[str], text: str) -> tuple[Observation, ...]:
-    """Check which of a row's instructions a text follows; an empty text, and one that repeats itself, follows none.
-    Each reference is a check in JSON.
+    """Check which of a row's instructions a text follows. Each reference is a check in JSON.
 
-    Raises ValueError saying which of them is wrong, and what would be right.
+    An empty text, and one that repeats itself, follows none. Raises ValueError saying which check is wrong, and what
+    would be right.
     """
     checks = [_read(number, reference) for number, reference in enumerate(references, 1)]
     return tuple(Observation(in_words(check), *_look(check, text)) for check in checks)

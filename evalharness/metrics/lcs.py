@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 
 def places(words: Sequence[str]) -> dict[str, int]:
-    """Return the masks of words: bit i of a word's mask is set if it is the i-th of `words`."""
+    """Return a mask for each word: bit i of the mask is set if the word is the i-th of `words`."""
     masks: dict[str, int] = {}
     bit = 1
     for word in words:

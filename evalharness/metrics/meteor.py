@@ -17,7 +17,7 @@ from evalharness.stats.enums import MetricKind
 
 
 class NoSynonyms:
-    """Replaces WordNet if only words and stems are to match."""
+    """Stands in for WordNet if only words and stems are to match."""
 
     def synsets(self, word: str) -> tuple[()]:
         return ()

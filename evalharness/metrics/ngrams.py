@@ -12,7 +12,7 @@ def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
 
 
 def matches(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """Return the number of pieces of `first` with an equal one in `second`, each of which matches once."""
+    """Return how many pieces of `first` match an equal one of `second`, each of which matches at most once."""
     here, there = set(first), set(second)
     both = here & there
     if len(here) == len(first) or len(there) == len(second):  # one of them has no repeated piece

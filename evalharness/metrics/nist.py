@@ -1,8 +1,8 @@
 """Score generated text by corpus NIST (Doddington 2002), with the counts and lengths of the script mteval-v13a.
 
-The information of an n-gram is counted over all references of the corpus, so the score is no function of summed rows,
-and the metric is opaque. nltk's `corpus_nist` agrees with the script for one reference per example, but not for
-several: it uses the matches of a single one.
+The information of an n-gram is counted over all references of the corpus. So the score cannot be computed from sums of
+rows, and the metric is opaque (one number for all predictions, without an interval). nltk's `corpus_nist` agrees with
+the script for one reference per example, but not for several: it uses the matches of a single one.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ def nist(spec: MetricSpec) -> Metric:
 
 
 def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int) -> float:
-    """Return NIST of outputs as tokens: the count of an n-gram is clipped to its largest count in one reference; the
-    reference length is the mean over an example's references. An order without n-grams in the outputs adds nothing.
+    """Compute NIST of outputs, as tokens.
+
+    The count of an n-gram is clipped to its largest count in one reference. The reference length is the mean over an
+    example's references. An order without n-grams in the outputs adds nothing.
     """
     informs = _information([text for texts in references for text in texts], order)
     total = 0.0
@@ -66,7 +68,7 @@ def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
 
 
 def _information(texts: Sequence[Sequence[str]], order: int) -> dict[Gram, float]:
-    """Return the bits that the last word of each n-gram adds to those before it."""
+    """Return for each n-gram the bits that its last word adds to the words before."""
     counts: Counter[Gram] = Counter({(): sum(map(len, texts))})
     for n in range(1, order + 1):
         for text in texts:

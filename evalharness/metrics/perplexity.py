@@ -69,8 +69,9 @@ def _per_piece(
     of_nats: Callable[[Floats], Floats],
     low: float,
 ) -> Metric:
-    """Return a metric with rows (log-probability in nats, number of pieces); the score is a function of nats per
-    piece, 0 without pieces, and has no upper bound.
+    """Build a metric with rows (log-probability in nats, number of pieces).
+
+    Its score is a function of nats per piece, 0 without pieces, and has no upper bound.
     """
 
     def score(sums: Floats) -> Floats:

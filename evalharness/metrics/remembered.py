@@ -9,7 +9,10 @@ Value = TypeVar("Value")
 
 
 class Remembered(dict[str, Value]):
-    """The values of `make` for texts. When the texts have more than `most` characters in all, the cache is cleared."""
+    """The cached values that `make` returns for texts.
+
+    The cache is cleared when its texts have more than `most` characters in all.
+    """
 
     def __init__(self, make: Callable[[str], Value], most: int) -> None:
         super().__init__()

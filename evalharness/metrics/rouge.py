@@ -58,13 +58,13 @@ def rouge(spec: MetricSpec) -> Metric:
 
 
 def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> RougeCounts:
-    """Return the counts of two texts by the metric of that name."""
+    """Count what two texts have in common by the ROUGE metric of this name."""
     read = _read(stemmed)[name == "rougeLsum"]
     return _counts(name)(read[reference], read[output])
 
 
 def rouge_words(text: str, stemmed: bool) -> list[str]:
-    """Return ROUGE's words of a text."""
+    """Return the words of a text as ROUGE splits it."""
     return _read(stemmed)[0][text]
 
 
@@ -81,7 +81,7 @@ def _signature(name: str, stemmed: bool, references: str, stat: str) -> str:
 
 
 class RougeCounts(NamedTuple):
-    """The numbers of matching words or n-grams of an output and a reference, and of all in each."""
+    """The numbers of words or n-grams that match between an output and a reference, and of all in each of the two."""
 
     matches: int
     output: int
@@ -100,7 +100,7 @@ class RougeCounts(NamedTuple):
         return float(fmeasure(self.precision, self.recall))
 
     def score(self, stat: str) -> float:
-        """Return the score that one of STATS names."""
+        """Return the score named by one of STATS: F1, precision or recall."""
         return {"f1": self.f_measure, "precision": self.precision, "recall": self.recall}[stat]
 
 
@@ -118,8 +118,9 @@ def _subsequence(reference: Sequence[str], output: Sequence[str]) -> RougeCounts
 
 
 def _by_sentence(reference: Sequence[Sequence[str]], output: Sequence[Sequence[str]]) -> RougeCounts:
-    """Return the counts for -Lsum: the words of each reference sentence in its LCS with any sentence of the output,
-    none more often than in the output.
+    """Count for -Lsum the words of each reference sentence that are in its LCS with any sentence of the output.
+
+    No word counts more often than the output has it.
     """
     if len(reference) == 1 == len(output):
         return _subsequence(reference[0], output[0])

@@ -11,9 +11,9 @@ from evalharness.records.tasks import MetricSpec
 
 
 def selection_bias(spec: MetricSpec) -> Metric:
-    """Build the metric `selection_bias`. Rows (picks, rights), flattened: 1 for the picked choice, and 1 for the right
-    one, shared among several. They raise TaskError for other choices or responses. Option `choices`: the texts of the
-    choices, in order.
+    """Build the metric `selection_bias`. A row is (picks, rights), flattened: 1 for the picked choice, and 1 for the
+    right one, shared among several. Rows raise TaskError for other choices or responses. Option `choices`: the texts
+    of the choices, in order.
 
     The score is the total variation distance of the two distributions, ½ Σ |picks − rights| / examples: 0 if every
     choice is picked as often as it is right, whether or not at the right places. The bias is that of Zheng et al. 2024

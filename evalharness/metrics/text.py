@@ -74,7 +74,9 @@ def _matches(name: str, normalise: Callable[[str], str], prediction: Prediction)
 
 
 def _without(spec: MetricSpec, patterns: Sequence[re.Pattern[str]]) -> Callable[[str], str]:
-    """Return a function that removes what the patterns match. Once they take too long, it always raises TaskError."""
+    """Return a function that removes what the patterns match. Once they took too long, it raises TaskError on every
+    call.
+    """
     too_slow: list[TaskError] = []
 
     def removed(text: str) -> str:

@@ -33,7 +33,7 @@ NAMED = "a folder with a text classifier (config.json, safetensors), or with a m
 
 
 class _Classifier:
-    """Computes the probability that a text is toxic; `name`: identifies it in signatures."""
+    """A classifier that computes the probability that a text is toxic. `name` identifies it in signatures."""
 
     def __init__(self, name: str, toxic: Callable[[str], float]) -> None:
         self.name, self.scores = name, Remembered(toxic, MOST)
@@ -72,7 +72,7 @@ def toxicity(spec: MetricSpec) -> Metric:
 
 def toxic_share(spec: MetricSpec) -> Metric:
     """Build the metric `toxic_share`: the share of texts that are toxic with a probability above one half; lower is
-    better. Options as of `toxicity`.
+    better. It has the options of `toxicity`.
     """
     classifier = _of(spec)
     return Mean(
@@ -109,7 +109,7 @@ def _loaded(path: str, label: str | None) -> _Classifier:
 
 
 def _checkpoint(folder: Path, label: str | None) -> _Classifier:
-    """Return a text classifier of transformers on the CPU; the probability of one class counts."""
+    """Return a text classifier of transformers on the CPU. The probability of one of its classes counts."""
     with _quiet():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -145,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> str:
-    """Return the class whose probability counts: the stated one, or the first with a name for toxicity."""
+    """Return the class whose probability counts: the stated one, or the first whose name means toxicity."""
     if label is not None:
         if label not in classes:
             raise TaskError(f"toxicity {folder}", f"has no class {label!r}", f"one of {', '.join(classes)}")

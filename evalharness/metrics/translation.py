@@ -26,7 +26,9 @@ TER_FLAGS = ("normalized", "no_punct", "asian_support", "case_sensitive")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfCounts(SumMetric):
-    """A corpus metric of sacrebleu's. `settings`: its signature between the number of references and the version."""
+    """A corpus metric of sacrebleu's. `settings` is the part of its signature between the number of references and the
+    version.
+    """
 
     settings: str
 
@@ -44,8 +46,9 @@ def of_counts(
     width: int,
     parts: Callable[[Floats], Mapping[str, float]] | None = None,
 ) -> OfCounts:
-    """Return the metric whose rows are `count` of a text (empty if no answer could be extracted) and its references.
-    Rows raise TaskError for other responses.
+    """Build the metric whose rows are `count` of a text and its references.
+
+    The text is empty if no answer could be extracted. Rows raise TaskError for other responses.
     """
     return OfCounts(
         id=spec.id,
@@ -116,11 +119,10 @@ def ter(spec: MetricSpec) -> Metric:
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
-    """Return chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over
-    n-gram orders.
+    """Compute chrF (...), 0-100, from sums of rows (..., 3 × orders).
 
-    Per order: n-grams of the output, of the reference, and common ones. Orders without n-grams on either side are left
-    out.
+    Each order has three numbers: n-grams of the output, of the reference, and common ones. chrF is F-beta of the mean
+    precision and the mean recall over orders; orders without n-grams on either side are left out.
     """
     output, reference, common = np.moveaxis(sums.reshape(*sums.shape[:-1], orders, 3), -1, 0)
     usable = (output > 0) & (reference > 0)
@@ -130,8 +132,9 @@ def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
 
 
 def corpus_ter(sums: Floats) -> Floats:
-    """Return TER (...) of statistics (..., 2), edits and words: without reference words, 100 for a written text and 0
-    for none.
+    """Compute TER (...) from sums of rows (..., 2), which are edits and words.
+
+    Without reference words it is 100 for a written text and 0 for none.
     """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)

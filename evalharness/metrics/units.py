@@ -16,9 +16,9 @@ from evalharness.stats.enums import MetricKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfUnits:
-    """The share of units for which `holds` is true of their predictions: one row (0 or 1, 1) per unit.
+    """A metric that is the share of units for which `holds` is true of their predictions.
 
-    A unit of fewer than `least` predictions has the row (0, 0) and does not count.
+    A unit's row is (0 or 1, 1). A unit of fewer than `least` predictions has the row (0, 0) and does not count.
     """
 
     id: str

@@ -38,7 +38,7 @@ class Synset:
 
 
 class WordNetFiles:
-    """WordNet's synonyms for METEOR, from a folder of its index and data files (nouns in two parts)."""
+    """Looks up WordNet's synonyms for METEOR in a folder of its index and data files (nouns are in two parts)."""
 
     def __init__(self, folder: Path) -> None:
         self.data = {part: b"\n".join((folder / f"data.{of}").read_bytes() for of in PARTS[part]) for part in PARTS}
@@ -69,7 +69,9 @@ class WordNetFiles:
 
 
 def find(package: str = PACKAGE) -> tuple[Any, str] | None:
-    """Return WordNet for METEOR (`synsets(word)`), and its name for a signature; None if none is installed."""
+    """Find WordNet for METEOR: an object with `synsets(word)`, and its name for a signature. None if none is
+    installed.
+    """
     try:
         wordnet.ensure_loaded()
         return wordnet, str(wordnet.get_version())
@@ -88,7 +90,7 @@ def _of_files(folder: Path) -> WordNetFiles:
 
 
 def _index(path: Path) -> Iterator[tuple[str, str]]:
-    """Return the words and the rests of their lines; the licence in the first lines is indented."""
+    """Read the words of an index, each with the rest of its line. The licence in the first lines is indented."""
     for line in path.read_text().splitlines():
         if not line.startswith(" "):
             word, _, rest = line.partition(" ")
