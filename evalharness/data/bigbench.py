@@ -50,7 +50,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _task_files(place: Path) -> list[Path]:
-    """Return the task's own file, or those of its subtasks in the order of their names."""
+    """Return the task's own file, or the files of its subtasks in the order of their names."""
     own = place / TASK_FILE
     return [own] if own.exists() else sorted(place.glob(f"*/{TASK_FILE}"))
 
@@ -77,8 +77,9 @@ def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mappin
 
 
 def _validation(number: int) -> frozenset[int]:
-    """Return the indices of the validation split, by the digest of the index: a fifth of the examples, at least 16, at
-    most half.
+    """Return the indices of the validation split: a fifth of the examples, at least 16 and at most half.
+
+    They are drawn by the digest of the index.
     """
     size = min(max(LEAST, math.floor(SHARE * number)), number // 2)
     return frozenset(sorted(range(number), key=lambda index: hashlib.sha256(str(index).encode()).digest())[:size])
@@ -147,8 +148,10 @@ def _scores(line: JsonObject) -> Mapping[str, Any]:
 
 
 def _listed(line: JsonObject) -> Mapping[str, Any]:
-    """Return the choices at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"), with
-    a score of 1 for the target; {} if there are no such lines, or the target is not among them.
+    """Return the choices at the end of an input with their scores (1 for the target), as in BIG-Bench Hard.
+
+    They follow "Options:", in lines of "(A) …" or "- …". Returns {} if there are no such lines, or if the target is
+    not among them.
     """
     _, _, listed = line.text("input").rpartition("\nOptions:\n")
     matches = [OPTION.fullmatch(option.strip()) for option in listed.strip().split("\n")]

@@ -19,13 +19,13 @@ LISTED = 20  # names in a message
 
 
 def columns_there(header: Collection[str]) -> str:
-    """List the columns, for a message."""
+    """List the columns of a file, for a message."""
     names = [repr(name) if not name.strip() or "," in name else name[:60] for name in header]
     return f"columns there: {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
 def check_renames(renames: Mapping[str, str], header: Collection[str], where: Path | str) -> None:
-    """Raise DataError for a name that the user states and that no column of a file has."""
+    """Raise DataError if the user states a name that no column of a file has."""
     if absent := [f"{name}={column}" for name, column in renames.items() if column not in header]:
         raise DataError(where, f"{OPTION} {','.join(absent)} names no column of it", columns_there(header))
 
@@ -38,7 +38,7 @@ def find_columns(
     optional: Collection[str] = (),
     rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, str]:
-    """Return the file's name of each column in `names`, without missing `optional` ones.
+    """Find the file's name of each column in `names`; `optional` ones may be missing.
 
     A name that a column lists belongs to that column, even if another one has it. Raises DataError naming the missing
     column and those of the file; with the file's `rows`, also if several columns with different values fit one.
@@ -64,7 +64,7 @@ def find_columns(
 
 
 def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any]], where: Path | str) -> str:
-    """Return the one with the column's own name, else the first. Raises DataError if the others differ in any row."""
+    """Return the name that is the column's own, else the first. Raises DataError if the columns differ in any row."""
     own = [name for name in fitting if name == column] or [n for n in fitting if n.strip().lower() == column.lower()]
     if len(own) == 1:
         return own[0]
@@ -75,7 +75,7 @@ def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any
 
 
 def in_words(names: Names) -> dict[str, str]:
-    """Return the other names of each column, as text."""
+    """Describe the other names that each column may have, as text."""
     return {column: ", ".join(others) for column, others in names.items() if others}
 
 
@@ -92,8 +92,10 @@ def names_column(template: str, column: str) -> bool:
 
 
 def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:
-    """Return the user's names of a task's columns: COLUMN for every task that uses it, NAME:COLUMN for one task or
-    data set (`own`: its names), which overrides the former.
+    """Return the user's names of a task's columns.
+
+    A user's text COLUMN is for every task that uses the column. NAME:COLUMN is for one task or data set (`own`: its
+    names), and overrides the former.
     """
     of_all: dict[str, str] = {}
     of_one: dict[str, str] = {}
@@ -109,8 +111,9 @@ def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], n
 
 
 def check_stated(stated_by: Mapping[str, str], tasks: Iterable[tuple[Task, Collection[str], Names]]) -> None:
-    """Raise UsageError for a name that is no column of any of the tasks. `tasks`: each with its names, and the other
-    names of its columns.
+    """Raise UsageError for a name that is no column of any of the tasks.
+
+    `tasks` has for each task its names, and the other names of its columns.
     """
     every = list(tasks)
     for key, column in stated_by.items():

@@ -50,7 +50,7 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 def most_unpacked(size: int) -> int:
-    """Return the number of bytes that a packed file of `size` bytes may unpack to."""
+    """Return the largest number of bytes that a packed file of `size` bytes may unpack to."""
     return max(FREE, MOST_RATIO * size)
 
 
@@ -61,8 +61,8 @@ def too_large(path: Path, most: int) -> DataError:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes, with gzip unpacked. Raises OSError, and DataError for damaged gzip and for more bytes
-    than the limits.
+    """Read a file's bytes, with gzip unpacked. Raises OSError, and DataError for damaged gzip and for more bytes than
+    the limits.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -85,8 +85,9 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return a file's text without a byte order mark. Line ends become newlines if all lines end alike. Raises
-    OSError, and DataError for bytes that are neither UTF-8 nor UTF-16.
+    """Read a file's text, without a byte order mark. If all lines end alike, their ends become newlines.
+
+    Raises OSError, and DataError for bytes that are neither UTF-8 nor UTF-16.
     """
     text = decode(read_bytes(path), path)
     if "\r" not in text:
@@ -97,7 +98,7 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Return the lines of a file with their ends, one at a time; only packed and UTF-16 files are read as a whole.
+    """Yield the lines of a file with their ends. Only packed and UTF-16 files are read as a whole.
 
     Raises OSError, and DataError naming the line for bytes that are no text and for a line longer than MOST_LINE.
     """

@@ -12,10 +12,11 @@ from evalharness.errors import DataError
 
 
 def digest_of(rows: Sequence[DataRow], origin: str) -> str:
-    """Return SHA-256 over the rows in their order. A text that reads like a number counts as the number, and null as
-    an empty text, because a CSV file does not distinguish them.
+    """Compute SHA-256 over the rows in their order.
 
-    Raises DataError for a text that is no Unicode (a lone surrogate), and for values that are no JSON.
+    A text that reads like a number counts as the number, and null as an empty text, because a CSV file does not
+    distinguish them. Raises DataError for a text that is no Unicode (a lone surrogate), and for values that are no
+    JSON.
     """
     digest = hashlib.sha256()
     for number, row in enumerate(rows):

@@ -30,7 +30,7 @@ def shipped_table() -> tuple[TableCandidate, ...]:
 
 
 def read_table(path: Path) -> tuple[TableCandidate, ...]:
-    """Read one table. Raises DataError that names file, line and column."""
+    """Read the candidates of one table. Raises DataError that names file, line and column."""
     if not path.is_file():
         raise DataError(path, "is no regular file" if path.exists() else "does not exist", RIGHT)
     try:

@@ -29,7 +29,7 @@ Use = Literal["evaluation", "shots", "training", "asked for"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSplit:
-    """A split of a data set, the first task that uses it, and its use."""
+    """One split of a data set, the first task that uses it, and what the split is used for."""
 
     task: Task
     split: str
@@ -42,7 +42,10 @@ class TaskSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestEntry:
-    """A file in the manifest. `sha256`: of the file's bytes; `revision`: the hub's commit, None for rows from files."""
+    """One file in the manifest of a folder.
+
+    `sha256` is of the file's bytes. `revision` is the hub's commit; None if the rows come from files.
+    """
 
     file: str
     data_set: str
@@ -64,8 +67,9 @@ class Fault:
 
 
 def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training: bool = False) -> list[TaskSplit]:
-    """Return the splits that the tasks read, each once: the evaluated one, that of the shots, with `training` the one
-    to train on; or exactly `splits`. Tasks with local files are left out.
+    """Return the splits that the tasks read, each once. Tasks with local files are left out.
+
+    They are the evaluated split, that of the shots and, with `training`, the one to train on; or exactly `splits`.
     """
     by_file: dict[str, TaskSplit] = {}
     for task in tasks:
@@ -82,10 +86,10 @@ def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training:
 
 
 def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = False) -> tuple[ManifestEntry, bool]:
-    """Write one split to its file and its entry to the manifest. Returns the entry, and whether the file was written.
+    """Write one split to its file and its entry to the manifest.
 
-    A file that agrees with the manifest is kept, unless `update`. Raises DataError for another file at its path, and as
-    `read_rows`.
+    Returns the entry, and whether the file was written. A file that agrees with the manifest is kept, unless `update`.
+    Raises DataError for another file at its path, and as `read_rows`.
     """
     path = folder / each.file
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -122,7 +126,7 @@ def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = Fals
 
 
 def manifest(folder: Path) -> list[ManifestEntry]:
-    """Return the entries of the folder's manifest; [] if there is none. Raises DataError if it cannot be read."""
+    """Read the entries of the folder's manifest; [] if there is none. Raises DataError if it cannot be read."""
     path = folder / MANIFEST
     if not path.exists():
         return []
@@ -137,8 +141,9 @@ def manifest(folder: Path) -> list[ManifestEntry]:
 
 
 def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
-    """Return the files that agree with the manifest, and the faults: missing, changed and extra files. Raises
-    DataError without a manifest.
+    """Compare a folder with its manifest. Raises DataError without a manifest.
+
+    Returns the files that agree, and the faults: missing, changed and extra files.
     """
     if not (folder / MANIFEST).is_file():
         raise DataError(
@@ -172,7 +177,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _entry(item: Any) -> ManifestEntry | None:
-    """Return the entry of a JSON value; None if it is malformed, or points out of the folder."""
+    """Read the entry in a JSON value; None if it is malformed, or points out of the folder."""
     if not isinstance(item, Mapping) or set(item) != set(ManifestEntry.__dataclass_fields__):
         return None
     texts = all(isinstance(item[key], str) for key in ("file", "data_set", "config", "split", "sha256", "licence"))

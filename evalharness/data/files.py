@@ -39,9 +39,10 @@ DECODED = 64 << 20  # bytes of a row group decoded at once, if its rows can be s
 def read_file(
     path: Path, field: str | None = None, texts: Collection[str] = (), renames: Mapping[str, str] | None = None
 ) -> list[DataRow]:
-    """Return the rows of one file, by its suffix. `field`: the key of the rows in a JSON file; `texts`: columns whose
-    cells stay texts in a CSV or TSV file; `renames`: name of a column -> its name in the file, or its number in a CSV
-    or TSV file without names.
+    """Read the rows of one file, by its suffix.
+
+    `field` is the key of the rows in a JSON file. `texts` are columns whose cells stay texts in a CSV or TSV file.
+    `renames` maps a column to its name in the file, or to its number in a CSV or TSV file without names.
 
     Raises DataError for a path that is no regular file, an unknown suffix, bytes that are no text, a line that cannot
     be parsed, a missing column, and a file without rows.
@@ -66,7 +67,7 @@ def _checked(path: Path, rows: list[DataRow]) -> list[DataRow]:
 
 
 def table_rows(path: Path, texts: Collection[str] = (), renames: Mapping[str, str] | None = None) -> list[DataRow]:
-    """Return the rows of a CSV or TSV file; arguments and errors as of `read_file`."""
+    """Read the rows of a CSV or TSV file. Arguments and errors are those of `read_file`."""
     renames = renames or {}
     header, records = table(path, renames)
     stay = {renames.get(name, name) for name in texts} | set(texts)
@@ -75,8 +76,10 @@ def table_rows(path: Path, texts: Collection[str] = (), renames: Mapping[str, st
 
 
 def rename_columns(path: Path, rows: list[DataRow], renames: Mapping[str, str]) -> list[DataRow]:
-    """Return the rows with renamed columns. `renames`: new name -> name in the file; a renamed column replaces one
-    that already has the new name. Raises DataError for a name that is in no row.
+    """Rename columns of rows.
+
+    `renames` maps a new name to the name in the file; the renamed column replaces one that already has the new name.
+    Raises DataError for a name that is in no row.
     """
     header = dict.fromkeys(key for row in rows for key in row)
     check_renames(renames, header, path)
@@ -91,8 +94,9 @@ def _jsonl(path: Path) -> list[DataRow]:
 
 
 def numbered_rows(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
-    """Return (line, object) of a file of JSON lines, with lines counted from 1; empty ones are skipped. `finite`: NaN
-    and infinity are errors.
+    """Yield (line, object) for the lines of a file of JSON lines, counted from 1; empty lines are skipped.
+
+    `finite`: NaN and infinity are errors.
     """
     for number, line in enumerate(lines(path), start=1):
         if not line.strip():
@@ -111,8 +115,10 @@ def numbered_rows(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRo
 
 
 def json_value(path: Path, finite: bool = True, distinct: bool = False) -> Any:
-    """Return the value in a JSON file. `finite`, `distinct`: as for `parse_json`. Raises DataError for a file that
-    cannot be read, bytes that are no text, and text that is no JSON.
+    """Read the value in a JSON file.
+
+    `finite` and `distinct` are those of `parse_json`. Raises DataError for a file that cannot be read, bytes that are
+    no text, and text that is no JSON.
     """
     try:
         return parse_json(read_text(path), finite, distinct)
@@ -164,15 +170,17 @@ def _not_json(path: Path, error: Exception, right: str) -> DataError:
 
 
 def parquet_rows(path: Path) -> list[DataRow]:
-    """Return the rows of a Parquet file, with JSON values. Raises DataError for another file, and for one that unpacks
-    to more than the limits.
+    """Read the rows of a Parquet file, as JSON values. Raises DataError for another file, and for one that unpacks to
+    more than the limits.
     """
     return _plain_rows(parquet_batches(path))
 
 
 def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Return the rows of a Parquet file in batches of limited memory. `columns`: only these; a field of an object is
-    `column.field`. Raises DataError as `parquet_rows` does.
+    """Yield the rows of a Parquet file in batches of limited memory.
+
+    Only `columns` are read, if they are stated; a field of an object is `column.field`. Raises DataError as
+    `parquet_rows` does.
     """
     most, size = most_unpacked(path.stat().st_size), 0
     try:
@@ -189,7 +197,7 @@ def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
 
 
 def _arrow_rows(path: Path) -> list[DataRow]:
-    """Return the rows of an Arrow file, or of the stream that `datasets` saves."""
+    """Read the rows of an Arrow file, or of the stream that `datasets` saves."""
     try:
         with pa.memory_map(str(path)) as source:
             reader = ipc.open_file(source) if source.read(6) == b"ARROW1" else _stream(source)
@@ -208,14 +216,14 @@ def _plain_rows(batches: Iterator[pa.RecordBatch]) -> list[DataRow]:
 
 
 def _decoded(batch: pa.RecordBatch) -> int:
-    """Return the bytes of a batch; values that rows share count for each of them."""
+    """Return the number of bytes of a batch. Values that rows share count for each of the rows."""
     dictionaries = [pa.types.is_dictionary(column.type) for column in batch.columns]
     columns = [c.dictionary_decode() if coded else c for c, coded in zip(batch.columns, dictionaries, strict=True)]
     return sum(column.nbytes for column in columns)
 
 
 def json_form(value: Any) -> Any:
-    """Return a JSON value: missing numbers become None, times ISO texts, bytes hexadecimal."""
+    """Convert a value to JSON: missing numbers become None, times ISO texts, bytes hexadecimal."""
     if isinstance(value, dict):
         return {str(key): json_form(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

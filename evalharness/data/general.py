@@ -38,7 +38,7 @@ def _label(line: JsonObject, key: str, labels: Collection[str]) -> str:
 
 
 def _value(line: JsonObject, key: str) -> Any:
-    """Return a list or an object, or one written as JSON in a cell of a table."""
+    """Return a list or an object. In a cell of a table it is written as JSON."""
     value = line.get(key, "a list")
     if isinstance(value, str):
         try:
@@ -56,7 +56,7 @@ def _listed(line: JsonObject, key: str, value: Any) -> list[str]:
 
 
 def _choices(line: JsonObject) -> dict[str, list[str]]:
-    """Return the hub's object with a list of texts and one of labels; the authors have a list of objects."""
+    """Return the hub's object with a list of texts and a list of labels. The authors' files have a list of objects."""
     value = _value(line, "choices")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {key: [item.get(key) for item in value] for key in ("text", "label")}
@@ -113,7 +113,7 @@ def _gsm8k(line: JsonObject) -> DataRow:
 
 
 def _plain(prefix: str = "", ending: str = "") -> Callable[[str, str], Sequence[str]]:
-    """Return a function for names of files such as hellaswag_val."""
+    """Return a function that names the files of a split, such as hellaswag_val."""
     return lambda config, split: [f"{prefix}{name}{ending}" for name in NAMES.get(split, ())]
 
 

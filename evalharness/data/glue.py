@@ -94,8 +94,9 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 
 def _msr(split: str, place: Path) -> Sequence[Path]:
-    """Return MRPC's texts as Microsoft publishes them: with the labels of the test set; GLUE's dev set is a part of
-    train.
+    """Return the files of MRPC's texts as Microsoft publishes them.
+
+    They have the labels of the test set; GLUE's dev set is a part of train.
     """
     own = find_file(place, ["msr_paraphrase_test" if split == "test" else "msr_paraphrase_train"], SUFFIXES)
     dev = find_file(place, [DEV_IDS.removesuffix(".tsv")], SUFFIXES)
@@ -187,8 +188,9 @@ def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[st
 
 
 def _unnamed(config: str, lines: Sequence[Record]) -> list[str] | None:
-    """Return the names for the columns of a file without names: one has a label in every line, one may count the
-    lines, and the others are the texts. None if that does not fit.
+    """Return names for the columns of a file without names; None if the columns do not fit.
+
+    One column has a label in every line, one may count the lines, and the others are the texts.
     """
     columns = list(zip(*(cells for _, cells in lines), strict=False))
     if any(len(cells) != len(columns) for _, cells in lines):

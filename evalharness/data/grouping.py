@@ -40,7 +40,7 @@ def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None
 
 
 def references(rows: Sequence[DataRow]) -> list[DataRow]:
-    """Return one row for each dialogue, with a list of its `summaries`, in the order of first appearance.
+    """Merge the rows of each dialogue into one, with a list of its `summaries`, in the order of first appearance.
 
     DialogSum's test split has three summaries of each dialogue, in separate rows.
     """
@@ -48,10 +48,9 @@ def references(rows: Sequence[DataRow]) -> list[DataRow]:
 
 
 def texts(rows: Sequence[DataRow]) -> list[DataRow]:
-    """Return one row for each meaning representation, with a list of its `human_references`, in the order of first
-    appearance.
+    """Merge the rows of each meaning representation into one, with a list of its `human_references`.
 
-    E2E has several texts of most meaning representations, in separate rows.
+    E2E has several texts of most meaning representations, in separate rows. The order is that of first appearance.
     """
     return _one_each(rows, KEYS["texts"], "human_reference", "human_references")
 

@@ -24,8 +24,10 @@ HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
 @dataclass(slots=True, kw_only=True)
 class DatasetsHub:
-    """The hub, with what this process knows of it. `away`: why it cannot be reached, if it failed; `revisions`:
-    (dataset_path, requested revision) -> commit.
+    """The hub, and what this process has learned of it.
+
+    `away` says why the hub cannot be reached, "" as long as it answers. `revisions` maps (dataset_path, requested
+    revision) to the commit.
     """
 
     away: str = ""
@@ -36,10 +38,10 @@ class DatasetsHub:
         return f", and the hub is away ({self.away})" if self.away else ", and not on the hub"
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]:
-        """Return (rows, their origin, commit; None if the cache does not say). Raises DataError, within seconds if the
-        hub does not answer.
+        """Read the rows of a split, and return them with their origin and commit (None if the cache does not say).
 
-        `pinned`: the commit to read, instead of the newest or the task's.
+        `pinned` is the commit to read, instead of the newest or the task's. Raises DataError, within seconds if the
+        hub does not answer.
         """
         revision = self._revision(task, pinned)
         extra = {key: value for key, value in task.dataset_kwargs.items() if key in PASSED_ON}
@@ -78,7 +80,7 @@ class DatasetsHub:
         return self.revisions[task.dataset_path, requested]
 
     def _resolve(self, task: Task, revision: str | None) -> str:
-        """Return the commit of a revision. Raises DataError."""
+        """Ask the hub for the commit of a revision. Raises DataError."""
         answer = _commit(task.dataset_path, revision)
         if isinstance(answer, str):
             return answer
@@ -109,7 +111,7 @@ class DatasetsHub:
 
 
 def _commit(data_set: str, revision: str | None) -> str | Exception | None:
-    """Return the commit of a revision, or the error."""
+    """Ask the hub for the commit of a revision, and return it or the error."""
     try:
         return call_within(PATIENCE, lambda: HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
     except Exception as error:

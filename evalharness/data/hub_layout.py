@@ -25,15 +25,16 @@ PIECE = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<total>\d+)(?P<form>\.[
 
 
 def below(task: Task, folder: Path) -> Iterator[Path]:
-    """Return the folder itself, then its subfolder of the task's dataset_name."""
+    """Return the folder itself, then its subfolder for the task's dataset_name."""
     yield folder
     if task.dataset_name:
         yield folder / task.dataset_name
 
 
 def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
-    """Return the files of a split below a data folder; without them, the nearest folder with other splits of the data
-    set.
+    """Find the files of a split below a data folder.
+
+    If there are none, returns the nearest folder that has other splits of the data set.
     """
     for level in levels(root):
         places = [folder for root in level for folder in _places(task, root) if folder.is_dir()]
@@ -69,8 +70,10 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
 
 
 def split_files(folder: Path, split: str, task: Task) -> list[Path]:
-    """Return the file of a split, or its pieces, by its name or a synonym that is no other split of the task. Raises
-    DataError if two files fit, or a piece is missing.
+    """Return the file of a split, or its pieces.
+
+    Its name is that of the split, or a synonym that is no other split of the task. Raises DataError if two files fit,
+    or a piece is missing.
     """
     own = (task.evaluation_split, task.fewshot_split, task.training_split, task.validation_split)
     others = next((names for names in SPLITS.values() if split in names), ())
@@ -111,7 +114,7 @@ def _splits_in(folder: Path) -> list[str]:
 
 
 def no_split(task: Task, split: str, folder: Path) -> DataError:
-    """Return the error for a folder of the data set that does not have the split."""
+    """Return the error for a data set's folder that does not have the split."""
     splits = _splits_in(folder)
     fix = f"a file {split}.jsonl (or {', '.join(FORMS[1:])}) would be right"
     if splits:
@@ -121,8 +124,9 @@ def no_split(task: Task, split: str, folder: Path) -> DataError:
 
 
 def data_files(task: Task, split: str) -> list[Path]:
-    """Return the files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: without splits, the
-    split is "train". Raises DataError.
+    """Return the files that a task with `dataset_path: json` lists in `dataset_kwargs.data_files`, as in lm-eval.
+
+    If they are not listed by split, the split is "train". Raises DataError.
     """
     stated = task.dataset_kwargs.get("data_files")
     by_split = stated if isinstance(stated, Mapping) else {"train": stated}
@@ -160,8 +164,10 @@ def _matching(task: Task, name: Any) -> list[Path]:
 
 
 def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
-    """Return the files of a `dataset_path` that is a local folder, beside the task file or in the working directory;
-    None if there is no such folder. Raises DataError for a folder without the split.
+    """Return the files of a split if the task's `dataset_path` names a local folder; None if there is no such folder.
+
+    The folder is looked for beside the task file, then in the working directory. Raises DataError if it has other
+    splits, but not this one.
     """
     for root in (task.source.parent, Path.cwd()):
         folder = root / task.dataset_path

@@ -23,13 +23,14 @@ DEEPEST, WIDEST = 2, 500  # levels of folders below a data folder that are searc
 
 @dataclass(frozen=True, slots=True)
 class PublishedLayout:
-    """How a benchmark is published. A `config` is the hub's dataset_name ("rte"), "" if a data set has none.
+    """How the authors of a benchmark publish it. A `config` is the hub's dataset_name ("rte"), or "" if a data set has
+    none.
 
-    `places`: the folders below a root that may have the files of a config, nearest first (they need not exist).
-    `files`: the files of a split in such a folder. `recognises`: does this file have the published form (and not the
-    hub's rows)? `read`: the rows of the files in the hub's schema; the split is None if one file is for all splits; the
-    last argument is the user's names of columns. `lists`: columns of lists; `names`: columns of texts and labels, and
-    other names of them.
+    `places` lists the folders below a root that may have the files of a config, nearest first (they need not exist).
+    `files` lists the files of a split in such a folder. `recognises` says whether a file has the published form and
+    not that of the hub's rows. `read` returns the rows of the files in the hub's schema; its split is None if one file
+    is for all splits, and its last argument is the user's names of columns. `lists` are columns of lists. `names` are
+    columns of texts and labels, with other names that they may have.
     """
 
     name: str
@@ -43,7 +44,10 @@ class PublishedLayout:
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """A JSON object, its file and its place there; every method raises DataError naming the place and the key."""
+    """A JSON object with its file and its place there.
+
+    Every method raises DataError naming the place and the key.
+    """
 
     path: Path
     where: str  # "17", "example 3"
@@ -69,7 +73,7 @@ class JsonObject:
         return JsonObject(self.path, f"{self.where}, {key}", self._of_type(key, dict, "an object"))
 
     def each(self, key: str, least: int = 1) -> list[JsonObject]:
-        """Return the objects of the list under a key, at least `least`."""
+        """Return the objects in the list under a key; there must be at least `least`."""
         value = self._of_type(key, list, "a list of objects")
         if len(value) < least:
             raise self.error(f"{key!r} is empty", "a list of objects would be right")
@@ -89,9 +93,9 @@ class JsonObject:
 def objects(
     path: Path, names: Names, texts: Collection[str], renames: Mapping[str, str], by_line: bool
 ) -> list[JsonObject]:
-    """Return the rows of a file, with the hub's names for the columns in `names`; `texts` stay texts.
+    """Read the rows of a file, with the hub's names for the columns in `names`; columns in `texts` stay texts.
 
-    `by_line`: the file has an object per line, so errors give the number of the line, else of the row. Raises as
+    `by_line`: the file has an object per line, so errors give the number of the line and not of the row. Raises as
     `read_file` and `find_columns` do.
     """
     if by_line:

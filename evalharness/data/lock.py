@@ -30,7 +30,7 @@ def default_lock(store: Path) -> Path:
 
 
 class Lock:
-    """A lock file, which need not exist yet. Raises DataError if it cannot be read or is no lock file."""
+    """One lock file, which need not exist yet. Raises DataError if it cannot be read or is no lock file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,8 +42,9 @@ class Lock:
         return revision
 
     def settle(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> None:
-        """Record a reading, or compare it with its record. Raises DataError, naming both digests, if the rows
-        differ.
+        """Record a reading of a split, or compare it with the record of an earlier one.
+
+        Raises DataError, naming both digests, if the rows differ.
         """
         if self._note(task, split, revision, rows, digest):
             with self._hold():
@@ -85,7 +86,7 @@ class Lock:
         return forgotten
 
     def names(self) -> set[str]:
-        """Return the data sets with a record."""
+        """Return the names of the data sets that have a record."""
         return set(self._sets)
 
     @contextmanager

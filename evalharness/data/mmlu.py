@@ -104,8 +104,9 @@ def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[Data
 
 
 def _check_numbers(path: Path, header: Iterable[str], answers: Collection[str]) -> None:
-    """Raise DataError for answers by number that may be counted from 1, because the file's choices are or because there
-    is no 0 among many.
+    """Raise DataError if answers are numbers that may be counted from 1.
+
+    They may be if the file's choices are counted so, or if there is no 0 among many answers.
     """
     if set(answers) <= {"1", "2", "3"} and (_start(header) or len(answers) >= MANY):
         what = f"its {len(answers)} answers are 1 to 3, and may be counted from 1"
@@ -113,8 +114,10 @@ def _check_numbers(path: Path, header: Iterable[str], answers: Collection[str]) 
 
 
 def _table(path: Path, renames: Mapping[str, str]) -> _Table:
-    """Return the names of the columns of a table in text, its records, and the renames that are still to be applied.
-    Published files have no names: six cells, the last of which is an answer.
+    """Read a table in text, and return the names of its columns, its records, and the renames that are still to be
+    applied.
+
+    Published files have no names: they have six cells, the last of which is an answer.
     """
     lines = records(path)
     if not lines:
@@ -136,7 +139,7 @@ def _table(path: Path, renames: Mapping[str, str]) -> _Table:
 
 
 def _name_count(first: Sequence[str]) -> int:
-    """Return the number of cells that are names of columns, and no answers."""
+    """Return how many cells are names of columns and no answers."""
     keys = {cell.strip().lower() for cell in first[:-1] if cell.strip().upper() not in ANSWERS}
     return len(keys & {key for name, others in COLUMNS.items() for key in (name, *others)})
 

@@ -12,8 +12,9 @@ RIGHT = "a file of running text (UTF-8), paragraphs parted by empty lines, would
 
 
 def paragraphs(path: Path) -> list[str]:
-    """Return the distinct paragraphs in their order. Raises DataError naming file and line for bytes that are no
-    UTF-8, and for a file without text.
+    """Return the distinct paragraphs of a file, in their order.
+
+    Raises DataError naming file and line for bytes that are no UTF-8, and for a file without text.
     """
     if not path.is_file():
         raise DataError(path, "is no regular file" if path.exists() else "does not exist", RIGHT)

@@ -75,7 +75,7 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSplit:
-    """The folder of a data set, and the files of a split in it; () if it does not have the split."""
+    """The folder of a data set, and the files of a split in it; () if the folder does not have the split."""
 
     place: Path
     files: tuple[Path, ...]
@@ -89,8 +89,9 @@ class PublishedSplit:
 
 
 def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
-    """Return the nearest folder below `root` with the split, else the nearest one of the data set, else None. Reads no
-    rows.
+    """Find the nearest folder below `root` that has the split, else the nearest one of the data set, else None.
+
+    It reads no rows.
     """
     layout = _layout(task)
     if layout is None:
@@ -120,7 +121,7 @@ def recognises(task: Task, path: Path) -> bool:
 
 
 def read(task: Task, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
-    """Return the rows of a split in the hub's schema; split None: all rows of the files.
+    """Read the rows of a split in the hub's schema; if `split` is None, all rows of the files.
 
     Raises DataError naming file and line (or example) for content of another form, and for files without rows.
     """
@@ -151,7 +152,7 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
 
 
 def names_of(task: Task) -> Names:
-    """Return the columns of the task's data set that may have other names, with these names."""
+    """Return the columns of the task's data set that may have other names, each with these names."""
     layout = _layout(task)
     return layout.names(_config(task)) if layout else {}
 

@@ -20,9 +20,11 @@ LINES = (".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionSet:
-    """How a data set is published. `folders`: below a data folder, each beginning with the set's own folder; `stems`:
-    names of the files of a config's split; `names`: its columns and other names of them; `label`: the column that a
-    file may lack, "" for none; `nested`: columns that may be inside another; `row`: makes the hub's row.
+    """How one data set of questions is published.
+
+    `folders` are below a data folder, and begin with the set's own folder. `stems` are the names of the files of a
+    config's split. `names` are its columns, with other names that they may have. `label` is the column that a file may
+    lack; "" if there is none. `nested` are columns that may be inside another. `row` makes the hub's row.
     """
 
     title: str
@@ -47,8 +49,9 @@ class QuestionSet:
         )
 
     def _places(self, config: str, root: Path) -> Iterator[Path]:
-        """Return the set's own folders, which may include the root; another root only if names of its files identify
-        the set.
+        """Return the data set's own folders, which may include the root.
+
+        A root counts under another name only if the names of its files identify the data set.
         """
         parts = [name.partition("/") for name in self.folders]
         own = folder_key(root.name) in {folder_key(first) for first, _, _ in parts}

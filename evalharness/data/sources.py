@@ -1,8 +1,8 @@
 """Read the rows of a task's split from the files that the user names, a data folder, the shipped rows, or the hub.
 
-They are searched in this order. A data folder may have the hub's layout (hub_layout.py) or the layouts in which
-benchmarks are published (published.py). If both have a split, the hub's wins; a folder without the split is an error
-and does not continue the search.
+These are searched in this order. A data folder may have the hub's layout (hub_layout.py) or the layouts in which
+benchmarks are published (published.py). If both have a split, the hub's layout wins. A folder of the task that does
+not have the split is an error: the search does not go on.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ HELP = (
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where rows may come from. `overrides`: task name, dataset_path or "dataset_path/dataset_name" -> a folder of
-    splits or one file.
+    """Where rows may come from.
 
-    One file serves for every split of the task; shots are then drawn from it without the evaluated row. `lock`: the
-    file that pins the hub's commits; None: they are not pinned. `columns`: COLUMN or NAME:COLUMN of a task -> its name
-    in the files, or its number in files without names.
+    `overrides` maps a task, dataset_path or "dataset_path/dataset_name" to a folder of splits or to one file. One file
+    serves for every split of the task; shots are then drawn from it without the evaluated row. `lock` is the file that
+    pins the hub's commits; None if they are not pinned. `columns` maps COLUMN or NAME:COLUMN of a task to its name in
+    the files, or to its number in files without names.
     """
 
     data_dir: Path | None = None
@@ -48,8 +48,10 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
-    """The rows of one split in their order. `digest`: of their content; `origin`: their source, in words; `revision`:
-    the hub's commit.
+    """The rows of one split, in their order.
+
+    `digest` is of their content, `origin` says in words where they come from, and `revision` is the hub's commit (None
+    if they are from files).
     """
 
     rows: tuple[DataRow, ...]
@@ -59,7 +61,7 @@ class DataSplit:
 
 
 class Hub(Protocol):
-    """The interface of data/hub.py. `pinned`: the commit to read."""
+    """The interface of data/hub.py. `pinned` is the commit to read."""
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]: ...
 
@@ -71,7 +73,7 @@ class Hub(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SplitFiles:
-    """The files of a split; `split` is None if one file serves for all splits."""
+    """The files of a split. `split` is None if one file serves for all splits."""
 
     files: tuple[Path, ...]
     split: str | None
@@ -79,8 +81,9 @@ class _SplitFiles:
 
 
 def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
-    """Return the rows of one split of a task. Raises DataError if they are missing, cannot be read, or differ from
-    those in the lock file.
+    """Read the rows of one split of a task.
+
+    Raises DataError if they are missing, cannot be read, or differ from those in the lock file.
     """
     located = _find(task, split, source)
     if located is None:
@@ -120,11 +123,10 @@ def _rows_of(
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
-    """Return one error that names every task whose rows to evaluate (of `split`, else of the task's own split) are
-    missing; None if there is none.
+    """Return one error that names every task whose rows are missing; None if all are there.
 
-    Reads no rows. If the hub does not answer once, all rows that are not in files are missing. A task whose folder
-    exists without the split is in the error, too.
+    The rows are those of `split`, else of the task's own split. It reads no rows. Once the hub does not answer, all
+    rows that are not in files count as missing. A task whose folder exists without the split is in the error, too.
     """
     absent: list[str] = []
     wrong: list[DataError] = []
@@ -151,7 +153,7 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
 
 
 def not_there(task: Task, source: DataSource) -> DataError:
-    """Return the error for a task without rows in the user's folder, or in the rows that the user names."""
+    """Return the error for a task whose rows are not in the user's folder, or not in the rows that the user names."""
     if source.data_dir is None:
         return DataError(
             task.name, "--data names rows of other tasks only", f"--data {task.origin}=PATH would be right"
@@ -182,7 +184,7 @@ def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
 
 
 def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
-    """Return the files of a split; None if only the hub can have it. Reads no rows.
+    """Find the files of a split; None if only the hub can have it. It reads no rows.
 
     Raises DataError if a folder for this task exists, but has no file for the split.
     """

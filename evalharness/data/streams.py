@@ -22,14 +22,14 @@ TAIL = 400  # characters of earlier lines that are joined with a line of running
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """All texts in one row, in their order, and its place ("FILE:LINE")."""
+    """All texts in one row, in their order, and the row's place ("FILE:LINE")."""
 
     texts: tuple[str, ...]
     place: str
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Return all texts inside a JSON value: columns, lists, the contents of chat messages."""
+    """Yield all texts inside a JSON value: columns, lists, the contents of chat messages."""
     if isinstance(value, str):
         if value:
             yield value
@@ -42,10 +42,10 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def text_rows(path: Path) -> Iterator[TextRow]:
-    """Return the rows of a file, or of every file with a known suffix below a folder, by name. Only a .json file is
-    read as a whole.
+    """Yield the rows of a file, or of every file with a known suffix below a folder, by name.
 
-    Raises DataError naming file and line (Parquet: row) for content that cannot be read, and for a path without files.
+    Only a .json file is read as a whole. Raises DataError naming file and line (Parquet: row) for content that cannot
+    be read, and for a path without files.
     """
     for file in files_at(path):
         try:
@@ -91,7 +91,7 @@ def _tsv(path: Path) -> Iterator[TextRow]:
 
 
 def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
-    """Return the cells of every line; a header counts as a row, because there may be none."""
+    """Yield the cells of every line. A header counts as a row, because there may be none."""
     width, first = 0, 1  # `first`: the line on which the row begins
     try:
         for cells in reader:
@@ -115,8 +115,10 @@ def _parquet(path: Path) -> Iterator[TextRow]:
 
 
 def _text(path: Path) -> Iterator[TextRow]:
-    """Return every line, alone and joined with the end of the lines before it, because sentences continue over line
-    ends. Empty lines separate texts.
+    """Yield every line, alone and joined with the end of the lines before it, because sentences continue over line
+    ends.
+
+    Empty lines separate texts.
     """
     before = ""
     for number, line in enumerate(lines(path), start=1):

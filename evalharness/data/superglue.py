@@ -208,8 +208,10 @@ def _label(config: str, line: JsonObject) -> int:
 
 
 def _mended(row: DataRow, span: str) -> str:
-    """Return a span's text, corrected to occur in the text: case of its first letter, white space and last full stop;
-    unchanged if that does not help.
+    """Return a span's text, corrected so that it occurs in the passage.
+
+    The case of its first letter, white space and the last full stop are corrected. It is unchanged if that does not
+    help.
     """
     text: str = row[f"{span}_text"]
     words = row["text"].split()

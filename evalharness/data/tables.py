@@ -48,11 +48,11 @@ def records(path: Path) -> list[Record]:
 
 
 def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[str], list[Record]]:
-    """Return the names of the columns (none in an empty file; the first may be empty, as pandas writes an index), and
-    the records.
+    """Return the names of the columns, and the records.
 
-    `renames`: see `by_number`. Raises as `records` does, and DataError for empty or repeated names, and for a line of
-    more or fewer cells.
+    An empty file has no names; the first name may be empty, as pandas writes an index. `renames` are those of
+    `by_number`. Raises as `records` does, and DataError for empty or repeated names, and for a line of more or fewer
+    cells.
     """
     lines = records(path)
     if not lines:
@@ -69,8 +69,9 @@ def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[st
 
 
 def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> list[str] | None:
-    """Return the names of the columns if `renames` has numbers of columns, counted from 1, instead of names; else
-    None. Raises DataError for a number beyond the columns.
+    """Return the names of the columns if `renames` has numbers of columns, counted from 1, and not names; else None.
+
+    Raises DataError for a number beyond the columns.
     """
     if not are_numbers(renames, first):
         return None
@@ -88,8 +89,9 @@ def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
 
 
 def check_no_header(path: Path, renames: Mapping[str, str], names: Collection[str]) -> None:
-    """Raise DataError if columns are stated by numbers although the first line has names: two of `names`, or only words
-    above columns of longer texts.
+    """Raise DataError if columns are stated by numbers although the first line has names.
+
+    It has names if two of its cells are in `names`, or if it has only words, above columns of longer texts.
     """
     check_regular(path)
     try:
@@ -114,7 +116,7 @@ def _name(first: Sequence[str], number: int) -> str:
 
 
 def check_names(where: str, header: Sequence[str]) -> None:
-    """Raise DataError for a name, unless empty, of several columns."""
+    """Raise DataError if several columns have the same name. Empty names may repeat."""
     if twice := [name for name in dict.fromkeys(header) if name.strip() and header.count(name) > 1]:
         raise DataError(where, f"the header names {', '.join(map(repr, twice))} more than once", ONE_NAME)
 
