@@ -32,8 +32,10 @@ TOKENS = "trainable_tokens_delta"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
-    """What an adapter's files say of it. `values`: numbers in its file; `trained`: those of them that training could
-    change; `learned_for`: the architecture of its task type; None: not stated.
+    """What an adapter's files say of it.
+
+    `values` is the number of numbers in its file, `trained` how many of them training could change. `learned_for` is
+    the architecture of its task type; None if its files do not state it.
     """
 
     kind: Kind
@@ -46,11 +48,10 @@ class AdapterFacts:
 
 
 def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
-    """Read adapter_config.json and the header of the weights. `task`: the one to use, of an adapter that learned
-    several.
+    """Read adapter_config.json and the header of the weights.
 
-    The file of weights may be missing (sizes are 0 then). Raises ModelError for anything that is no supported adapter
-    of a language model.
+    `task` is the one to use of an adapter that learned several. The file of weights may be missing (then sizes are 0).
+    Raises ModelError for anything that is no supported adapter of a language model.
     """
     where = directory / files.ADAPTER_CONFIG
     config = files.read_json(where)
@@ -91,7 +92,9 @@ def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]
 
 
 def _trained_share(config: dict[str, Any]) -> float:
-    """Return the share of a cartridge's virtual tokens that are not frozen; 1 if its configuration does not say."""
+    """Return the share of a cartridge's virtual tokens that are not frozen; 1 if its configuration does not
+    state it.
+    """
     frozen, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
     if isinstance(frozen, int) and isinstance(tokens, int) and 0 <= frozen <= tokens and tokens > 0:
         return (tokens - frozen) / tokens
@@ -99,7 +102,7 @@ def _trained_share(config: dict[str, Any]) -> float:
 
 
 def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> int | None:
-    """Return the task whose prompt is used; None for an adapter that learned one."""
+    """Return the task whose prompt is used; None for an adapter that learned only one."""
     key = TASK_COUNTS.get(config["peft_type"])
     count = config.get(key, 1) if key else 1
     if not isinstance(count, int) or count < 1:

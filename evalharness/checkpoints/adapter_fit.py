@@ -30,17 +30,20 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFit:
-    """Notices about an adapter that fits, and the base's tensors that it replaces (resized or trained embeddings)."""
+    """The result of comparing an adapter with its base: notices, and the base's tensors that the adapter replaces.
+
+    Replaced tensors are resized or trained embeddings.
+    """
 
     replaced: tuple[str, ...]
     notices: tuple[str, ...]
 
 
 def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
-    """Compare the adapter's tensors with those that peft builds on the base, which has no data (meta device). Raises
-    ModelError if they differ.
+    """Compare the adapter's tensors with those that peft builds on the base, which has no data (meta device).
 
-    Types that cannot be built without the base's values are checked as strictly when they are loaded.
+    Raises ModelError if they differ. Types that cannot be built without the base's values are checked as strictly when
+    they are loaded.
     """
     config, notices = adapter_config(checkpoint, architecture_of(empty))
     if TYPES[checkpoint.adapter].computes or getattr(config, "layer_replication", None):
@@ -127,8 +130,9 @@ Refusal = tuple[str, str] | None  # what is wrong, and what would be right
 
 
 def adapter_config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[PeftConfig, tuple[str, ...]]:
-    """Read peft's configuration, and notices about fields that this peft does not know. Raises ModelError for an
-    adapter that cannot be evaluated.
+    """Read peft's configuration of an adapter, and return it with notices about fields that this peft does not know.
+
+    Raises ModelError for an adapter that cannot be evaluated.
     """
     where = checkpoint.path / files.ADAPTER_CONFIG
     if why := refusal(checkpoint.adapter, architecture):

@@ -39,7 +39,10 @@ from evalharness.records.models import Checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachedAdapter:
-    """The model with an adapter (`wrapped`: peft's wrapper around it), and the virtual tokens before every text."""
+    """A model with an adapter, and the virtual tokens before every text.
+
+    `wrapped` is peft's wrapper around the model.
+    """
 
     model: PreTrainedModel
     wrapped: PeftModel | None = None
@@ -133,8 +136,10 @@ def _virtual_prefix(
 def _cache(
     checkpoint: Checkpoint, prompt: object, base: PreTrainedModel
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Return the keys and values of every layer of a prefix, each (heads, virtual tokens, head size), in the base's
-    dtype. `prompt`: a Cache, although peft annotates another type.
+    """Return the keys and values of a prefix in every layer, each (heads, virtual tokens, head size), in the base's
+    dtype.
+
+    `prompt` is a Cache, although peft annotates another type.
     """
     own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
     if not isinstance(own_attention, Cache):

@@ -22,10 +22,11 @@ CODE = ("checkpoints", "engines")  # our packages whose code computes such resul
 
 
 def conclude_once(what: str, files: Iterable[Path], inputs: Any, conclude: Callable[[], Any]) -> Any:
-    """Return the value of `conclude`, as JSON. Inside `memory.remember_in` it is computed once for the same content of
-    the files, `inputs`, code and library versions.
+    """Return the value of `conclude`, which is JSON, and compute it only once for the same inputs.
 
-    It must depend on nothing else. None and exceptions are not remembered. Raises what `conclude` raises, and OSError.
+    Inside `memory.remember_in` it is remembered for the same content of the files, `inputs`, code and library
+    versions. It must depend on nothing else. None and exceptions are not remembered. Raises what `conclude` raises,
+    and OSError.
     """
     store = memory.current()
     if store is None:

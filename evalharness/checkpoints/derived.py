@@ -12,10 +12,11 @@ from evalharness.records.models import Checkpoint, ModelKind
 
 
 def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """Return the same checkpoint with its full weights (an adapter's base's) quantised to `precision` on loading; "":
-    as in the files.
+    """Return the same checkpoint with its full weights (for an adapter, its base's) quantised to `precision` on
+    loading.
 
-    Raises ModelError for an unknown precision, and if the files themselves are quantised in another way.
+    With "" the weights are as in the files. Raises ModelError for an unknown precision, and if the files themselves
+    are quantised in another way.
     """
     directory = checkpoint.weights
     stored = precision_of(directory / files.CONFIG, files.model_config(directory))
@@ -47,8 +48,9 @@ def check_unchanged(checkpoint: Checkpoint) -> None:
 
 
 def unquantised_of(base: Checkpoint) -> Checkpoint:
-    """Return the base without quantisation, as a reference for the base that is quantised on loading. Raises
-    ModelError if its files are quantised.
+    """Return the base without quantisation, as a reference for a base that is quantised on loading.
+
+    Raises ModelError if its files are quantised.
     """
     return replace(at_precision(base, ""), name="unquantised", kind=ModelKind.UNQUANTISED, base=base.path)
 

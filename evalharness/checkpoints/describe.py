@@ -26,8 +26,9 @@ LEAVES = ("weight", "bias")
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the facts by name, as JSON; those that do not apply are left out. Raises ModelError if a file cannot be
-    read.
+    """Return the facts of a checkpoint by name, as JSON; those that do not apply are left out.
+
+    Raises ModelError if a file cannot be read.
     """
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint))), **_merge(checkpoint.path)}
     if not checkpoint.adapter:

@@ -18,8 +18,9 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 
 
 def device_of(name: str) -> torch.device:
-    """Return the torch device of a name; "auto": the accelerator if there is one, else the CPU. Raises UsageError for
-    a missing device.
+    """Return the torch device of a name; "auto" is the accelerator if there is one, else the CPU.
+
+    Raises UsageError for a missing device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -19,7 +19,8 @@ SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.A
 
 
 def checkpoints_in(directory: Path) -> tuple[Path, ...]:
-    """Return the checkpoints directly inside: checkpoint-N (or step-N) in the order of N, then the others by name.
+    """Return the checkpoints directly inside a folder: checkpoint-N (or step-N) in the order of N, then the others by
+    name.
 
     Incomplete ones are included, so that they are refused by name and not left out silently.
     """
@@ -34,9 +35,11 @@ def checkpoints_in(directory: Path) -> tuple[Path, ...]:
 
 
 def steps_of(folder: Path) -> tuple[Path, ...]:
-    """Return the checkpoints of one training in the order of its steps: the checkpoint-N or step-N folders directly
-    inside, or those that `train --keep-checkpoints` left and `folder` itself. It comes last, unless its training.json
-    says that it has the weights of an earlier step. Raises ModelError without checkpoints.
+    """Return the checkpoints of one training in the order of its steps.
+
+    They are the checkpoint-N or step-N folders directly inside, or those that `train --keep-checkpoints` wrote, and
+    `folder` itself. The folder comes last, unless its training.json says that it has the weights of an earlier step.
+    Raises ModelError without checkpoints.
     """
     if not folder.is_dir():
         raise ModelError(folder, "no such directory", STEPS_WANTED)
@@ -102,8 +105,9 @@ WANTED = "a directory with config.json and model.safetensors, or with adapter_co
 
 
 def directory_of(spec: CheckpointSpec) -> Path:
-    """Return the directory of the files; those of a hub id are fetched. Raises ModelError if there is no such
-    directory, and UsageError for a model behind a server.
+    """Return the directory of a checkpoint's files. The files of a hub id are fetched.
+
+    Raises ModelError if there is no such directory, and UsageError for a model behind a server.
     """
     refuse_served(spec)
     if any(sign in spec.location for sign in "*?[") and not exists(spec.location):
@@ -139,8 +143,10 @@ def _snapshot_advice(cache: Path) -> str:
 
 
 def base_of(text: str) -> str | None:
-    """Return the base that the checkpoint's files name: training.json ("base") first, then adapter_config.json. A
-    local path is made absolute. For a model behind a server: the parent that the server states.
+    """Return the base that the checkpoint's files name: training.json ("base") first, then adapter_config.json.
+
+    A local path is made absolute. For a model behind a server it is the parent that the server states. None if no base
+    is named.
     """
     spec = parse(text)
     if spec.served is not None:
@@ -150,7 +156,7 @@ def base_of(text: str) -> str | None:
 
 
 def base_named_in(directory: Path) -> str | None:
-    """Return the base that the files in a directory name."""
+    """Return the base that the files in a directory name; None if they name none."""
     training, place = files.training_record(directory)
     adapter = files.read_json(directory / files.ADAPTER_CONFIG) if (directory / files.ADAPTER_CONFIG).is_file() else {}
     for base, beside in ((training.get("base"), place), (adapter.get("base_model_name_or_path"), directory)):
@@ -169,7 +175,7 @@ def _is_place(path: Path) -> bool:
 
 
 def base_directory(base: str | None) -> Path | None:
-    """Return the directory of the base of full weights; None if it is not named or missing."""
+    """Return the directory of the base of full weights; None if no base is named, or if it is missing."""
     try:
         return None if base is None else directory_of(parse(base))
     except ModelError:
@@ -177,7 +183,7 @@ def base_directory(base: str | None) -> Path | None:
 
 
 def adapter_base_directory(adapter: Path, base: str | None) -> Path:
-    """Return the directory of an adapter's base. Raises ModelError if it is not named or missing."""
+    """Return the directory of an adapter's base. Raises ModelError if no base is named, or if it is missing."""
     if base is None:
         raise ModelError(adapter, "neither training.json nor adapter_config.json names its base", "give --base PATH")
     try:

@@ -31,11 +31,12 @@ SHARED_CODE = ("transformers.tokenization_utils_base", "transformers.tokenizatio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerFacts:
-    """Facts of a tokenizer that replace transformers.
+    """What must be known of a tokenizer to use it without transformers.
 
-    `around`: the special tokens around a prompt, by architecture; `split_by`: the digest of a tokenizer.json that
-    splits texts as transformers does, "" if it may not; `ids`: of special tokens, by role; `texts`: of BOS and EOS;
-    `words`: special tokens as variables of chat templates; `chat`: the default chat template.
+    `around` maps an architecture to the special tokens around a prompt. `split_by` is the digest of a tokenizer.json
+    that splits texts as transformers does; "" if it may not. `ids` maps the role of a special token to its id. `texts`
+    are those of BOS and EOS. `words` are the special tokens as variables of chat templates. `chat` is the default chat
+    template.
     """
 
     around: Mapping[str, Mapping[str, Any]]
@@ -47,7 +48,9 @@ class TokenizerFacts:
 
 
 class FastTokenizer:
-    """Replaces a tokenizer of transformers for splitting texts (with its `backend_tokenizer`) and rendering chats."""
+    """Replaces a tokenizer of transformers for two uses: splitting texts (with its `backend_tokenizer`), and rendering
+    chats.
+    """
 
     def __init__(self, directory: Path, facts: TokenizerFacts) -> None:
         """Read tokenizer.json. Raises ModelError if the facts are of another one."""
@@ -94,9 +97,10 @@ def prompt_tokens_in(directory: Path, architecture: Architecture) -> SpecialToke
 
 
 def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokenizerBase:
-    """Return a tokenizer that splits texts and renders chats as the one in a directory does: a FastTokenizer if it
-    does the same and the full one is not in memory. `prefix`: a token whose text is needed. Raises ModelError if it
-    cannot be read.
+    """Return a tokenizer that splits texts and renders chats as the one in a directory does.
+
+    It is a FastTokenizer if that does the same and the full one is not in memory. `prefix` is a token whose text is
+    needed. Raises ModelError if it cannot be read.
     """
     facts, loaded = _facts(directory)
     if loaded is None and facts.split_by and prefix in {None, *(token for token, _ in facts.texts)}:
@@ -106,7 +110,7 @@ def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokeni
 
 
 def _facts(directory: Path) -> tuple[TokenizerFacts, PreTrainedTokenizerBase | None]:
-    """Return the facts, and the tokenizer itself if it was loaded for them."""
+    """Return the facts of the tokenizer in a directory, and the tokenizer itself if it was loaded for them."""
     loaded: list[PreTrainedTokenizerBase] = []
 
     def conclude() -> dict[str, Any]:

@@ -46,7 +46,7 @@ LIMIT = 32_000_000  # bytes of a JSON file or a header: over 200,000 tensors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFacts:
-    """Type and shape of a tensor, and its bytes (from `begin` to `end`) in a safetensors file."""
+    """The type and shape of one tensor, and the place of its bytes (from `begin` to `end`) in a safetensors file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -55,7 +55,7 @@ class TensorFacts:
 
     @property
     def size(self) -> int:
-        """Return the number of values."""
+        """Return the number of values in the tensor."""
         return math.prod(self.shape)
 
 
@@ -101,6 +101,7 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 
 def gguf_file(place: Path) -> Path | None:
     """Return the GGUF file at a path: the file itself, or the one in a directory without other weights; else None.
+
     Raises ModelError if there are several.
     """
     if place.is_file():
@@ -160,7 +161,7 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
 
 
 def _facts(entry: dict[str, Any], data: int) -> TensorFacts:
-    """Return the facts of a header's entry. `data`: where the tensors' bytes begin in the file."""
+    """Read the facts of one entry in a header. `data` is the place in the file at which the tensors' bytes begin."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
@@ -212,8 +213,9 @@ def has_weights(directory: Path) -> bool:
 
 
 def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
-    """Read training.json, or the merge.json of a merged checkpoint ({} if there is none), and the directory of that
-    file: for a trainer's checkpoint-N folder maybe the one above.
+    """Read training.json, or the merge.json of a merged checkpoint, and return it with the directory of that file.
+
+    It is {} if there is none. For a trainer's checkpoint-N folder the directory may be the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):

@@ -39,8 +39,9 @@ _doubted: set[Path] = set()  # files to hash again even if their state is the sa
 
 
 def state_of(path: Path) -> State:
-    """Return the device, inode, size and times of a file; no program can set the last one, the time of change. The
-    file is opened, because only then a network file system asks its server.
+    """Return the device, inode, size and times of a file. No program can set the last of these, the time of change.
+
+    The file is opened, because only then a network file system asks its server.
     """
     with path.open("rb") as file:
         stat = os.fstat(file.fileno())
@@ -48,8 +49,9 @@ def state_of(path: Path) -> State:
 
 
 def of_file(path: Path) -> str:
-    """Return the file's digest, computed once while the file does not change: in this process, and in all runs that
-    share a memory file.
+    """Return the file's digest.
+
+    It is computed once while the file does not change: in this process, and in all runs that share a memory file.
     """
     path = path.resolve()
     state = state_of(path)
@@ -72,8 +74,9 @@ def of_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
-    """Raise ModelError if a file is written or replaced while the block runs. `afresh`: hash it again the next time,
-    even if its times are the same.
+    """Raise ModelError if a file is written or replaced while the block runs.
+
+    With `afresh` the file is hashed again the next time, even if its times are the same.
     """
     before = {path.resolve(): state_of(path) for path in paths}
     yield
@@ -150,8 +153,9 @@ def of_tensors(directory: Path) -> str:
 
 
 def of_weights(directory: Path) -> str:
-    """Return the fingerprint of a model with full weights: weights, configuration, generation configuration,
-    tokenizer, chat templates.
+    """Return the fingerprint of a model with full weights.
+
+    It covers weights, configuration, generation configuration, tokenizer and chat templates.
     """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
@@ -159,23 +163,27 @@ def of_weights(directory: Path) -> str:
 
 
 def differences(one: Path, other: Path) -> tuple[str, ...]:
-    """Return the names of the files beside full weights that differ: configurations, tokenizer, chat templates."""
+    """Return the names of the files beside full weights in which two models differ: configurations, tokenizer, chat
+    templates.
+    """
     configs = (files.CONFIG, files.GENERATION_CONFIG)
     first, second = ({**_present(place, configs), **_tokenizer(place)} for place in (one, other))
     return tuple(name for name in sorted({*first, *second}) if first.get(name) != second.get(name))
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
-    """Return the fingerprint of an adapter on the base with the fingerprint `base`; `task`: the one used, of an
-    adapter that learned several.
+    """Return the fingerprint of an adapter on the base with the fingerprint `base`.
+
+    `task` is the one used of an adapter that learned several.
     """
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _tokenizer(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 
 
 def of_quantised(weights: str, precision: str) -> str:
-    """Return the fingerprint of the model with the fingerprint `weights`, quantised on loading to `precision` ("":
-    not).
+    """Return the fingerprint of the model with the fingerprint `weights`, quantised on loading to `precision`.
+
+    With "" it is not quantised.
     """
     return fingerprint.of_value(["quantised", weights, precision]) if precision else weights
 

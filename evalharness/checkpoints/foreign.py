@@ -30,14 +30,15 @@ RENAME = (
 
 
 def contents(directory: Path) -> str:
-    """Return the names in a directory that is no checkpoint, for an error message; "" if it is empty."""
+    """Name the files in a directory that is no checkpoint, for an error message; "" if it is empty."""
     names = sorted(path.name for path in directory.iterdir())
     return f", found {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
 
 
 def advice(directory: Path) -> Advice | None:
-    """Return the other format of the weights in a directory without safetensors, and the command that converts them;
-    None if there are none.
+    """Return the format of the weights in a directory without safetensors, and the command that converts them.
+
+    Returns None if there are no such weights.
     """
     return _pickled(directory) or _in_parts(directory) or _of_another_library(directory) or _state_alone(directory)
 

@@ -66,8 +66,9 @@ def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
 
 
 def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-    """Return the differences of a checkpoint's generation config from its base's: by key, the base's value and its own
-    (None: none).
+    """Return the differences of a checkpoint's generation config from its base's.
+
+    They map a key to the base's value and the checkpoint's own; a value is None if the config has none.
     """
     if checkpoint.base is None or checkpoint.weights == checkpoint.base:
         return {}

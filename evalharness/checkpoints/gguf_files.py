@@ -19,7 +19,7 @@ from evalharness.errors import ModelError, first_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GGUFHeader:
-    """A GGUF file's configuration, in the form of config.json, and its tensors by name."""
+    """The header of a GGUF file: its configuration, in the form of config.json, and its tensors by name."""
 
     config: dict[str, Any]
     tensors: dict[str, TensorFacts]

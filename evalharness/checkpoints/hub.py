@@ -28,8 +28,9 @@ REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first match counts: 
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """Return the local snapshot of a hub repository; the cached one if the hub does not answer. Raises ModelError if
-    there is neither.
+    """Fetch a hub repository and return its local snapshot; the cached one if the hub does not answer.
+
+    Raises ModelError if there is neither.
     """
     silent, quiet = _silent(name, revision), are_progress_bars_disabled()
     disable_progress_bars()

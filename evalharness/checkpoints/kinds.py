@@ -19,13 +19,13 @@ UNPACKS = "needs the weights' values, and peft unpacks bitsandbytes' only"
 
 @dataclass(frozen=True, slots=True)
 class AdapterType:
-    """How a type of adapter works, and on what it is supported.
+    """One type of adapter: how it works, and on what it is supported.
 
-    `acts`: by layers in the base, by embeddings before the (encoder's) text, or by a cached prefix in every (decoder's)
-    layer. `architectures`: the supported ones; `why_not`: the reason for the others. `computes`: it cannot be built
-    without the base's values. `quantised`: the supported precisions of the base's weights ("other": every method but
-    bitsandbytes), on which its effect is the same as on the unpacked weights; `why_not_quantised`: what its layers do
-    on the others.
+    `acts` says how: by layers in the base, by embeddings before the (encoder's) text, or by a cached prefix in every
+    (decoder's) layer. `architectures` are the supported ones, and `why_not` is the reason for the others. `computes`:
+    it cannot be built without the base's values. `quantised` are the precisions of the base's weights on which its
+    effect is the same as on the unpacked weights ("other": every method but bitsandbytes); `why_not_quantised` is what
+    its layers do on the others.
     """
 
     kind: str
@@ -106,8 +106,9 @@ def refusal(adapter: str, architecture: Architecture) -> str:
 
 
 def refusal_on_quantised(adapter: str, precision: str) -> str:
-    """Return why an adapter of this type is not supported on weights of this precision ("": not quantised); "" if it
-    is.
+    """Return why an adapter of this type is not supported on weights of this precision; "" if it is.
+
+    The precision is "" for weights that are not quantised.
     """
     adapter_type = TYPES.get(adapter)
     if (

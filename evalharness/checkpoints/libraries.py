@@ -23,8 +23,9 @@ SHOWN = 5
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress transformers' progress bars and load reports (we raise their content as errors), and a deprecation
-    notice of peft.
+    """Suppress transformers' progress bars and load reports, and a deprecation notice of peft.
+
+    What load reports say is raised as errors.
     """
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -58,12 +59,12 @@ def read_into_memory() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Suppress the same, and every warning: their causes are checked afterwards."""
+    """Suppress what `quiet` suppresses, and every warning. The causes of warnings are checked afterwards."""
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def first_names(names: Iterable[str]) -> str:
-    """Return a few names in order, and the number of the others."""
+    """Return the first few names in order, and the number of the others, as text."""
     return some_of(sorted(names), SHOWN)

@@ -50,7 +50,7 @@ def check_sizes(directory: Path, config: Mapping[str, Any], stored: Mapping[str,
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Return every whole number in a configuration, and in those inside it, with its key."""
+    """Return every whole number in a configuration, and in those inside it, each with its key."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _numbers(value)
@@ -59,8 +59,10 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def check_adapter(directory: Path, config: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise ModelError if an adapter replicates too many layers, or if its patterns take too long to match the names of
-    its base's modules.
+    """Raise ModelError for an adapter that would take too much memory or time.
+
+    It does if it replicates too many layers, or if its patterns take too long to match the names of its base's
+    modules.
     """
     replicated = sum(end - start for start, end in config.get("layer_replication") or ())
     if replicated > 4 * LAYERS:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class VirtualPrefix:
     """The virtual tokens before every text: none, embeddings (virtual tokens, hidden), or a cache.
 
-    Embeddings come before the (encoder's) text. The cache is (keys, values) of every layer, each (heads, virtual
-    tokens, head size); in encoder-decoder models, of the decoder's self-attention.
+    Embeddings come before the (encoder's) text. The cache is the keys and values of every layer, each (heads, virtual
+    tokens, head size); in encoder-decoder models they are of the decoder's self-attention.
     """
 
     embeddings: torch.Tensor | None = None
@@ -50,10 +50,10 @@ class VirtualPrefix:
 
 @dataclass(slots=True, kw_only=True)
 class ResidentWeights:
-    """Full weights in memory that several adapters share; `model` is None once released.
+    """Full weights in memory that several adapters share.
 
-    `key`: their source and settings; `pristine`: the model's own generation configuration, which decoding replaces;
-    `marks` show whether something wrote into them.
+    `model` is None once they are released. `key` identifies their source and settings. `pristine` is the model's own
+    generation configuration, which decoding replaces. `marks` show whether something wrote into the weights.
     """
 
     model: PreTrainedModel | None
@@ -64,11 +64,11 @@ class ResidentWeights:
 
 @dataclass(slots=True, kw_only=True)
 class LoadedModel:
-    """A model ready to run: `model`, in eval mode, with adapter layers; `bare`: the base without them (the same object
-    if there are none).
+    """A model that is ready to run, in eval mode.
 
-    `lead`: the virtual tokens before every text; `around`: the special tokens around a prompt, None: those of the
-    tokenizer; `adapter`: peft's wrapper around `model`, or None.
+    `model` has the adapter layers; `bare` is the base without them (the same object if there are none). `lead` are the
+    virtual tokens before every text. `around` are the special tokens around a prompt; None if they are those of the
+    tokenizer. `adapter` is peft's wrapper around `model`, or None.
     """
 
     model: PreTrainedModel
@@ -119,12 +119,13 @@ def load(
     resident: ResidentWeights | None = None,
     rules_from: RulesFrom | None = None,
 ) -> LoadedModel:
-    """Load the checkpoint into memory, in eval mode. `dtype`: the type to cast weights to; `rules_from`: whose rules of
-    decoding to use (None: the generation configuration as transformers reads it).
+    """Load the checkpoint into memory, in eval mode.
 
-    `resident`: the result of `resident_of` for the model before; its weights are reused if they are the same, else
-    released. Raises ModelError if anything is missing, unused or does not fit, and if the files changed after they were
-    recognised; UsageError for an unavailable dtype or device.
+    `dtype` is the type that weights are cast to. `rules_from` is the checkpoint whose rules of decoding are used; None
+    for the generation configuration as transformers reads it. `resident` is the result of `resident_of` for the model
+    before; its weights are reused if they are the same, else released. Raises ModelError if anything is missing,
+    unused or does not fit, and if the files changed after they were recognised; UsageError for an unavailable dtype or
+    device.
     """
     place = device_of(device)
     kind = dtype_of(dtype, place)
@@ -175,8 +176,9 @@ def _answering(
 
 
 def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
-    """Return the full weights for the next `load`; None if something wrote into them. `loaded` must not be used any
-    more.
+    """Return the full weights of a loaded model for the next `load`; None if something wrote into them.
+
+    `loaded` must not be used any more.
     """
     resident = loaded.resident
     if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:

@@ -18,8 +18,10 @@ WRAPPER = "base_model.model."  # before the names in an adapter's file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraMatrix:
-    """One matrix of d × k weights under LoRA of rank r. `beside`: trained parameters beside A and B (DoRA's magnitudes,
-    biases); `in_base`: its shape in the base's files, None if they do not have it by this name.
+    """One matrix of d × k weights under LoRA of rank r.
+
+    `beside` is the number of trained parameters beside A and B (DoRA's magnitudes, biases). `in_base` is the matrix's
+    shape in the base's files; None if they do not have it by this name.
     """
 
     module: str
@@ -31,12 +33,12 @@ class LoraMatrix:
 
     @property
     def weights(self) -> int:
-        """Return the number of the matrix's weights."""
+        """Return the number of weights in the matrix, d × k."""
         return self.d * self.k
 
     @property
     def trainable(self) -> int:
-        """Return the number of parameters that LoRA trains in their place."""
+        """Return the number of parameters that LoRA trains instead of the matrix's weights."""
         return self.r * (self.d + self.k) + self.beside
 
     def __str__(self) -> str:
@@ -47,8 +49,10 @@ class LoraMatrix:
 
 
 def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
-    """Return the matrices of a LoRA in the order of their names, from names and shapes in its and its base's files; ()
-    for any other checkpoint, and for a LoRA on parameters that are no module's weight.
+    """Return the matrices of a LoRA, in the order of their names.
+
+    They are read from names and shapes in its and its base's files. Returns () for any other checkpoint, and for a
+    LoRA on parameters that are no module's weight.
     """
     if checkpoint.adapter != "LORA":
         return ()
@@ -59,7 +63,7 @@ def lora_matrices(checkpoint: Checkpoint) -> tuple[LoraMatrix, ...]:
 
 
 def matrices_of(stored: Mapping[str, TensorFacts], base: Mapping[str, TensorFacts]) -> tuple[LoraMatrix, ...]:
-    """Return the same from the tensors of an adapter's file and of its base's."""
+    """Return the matrices of a LoRA from the tensors of its file and of its base's."""
     modules: dict[str, dict[str, TensorFacts]] = {}
     for name, facts in stored.items():
         if part := PART.fullmatch(name):
@@ -90,14 +94,14 @@ def fewer(matrices: Sequence[LoraMatrix]) -> str:
 
 
 def lora_facts(matrices: Sequence[LoraMatrix]) -> dict[str, Any]:
-    """Return the totals and matrices as JSON."""
+    """Return the totals and the matrices of a LoRA as JSON."""
     weights, trainable = (sum(values) for values in zip(*((m.weights, m.trainable) for m in matrices), strict=True))
     each = [asdict(m) | {"weights": m.weights, "trainable": m.trainable} for m in matrices]
     return {"weights": weights, "trainable": trainable, "fewer": 1 - trainable / max(1, weights), "matrices": each}
 
 
 def in_short(matrices: Sequence[LoraMatrix]) -> str:
-    """Return one line about all matrices."""
+    """Describe all matrices of a LoRA in one line."""
     ranks = sorted({each.r for each in matrices})
     rank = f"r = {ranks[0]}" if len(ranks) == 1 else f"r = {ranks[0]} to {ranks[-1]}"
     weights, trainable = sum(each.weights for each in matrices), sum(each.trainable for each in matrices)

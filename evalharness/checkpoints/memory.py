@@ -25,8 +25,9 @@ _open: list[Memory] = []
 
 
 class Memory:
-    """JSON values by JSON keys in a SQLite file. If the file cannot be used, nothing is remembered; a damaged one is
-    removed.
+    """A SQLite file that stores JSON values by JSON keys.
+
+    If the file cannot be used, nothing is remembered. A damaged file is removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +41,7 @@ class Memory:
             self._file = file
 
     def recall(self, key: Any) -> Any:
-        """Return the value; None if there is none, or a damaged one."""
+        """Return the value stored for a key; None if there is none, or only a damaged one."""
         with self._forgiven():
             if self._file is None:
                 return None
@@ -86,7 +87,7 @@ def _digest(name: str, text: object) -> str:
 
 @contextlib.contextmanager
 def remember_in(path: Path) -> Iterator[None]:
-    """Use this file as the memory while the block runs; inside another such block, that block's file."""
+    """Use this file as the memory while the block runs. Inside another such block, the other block's file is used."""
     if _open:
         yield
         return

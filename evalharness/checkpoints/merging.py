@@ -28,8 +28,9 @@ Snapshot = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries and their
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Return why peft cannot merge this adapter into its base's weights; "" if it can. Each kind of layer is tried
-    once in each shape.
+    """Return why peft cannot merge this adapter into its base's weights; "" if it can.
+
+    Each kind of layer is tried once in each shape.
     """
     layers, tuner = _layers(wrapped), wrapped.base_model
     if not layers:
@@ -53,10 +54,10 @@ def unmergeable(wrapped: PeftModel) -> str:
 
 @contextlib.contextmanager
 def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
-    """Return the model with every adapter layer merged into its weight as it computes; one layer's weight is held
-    twice at a time.
+    """Return the model with every adapter layer merged into its weight as it computes.
 
-    It computes what `merge_and_unload` gives, without a second copy of the base, which is bitwise the same afterwards.
+    It computes what `merge_and_unload` gives, but without a second copy of the base: one layer's weight at a time is
+    in memory twice. The base is bitwise the same afterwards.
     """
     snapshots: dict[int, Snapshot] = {}
 
@@ -82,8 +83,9 @@ def _layers(wrapped: PeftModel) -> list[TunerModule]:
 
 
 def _kind(layer: TunerModule) -> tuple[object, ...]:
-    """Return a key that is equal for layers that merge alike. It has the features, because packed weights of two
-    shapes can have codes of one shape.
+    """Return a key that is equal for layers that merge alike.
+
+    It includes the numbers of features, because packed weights of two shapes can have codes of one shape.
     """
     base = layer.get_base_layer()
     features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))

@@ -19,10 +19,11 @@ TASK = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSpec:
-    """The parts of a checkpoint's text.
+    """The parts of the text by which a user names a checkpoint.
 
-    `name`: for the results; `location`: a path as typed, a hub id, or the address of a model that `served` has in
-    parts; `revision`: of a hub id; `task`: the one to use, of an adapter that learned several.
+    `name` is its name in the results, None if the text has none. `location` is a path as typed, a hub id, or the
+    address of a model, whose parts are in `served`. `revision` is that of a hub id. `task` is the one to use of an
+    adapter that learned several.
     """
 
     name: str | None
@@ -46,8 +47,10 @@ class CheckpointSpec:
         return self.served is None and self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
-        """Return its name in results: the stated one, else that of its directory or repository, with the task if one
-        is chosen; of a served model the server's name for it, after the last slash.
+        """Return the checkpoint's name in results.
+
+        It is the stated name, else that of its directory or repository, with the task if one is chosen. For a served
+        model it is the server's name for it, after the last slash.
         """
         if self.served is not None:
             return self.name or self.served.model.rpartition("/")[2] or self.served.model

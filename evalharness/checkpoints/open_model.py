@@ -39,7 +39,7 @@ def architecture_in(directory: Path) -> Architecture:
 
 
 def gguf_options(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the directory that transformers reads and, for a GGUF file, the options that name it."""
+    """Return the directory that transformers reads, and the options that name the file if it is a GGUF file."""
     path = files.gguf_file(directory)
     return (directory, {}) if path is None else (path.parent, {"gguf_file": path.name})
 
@@ -50,7 +50,7 @@ def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
 
 
 def embedding_shape(model: PreTrainedModel) -> torch.Size:
-    """Return (rows, width) of the input embeddings."""
+    """Return the shape (rows, width) of the input embeddings."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return weight.shape
@@ -58,6 +58,7 @@ def embedding_shape(model: PreTrainedModel) -> torch.Size:
 
 def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
     """Return the attention implementation that the model is opened with: sdpa if the architecture has it, else eager.
+
     Raises ModelError for an unknown architecture.
     """
     with quiet():

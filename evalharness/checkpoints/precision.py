@@ -36,8 +36,9 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
 
 
 def common_dtype(paths: tuple[Path, ...]) -> str:
-    """Return torch's name of the type of most values in safetensors files; float32 for types that are not
-    trained in.
+    """Return torch's name of the type that most values in safetensors files have.
+
+    It is float32 for types in which no model is trained.
     """
     values = Counter[str]()
     for tensor in all_tensors(paths).values():
@@ -46,10 +47,10 @@ def common_dtype(paths: tuple[Path, ...]) -> str:
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
-    """Return the precision of the weights in the files: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes),
-    else the method's name in config.json.
+    """Return the precision of the weights in the files.
 
-    Raises ModelError, naming the file `where`, if config.json does not state the method.
+    It is "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method's name in config.json. Raises
+    ModelError, naming the file `where`, if config.json does not state the method.
     """
     stated = config.get(QUANTISED)
     if stated is None:
@@ -73,8 +74,9 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
 
 
 def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
-    """Return the differences between bitsandbytes' quantization_config of a checkpoint and its base's; None: the base
-    is quantised on loading, in the usual way.
+    """Return in what a checkpoint's bitsandbytes quantization_config differs from its base's.
+
+    A base of None is quantised on loading, in the usual way.
     """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
         return ()
@@ -95,7 +97,7 @@ def is_auxiliary(name: str) -> bool:
 
 
 def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Return the number of weights that a tensor contains; `config`: the model's."""
+    """Return the number of weights that a tensor contains. `config` is the model's."""
     tensor = facts[name]
     if QUANTISED not in config:
         return tensor.size
@@ -108,7 +110,7 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
 
 
 def _packed_bits(stated: Any) -> int:
-    """Return the bits of a packed weight; 4 if the configuration does not say."""
+    """Return the number of bits of a packed weight; 4 if the configuration does not state it."""
     if not isinstance(stated, dict):
         return 4
     groups = stated.get("config_groups")
@@ -119,8 +121,9 @@ def _packed_bits(stated: Any) -> int:
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Return the number of parameters in full weights, without stored buffers (causal masks, rotary frequencies) and
-    second copies of tied tensors.
+    """Return the number of parameters in full weights.
+
+    Stored buffers (causal masks, rotary frequencies) and second copies of tied tensors do not count.
     """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
     twice = stored_twice(facts, config)
@@ -128,8 +131,9 @@ def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> in
 
 
 def stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
-    """Return the second copies of tied tensors: encoder-decoder models have one embedding for both sides; a head is
-    tied if the configuration says so.
+    """Return the second copies of tied tensors.
+
+    Encoder-decoder models have one embedding for both sides; a head is tied if the configuration says so.
     """
     shared = next((name for name in facts if name.endswith("shared.weight")), None)
     sides = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")

@@ -27,7 +27,7 @@ logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it logs with every pass, a
 def loading_options(
     directory: Path, precision: str, stored: bool, kind: torch.dtype, place: torch.device
 ) -> dict[str, Any]:
-    """Return the options of `from_pretrained` for weights in `precision`; `stored`: the files have them so.
+    """Return the options of `from_pretrained` for weights in `precision`. `stored`: the files have them so.
 
     4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError if bitsandbytes is
     needed and not installed.
@@ -52,11 +52,11 @@ def loading_options(
 
 
 def prepare_layers(directory: Path, model: nn.Module) -> None:
-    """Prepare layers for sharing: int8 layers move their weights to where copies share them; 4-bit layers on a CPU
-    never repack theirs.
+    """Prepare layers so that several models can share them.
 
-    Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into shared
-    memory. Raises ModelError if transformers ignored the quantisation of the files.
+    int8 layers move their weights to where copies share them; 4-bit layers on a CPU never repack theirs. Repacking (on
+    CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into shared memory. Raises
+    ModelError if transformers ignored the quantisation of the files.
     """
     if getattr(model, "hf_quantizer", None) is None:
         raise ModelError(
@@ -80,10 +80,10 @@ STATE = ".quant_state.bitsandbytes__"
 def fits_quantised(
     checkpoint: Checkpoint, stored: dict[str, files.TensorFacts]
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """Check the stored tensors; return the model on the meta device, and notices. Raises ModelError naming tensors that
-    are missing, extra, or of the wrong size.
+    """Check the stored tensors, and return the model on the meta device with notices.
 
     bitsandbytes does not rename tensors; of other libraries' files only finite values and complete shards are checked.
+    Raises ModelError naming tensors that are missing, extra, or of the wrong size.
     """
     empty = empty_model(checkpoint.path)
     if checkpoint.precision not in ON_LOADING:
@@ -104,7 +104,7 @@ def fits_quantised(
 
 
 def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[str]:
-    """Return packed weights without their scales or state, and the reverse, in words."""
+    """Name packed weights without their scales or state, and scales without their weights."""
     if precision == "int8":
         packed = [name for name, facts in stored.items() if facts.dtype == "I8"]
         lost = [name for name in packed if f"{name.removesuffix('weight')}SCB" not in stored]
@@ -116,7 +116,7 @@ def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[st
 
 
 def _misfits(empty: PreTrainedModel, stored: dict[str, int]) -> list[str]:
-    """Return the differences of names and numbers of weights from the model's. `stored`: name -> number of weights."""
+    """Name tensors that differ from the model's in name or number of weights. `stored` maps a name to that number."""
     sizes = {name: math.prod(tensor.shape) for name, tensor in empty.named_parameters()}
     missing = sizes.keys() - stored.keys() - set(empty._tied_weights_keys or ())
     wrong = misnamed(missing, stored.keys() - sizes.keys() - empty.state_dict().keys())

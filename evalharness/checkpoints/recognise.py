@@ -40,7 +40,8 @@ def recognise(text: str, *, base: str | None = None, role: Role = "candidate") -
     """Recognise the checkpoint that `text` names. `base` overrides the one in its files.
 
     The base of full weights may be unknown (None), an adapter's may not. Raises ModelError, naming the directory's
-    content, for anything that cannot be evaluated; UsageError for a model behind a server: see `recognise_model`.
+    content, for anything that cannot be evaluated. Raises UsageError for a model behind a server, which
+    `recognise_model` recognises.
     """
     spec = parse(text)
     try:
@@ -59,8 +60,10 @@ def recognise_model(
     limits: RequestLimits | None = None,
     by_chat: bool = False,
 ) -> Checkpoint:
-    """Recognise the checkpoint or the model behind a server that `text` names. `by_chat`: the run uses the server's
-    chat endpoint. Raises ModelError, and NotComparableError if that needs more requests than the limits allow.
+    """Recognise the checkpoint or the model behind a server that `text` names.
+
+    `by_chat`: the run uses the server's chat endpoint. Raises ModelError, and NotComparableError if that needs more
+    requests than the limits allow.
     """
     spec = parse(text)
     if spec.served is not None:
@@ -71,8 +74,9 @@ def recognise_model(
 def recognise_candidates(
     models: ModelSelection, base: str | None, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> tuple[Checkpoint, ...]:
-    """Recognise the candidates of a run, each with its stated target, else that of its files. Raises ModelError, and
-    UsageError for the target of an unknown candidate.
+    """Recognise the candidates of a run, each with its target: the stated one, else that of its files.
+
+    Raises ModelError, and UsageError for the target of an unknown candidate.
     """
     candidates = tuple(recognise_model(text, base=base, limits=limits, by_chat=by_chat) for text in models.candidates)
     names = [candidate.name for candidate in candidates]
@@ -180,8 +184,9 @@ def _checked_config(directory: Path) -> dict[str, Any]:
 
 
 def _refuse_folder_of_several(directory: Path) -> None:
-    """Raise ModelError if the checkpoints are inside: a trainer's output folder without final weights, or named
-    adapters.
+    """Raise ModelError if the checkpoints are inside the folder.
+
+    It is then a trainer's output folder without final weights, or a folder of named adapters.
     """
     names = [path.name for path in checkpoints_in(directory)]
     if names:
@@ -197,7 +202,7 @@ def _refuse_folder_of_several(directory: Path) -> None:
 
 
 def _no_weights(directory: Path, what: str) -> ModelError:
-    """Return the error for a directory without readable weights: what is there, and how to make a checkpoint of it."""
+    """Return the error for a directory without readable weights: what it has, and how to make a checkpoint of it."""
     advice = foreign.advice(directory)
     if advice is None:
         return ModelError(directory, f"{what}{foreign.contents(directory)}", f"safetensors only: give {WANTED}")

@@ -29,7 +29,7 @@ RESIZE = (
 
 
 def second_copies(file: Path, loaded: Collection[str]) -> frozenset[str]:
-    """Return the tensors in an adapter's file that only repeat the values of a loaded one.
+    """Return the names of tensors in an adapter's file that only repeat the values of a loaded one.
 
     peft stores a module that is trained whole a second time under `modules_to_save`, and trained tokens of tied
     embeddings for each module, and reads one of the two.
@@ -53,7 +53,9 @@ def _first_copies(name: str, loaded: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRows:
-    """The number of rows of a base's embeddings, one per token, and the names of their modules, tied ones together."""
+    """The number of rows of a base's embeddings, one for each token, and the names of their modules, tied ones
+    together.
+    """
 
     number: int
     modules: tuple[tuple[str, ...], ...]
@@ -76,8 +78,9 @@ def embedding_rows(base: PreTrainedModel) -> EmbeddingRows:
 
 
 def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, places: Shapes) -> None:
-    """Raise ModelError, with the command that resizes the base, if an adapter was trained on embeddings with another
-    number of rows and otherwise fits.
+    """Raise ModelError if an adapter was trained on embeddings with another number of rows and otherwise fits.
+
+    The error has the command that resizes the base.
     """
     rows = _rows_of_training(stored, places, base.number)
     if rows is None:
@@ -99,8 +102,9 @@ def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, plac
 
 
 def check_tokens(checkpoint: Checkpoint, base: EmbeddingRows, indices: object) -> None:
-    """Raise ModelError if an adapter trains tokens that have no row in its base. `indices`: a list of token ids, or
-    lists by module.
+    """Raise ModelError if an adapter trains tokens that have no row in its base.
+
+    `indices` is a list of token ids, or such lists by module.
     """
     lists = list(indices.values()) if isinstance(indices, dict) else [indices]
     tokens = [token for each in lists if isinstance(each, list) for token in each if isinstance(token, int)]
@@ -115,8 +119,9 @@ def _holds(name: str, module: str) -> bool:
 
 
 def _rows_of_training(stored: Shapes, places: Shapes, rows: int) -> int | None:
-    """Return the number of rows of the embeddings in training, from tensors of the wrong shape; None if no number
-    explains them all.
+    """Return the number of rows that the embeddings had in training, from tensors of the wrong shape.
+
+    It is None if no number explains them all.
     """
     if stored.keys() != places.keys():
         return None

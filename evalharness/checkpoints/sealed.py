@@ -19,7 +19,7 @@ def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
     """Return the checkpoint and its base in private folders. Errors raised inside the block name their own folders.
 
     Libraries then read only files that the fingerprint covers, and later writes into the checkpoint's own folders
-    change nothing, weights excepted. Raises ModelError if there is no space for the copies.
+    change nothing, except in weights. Raises ModelError if there is no space for the copies.
     """
     with contextlib.ExitStack() as stack:
         places = {place for place in (checkpoint.path, checkpoint.base) if place is not None}

@@ -27,8 +27,10 @@ def check_offered(location: ServedLocation) -> None:
 def recognise_served(
     spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> Checkpoint:
-    """Recognise the model behind an address. Its sizes are None: a server does not state them. `by_chat`: its answers
-    are those in the server's chat template. Raises ModelError if it does not answer, or not the same twice.
+    """Recognise the model behind an address. Its sizes are None, because a server does not state them.
+
+    `by_chat`: its answers are those in the server's chat template. Raises ModelError if it does not answer, or not the
+    same twice.
     """
     location = spec.served
     assert location is not None
@@ -49,8 +51,9 @@ def recognise_served(
 
 
 def identity_of(stated: list[object], probes: ProbeAnswers) -> str:
-    """Return the fingerprint of the remembered model with the same facts and answers, within noise; else a new one,
-    which is then remembered.
+    """Return the fingerprint of the remembered model that has the same facts and, within noise, the same answers.
+
+    If there is none, a new fingerprint is returned and remembered.
     """
     store, key = memory.current(), ["served model", 1, TOKENS, PROMPTS, stated]
     remembered = (store.recall(key) if store else None) or []

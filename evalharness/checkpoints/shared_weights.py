@@ -18,10 +18,10 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def copy_over_same_weights(model: Model) -> Model:
-    """Copy the modules. Parameters are new ones over the same memory; buffers and quantised weights are shared.
+    """Copy the modules of a model, but not its weights: parameters are new ones over the same memory.
 
-    Parameters are new, because peft assigns other data to some (`parameter.data = …`); those that it writes in place
-    must be cloned first (`unshare`).
+    Parameters are new, because peft assigns other data to some (`parameter.data = …`). Those that peft writes in place
+    must be cloned first (`unshare`). Buffers and quantised weights are shared.
     """
     memo: dict[int, object] = {id(one): one for one in chain(model.buffers(), _quantisation_states(model))}
     for parameter in model.parameters():
@@ -31,8 +31,9 @@ def copy_over_same_weights(model: Model) -> Model:
 
 
 def _quantisation_states(model: nn.Module) -> list[object]:
-    """State of bitsandbytes' layers beside parameters and buffers: scales of 4-bit weights, tensors in the state of
-    int8 layers.
+    """Return the state of bitsandbytes' layers beside parameters and buffers.
+
+    That is the scales of 4-bit weights, and the tensors in the state of int8 layers.
     """
     attributes = [vars(module) for module in model.modules()]
     states = [vars(one["state"]) for one in attributes if hasattr(one.get("state"), "__dict__")]
@@ -41,12 +42,11 @@ def _quantisation_states(model: nn.Module) -> list[object]:
 
 
 def marks(model: nn.Module) -> tuple[Mark, ...]:
-    """Return a mark of every tensor, including the scales of quantised weights: address, torch's count of writes, and
-    a sum.
+    """Return a mark of every tensor, including the scales of quantised weights.
 
-    The sum is over all of a small tensor and over SAMPLE values spread over a large one. So writes that torch does not
-    count (`tensor.data`, kernels) show if they change a whole weight, as a merge does; a write of a few values may
-    not.
+    A mark is the tensor's address, torch's count of writes, and a sum. The sum is over all of a small tensor and over
+    SAMPLE values spread over a large one. So writes that torch does not count (`tensor.data`, kernels) show if they
+    change a whole weight, as a merge does; a write of a few values may not.
     """
     return tuple(
         (tensor.data_ptr(), tensor._version, _sample_sum(tensor))
@@ -91,7 +91,7 @@ def unshare(model: nn.Module, names: set[str]) -> None:
 
 
 def _tensors_of(module: nn.Module) -> tuple[dict[str, torch.Tensor | None], ...]:
-    """Return torch's dictionaries of the module's own parameters and buffers."""
+    """Return the dictionaries in which torch stores the module's own parameters and buffers."""
     return cast(tuple[dict[str, torch.Tensor | None], ...], (module._parameters, module._buffers))
 
 

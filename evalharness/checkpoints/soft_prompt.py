@@ -42,11 +42,12 @@ Array = NDArray[np.float32]
 
 
 def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the nearest tokens and the clusters of virtual tokens, as JSON; {} without virtual tokens, only `reason`
-    if they have no nearest tokens. Remembered for the same files. Raises ModelError if a file cannot be read.
+    """Return the nearest tokens and the clusters of virtual tokens, as JSON; {} without virtual tokens.
 
-    `nearest`: for each virtual token the tokens of the base's input embeddings with the largest cosine similarity, and
-    their Euclidean distance; `clusters`: the virtual tokens, by RULE.
+    `nearest` has for each virtual token the tokens of the base's input embeddings with the largest cosine similarity,
+    and their Euclidean distance. `clusters` has lists of similar virtual tokens, numbered from 0; `rule` says when two
+    are similar. There is only `reason` if they have no nearest tokens. The result is remembered for the same files.
+    Raises ModelError if a file cannot be read.
     """
     if not checkpoint.virtual_tokens or not (checkpoint.path / files.ADAPTER).is_file():  # a model in memory has none
         return {}
@@ -94,8 +95,9 @@ def _rounded(value: np.floating[Any]) -> float:
 
 
 def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | None:
-    """Return the file and the facts of the base's input embeddings of this width; None if there are none, or not as
-    floats.
+    """Return the file of the base's input embeddings of this width, and their facts.
+
+    Returns None if there are none, or if they are not stored as floats.
     """
     matches = {}
     for path in files.weight_files(directory):
@@ -107,7 +109,9 @@ def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | 
 
 
 def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
-    """Read a matrix in float32, as many rows at a time as fit into CHUNK together with `values_each` values of each."""
+    """Read a matrix in float32 in pieces, with as many rows as fit into CHUNK together with `values_each` values for
+    each row.
+    """
     rows, width = facts.shape
     dtype = DTYPES[facts.dtype]
     step = max(1, CHUNK // (4 * max(1, width, values_each)))
@@ -120,8 +124,10 @@ def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
 
 
 def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[np.int64], Array, NDArray[np.float64]]:
-    """For each virtual token of a prompt (tokens, width) the NEAREST rows of the embeddings by cosine similarity; of
-    equals the smaller id is first. Returns ids, similarities and Euclidean distances, each (tokens, NEAREST).
+    """Find the NEAREST rows of the embeddings for each virtual token of a prompt (tokens, width), by cosine
+    similarity.
+
+    Of equals the smaller id is first. Returns ids, similarities and Euclidean distances, each (tokens, NEAREST).
     """
     unit, lengths = _unit(prompt)
     ids = np.empty((len(prompt), 0), np.int64)
@@ -144,7 +150,7 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
 
 
 def _best(similarities: Array) -> NDArray[np.int64]:
-    """Return the places of the NEAREST largest values of each row, the largest first."""
+    """Return the indices of the NEAREST largest values of each row, the largest first."""
     return np.argsort(-similarities, axis=1, kind="stable")[:, :NEAREST]
 
 
@@ -156,7 +162,11 @@ def _unit(rows: Array) -> tuple[Array, NDArray[np.float64]]:
 
 
 def clusters(prompt: Array) -> list[list[int]]:
-    """Clusters of similar virtual tokens by RULE, as places, the largest cluster first."""
+    """Cluster the virtual tokens of a prompt (tokens, width), so that any two of a cluster are similar.
+
+    Two are similar if their cosine similarity is at least ALIKE. A cluster is the list of its tokens' indices in the
+    prompt; the largest cluster is first.
+    """
     if len(prompt) == 1:
         return [[0]]
     unit = _unit(prompt)[0].astype(np.float64)
@@ -170,7 +180,7 @@ def clusters(prompt: Array) -> list[list[int]]:
 
 
 def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
-    """Return one line of nearest tokens and one of clusters, the first `most` of either."""
+    """Describe the nearest tokens in one line and the clusters in another, the first `most` of either."""
     tokens_of_each = [
         [f"{name_of(token)} {token['cosine']:.2f}" for token in tokens[:3]] for tokens in facts["nearest"]
     ]

@@ -25,8 +25,9 @@ def tokenizer_directory(checkpoint: Checkpoint) -> Path:
 
 
 def prompt_directory(checkpoint: Checkpoint) -> Path:
-    """Return the directory of the tokenizer whose special tokens are put around a checkpoint's prompts: its base's, so
-    that both read the same; its own if there is no base with a tokenizer.
+    """Return the directory of the tokenizer whose special tokens are put around a checkpoint's prompts.
+
+    It is its base's, so that both models read the same; its own if there is no base with a tokenizer.
     """
     base = checkpoint.base
     return base if base is not None and files.has_tokenizer(base) else tokenizer_directory(checkpoint)
@@ -34,7 +35,7 @@ def prompt_directory(checkpoint: Checkpoint) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """The ids of the special tokens before and after a text, and of the one that replaces an empty text."""
+    """The ids of the special tokens before and after a text, and of the token that replaces an empty text."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
@@ -56,9 +57,10 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture) -> SpecialTokens:
-    """Return the special tokens that this tokenizer puts around a prompt: those before a text, each once, and for an
-    encoder-decoder model those after it. Nothing follows a text that a decoder continues. An empty text is BOS, else
-    EOS, as in lm-eval.
+    """Return the special tokens that this tokenizer puts around a prompt.
+
+    They are those before a text, each once, and for an encoder-decoder model those after it. Nothing follows a text
+    that a decoder continues. An empty text is BOS, else EOS, as in lm-eval.
     """
     added = added_tokens(tokenizer)
     after = added.after if architecture == Architecture.SEQ2SEQ else ()

@@ -28,8 +28,9 @@ from evalharness.records.models import Architecture, Checkpoint
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer in a directory, only from files that its fingerprint covers. Raises ModelError if there is
-    none or it cannot be read.
+    """Load the tokenizer in a directory, only from files that its fingerprint covers.
+
+    Raises ModelError if there is none, or if it cannot be read.
     """
     with sealed_folder(directory) as private:
         tokenizer = tokenizer_in(private)
@@ -83,8 +84,9 @@ def _refuse_without_packages(directory: Path) -> None:
 
 
 def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
-    """Return the special tokens around a checkpoint's prompts, from the tokenizer in `prompt_directory`. Raises
-    ModelError if it cannot be read.
+    """Return the special tokens around a checkpoint's prompts, from the tokenizer in `prompt_directory`.
+
+    Raises ModelError if it cannot be read.
     """
     directory = prompt_directory(checkpoint)
     return _prompt_tokens_in(directory, of_tokenizer(directory), checkpoint.architecture)
@@ -92,7 +94,9 @@ def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
 
 @lru_cache(maxsize=64)
 def _prompt_tokens_in(directory: Path, content: str, architecture: Architecture) -> SpecialTokens:
-    """Load them. `content`: the tokenizer's fingerprint, which makes changed files a new key of the cache."""
+    """Load the special tokens. `content` is the tokenizer's fingerprint, so that changed files have another key in the
+    cache.
+    """
     return prompt_tokens(load_tokenizer(directory), architecture)
 
 
@@ -105,9 +109,9 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 class TokenizerDifferences:
     """How a tokenizer differs from its base's.
 
-    `added`, `dropped`: token -> id; `moved`: token -> its id in the base and now; `special`: role -> token in the base
-    and now. `splits`: with the same vocabulary, a text becomes other tokens. `template`: "", "added", "dropped" or
-    "changed".
+    `added` and `dropped` map tokens to their ids. `moved` maps a token to its id in the base and now, `special` a role
+    to its token in the base and now. `splits`: with the same vocabulary, a text becomes other tokens. `template` is
+    "", "added", "dropped" or "changed".
     """
 
     added: Mapping[str, int] = field(default_factory=dict)
@@ -119,8 +123,9 @@ class TokenizerDifferences:
 
 
 def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None:
-    """Compare a checkpoint's tokenizer with its base's; None if it has only one. Raises ModelError if one cannot be
-    read.
+    """Compare a checkpoint's tokenizer with its base's; None if it has no other tokenizer to compare with.
+
+    Raises ModelError if one cannot be read.
     """
     directory, base = tokenizer_directory(checkpoint), checkpoint.base
     if base is None or base == directory or not files.has_tokenizer(base):

@@ -23,8 +23,9 @@ OF_THE_END = ("steps", "seconds")  # of the finished training, not of an interme
 
 
 def training_facts(directory: Path) -> dict[str, Any]:
-    """Return the FACTS that training.json states and that apply to its method; for a checkpoint-N folder, from the
-    folder above.
+    """Return the FACTS that training.json states and that apply to its method.
+
+    For a checkpoint-N folder they are read from the folder above.
     """
     training, place = files.training_record(directory)
     if isinstance(stage := training.get("after"), dict):  # the name of the stage before is enough
@@ -39,11 +40,11 @@ def training_facts(directory: Path) -> dict[str, Any]:
 
 
 def trained_parameters(directory: Path, parameters: int | None, kind: str = "") -> int:
-    """Return the number of parameters that the training could change, from training.json; 0 if it does not say, or is
-    about another model.
+    """Return the number of parameters that the training could change, from training.json.
 
-    The weights do not tell: full weights have all parameters, and of virtual tokens made by a network only the tokens
-    are saved. `parameters`: of full weights; None for an adapter, which must be of the `kind` that the training made.
+    It is 0 if the file does not state it, or is about another model. The weights do not tell: full weights have all
+    parameters, and of virtual tokens made by a network only the tokens are saved. `parameters` is the number in full
+    weights; None for an adapter, which must be of the `kind` that the training made.
     """
     training, _ = files.training_record(directory)
     trained, whole, method = (training.get(key) for key in ("trainable", "parameters", "method"))

@@ -16,8 +16,10 @@ from evalharness.records.models import Checkpoint
 
 
 def verify_once(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the notices of `verify.verify`, which are remembered; for a model behind a server, notices about how
-    reliably it is recognised. Raises ModelError as `verify.verify` does, and does not remember that.
+    """Verify a checkpoint, and return the notices of `verify.verify`, which are remembered.
+
+    For a model behind a server, return notices about how reliably it is recognised. Raises ModelError as
+    `verify.verify` does; an error is not remembered.
     """
     if checkpoint.endpoint:
         return notices_of(checkpoint)

@@ -42,10 +42,10 @@ TEMPLATES = {
 
 def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Check that all tensors are there, of the right shape, finite and trained from this base, and that the tokenizer
-    fits. Returns notices about allowed oddities.
+    fits.
 
-    Raises ModelError naming the wrong tensors, tokens or files, and if the files changed since they were recognised. Of
-    an adapter's base only shapes are checked: verify it by itself.
+    Returns notices about allowed oddities. Raises ModelError naming the wrong tensors, tokens or files, and if the
+    files changed since they were recognised. Of an adapter's base only shapes are checked: verify it by itself.
     """
     if checkpoint.adapter == PLACEBO:
         return ()  # all its files are its base's
@@ -59,7 +59,7 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Return notices, and the number of rows of the embedding matrix."""
+    """Check full weights, and return notices and the number of rows of the embedding matrix."""
     weights = files.weight_files(checkpoint.path)
     if not weights:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
@@ -108,7 +108,7 @@ def _differ(places: Mapping[str, Path], one: str, other: str) -> bool:
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Return notices, and the number of rows of the base's embedding matrix."""
+    """Check an adapter, and return notices and the number of rows of the base's embedding matrix."""
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     path = checkpoint.path / files.ADAPTER
@@ -177,8 +177,9 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
-    """Return notices about the tokenizer. Raises ModelError for tokens that have no row in the embedding matrix, or
-    another id than the base's.
+    """Check the tokenizer, and return notices.
+
+    Raises ModelError for tokens that have no row in the embedding matrix, or another id than the base's.
     """
     directory = tokenizer_directory(checkpoint)
     tokenizer = load_tokenizer(directory)
@@ -207,7 +208,10 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
 
 
 def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> tuple[str, ...]:
-    """Return notices about changed tokens and templates. Raises ModelError if a token of the base has another id."""
+    """Compare the tokenizer with the base's, and return notices about changed tokens and templates.
+
+    Raises ModelError if a token of the base has another id.
+    """
     if differences.moved:
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
         raise ModelError(

@@ -44,7 +44,7 @@ def _entries(vocabulary: Any) -> list[tuple[str, int]]:
 
 
 def _text(token: str, byte_level: bool) -> str:
-    """Return a token's text; in a byte-level vocabulary its letters stand for bytes."""
+    """Return a token's text. In a byte-level vocabulary each of its letters stands for a byte."""
     if byte_level and all(letter in BYTES for letter in token):
         return bytes(BYTES[letter] for letter in token).decode("utf-8", errors="replace")
     return token.replace(WORD_START, " ")
