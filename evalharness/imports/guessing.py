@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 
 def chance_level(choices: Sequence[int], golds: Sequence[str] = ()) -> float | None:
-    """Return the expected 0/1 score of guessing: the mean of 1 / choices where all questions have `choices`, else 1 /
-    the number of different right answers; None where neither is known.
+    """Return the expected 0/1 score of guessing; None if it is not known.
+
+    It is the mean of 1 / choices if all questions have `choices`, else 1 / the number of different right answers.
     """
     if choices and all(choices):
         return math.fsum(1 / number for number in choices) / len(choices)

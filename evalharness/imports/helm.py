@@ -41,8 +41,10 @@ PROMPTS = ("prompt", "messages", "multimodal_prompt")  # of a request, which has
 
 
 class _Question(NamedTuple):
-    """One instance's question in one trial, and the answer. `right`: places of the right references; `completion`: what
-    the model wrote; `mapping`: reference by letter, where the answer is a letter.
+    """The question of one instance in one trial, and the model's answer.
+
+    `right` are the indices of the right references. `completion` is what the model wrote. `mapping` maps letters to
+    references if the answer is a letter.
     """
 
     prompts: list[Any]
@@ -59,9 +61,9 @@ def is_log(path: Path) -> bool:
 
 
 def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
-    """Read every run of the `model`, which need not be named where there is only one.
+    """Read every run of the `model`. It need not be named if there is only one.
 
-    Raises UsageError where several models lie there, DataError for what is damaged or missing.
+    Raises UsageError if there are several models, DataError if files are damaged or missing.
     """
     runs = [read_run(folder) for folder in run_folders(path)]
     models = sorted({run.model for run in runs})
@@ -99,7 +101,9 @@ def _tasks(run: HelmRun, notices: list[str]) -> Iterator[LoggedTask]:
 
 
 def _question(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -> _Question:
-    """Read the question and the completion; where every choice was a request, the choice that HELM took."""
+    """Read the question and the completion. If every choice was a request of its own, read the choice that
+    HELM took.
+    """
     instance = states[0]["instance"]
     references, right = _references(file, instance)
     prompts = []
@@ -120,7 +124,7 @@ def _question(file: Path, states: Sequence[Object], statistics: Sequence[Object]
 
 
 def _prompt_text(prompt: Any) -> str:
-    """Return the text of a prompt, or of the messages that make it."""
+    """Return the text of a prompt, or of its messages."""
     if not isinstance(prompt, list):
         return prompt if isinstance(prompt, str) else ""
     messages = [message for message in prompt if isinstance(message, dict)]
@@ -155,7 +159,7 @@ def _task(
     statistics: dict[TrialKey, list[Object]],
     notices: list[str],
 ) -> LoggedTask:
-    """Read one task's answers by metric. Raises DataError where it has none."""
+    """Read one task's answers by metric. Raises DataError if it has none."""
     answers: dict[str, list[Answer]] = {}
     texts: dict[str, AnswerTexts] = {}
     identities, failed = Identities(), 0
@@ -191,7 +195,7 @@ def _name(stat: Object) -> str:
 
 
 def _scores(file: Path, key: TrialKey, statistics: Sequence[Object]) -> Iterator[tuple[str, float]]:
-    """Yield the scores of one instance. Raises DataError for a statistic that is none or comes twice."""
+    """Yield the scores of one instance. Raises DataError for a statistic that is malformed or comes twice."""
     names: set[str] = set()
     for stat in statistics:
         name, mean = _name(stat), stat.get("mean")
@@ -207,7 +211,9 @@ def _scores(file: Path, key: TrialKey, statistics: Sequence[Object]) -> Iterator
 
 
 def _stated(metric: str, chance: float | None) -> MetricStatement:
-    """State what is known of HELM's own metrics; the chance of `@5`, the best of five completions, is not known."""
+    """Return what is known of HELM's own metrics. The chance level of `@5`, the best of five completions, is not
+    known.
+    """
     if metric.partition("@")[0] in OVERLAPS:
         return MetricStatement(higher_is_better=True, chance=0.0)
     if metric.partition("@")[0] not in MATCHES:

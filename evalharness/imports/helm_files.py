@@ -26,7 +26,7 @@ Object = Mapping[str, Any]
 
 
 class TrialKey(NamedTuple):
-    """The subject of a statistic: an instance, its perturbation, and the choice of solved examples."""
+    """What a statistic is about: an instance, its perturbation, and the choice of solved examples."""
 
     instance: str
     perturbation: str
@@ -35,7 +35,7 @@ class TrialKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HelmRun:
-    """One run folder. `spec`: run_spec.json."""
+    """One run folder of HELM. `spec` is the content of run_spec.json."""
 
     folder: Path
     spec: Object
@@ -59,7 +59,7 @@ class HelmRun:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """List the folder itself, or those in it, that hold a run of HELM."""
+    """List the folder itself, or those in it, if they have a run of HELM."""
     if not path.is_dir():
         return []
     folders = [path] if (path / SPEC).is_file() else sorted(file.parent for file in path.glob(f"*/{SPEC}"))
@@ -77,7 +77,7 @@ def read_run(folder: Path) -> HelmRun:
 
 
 def read_json(file: Path, form: type) -> Any:
-    """Read a file that holds an object or a list. Raises DataError."""
+    """Read a file with a JSON object or list. Raises DataError."""
     if not file.is_file():
         raise DataError(file, "is missing", AGAIN)
     value = json_value(file, finite=False)
@@ -94,7 +94,10 @@ def objects(file: Path, value: Any, what: str) -> list[Object]:
 
 
 def key_of(file: Path, record: Object, instance: Object | None = None) -> TrialKey:
-    """Read what a record is of. `instance`: where the record holds that in place of its identity. Raises DataError."""
+    """Read which instance and trial a record is about. Raises DataError.
+
+    `instance` is the record's field for the instance, if it has the whole instance and not only its id.
+    """
     identity = record.get("instance_id") if instance is None else instance.get("id")
     perturbed = (record if instance is None else instance).get("perturbation")
     trial = record.get("train_trial_index", 0)
@@ -106,8 +109,9 @@ def key_of(file: Path, record: Object, instance: Object | None = None) -> TrialK
 
 
 def read_states(run: HelmRun) -> tuple[Path, dict[TrialKey, list[Object]]]:
-    """Read the request states of every instance and trial, several where each choice is a request of its own; with the
-    file that they stand in. Raises DataError.
+    """Read the request states of every instance and trial, with their file. Raises DataError.
+
+    A trial has several states if each choice was a request of its own.
     """
     file = run.folder / STATE
     if not file.is_file():

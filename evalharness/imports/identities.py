@@ -1,7 +1,7 @@
 """Identify logged answers by their question, so that two models' answers to one question are paired.
 
-An answer's identity is its document, its prompt, and the gold answer with the choices; answers where all of these are
-equal are numbered in the order of the log.
+An answer's identity is its document, its prompt, and the gold answer with the choices. Answers with the same identity
+are numbered in the order of the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = 16  # characters of a digest
 
 
 class Identity(NamedTuple):
-    """The identity of an answer's question, as `Answer` holds it."""
+    """The identity of an answer's question, with the fields that `Answer` has."""
 
     key: str
     document: str
@@ -36,8 +36,10 @@ class Identities:
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def of(self, document: Any, prompt: Any, gold: Any, choices: Iterable[Any] = (), among: str = "") -> Identity:
-        """Identify the next answer. All are JSON values. `document`: the tool's own id of the row, or its content;
-        `prompt`: everything that was sent, few-shot examples included; `gold`: the right answer; `among`: as in `key`.
+        """Identify the next answer. All arguments are JSON values.
+
+        `document` is the tool's own id of the row, or its content. `prompt` is everything that was sent, few-shot
+        examples included. `gold` is the right answer. `among` is as in `key`.
         """
         prompt_digest, judged = digest(prompt), digest([gold, list(choices)])
         return Identity(
@@ -47,6 +49,9 @@ class Identities:
         )
 
     def key(self, *parts: str, among: str = "") -> str:
-        """Join the parts of an identity and number it. `among`: the filter, where each logs the answer once."""
+        """Join the parts of an identity and number it.
+
+        `among` is the filter, for logs that have each answer once for every filter.
+        """
         self.counts[among, *parts] += 1
         return f"{'-'.join(parts)}#{self.counts[among, *parts]}"

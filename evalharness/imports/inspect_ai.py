@@ -44,9 +44,9 @@ def is_log(path: Path) -> bool:
 
 
 def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
-    """Read the newest finished log of every task of the `model`, which need not be named where there is only one.
+    """Read the newest finished log of every task of the `model`. It need not be named if there is only one.
 
-    Raises UsageError where several models lie there, DataError for what is damaged, unfinished or without samples.
+    Raises UsageError if there are several models, DataError if a log is damaged, unfinished or without samples.
     """
     logs = [read_header(file) for file in log_files(path)]
     models = sorted({log.model for log in logs})
@@ -87,14 +87,14 @@ def _settings(log: EvalLog) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Question:
-    """One sample with its epochs in order. `place`: its position in the file, for messages."""
+    """One sample with its epochs in order. `place` is its position in the file, for messages."""
 
     place: str
     epochs: list[Object] = field(default_factory=list)
 
 
 def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Question]:
-    """Gather the epochs of each sample. Raises DataError for a sample that is none and one that comes twice."""
+    """Gather the epochs of each sample. Raises DataError for a malformed sample and one that comes twice."""
     questions: dict[str, _Question] = {}
     for place, sample in samples:
         identity, epoch = sample.get("id"), sample.get("epoch", 1)
@@ -111,7 +111,7 @@ def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Que
 
 
 def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
-    """Read one log's answers by metric. Raises DataError where it has none."""
+    """Read one log's answers by metric. Raises DataError if it has none."""
     samples, reductions = read_samples(log)
     questions, reduced = _questions(log, samples), _reduced(log, reductions)
     answers: dict[str, list[Answer]] = {}
@@ -152,7 +152,7 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
 
 
 def _why(question: _Question, epochs: int) -> str:
-    """Say why a sample has no score: its error, an epoch that is missing, or a scorer that gave none."""
+    """Return why a sample has no score: its error, an epoch that is missing, or a scorer that gave none."""
     for sample in question.epochs:
         if error := mapping(sample, "error").get("message"):
             return str(error).partition("\n")[0][:120]
@@ -160,7 +160,7 @@ def _why(question: _Question, epochs: int) -> str:
 
 
 def _raw_scores(place: str, sample: Object) -> Iterator[tuple[str, Any]]:
-    """Yield the scores of one sample by metric; none where it was invalidated. Raises DataError."""
+    """Yield the scores of one sample by metric; none if it was invalidated. Raises DataError."""
     scores = sample.get("scores")
     if sample.get("invalidation") is not None or scores is None:
         return
@@ -176,7 +176,7 @@ def _raw_scores(place: str, sample: Object) -> Iterator[tuple[str, Any]]:
 
 
 def _is_grade(value: Any) -> bool:
-    """Return whether a value is a grade or a truth value, where higher is better."""
+    """Return whether a value is a grade or a truth value. Of these, higher is better."""
     return isinstance(value, bool) or (isinstance(value, str) and value in GRADES)
 
 
@@ -215,8 +215,9 @@ def _reduced(log: EvalLog, reductions: Sequence[Any]) -> dict[tuple[str, str], d
 
 
 def _means(scored: Sequence[Mapping[str, Any]], single: dict[str, set[float]]) -> dict[str, Any]:
-    """Average the epochs of one sample, by metric; a value that is no finite number is left out, as if unanswered.
-    `single` takes the values of single epochs.
+    """Average the epochs of one sample, by metric.
+
+    A value that is no finite number is left out, as if unanswered. `single` collects the values of single epochs.
     """
     means: dict[str, Any] = {}
     for metric, first in scored[0].items():
@@ -236,7 +237,7 @@ def _reduced_of(reduced: Mapping[tuple[str, str], Mapping[str, Any]], sample: st
 
 
 def _deciding_first(log: EvalLog, answers: Mapping[str, list[Answer]]) -> dict[str, list[Answer]]:
-    """Put the metric first that the task calls its headline, where it names one."""
+    """Put the metric first that the task calls its headline, if it names one."""
     headline = mapping(log.spec, "headline_metric")
     scorer, score = headline.get("scorer"), headline.get("score")
     headline_names = {scorer, score, f"{scorer}/{score}"}
@@ -244,7 +245,9 @@ def _deciding_first(log: EvalLog, answers: Mapping[str, list[Answer]]) -> dict[s
 
 
 def _stated(metric: str, graded: Collection[str], values: set[float], chance: float | None) -> MetricStatement:
-    """State what is known of a metric: of grades, more is better; guessing is worth `chance` by scores of 0 and 1."""
+    """Return what is known of a metric: more is better for grades, and guessing is worth `chance` by scores of 0 and
+    1.
+    """
     more_is_better = metric.partition(",")[0] in graded or metric.partition(",")[0] in MORE_IS_BETTER
     stated = MetricStatement(higher_is_better=True) if more_is_better else MetricStatement()
     if more_is_better and chance is not None and values and values <= {0.0, 1.0}:

@@ -54,8 +54,9 @@ def _call(call: Any) -> Any:
 
 
 def _sent(sample: Object) -> list[Object]:
-    """List the messages before the first that the model wrote; those that the task gives it (`source` is input) count
-    as sent.
+    """List the messages before the first that the model wrote.
+
+    Messages of the model that the task gives it (`source` is input) count as sent.
     """
     messages = sample.get("messages")
     sent: list[Object] = []
@@ -69,7 +70,7 @@ def _sent(sample: Object) -> list[Object]:
 
 
 def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
-    """Return the texts of a sample for a reader: the messages that were sent, the answer, and the right answer."""
+    """Return the texts of a sample for people: the messages that were sent, the answer, and the right answer."""
     messages = [(str(message.get("role")), _text(message.get("content"))) for message in _sent(sample)]
     prompt = messages[0][1] if len(messages) == 1 else "\n\n".join(f"{role}: {text}" for role, text in messages)
     choices = sample.get("choices") or []
@@ -82,7 +83,7 @@ def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
 
 
 def with_attachments(sample: Object) -> Object:
-    """Put the long texts of input, messages and output back, which a log may keep apart."""
+    """Return a sample with the long texts of input, messages and output, which a log may store apart."""
     if not (attached := mapping(sample, "attachments")):
         return sample
 
@@ -97,7 +98,7 @@ def with_attachments(sample: Object) -> Object:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a message's content; what is no text is named by its type."""
+    """Return the text of a message's content. A part that is no text is replaced by the name of its type."""
     if isinstance(content, str):
         return content
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
@@ -105,7 +106,7 @@ def _text(content: Any) -> str:
 
 
 def _completion(sample: Object) -> str:
-    """Return what the model wrote; older versions log it as a message alone."""
+    """Return the model's completion. Older versions log it only as a message."""
     completion = mapping(sample, "output").get("completion")
     return (
         completion if isinstance(completion, str) else _text(mapping(_first_output(sample), "message").get("content"))
@@ -113,21 +114,24 @@ def _completion(sample: Object) -> str:
 
 
 def _place(letter: str, choices: int) -> int | None:
-    """Return the place of a choice that is named by its letter; None where it is none."""
+    """Return the index of a choice that is named by its letter; None if the text is no such letter."""
     place = ord(letter) - ord("A") if len(letter) == 1 else -1
     return place if 0 <= place < choices else None
 
 
 def answer_read(sample: Object) -> str:
-    """Return the answer that the first scorer read out of the completion; "" where it read none or does not log it."""
+    """Return the answer that the first scorer extracted from the completion; "" if it extracted none or does not log
+    it.
+    """
     score = next(iter(mapping(sample, "scores").values()), None)
     answer = score.get("answer") if isinstance(score, dict) else None
     return answer if isinstance(answer, str) else ""
 
 
 def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], reads: bool) -> ReadAnswer | None:
-    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: that scorer logs
-    what it reads, so that no logged answer means an unreadable one.
+    """Return the answer of one epoch as its first scorer extracted it; None for a choice of one.
+
+    `reads`: that scorer logs what it extracts, so that no logged answer means an unreadable one.
     """
     answer, text = answer_read(sample), _completion(sample).strip()
     if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:

@@ -38,7 +38,7 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EvalLog:
-    """One log file of one task and model. `header`: everything except the samples."""
+    """One log file of one task and model. `header` is everything except the samples."""
 
     path: Path
     header: Object
@@ -65,20 +65,22 @@ class EvalLog:
 
     @property
     def epochs(self) -> int:
-        """Return how often each sample was asked."""
+        """Return how many times each sample was sent."""
         count = mapping(self.spec, "config").get("epochs")
         return count if isinstance(count, int) and count > 0 else 1
 
     @property
     def by_mean(self) -> bool:
-        """Return whether a sample's score is the mean of its epochs: it is unless the task names other reducers."""
+        """Return whether a sample's score is the mean of its epochs. It is, unless the task names other reducers."""
         reducers = mapping(self.spec, "config").get("epochs_reducer")
         return self.epochs == 1 or not isinstance(reducers, list) or not reducers or "mean" in reducers
 
 
 def log_files(path: Path) -> list[Path]:
-    """List the logs at the path: itself, or those in the folder, by the names and first words of the files; beside
-    logs, an empty JSON file was one.
+    """List the logs at the path: the file itself, or the logs in the folder, by the names and first words of the
+    files.
+
+    An empty JSON file beside logs counts as a log whose writing was stopped.
     """
     files = [file for file in (sorted(path.iterdir()) if path.is_dir() else [path]) if file.is_file()]
     logs = {file for file in files if _is_log(file)}
@@ -155,8 +157,9 @@ def _parsed(file: Path, place: object, text: str | bytes, array: bool = False) -
 
 
 def _members(file: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
-    """Unpack the members with these names, else header, reductions and samples; the last of equal names counts, as it
-    does for inspect_ai.
+    """Unpack the members with these names, else header, reductions and samples.
+
+    Of equal names the last counts, as it does for inspect_ai.
     """
     try:
         with ZipFile(file) as archive, file.open("rb") as opened:

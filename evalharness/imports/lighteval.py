@@ -1,8 +1,8 @@
 """Read lighteval's logs (0.11 and later, --save-details): the values of its samples; answers are not scored again.
 
-OUT/details/MODEL/DATE/details_TASK|SHOTS_DATE.parquet has a row a sample and way of asking (a task with choices and
-written answers has two), with the columns `doc`, `metric`, `model_response`; OUT/results/MODEL/results_DATE.json says
-what the metrics are and came to.
+OUT/details/MODEL/DATE/details_TASK|SHOTS_DATE.parquet has a row for each sample and way of asking (a task with choices
+and written answers has two), with the columns `doc`, `metric`, `model_response`. OUT/results/MODEL/results_DATE.json
+says what the metrics are, and has their values.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Document = Mapping[str, Any]
 
 
 class _Details(NamedTuple):
-    """One file of details; `model`: the folders between details/ and the date."""
+    """One file of details. `model` is the path of the folders between details/ and the date."""
 
     file: Path
     model: str
@@ -55,9 +55,9 @@ def is_log(path: Path) -> bool:
 
 
 def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
-    """Read the newest details of every task of the `model`, which need not be named where there is only one.
+    """Read the newest details of every task of the `model`. It need not be named if there is only one.
 
-    Raises UsageError where several models lie there, DataError for what is damaged or holds no scores.
+    Raises UsageError if there are several models, DataError if details are damaged or have no scores.
     """
     files = _details(path)
     models = sorted({details.model for details in files})
@@ -92,7 +92,7 @@ def _details(path: Path) -> list[_Details]:
 
 
 def _newest(files: Sequence[_Details], notices: list[str]) -> dict[str, _Details]:
-    """Find the newest details of every task; a task that was logged several times gets a notice."""
+    """Find the newest details of every task. A task that was logged several times gets a notice."""
     by_task: dict[str, list[_Details]] = {}
     for details in files:
         by_task.setdefault(details.task, []).append(details)
@@ -107,13 +107,13 @@ def _newest(files: Sequence[_Details], notices: list[str]) -> dict[str, _Details
 
 @dataclass(frozen=True, slots=True)
 class _Results:
-    """The results file of one date; an empty document where there is none."""
+    """The results file of one date; an empty document if there is none."""
 
     file: Path
     document: Document = field(default_factory=dict)
 
     def part(self, *keys: str) -> Any:
-        """Return the value at nested keys; an empty object where there is none."""
+        """Return the value at nested keys; an empty object if there is none."""
         value: Any = self.document
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -121,8 +121,9 @@ class _Results:
 
 
 def _results(path: Path, date: str) -> _Results:
-    """Read the results file of a date: in the folder or below it, or in results/ beside details/. Raises DataError for
-    one that is none.
+    """Read the results file of a date: in the folder or below it, or in results/ beside details/.
+
+    Raises DataError for one that is malformed.
     """
     name = f"results_{date}.json"
     above = next((each.parent / "results" for each in (path, *path.resolve().parents) if each.name == "details"), None)
@@ -147,7 +148,7 @@ def _settings(about: Mapping[str, _Results]) -> dict[str, Any]:
 
 
 def _groups(tasks: Mapping[str, LoggedTask]) -> dict[str, tuple[str, ...]]:
-    """Group FAMILY:SUBTASK|SHOTS as lighteval averages them."""
+    """Group the tasks FAMILY:SUBTASK|SHOTS as lighteval averages them."""
     groups: dict[str, list[str]] = {}
     for task in tasks:
         family, colon, rest = task.partition(":")
@@ -157,8 +158,9 @@ def _groups(tasks: Mapping[str, LoggedTask]) -> dict[str, tuple[str, ...]]:
 
 
 def _rows(file: Path) -> list[DataRow]:
-    """Read the rows, in which a score may be no finite number. Raises DataError for what is no parquet file, and for
-    one of other columns.
+    """Read the rows of a file. Their scores may be no finite numbers.
+
+    Raises DataError for a file that is not parquet, and for one with other columns.
     """
     rows: list[DataRow] = []
     for batch in parquet_batches(file, READ):
@@ -174,7 +176,7 @@ def _rows(file: Path) -> list[DataRow]:
 
 
 def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTask:
-    """Read one task's answers by metric, in the order of the log; where it has none, a notice says so."""
+    """Read one task's answers by metric, in the order of the log. If it has none, a notice says so."""
     answers: dict[str, list[Answer]] = {}
     texts: dict[str, AnswerTexts] = {}
     read: list[ReadAnswer] = []
@@ -214,8 +216,9 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
 
 
 def _value(value: Any) -> Any:
-    """Return a number as it is; a corpus metric's record of a sample as [gold, prediction], of several texts the
-    first, as lighteval does.
+    """Return a logged value: a number as it is, a corpus metric's record of a sample as [gold, prediction].
+
+    Of several texts the first counts, as in lighteval.
     """
     if isinstance(value, dict) and value.keys() == {"golds", "preds"}:
         gold, prediction = value["golds"], value["preds"]
@@ -229,7 +232,7 @@ def _finite(value: Any) -> bool:
 
 
 def _metrics(results: _Results, task: str) -> dict[str, Document]:
-    """Return the facts of each metric of a task in the results file: `higher_is_better`, `corpus_level_fn`."""
+    """Return the facts about each metric of a task in the results file: `higher_is_better`, `corpus_level_fn`."""
     listed = results.part("config_tasks", task).get("metrics", ())
     metrics: dict[str, Document] = {}
     for metric in listed if isinstance(listed, list) else ():
@@ -244,7 +247,7 @@ def _metrics(results: _Results, task: str) -> dict[str, Document]:
 
 
 def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about: Mapping[str, Document]) -> None:
-    """Check the mean of every mean metric against the results file. Raises DataError."""
+    """Check that each metric that is a mean has the mean that the results file states. Raises DataError."""
     if results.document and not isinstance(results.part("results", details.task), dict):
         raise DataError(results.file, f"no results of lighteval ({details.task} has no metrics)", AGAIN)
     for metric, reported in results.part("results", details.task).items():
@@ -259,8 +262,9 @@ def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about:
 def _otherwise(
     details: _Details, results: _Results, answers: Mapping[str, Sequence[Answer]], about: Mapping[str, Document]
 ) -> dict[str, float]:
-    """Find the corpus metrics that come out differently here, as BLEU with another tokenisation, with the scores in the
-    results file.
+    """Find the corpus metrics whose scores here differ from the results file (as BLEU with another tokenisation).
+
+    Returns each of them with the score in the results file.
     """
     scores = {}
     for metric, reported in results.part("results", details.task).items():

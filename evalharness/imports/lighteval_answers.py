@@ -48,8 +48,8 @@ def _right(doc: Mapping[str, Any]) -> list[str]:
 
 
 def read_answer(row: DataRow) -> ReadAnswer | None:
-    """Return the answer of one row, which scores nothing: the most likely choice, or the text; None where neither is
-    there.
+    """Return the answer of one row, which is not scored: the most likely choice, or the text; None if it has
+    neither.
     """
     doc, response = row["doc"], row["model_response"]
     logprobs, choices = _list(response, "logprobs"), [str(choice) for choice in doc["choices"]]
@@ -66,8 +66,10 @@ def read_answer(row: DataRow) -> ReadAnswer | None:
 
 
 def texts_of(row: DataRow, answer: ReadAnswer | None) -> AnswerTexts:
-    """Return the texts of one row: the prompt as it was sent where that is logged, else the question after its solved
-    examples; the answer before it was processed.
+    """Return the texts of one row.
+
+    The prompt is as it was sent if that is logged, else the question after its solved examples. The answer is as it
+    was before processing.
     """
     doc, response = row["doc"], row["model_response"]
     examples = [
@@ -84,7 +86,7 @@ def texts_of(row: DataRow, answer: ReadAnswer | None) -> AnswerTexts:
 
 
 def _sent(prompt: Any) -> str:
-    """Return the text that was sent, or the messages of a chat; "" where neither is logged."""
+    """Return the text that was sent, or the messages of a chat; "" if neither is logged."""
     if isinstance(prompt, str):
         return prompt
     messages = [each for each in prompt if isinstance(each, dict)] if isinstance(prompt, list) else []

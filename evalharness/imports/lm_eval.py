@@ -1,8 +1,8 @@
 """Read lm-eval's logs (`--log_samples`): the values that it logged; answers are not scored again.
 
-Lines of samples_TASK_DATE.jsonl carry `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value a metric
-(lm-eval 0.4.4 and later; loggers/evaluation_tracker.py). results_DATE.json says what is better, which tasks make a
-group, and how the model was run.
+Lines of samples_TASK_DATE.jsonl have `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value for each
+metric (lm-eval 0.4.4 and later; loggers/evaluation_tracker.py). results_DATE.json says in which direction metrics are
+better, which tasks make a group, and how the model was run.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ AGAIN = f"{RERUN}, or copy the file again"
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the folder, or one in it, holds lm-eval's sample files."""
+    """Return whether the folder, or one in it, has lm-eval's sample files."""
     return path.is_dir() and bool(_folders(path))
 
 
 def read(path: Path, name: str, library: Library) -> ModelLog:
-    """Read the newest log of every task in the folder. Raises UsageError where several models lie there, DataError for
-    lines that are not lm-eval's.
+    """Read the newest log of every task in the folder.
+
+    Raises UsageError if there are several models, DataError for lines that are not lm-eval's.
     """
     folders = _folders(path)
     if len(folders) > 1:
@@ -84,14 +85,14 @@ def read(path: Path, name: str, library: Library) -> ModelLog:
 
 
 def _folders(path: Path) -> list[Path]:
-    """List the folder itself, or those in it (lm-eval makes one for each model), that hold samples."""
+    """List the folder itself, or those in it (lm-eval makes one for each model), if they have samples."""
     if any(SAMPLES.fullmatch(file.name) for file in path.glob("samples_*.jsonl")):
         return [path]
     return sorted({file.parent for file in path.glob("*/samples_*.jsonl") if SAMPLES.fullmatch(file.name)})
 
 
 def _newest(folder: Path, notices: list[str]) -> dict[str, tuple[str, Path]]:
-    """Find the date and path of every task's newest file; a task that was logged twice gets a notice."""
+    """Find the date and path of every task's newest file. A task that was logged twice gets a notice."""
     logged: dict[str, list[tuple[str, Path]]] = {}
     for file in sorted(folder.glob("samples_*.jsonl")):
         if match := SAMPLES.fullmatch(file.name):
@@ -105,8 +106,9 @@ def _newest(folder: Path, notices: list[str]) -> dict[str, tuple[str, Path]]:
 
 
 def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
-    """Read the results file of each date, the oldest first. One that is missing or unreadable is passed over, since the
-    samples decide.
+    """Read the results file of each date, the oldest first.
+
+    A file that is missing or unreadable is skipped, because the samples decide.
     """
     documents = {}
     for file in folder.glob("*.json"):
@@ -139,8 +141,9 @@ def _leaves(group: str, children: Mapping[str, Sequence[str]], depth: int = 0) -
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object); every object has all of NEEDED, with hashes and filter as texts. Raises
-    DataError with file and line.
+    """Yield (line number from 1, object). Every object has all of NEEDED, with hashes and filter as texts.
+
+    Raises DataError with file and line.
     """
     try:
         with file.open("rb") as opened:
@@ -168,8 +171,9 @@ def _line(place: str, text: str) -> dict[str, Any]:
 
 
 def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> LoggedTask | None:
-    """Read one task's answers by metric, the deciding metric first; None where the file is empty. `unit` is the
-    template of what rows belong to.
+    """Read one task's answers by metric, the deciding metric first; None if the file is empty.
+
+    `unit` is the template of the key that rows of one unit share.
     """
     answers: dict[str, list[Answer]] = {}
     identities = Identities()
@@ -217,8 +221,9 @@ def _finite(value: Any) -> bool:
 
 
 def _choices(line: Mapping[str, Any]) -> int:
-    """Count the continuations that were ranked; 0 where something was generated. For mutual information lm-eval asks
-    for each once more, without its question.
+    """Count the continuations that were ranked; 0 if the answer was generated.
+
+    For mutual information lm-eval asks for each continuation once more, without its question.
     """
     arguments = line.get("arguments")
     if not isinstance(arguments, dict) or len(arguments) < 2:
@@ -238,8 +243,9 @@ def _content(line: Mapping[str, Any], choices: int) -> str:
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:
-    """Return the unit of an example by our task file of the same name; the example itself where there is no such file,
-    or the document lacks a column.
+    """Return the unit of an example, by our task file of the same name.
+
+    It is the example itself if there is no such file, or if the document lacks a column.
     """
     if template is None or not isinstance(document, dict):
         return key

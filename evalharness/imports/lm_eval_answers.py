@@ -13,8 +13,9 @@ from evalharness.tasks.filters import FALLBACK
 
 
 def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
-    """Return the answer of one line; it is not scored. None where the line does not hold it. `choices`: the number of
-    ranked continuations, 0 for generated text.
+    """Return the answer of one line; it is not scored. None if the line does not have it.
+
+    `choices` is the number of ranked continuations, 0 for generated text.
     """
     responses = line.get("filtered_resps")
     if not isinstance(responses, list) or not responses:
@@ -31,8 +32,10 @@ def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
 
 
 def texts_of(line: Mapping[str, Any], choices: int, read: ReadAnswer | None) -> AnswerTexts:
-    """Return the texts of one line: the first context, the choice ranked first or the text before any filter, and the
-    right answer. `read`: the answer as `read_answer` returns it.
+    """Return the texts of one line: the first context, the answer, and the right answer.
+
+    The answer is the choice ranked first or the text before any filter. `read` is the answer as `read_answer` returns
+    it.
     """
     arguments = line.get("arguments")
     first = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
@@ -50,7 +53,7 @@ def texts_of(line: Mapping[str, Any], choices: int, read: ReadAnswer | None) -> 
 
 
 def _picked(line: Mapping[str, Any], responses: Sequence[Any]) -> ReadAnswer | None:
-    """Return the first of the most likely choices; None where a log-probability is none."""
+    """Return the first of the most likely choices; None if one of them has no log-probability."""
     logprobs = [number_in(each[0] if isinstance(each, list) and each else None) for each in responses]
     texts = [str(argument["arg_1"]) for argument in line["arguments"].values()][: len(responses)]
     if len(texts) != len(logprobs) or any(map(math.isnan, logprobs)):

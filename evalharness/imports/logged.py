@@ -18,12 +18,12 @@ NO_NUMBER = ("none", "inf", "-inf")  # of a chance: unknown; of an end: there is
 
 
 class Answer(NamedTuple):
-    """One example's logged value of one metric. Equal `key`s are the same question asked the same way with the same
-    gold, and are paired.
+    """The logged value of one metric for one example.
 
-    `document` identifies the question alone, however and how often it was asked; `value` is the score, or what a corpus
-    metric computes its score from. Equal `content`s are the same question with the same gold, from any document;
-    "" where that is not logged.
+    Answers with equal `key` are to the same question, sent the same way with the same gold, and are paired. `document`
+    identifies the question alone, however and how many times it was sent. `value` is the score, or what a corpus
+    metric computes its score from. Answers with equal `content` are to the same question with the same gold, from any
+    document; it is "" if the log does not tell.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class AnswerTexts(NamedTuple):
-    """The texts of one example: prompt, the model's output, and the right answer ("" where the log has none)."""
+    """The texts of one example: prompt, the model's output, and the right answer ("" if the log has none)."""
 
     prompt: str
     output: str
@@ -42,8 +42,9 @@ class AnswerTexts(NamedTuple):
 
 
 class MetricStatement(TypedDict, total=False):
-    """Statements about a metric: its direction, its chance level (None: unknown), and the ends of its range (None:
-    unbounded). A missing key means that nothing is stated.
+    """What the user or a log states about a metric. A missing key means that nothing is stated.
+
+    Its keys are the direction, the chance level (None: unknown), and the ends of the range (None: unbounded).
     """
 
     higher_is_better: bool
@@ -54,9 +55,11 @@ class MetricStatement(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it;
-    `read`: filter -> what was answered, where that is logged; `texts`: key of an answer -> its texts; `failed`:
-    examples that the log says got no score.
+    """One task of one model in a log.
+
+    `answers` maps the id of a metric to its answers, `stated` to what the log states about it. `read` maps a filter to
+    the answers that it extracted, if they are logged. `texts` maps the key of an answer to its texts. `failed` are the
+    examples that, by the log, got no score.
     """
 
     name: str
@@ -70,8 +73,10 @@ class LoggedTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLog:
-    """One model's log. `groups`: group -> its tasks; `settings`: how the model was run, as far as the log says;
-    `notices`: what was passed over.
+    """The log of one model.
+
+    `groups` maps a group to its tasks. `settings` says how the model was run, as far as the log tells. `notices` say
+    what was not read.
     """
 
     name: str
@@ -89,14 +94,16 @@ def is_score(value: object) -> TypeGuard[float]:
 
 
 def mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object under a key; an empty one where there is none."""
+    """Return the object under a key; an empty object if there is none."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def one_model(path: Path, models: Sequence[str], model: str, one: str, several: str) -> str:
-    """Choose the `model` among those with logs at a path; where none is named, the only one. `one`, `several`: a tool's
-    words for its logs. Raises UsageError for a missing model, and where several could be meant.
+    """Choose the `model` among those with logs at a path; if none is named, the only one.
+
+    `one` and `several` are a tool's words for its logs. Raises UsageError for a missing model, and if several could be
+    meant.
     """
     if model and model not in models:
         raise UsageError(path, f"holds no {one} of the model {model}", f"{' or '.join(models)} would be right")
@@ -107,8 +114,10 @@ def one_model(path: Path, models: Sequence[str], model: str, one: str, several: 
 
 
 def stated_of(answers: Sequence[Answer], higher: object, chance: float | None) -> MetricStatement:
-    """Return a log's statement about one metric. `higher`: whether higher is better, where that is a truth value;
-    `chance`: of picking the right choice, used for 0/1 scores.
+    """Return a log's statement about one metric.
+
+    `higher` says whether higher is better, if it is a truth value. `chance` is that of picking the right choice, used
+    for 0/1 scores.
     """
     stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
     if chance is not None and higher is not False and all(answer.value in (0, 1) for answer in answers):

@@ -28,8 +28,10 @@ ALIKE = "evaluate both with the same task version, data, shots, chat template an
 
 @dataclass(frozen=True, slots=True)
 class ImportedLogs:
-    """The measurements of other tools' logs. `unscaled`: task -> its deciding metric, where that is not on a 0-1 scale,
-    so that a margin must be given. `samples`: (task, model) -> prompts and answers, if logged.
+    """The measurements of other tools' logs.
+
+    `unscaled` maps a task to its deciding metric if that is not on a 0-1 scale, so that a margin must be given.
+    `samples` maps (task, model) to prompts and answers, if they are logged.
     """
 
     facts: tuple[TaskFacts, ...]
@@ -43,10 +45,10 @@ class ImportedLogs:
 def import_logs(
     base: ModelLog, candidates: Sequence[ModelLog], library: Library, statements: Statements = MappingProxyType({})
 ) -> ImportedLogs:
-    """Import the tasks that all of the logs have. `statements`: the user's, about metrics and tasks.
+    """Import the tasks that all of the logs have. `statements` are the user's, about metrics and tasks.
 
-    Raises NotComparableError where they have none in common, were not asked the same, or were not scored by the metric
-    that decides.
+    Raises NotComparableError if the logs have no task in common, if the models got different questions, or if they
+    were not scored by the metric that decides.
     """
     logs = (base, *candidates)
     notices = [notice for log in logs for notice in log.notices]
@@ -81,7 +83,7 @@ def import_logs(
 
 
 def _shared(logs: Sequence[ModelLog], notices: list[str]) -> list[str]:
-    """List the tasks that all logs have, in the base's order. Raises NotComparableError where there are none."""
+    """List the tasks that all logs have, in the base's order. Raises NotComparableError if there are none."""
     shared = [name for name in logs[0].tasks if all(name in log.tasks for log in logs)]
     if not shared:
         why = f" ({'; '.join(notices)})" if notices else ""
@@ -94,8 +96,9 @@ def _shared(logs: Sequence[ModelLog], notices: list[str]) -> list[str]:
 def _unpaired(
     name: str, base: ModelLog, candidates: Sequence[ModelLog], metric: str, notices: list[str]
 ) -> dict[str, int]:
-    """Count the examples that failed, or that one model lacks. Raises NotComparableError where shared documents were
-    asked or judged otherwise.
+    """Count the examples that failed, or that one model lacks.
+
+    Raises NotComparableError if documents that models share were sent or judged in different ways.
     """
     before = _by_document(base.tasks[name], metric)
     lacks = {log.name: log.tasks[name].failed for log in (base, *candidates)}
@@ -131,7 +134,7 @@ def _by_document(task: LoggedTask, metric: str) -> dict[str, set[str]]:
 
 
 def _units(tasks: Iterable[LoggedTask]) -> dict[str, str]:
-    """Name the unit of every key that any model was asked: rows of one logged unit, and rows that repeat a question."""
+    """Name the unit of every key that any model has: rows of one logged unit, and rows that repeat a question."""
     every = {answer.key: answer for task in tasks for answers in task.answers.values() for answer in answers}
     ordered = [every[key] for key in sorted(every)]
     links = [(("unit", each.unit), ("content", each.content or each.key)) for each in ordered]
@@ -162,8 +165,9 @@ def _facts(
     ours: Task | None,
     units: Mapping[str, str],
 ) -> TaskFacts:
-    """Return the task's facts from the log of the base, the first of `tasks`, and for the rest from `ours`, our task
-    file of that name.
+    """Return the task's facts.
+
+    They are from the log of the base, the first of `tasks`, and for the rest from `ours`, our task file of that name.
     """
     task, primary = next(iter(tasks.values())), metrics[0].facts.id
     counts = _answers(tasks, primary)
@@ -189,15 +193,16 @@ def _facts(
 
 
 def _answers(tasks: Mapping[str, LoggedTask], metric: str) -> dict[str, AnswerCounts]:
-    """Count each model's answers as the deciding metric read them, where they are logged."""
+    """Count each model's answers as the deciding metric extracted them, if they are logged."""
     pipe = metric.partition(",")[2] or "none"
     counts = {model: count_answers(task.read.get(pipe, ())) for model, task in tasks.items()}
     return {model: each for model, each in counts.items() if each is not None}
 
 
 def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
-    """Return our groups with at least two tasks here (gate units where declared so), then the log's, which only
-    describe.
+    """Return our groups with at least two tasks here, then the log's.
+
+    Ours are gate units (judged as a whole) if their files say so; the log's only describe.
     """
     primaries = {fact.name: fact.primary for fact in facts}
     groups = {}
@@ -219,7 +224,7 @@ def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tup
 
 
 def check_margins(imported: ImportedLogs, margins: Mapping[str, float]) -> None:
-    """Check the margins. Raises UsageError for a task that needs a margin of its own and was given none."""
+    """Raise UsageError for a task that needs a margin of its own and has none."""
     for name, metric in imported.unscaled.items():
         if name not in margins:
             fix = f"state the largest acceptable drop: --margin {name}=DELTA"

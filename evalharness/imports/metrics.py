@@ -35,7 +35,7 @@ RowOfValue = Callable[[Any], tuple[float, ...]]
 
 
 class ComparableMetric(NamedTuple):
-    """A metric that all models have; `rows` makes a row of a logged value; `chance`: None where it is unknown."""
+    """A metric that all models have. `rows` makes a row of a logged value. `chance` is None if it is unknown."""
 
     facts: MetricFacts
     rows: RowOfValue
@@ -45,10 +45,10 @@ class ComparableMetric(NamedTuple):
 def comparable_metrics(
     name: str, logs: Sequence[ModelLog], ours: Task | None, statements: Statements, notices: list[str]
 ) -> list[ComparableMetric]:
-    """List the metrics that can be compared, the deciding one first: that of `ours`, our task file of that name, where
-    the base has it, else the base's first that can be scored.
+    """List the metrics that can be compared, the deciding one first.
 
-    Raises NotComparableError where a candidate lacks that one, since another never decides in its place, or only the
+    It is that of `ours`, our task file of that name, if the base has it, else the base's first that can be scored.
+    Raises NotComparableError if a candidate lacks it, because another metric never decides instead, or if only the
     base has no scores.
     """
     base, *others = [log.tasks[name] for log in logs]
@@ -92,8 +92,9 @@ def _first_value(task: LoggedTask, metric: str) -> str:
 
 
 def _recognised(task: str, metric: str, values: Sequence[Any], statement: MetricStatement) -> ComparableMetric | None:
-    """Recognise a metric by its logged values; None where they are of no known form. Raises UsageError for a statement
-    that cannot be right.
+    """Recognise a metric by its logged values; None if they are of no known form.
+
+    Raises UsageError for a statement that cannot be right.
     """
     name = plain_name(metric)
     if all(isinstance(value, int | float) for value in values):
@@ -112,7 +113,10 @@ def _recognised(task: str, metric: str, values: Sequence[Any], statement: Metric
 
 
 def score_of(task: str, metric: str, values: Sequence[Any]) -> float | None:
-    """Score logged values of all examples; None where they are of no known form. Raises UsageError as a comparison."""
+    """Compute the score of the logged values of all examples; None if they are of no known form.
+
+    Raises UsageError as a comparison does.
+    """
     recognised = _recognised(task, metric, values, {})
     if recognised is None:
         return None
@@ -144,7 +148,7 @@ def _numbers(task: str, metric: str, values: Sequence[float], statement: MetricS
 def _built(
     task: str, metric: str, options: Mapping[str, Any], statement: MetricStatement, rows: RowOfValue
 ) -> ComparableMetric:
-    """Return a metric of ours by the statistics that were logged."""
+    """Build our metric that computes its score from the statistics that were logged."""
     spec = MetricSpec(id=metric, name=plain_name(metric), options=options)
     facts = facts_of(spec, build(spec))
     scale = settle_scale(spec.name, (facts.higher_is_better, facts.low, facts.high), statement)

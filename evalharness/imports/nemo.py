@@ -21,13 +21,14 @@ from evalharness.tasks.library import Library
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the folder, one in it, or one in these holds samples of nemo-evaluator."""
+    """Return whether the folder, one in it, or one in these has samples of nemo-evaluator."""
     return path.is_dir() and bool(files_at(path))
 
 
 def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
-    """Read one model's samples by task. Raises UsageError where several models lie there, DataError for what is damaged
-    or has no scores.
+    """Read one model's samples by task.
+
+    Raises UsageError if there are several models, DataError if samples are damaged or have no scores.
     """
     files = files_at(path)
     models = sorted({file.parent.parent.resolve() for file in files})
@@ -48,8 +49,10 @@ def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
 
 @dataclass(slots=True)
 class _Samples:
-    """The collected samples of one task. `values`: metric -> all its values; `truths`: metrics of truth values;
-    `without`: the reasons of samples without a score.
+    """The collected samples of one task.
+
+    `values` maps a metric to all its values. `truths` are the metrics whose values are truth values. `without` has the
+    reasons of samples without a score.
     """
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class _Samples:
 
 
 def _task(task: NemoTask, notices: list[str]) -> LoggedTask:
-    """Read one task's answers by metric; where it has none, a notice says so."""
+    """Read one task's answers by metric. If it has none, a notice says so."""
     samples, identities = _Samples(), Identities()
     for sample in task.samples:
         _add(samples, identities, sample)

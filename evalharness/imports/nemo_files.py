@@ -44,8 +44,10 @@ KINDS_OF_LINES: Kinds = {
 
 
 class NemoSample(NamedTuple):
-    """One question, asked once. `number`: of the question, and of its repeat; `prompt`: everything that was sent;
-    `question`: the question in it; `scores`: as they were logged; `error`: why the sample got none, else empty.
+    """One question that was sent once.
+
+    `number` is that of the question, and of its repeat. `prompt` is everything that was sent, `question` the question
+    in it. `scores` are as they were logged. `error` is why the sample got none, "" if it got some.
     """
 
     number: tuple[int, int]
@@ -60,8 +62,9 @@ class NemoSample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NemoTask:
-    """One task of one model. `reported`: metric -> its mean and, where stated, the number of values; `tolerance`: the
-    rounding of the mean.
+    """One task of one model.
+
+    `reported` maps a metric to its mean and, if stated, the number of values. `tolerance` is the rounding of the mean.
     """
 
     name: str
@@ -73,7 +76,11 @@ class NemoTask:
 
 
 def files_at(path: Path) -> list[Path]:
-    """List the files of samples: in the folder (one task), else in those in it (one model), else in those in these."""
+    """List the files of samples.
+
+    They are in the folder (one task), else in the folders in it (one model), else in the folders in these (several
+    models).
+    """
     for depth in ("", "*/", "*/*/"):
         lines = [file for file in path.glob(depth + LINES) if any(file.parent.glob(BUNDLES))]
         if files := sorted([*path.glob(depth + PREDICTIONS), *lines]):
@@ -82,7 +89,7 @@ def files_at(path: Path) -> list[Path]:
 
 
 def parse(file: Path) -> NemoTask:
-    """Parse one task's files. Raises DataError for what is none of nemo-evaluator's."""
+    """Parse one task's files. Raises DataError for files that are not nemo-evaluator's."""
     return _predictions(file) if file.name == PREDICTIONS else _results(file)
 
 
@@ -141,7 +148,7 @@ def _of_line(line: DataRow) -> NemoSample:
 
 
 def _sent(trajectory: Any) -> list[Any]:
-    """List the messages before the model's first, the system prompt among them."""
+    """List the messages before the model's first, including the system prompt."""
     first = trajectory[0] if isinstance(trajectory, list) and trajectory else None
     steps = first.get("steps") if isinstance(first, dict) else None
     sent: list[Any] = []
@@ -153,7 +160,10 @@ def _sent(trajectory: Any) -> list[Any]:
 
 
 def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
-    """Yield the lines. Raises DataError, with the line, for what is no sample. `others`: keys of any kind."""
+    """Yield the lines of a file. `others` are keys whose values may have any type.
+
+    Raises DataError naming the line if it is no sample.
+    """
     try:
         for number, line in numbered_rows(file, finite=False):
             place = f"{file}:{number}"

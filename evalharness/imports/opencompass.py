@@ -1,8 +1,8 @@
-"""Read opencompass's predictions (0.5) and their scores, where its results hold the details of every row.
+"""Read opencompass's predictions (0.5) and their scores, if its results have the details of every row.
 
-A row is right as its details say (`correct`). Where they hold only a prediction and a reference, as those of the
-accuracy evaluator do, a row is right if both are equal, provided that the accuracy agrees: 100 times the share of right
-rows must be a score that opencompass reported, else the rows have no known scores.
+The score of a row is that of its details (`correct`). If they have only a prediction and a reference, as those of the
+accuracy evaluator do, a row is right if both are equal, provided that the accuracy agrees: 100 times the share of
+right rows must be a score that opencompass reported. Otherwise the rows have no known scores.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def is_log(path: Path) -> bool:
 
 
 def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
-    """Read the newest run of the `model`, which need not be named where there is only one.
+    """Read the newest run of the `model`. It need not be named if there is only one.
 
-    Raises UsageError where several models lie there, DataError for what is damaged, or holds no score of any row.
+    Raises UsageError if there are several models, DataError if files are damaged or have no score of any row.
     """
     runs, model_named = runs_of(path)
     model = model or model_named
@@ -57,7 +57,10 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
 
 
 def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
-    """Read one task's answers; none where the log does not tell which rows are right: `lacking` takes why -> tasks."""
+    """Read one task's answers; none if the log does not tell which rows are right.
+
+    `lacking` collects these tasks, by the reason.
+    """
     details = details_of(files)
     scored = _scored(files, details)
     if isinstance(scored, str):
@@ -88,8 +91,9 @@ def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
 
 
 def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[float]] | str:
-    """Return the metric and the value of every row, or why there is none. Raises DataError where opencompass's
-    reported share of right rows is not that of the details.
+    """Return the metric and the value of every row, or why there is none.
+
+    Raises DataError if the share of right rows that opencompass reported is not that of the details.
     """
     reported = {key: value for key, value in files.results.items() if is_score(value) and not isinstance(value, bool)}
     if not details:
@@ -114,12 +118,12 @@ def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[floa
 
 
 def _same(share: float, reported: float) -> bool:
-    """Return whether both are one score, to the digits that evaluators keep."""
+    """Return whether both are the same score, to the digits that evaluators store."""
     return abs(share - reported) <= 1e-9 * max(1.0, share) or round(share, 2) == reported
 
 
 def _right(detail: Object) -> float | None:
-    """Return the score of a row in its details: 1, 0 or a share; None where they have none."""
+    """Return the score of a row in its details: 1, 0 or a share; None if they have none."""
     for key in RIGHT:
         value = detail.get(key)
         if is_score(value) and 0 <= value <= 1:
@@ -136,13 +140,13 @@ def _prompt(label: Any) -> Any:
 
 
 def _reference(detail: Object) -> Any:
-    """Return the right answer as the evaluator had it; several are sorted, since evaluators shuffle them."""
+    """Return the right answer as the evaluator had it. Several are sorted, because evaluators shuffle them."""
     value = detail.get("references", detail.get("answer"))
     return sorted(map(str, value)) if isinstance(value, list) else value
 
 
 def _text(value: Any) -> str:
-    """Return the text of a prompt or an answer; turns of a chat one after the other."""
+    """Return the text of a prompt or an answer; the turns of a chat one after the other."""
     if isinstance(value, list):
         return "\n\n".join(_text(each) for each in value)
     if isinstance(value, dict):
@@ -157,7 +161,9 @@ def _texts(row: Object, detail: Object) -> AnswerTexts:
 
 
 def _read(row: Object, detail: Object, labels: Sequence[str]) -> ReadAnswer:
-    """Return the answer as the evaluator read it: one of the labels whose perplexities were compared, or the text."""
+    """Return the answer as the evaluator extracted it: one of the labels whose perplexities were compared, or the
+    text.
+    """
     answer = _text(detail.get("predictions", detail.get("pred", row["prediction"]))).strip()
     gold = row.get("gold", _reference(detail))
     golds = tuple(str(each).strip() for each in (gold if isinstance(gold, list) else [gold]))

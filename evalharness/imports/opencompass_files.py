@@ -21,8 +21,10 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
-    """The files of one model and task. `predictions`: its rows, in order; `results`: the evaluator's, an empty object
-    without them.
+    """The files of one model and task.
+
+    `predictions` are its rows, in order. `results` is what the evaluator wrote; an empty object if there is no such
+    file.
     """
 
     task: str
@@ -33,8 +35,10 @@ class TaskFiles:
 
 
 def runs_of(path: Path) -> tuple[list[Path], str]:
-    """List the runs at a path, the oldest first, and the model that it names: the folder of a run, that of its
-    predictions or results, the one of a model in these, or a folder of several runs.
+    """List the runs at a path, the oldest first, and the model if the path names one.
+
+    The path is the folder of a run, that of its predictions or results, the one of a model in these, or a folder of
+    several runs.
     """
     path = path.resolve()
     if path.name in (PREDICTIONS, RESULTS):
@@ -90,7 +94,7 @@ def _rows(file: Path) -> list[Object]:
 
 
 def _results(file: Path) -> Object:
-    """Read what an evaluator wrote; nothing where there is no such file. Raises DataError."""
+    """Read what an evaluator wrote; an empty object if there is no such file. Raises DataError."""
     if not file.exists():
         return {}
     document = json_value(file, finite=False, distinct=True)
@@ -100,8 +104,10 @@ def _results(file: Path) -> Object:
 
 
 def details_of(files: TaskFiles) -> list[Object]:
-    """Return the details of every prediction; none where none were written. An example that was asked several times
-    has a list in every field. Raises DataError for details that are not those of the predictions.
+    """Return the details of every prediction; none if none were written.
+
+    An example that was sent several times has a list in every field. Raises DataError for details that are not those
+    of the predictions.
     """
     details = files.results.get("details")
     if details is None:
@@ -129,7 +135,7 @@ def details_of(files: TaskFiles) -> list[Object]:
 
 
 def _prompt_in(detail: Object) -> Any:
-    """Return the prompt that the details repeat; None where they do not."""
+    """Return the prompt that the details repeat; None if they do not."""
     of = detail.get("origin_prediction")
     return detail.get("prompt", of.get("origin_prompt") if isinstance(of, dict) else None)
 

@@ -15,11 +15,12 @@ SHOWN = 5  # names of files that a message lists
 
 @dataclass(frozen=True, slots=True)
 class LogReader:
-    """One tool's logs. `description`: of them in a message; `is_log`: whether a path holds them; `read`: reads those of
-    one model, as `read(path, name, library)`.
+    """The reader of one tool's logs.
 
-    `summaries`: patterns of the files of a run without logged samples, and `rerun`: what to do about it. `several`: one
-    folder may hold several models' logs, and `read` takes the `model`, too.
+    `description` names these logs in a message. `is_log` says whether a path has them. `read` reads those of one
+    model, as `read(path, name, library)`. `summaries` are patterns of the files of a run without logged samples, and
+    `rerun` says what to do about it. `several`: one folder may have several models' logs, and `read` takes the
+    `model`, too.
     """
 
     tool: str
@@ -61,12 +62,12 @@ WANTED = ", or ".join(("runs of evalharness", *(reader.description for reader in
 
 
 def reader_of(path: Path) -> LogReader | None:
-    """Find the reader of a path; None where it is no log."""
+    """Find the reader of a path; None if it is no log."""
     return next((reader for reader in READERS if reader.is_log(path)), None)
 
 
 def check_sampled(path: Path) -> None:
-    """Check that a folder holds samples, and not only a tool's results, which cannot be paired. Raises UsageError."""
+    """Raise UsageError for a folder that has only a tool's results and no samples. Results alone cannot be paired."""
     if not path.is_dir():
         return
     readers = [reader for reader in READERS if any(any(path.glob(pattern)) for pattern in reader.summaries)]

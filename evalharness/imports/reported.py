@@ -16,8 +16,9 @@ WHOLE = "both files of one run, whole and as they were written, would be right"
 def check_reported(
     samples: Path, results: Path, metric: str, values: Sequence[float], reported: Any, tolerance: float = 1e-9
 ) -> None:
-    """Check that the values have the reported mean, where that is a finite number. `samples`, `results`: the files that
-    both come from. Raises DataError.
+    """Check that the values have the reported mean, if that is a finite number. Raises DataError.
+
+    `samples` and `results` are the files that values and mean come from.
     """
     if not is_score(reported):
         return

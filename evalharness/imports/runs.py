@@ -28,7 +28,7 @@ SEED = 1234
 
 
 class _LogArgument(NamedTuple):
-    """A parsed [NAME=]PATH[#MODEL]; `model`: whose log is meant, where one folder holds several."""
+    """A parsed [NAME=]PATH[#MODEL]. `model` says whose log is meant if one folder has several."""
 
     text: str
     name: str
@@ -37,8 +37,9 @@ class _LogArgument(NamedTuple):
 
 
 def are_logs(texts: Sequence[str]) -> bool:
-    """Return whether the paths are logs or tables. Raises UsageError for a path that is neither these nor a run, and
-    where only some are runs.
+    """Return whether the paths are logs or tables.
+
+    Raises UsageError for a path that is neither these nor a run, and if only some are runs.
     """
     runs = [text for text in texts if reader_of(_parse(text).path) is None]
     for text in runs:
@@ -49,7 +50,7 @@ def are_logs(texts: Sequence[str]) -> bool:
 
 
 def _check_run(text: str) -> None:
-    """Check by its files that a path can be a run. Raises UsageError."""
+    """Raise UsageError if, by its files, a path cannot be a run."""
     path = run_and_model(text)[0]
     check_sampled(_parse(text).path)
     files = (path,) if path.name == MEASUREMENTS else (path / MEASUREMENTS, path / RESULTS)
@@ -60,10 +61,10 @@ def _check_run(text: str) -> None:
 def read_logs(
     texts: Sequence[str], margins: Mapping[str, float], statements: Statements = MappingProxyType({})
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """Read logs given as [NAME=]PATH, the base's first, as one measured run, with notices for the user.
+    """Read the logs at [NAME=]PATH, the base's first, as one measured run, with notices for the user.
 
-    `margins`: of single tasks, needed for scores that are not from 0 to 1; `statements`: the user's, about metrics and
-    tasks. Raises EvalHarnessError.
+    `margins` are those of single tasks; scores that are not from 0 to 1 need one. `statements` are the user's, about
+    metrics and tasks. Raises EvalHarnessError.
     """
     if len(texts) < 2:
         what = "one log alone cannot be compared"
@@ -91,8 +92,9 @@ def read_logs(
 
 
 def _as_one_task(logs: Sequence[ModelLog]) -> list[ModelLog]:
-    """Give the tasks of tables without a column `task`, each named after its file, the base's name, so that they are
-    one task of several models.
+    """Give the tasks of tables without a column `task` the base's name, so that they are one task of several models.
+
+    Until then each is named after its file.
     """
     if not all(log.unnamed and len(log.tasks) == 1 for log in logs):
         return list(logs)
@@ -105,7 +107,7 @@ def _as_one_task(logs: Sequence[ModelLog]) -> list[ModelLog]:
 
 
 def _parse(text: str) -> _LogArgument:
-    """Split [NAME=]PATH[#MODEL]; the name is the model's, the file's or the folder's unless it is given."""
+    """Split [NAME=]PATH[#MODEL]. Without a NAME, the model has the name of the file or folder."""
     name, equals, place = text.partition("=")
     if not equals or "/" in name or Path(text).exists():
         name, place = "", text
@@ -126,7 +128,7 @@ def _read(log: _LogArgument, library: Library) -> ModelLog:
 
 
 def _row(log: ModelLog, base: str | None) -> ModelRow:
-    """Describe a model by its answers only."""
+    """Describe a model of which only the answers are known."""
     content = [
         [name, metric, answer.key, answer.value]
         for name, task in log.tasks.items()

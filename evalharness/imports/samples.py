@@ -11,11 +11,10 @@ from evalharness.stats.enums import MetricKind
 
 
 def samples_of(task: LoggedTask, metric: ComparableMetric, unit_of: Mapping[str, str]) -> tuple[Sample, ...]:
-    """Return the answers of one model whose texts are logged, with their scores by the deciding metric. `unit_of`: key
-    of an answer -> its unit.
+    """Return the answers of one model whose texts are logged, with their scores by the deciding metric.
 
-    There is no score where single answers have none (corpus metrics), and where lower is better, since readers of
-    samples take the smaller score for the loss.
+    `unit_of` maps the key of an answer to its unit. There is no score if single answers have none (corpus metrics),
+    and if lower is better, because readers of samples take the smaller score for the loss.
     """
     facts = metric.facts
     alone = facts.kind in (MetricKind.BINARY, MetricKind.GRADED) and facts.higher_is_better

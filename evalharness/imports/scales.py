@@ -36,7 +36,7 @@ STATE = "--metric {}:low=LOWEST,high=HIGHEST"
 
 
 class Scale(NamedTuple):
-    """The scale of a metric. `chance`: None where it is unknown; `low`, `high`: None where unbounded."""
+    """The scale of a metric. `chance` is None if it is unknown; `low` and `high` are None if the range is unbounded."""
 
     higher_is_better: bool
     chance: float | None
@@ -47,8 +47,10 @@ class Scale(NamedTuple):
 def merged_statement(
     task: LoggedTask, metric: str, ours: Task | None, statements: Statements, decides: bool
 ) -> MetricStatement:
-    """Merge the statements about a task's metric: those of `ours`, our task file of that name, below those of the log
-    or the columns, below the user's.
+    """Merge the statements about a task's metric.
+
+    Those of the user count first, then those of the log or the columns, then those of `ours`, our task file of that
+    name.
     """
     of_names = (statements.get(name, MetricStatement()) for name in (plain_name(metric), metric))
     of_task = statements.get(task.name, MetricStatement()) if decides else MetricStatement()
@@ -59,7 +61,7 @@ def merged_statement(
 
 
 def settle_scale(name: str, usual: tuple[bool, float | None, float | None], statement: MetricStatement) -> Scale:
-    """Determine a scale. `usual`: whether higher is better, and the ends, where nothing is stated."""
+    """Determine the scale of a metric. `usual` is used if nothing is stated: whether higher is better, and the ends."""
     higher = statement.get("higher_is_better", usual[0])
     chance = NO_SKILL.get(name, 0.0 if name in FROM_ZERO and higher else None)
     return Scale(
@@ -68,7 +70,7 @@ def settle_scale(name: str, usual: tuple[bool, float | None, float | None], stat
 
 
 def check(where: str, scale: Scale, values: Sequence[float] = ()) -> None:
-    """Check that scores and chance lie between the ends. Raises UsageError."""
+    """Raise UsageError unless scores and chance are within the ends of the range."""
     low = float("-inf") if scale.low is None else scale.low
     high = float("inf") if scale.high is None else scale.high
     ends = f"{low:g} to {high:g}"
@@ -94,7 +96,10 @@ def ends_of(name: str, least: float, most: float) -> tuple[float | None, float |
 
 
 def notices_of(task: str, metric: MetricFacts, statement: MetricStatement, decides: bool) -> Iterator[str]:
-    """Return notices on what was assumed about a metric, or keeps the task that it decides from being retained."""
+    """Yield notices about what was assumed about a metric.
+
+    One notice is about a metric without bounds: its task can be “forgotten”, never “retained”.
+    """
     name = plain_name(metric.id)
     names = LOWER_IS_BETTER | HIGHER_IS_BETTER | FROM_ZERO | set(registry.names(REGISTRY, "metric"))
     if "higher_is_better" not in statement and name not in names:
@@ -106,7 +111,7 @@ def notices_of(task: str, metric: MetricFacts, statement: MetricStatement, decid
 
 
 def without_chance(unknown: Mapping[str, str]) -> Iterator[str]:
-    """Return a notice on tasks whose chance is unknown. `unknown`: task -> its metric."""
+    """Yield a notice about tasks whose chance level is unknown. `unknown` maps a task to its metric."""
     if unknown:
         state = f"--metric {plain_name(next(iter(unknown.values())))}:chance=SCORE, or a column `chance`"
         tasks = ", ".join(f"{task} ({metric})" for task, metric in unknown.items())
@@ -114,7 +119,7 @@ def without_chance(unknown: Mapping[str, str]) -> Iterator[str]:
 
 
 def check_names(base: ModelLog, statements: Statements) -> None:
-    """Check that statements name tasks or metrics of the base's log. Raises UsageError."""
+    """Raise UsageError for statements that name no task or metric of the base's log."""
     names = {name for task in base.tasks.values() for metric in task.answers for name in (metric, plain_name(metric))}
     for name in statements:
         if name not in names | base.tasks.keys():
@@ -123,7 +128,7 @@ def check_names(base: ModelLog, statements: Statements) -> None:
 
 
 def check_alike(metric: str, tasks: Sequence[LoggedTask], names: Collection[str]) -> None:
-    """Check that logs state the same about one metric. Raises NotComparableError."""
+    """Raise NotComparableError if logs state different things about one metric."""
     for key in ("higher_is_better", "low", "high"):
         if len({str(task.stated.get(metric, {}).get(key)) for task in tasks}) > 1:
             what = f"the logs of {', '.join(names)} state different {key} of {metric} of {tasks[0].name}"

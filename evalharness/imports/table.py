@@ -1,7 +1,7 @@
 """Read a plain table (CSV, TSV, JSONL, parquet) of one model's scores.
 
-Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and,
-if there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
+Columns: `id`; `score`, or `prediction` and `answer` (right if they are equal, white space around them aside); and, if
+there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
 text that tells how the question was asked); `higher_is_better`, `score_low` and `score_high` (the same in every row of
 a task) and `chance` (of the row: a task's is their mean). Rows with the same prompt and answer repeat a question,
 unless prompts are so few that they cannot be texts of questions. A row without a value in a column that others have is
@@ -36,13 +36,14 @@ READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the path is a table, and none of a run's files."""
+    """Return whether the path is a table, and not one of a run's files."""
     return path.is_file() and form_of(path) in FORMS and path.name != MEASUREMENTS
 
 
 def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
-    """Read the file's scores by task. Raises DataError naming the file and the first line that is wrong (in a parquet
-    file: the row, from 1).
+    """Read the file's scores by task.
+
+    Raises DataError naming the file and the first line that is wrong (in a parquet file: the row, from 1).
     """
     rows = _rows(path)
     if not rows:
@@ -77,8 +78,9 @@ def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> dict[str, tuple[Answer, ...]]:
-    """Group the answers by task. Raises DataError for a value that is no score and for an id that comes twice in a
-    task.
+    """Group the answers by task.
+
+    Raises DataError for a value that is no score and for an id that comes twice in a task.
     """
     by_task: dict[str, dict[str, Answer]] = {}
     prompts: dict[str, set[str]] = {}
@@ -93,7 +95,7 @@ def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> d
 
 
 def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tuple[ReadAnswer, ...]]:
-    """Return the answers by task, where the table has predictions."""
+    """Return the answers by task, if the table has predictions."""
     by_task: dict[str, list[ReadAnswer]] = {}
     for _, row in rows:
         if not _nothing(row.get("prediction")):
@@ -112,16 +114,18 @@ def _texts(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, list[An
 
 
 def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ...]:
-    """Return the answers; without their contents where so few prompts are distinct that they name templates, not
-    questions.
+    """Return the answers, with their contents only if these are texts of questions.
+
+    If few prompts are distinct, they name templates and not questions.
     """
     texts = prompts >= MANY_PROMPTS or 2 * prompts > len(answers)
     return answers if texts else tuple(answer._replace(content="") for answer in answers)
 
 
 def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], graded: bool) -> MetricStatement:
-    """Return the columns' statement about a task's metric. Where predictions are matched with answers, chance is 1 /
-    the number of different answers. Raises DataError and UsageError.
+    """Return what the columns state about a task's metric. Raises DataError and UsageError.
+
+    If predictions are matched with answers, chance is 1 / the number of different answers.
     """
     own = [(number, row) for number, row in rows if str(row.get("task", path.stem)) == task]
     texts: dict[str, str] = {}
@@ -143,7 +147,7 @@ def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], grade
 
 
 def _rows(path: Path) -> list[tuple[int, DataRow]]:
-    """Read (line or row number, row): the cells of CSV and TSV are texts, others keep their types."""
+    """Read (line or row number, row). Cells of CSV and TSV files are texts; those of others have their types."""
     form = form_of(path)
     rows: Iterable[tuple[int, DataRow]]
     try:
@@ -164,7 +168,7 @@ def _nothing(value: Any) -> bool:
 
 
 def _answer(place: str, row: DataRow, graded: bool) -> Answer:
-    """Score one row. `place` (file and line) goes into the error."""
+    """Compute the score of one row. `place` (file and line) is named in errors."""
     identity = str(row["id"])
     if graded:
         if not -1e300 < (value := number_in(row["score"])) < 1e300:
