@@ -101,7 +101,7 @@ class MetricFacts:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Return the range of scores; infinite where it is unbounded."""
+        """Return the range of scores; infinite if it is unbounded."""
         return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
     @property

@@ -13,8 +13,9 @@ KEY = "digest"
 
 
 def with_digest(document: Mapping[str, Any], version: int, beside: str = "") -> dict[str, Any]:
-    """Return the document with its schema version and the digest of its content in front. `beside`: a digest of other
-    content that belongs to it. Raises ValueError for a number that is not finite.
+    """Return the document with its schema version and the digest of its content in front.
+
+    `beside` is a digest of other content that belongs to it. Raises ValueError for a number that is not finite.
     """
     content = {"schema_version": version, **document}
     return {"schema_version": version, KEY: _digest(content, beside), **document}
@@ -31,6 +32,8 @@ def check_digest(document: dict[str, Any], where: object, fix: str, beside: str 
 
 
 def _digest(content: Mapping[str, Any], beside: str) -> str:
-    """Return SHA-256 of the content as JSON, keys in their order; equal before writing and after parsing."""
+    """Return SHA-256 of the content as JSON, with keys in their order. It is the same before writing and after
+    parsing.
+    """
     text = json.dumps([content, beside], allow_nan=False)
     return fingerprint.of_bytes(text.encode())

@@ -25,9 +25,10 @@ OPTIONAL = ("drift", "drift_forecasts", "diagnoses", "wordings")  # keys that ar
 
 
 def results_text(results: Results) -> str:
-    """Return the content of results.json: `results` without its flips, which follow from samples/.
+    """Return the content of results.json: `results` without its flips, which can be read from samples/.
 
-    Surrogates are escaped, so it can always be encoded. Raises ValueError for a number that is not finite.
+    A flip is an example that one model answers better than the other. Surrogates are escaped, so the text can always
+    be encoded. Raises ValueError for a number that is not finite.
     """
     fields = {**asdict(replace(results, signature={}, flips=())), "signature": results.signature}
     fields["comparisons"] = [_without_absent(comparison) for comparison in fields["comparisons"]]
@@ -41,12 +42,12 @@ def write_results(out: Path, results: Results) -> None:
 
 
 def _without_absent(comparison: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a comparison without the key `engine_noise` if no placebo measured it."""
+    """Remove the key `engine_noise` from a comparison if no placebo measured it."""
     return {key: value for key, value in comparison.items() if key != "engine_noise" or value is not None}
 
 
 class OlderRuleError(UsageError):
-    """The verdicts of results are by an older rule, `rule`."""
+    """Raised if the verdicts of results are by an older rule; `rule` is its version."""
 
     def __init__(self, path: Path, rule: int) -> None:
         judges = RULE if rule < RULE else RULE_WITH_NOISE
@@ -56,9 +57,10 @@ class OlderRuleError(UsageError):
 
 
 def read_results(run: Path) -> Results:
-    """Return the results in a run's folder, with flips. Raises OlderRuleError for verdicts by an older rule, and
-    UsageError if there are no results, if they have another schema version or a newer rule, and, with the key, if they
-    are not as this version writes them.
+    """Read the results in a run's folder, with the examples that base and candidates answer differently (flips).
+
+    Raises OlderRuleError for verdicts by an older rule, and UsageError if there are no results, if they have another
+    schema version or a newer rule, or (naming the key) if they are not as this version writes them.
     """
     path = find_run_file(run, RESULTS, "results")
     document = parse_document(path.read_bytes(), path, FORM)
@@ -73,8 +75,9 @@ def read_results(run: Path) -> Results:
 
 
 def older_rule_of(run: Path) -> int | None:
-    """Return the version of the rule of the verdicts in a run's folder, if it is older; None if it is not, or if there
-    are no readable results.
+    """Return the version of the rule of the verdicts in a run's folder, if it is older than this program's.
+
+    Returns None if it is not, or if there are no readable results.
     """
     path = (run if run.is_dir() else run.parent) / RESULTS
     try:
@@ -94,6 +97,6 @@ def is_older(document: Mapping[str, Any]) -> bool:
 
 
 def _rule_of(document: Mapping[str, Any]) -> int:
-    """Return the version of the rule; 1 for results without the key."""
+    """Return the version of the rule of verdicts; 1 for results without the key."""
     rule = document.get("verdict_rule", 1)
     return rule if isinstance(rule, int) else RULE

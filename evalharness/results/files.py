@@ -26,7 +26,8 @@ def open_folder(out: Path, same: bool = False) -> None:
     """Make the run's folder if it is missing, and check that it can be written. Raises StoreError.
 
     The conclusions of an older run there are deleted, so that they are not mistaken for this run's if it does not
-    finish. Of the `same` run only the page is deleted, because its new files are made of the others.
+    finish. If the older run is the `same` one, only the report's page is deleted, because the new files are made from
+    the others.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -51,12 +52,12 @@ def forget_samples(out: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all. Raises StoreError."""
+    """Write a file of text completely or not at all. Raises StoreError."""
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all. Raises StoreError."""
+    """Write a file of bytes completely or not at all. Raises StoreError."""
     try:
         write_whole(path, data)
     except OSError as error:
@@ -71,7 +72,9 @@ def to_json(value: Any) -> str:
 
 
 def find_run_file(run: Path, name: str, what: str) -> Path:
-    """Return the file `name` of a run's folder, or `run` itself if it is a file. Raises UsageError if there is none."""
+    """Return the path of the file `name` in a run's folder, or `run` itself if it is a file. Raises UsageError if
+    there is none.
+    """
     path = run / name if run.is_dir() else run
     if not path.is_file():
         raise UsageError(path, f"no {what} here", "name the folder that a finished `evalharness run` left (its --out)")
@@ -85,7 +88,7 @@ def run_and_model(text: str) -> tuple[Path, str]:
 
 
 def file_name(name: str) -> str:
-    """Return a task's or model's name as a file name: unchanged if harmless, else its harmless letters and a hash."""
+    """Return a file name for a task's or model's name: unchanged if harmless, else its harmless letters and a hash."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).strip(".")[:80]
     if RESERVED.fullmatch(harmless):
         harmless = f"_{harmless}"
@@ -108,13 +111,13 @@ def samples_path(out: Path, task: str, model: str) -> Path:
 
 
 def write_probes(out: Path, probes: Mapping[str, ProbeAnswers]) -> None:
-    """Write probes.json, if there are any: the answers of models behind servers to the probes, by fingerprint."""
+    """Write probes.json, if any model is behind a server: these models' answers to the probes, by fingerprint."""
     if probes:
         write_text(out / PROBES, to_json({model: asdict(answers) for model, answers in probes.items()}))
 
 
 def read_probes(run: Path, model: str) -> ProbeAnswers | None:
-    """Return a model's answers to the probes in a run (its folder or a file in it); None if they are unknown."""
+    """Read a model's answers to the probes in a run (its folder or a file in it); None if they are unknown."""
     try:
         document = parse_json(((run if run.is_dir() else run.parent) / PROBES).read_bytes())
     except (OSError, ValueError):
@@ -128,7 +131,7 @@ def write_run(out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_run(run: Path) -> dict[str, Any] | None:
-    """Return the content of run.json, or None if it is missing or unreadable: no verdict depends on it."""
+    """Read the content of run.json; None if it is missing or unreadable, because no verdict depends on it."""
     try:
         facts = parse_json((run / RUN).read_bytes())
     except (OSError, ValueError):

@@ -47,7 +47,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OpaquePoint:
-    """The score of an opaque metric, which has no rows."""
+    """The score of an opaque metric: one number for all predictions, without rows."""
 
     task: str
     metric: str
@@ -180,9 +180,7 @@ def _check_columns(table: pa.Table, path: Path) -> None:
 
 
 def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) -> None:
-    """Check that the measurements are possible for the metrics in the head; others are not compared. Raises
-    UsageError.
-    """
+    """Raise UsageError for measurements that are impossible for the metrics in the head; they cannot be compared."""
     metrics = {(fact.name, metric.id): metric for fact in head.facts for metric in fact.metrics}
     widths: dict[tuple[str, str], int] = {}
     for m in measurements:
@@ -198,7 +196,7 @@ def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) 
 
 
 def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
-    """Return what is wrong with the numbers of one model, or an empty text."""
+    """Return what is wrong with the numbers of one model; "" if nothing is."""
     low, high = metric.ends
     width = {MetricKind.BINARY: 2, MetricKind.GRADED: 2, MetricKind.OPAQUE: 0}.get(metric.kind, m.rows.shape[1])
     if m.units and m.rows.shape[1] != width:
@@ -221,7 +219,7 @@ def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
 
 
 def _check_signature(head: _Head, path: Path) -> None:
-    """Check the keys of the signature that comparisons read; others are free. Raises UsageError."""
+    """Check the keys of the signature that comparisons read; other keys may have any value. Raises UsageError."""
     needed: dict[str, Any] = {
         "margin": float | None,
         "margins": Mapping[str, float],
@@ -240,8 +238,9 @@ def _check_signature(head: _Head, path: Path) -> None:
 
 
 def _measurements(table: pa.Table) -> Iterator[Measurement]:
-    """Return the rows by task, metric and model, in order of first appearance. Raises ValueError for rows of different
-    widths.
+    """Build the measurements from the rows, by task, metric and model, in order of first appearance.
+
+    Raises ValueError for rows of different widths.
     """
     keys = [table.column(name).combine_chunks().dictionary_encode() for name in ("task", "metric", "model")]
     codes = np.zeros(len(table), dtype=np.int64)

@@ -1,4 +1,7 @@
-"""Read and write samples/TASK/MODEL.jsonl, a model's prompts and answers, one JSON line per example; find flips."""
+"""Read and write samples/TASK/MODEL.jsonl, a model's prompts and answers, and find flips.
+
+There is one JSON line per example. A flip is an example that the candidate answers better or worse than the base.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -
 
 
 def read_samples(out: Path, task: str, model: str) -> list[Sample]:
-    """Return the samples of one task and model; none if the file is missing, as a report works without. Raises
+    """Read the samples of one task and model; none if the file is missing, because a report can do without. Raises
     UsageError.
     """
     path = samples_path(out, task, model)
@@ -36,8 +39,10 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 
 def find_sample(out: Path, results: Results, task: str, model: str | None, example: str) -> Sample:
-    """Return the sample of one example, by its id, of `model` (None: the first candidate) in the run `out`. Raises
-    UsageError if model, samples or example are not there.
+    """Read the sample of one example, by its id, in the run `out`.
+
+    It is that of `model`, or of the first candidate if `model` is None. Raises UsageError if model, samples or example
+    are not there.
     """
     names = [row.name for row in results.models]
     if model is not None and model not in names:
@@ -60,8 +65,10 @@ def _sample(line: bytes, where: str) -> Sample:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """Return the examples whose score differs between the base and any candidate, with the answers of all candidates,
-    by task and candidate; corpus metrics have none. Twins with written answers are included if a diagnosis uses them.
+    """Read the examples whose score differs between the base and any candidate, by task and candidate.
+
+    Each has the answers of all candidates. Corpus metrics have no score of single examples, so no flips. The tasks
+    with written answers that a diagnosis uses are included.
     """
     compared = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
     tasks: dict[tuple[str, str], list[str]] = {}  # candidates by task and base
@@ -84,7 +91,7 @@ def read_flips(out: Path, results: Results) -> Iterator[Flip]:
 
 
 def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same"] | None:
-    """Return how the score changes; None if either has none."""
+    """Return how the score changes from base to candidate; None if either has no score."""
     if before.score is None or after.score is None:
         return None
     if before.score == after.score:

@@ -18,10 +18,11 @@ from evalharness.results.samples import write_samples
 def save(
     out: Path, results: Results, measured: MeasuredRun | None, source: Path | None = None, same: bool = False
 ) -> None:
-    """Write the results, and before them the measured run, or copies of the files in the folder `source`. `same`: the
-    results belong to the run in `out`, which keeps its samples, and its files until new ones replace them.
+    """Write the results into the run `out`, and before them its measurements and samples.
 
-    Raises StoreError if something cannot be written.
+    These are the measured run, or copies of the files in the folder `source`. `same`: the results belong to the run in
+    `out`, which keeps its samples, and its other files until new ones replace them. Raises StoreError if something
+    cannot be written.
     """
     with hold_folder(out, "--out", patience=PATIENCE):
         if not same:

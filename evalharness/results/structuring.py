@@ -1,6 +1,6 @@
 """Turn JSON into records strictly: all keys, no others, each value of its type. Errors name the file and the key.
 
-A key that earlier versions did not write may be missing.
+Keys that earlier versions did not write may be missing.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ Factory = Callable[[Any, Converter], StructureHook]  # makes the hook for a type
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The required form of a JSON document: its name in errors and its schema version. `fix`: the advice for another
-    document; `restore`: the advice for one that was changed.
+    """What a JSON document must be: its name in errors and its schema version.
+
+    `fix` is the advice for another document, `restore` the advice for one that was changed.
     """
 
     what: str
@@ -51,8 +52,10 @@ class Form:
 
 
 def parse_document(text: bytes, where: object, form: Form, beside: str = "") -> dict[str, Any]:
-    """Parse a JSON document of this form and remove its schema version and digest. `beside`: as in `with_digest`.
-    Raises UsageError for another text, and for one that was changed after it was written.
+    """Parse a JSON document of this form and remove its schema version and digest.
+
+    `beside` is as in `with_digest`. Raises UsageError for a text that is no such document, and for one that was
+    changed after it was written.
     """
     fix = form.fix
     try:
@@ -71,7 +74,8 @@ def parse_document(text: bytes, where: object, form: Form, beside: str = "") -> 
 
 
 def structure_json(value: object, cls: type[T], where: object, key: str = "", fix: str = AGAIN) -> T:
-    """Turn a JSON value into `cls`: a record, a tuple of records or a plain type. `key`: its path in the file `where`.
+    """Turn a JSON value into `cls`: a record, a tuple of records or a plain type. `key` is its path in the file
+    `where`.
 
     Raises UsageError with the key: "runs/x/results.json: comparisons[3].difference.low: not a number (a text)".
     """
@@ -108,7 +112,7 @@ def _member(value: Any, enum: type[StrEnum]) -> StrEnum:
 
 
 def _with_check(kind: type, factory: Factory) -> Factory:
-    """Return a factory whose hooks check the value's type first: cattrs' own take any iterable for a tuple."""
+    """Return a factory whose hooks check the value's type first: cattrs' own accept any iterable for a tuple."""
 
     def make(cls: Any, converter: Converter) -> StructureHook:
         inner = factory(cls, converter)

@@ -25,10 +25,11 @@ ABSENT = ("no store here", "it is made by the first `evalharness run`")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """What a store holds of one model by one engine (fingerprints): intact answers by kind, and their bytes with keys.
+    """What a store has of one model by one engine, both named by fingerprint.
 
-    `names` and `tasks`: the model's names and tasks in runs, as far as stored. `first`, `last`: when an answer was
-    first and last written or read, in seconds since 1970 (UTC); 0 if not stored.
+    It has the numbers of intact answers by kind, and their bytes with keys. `names` and `tasks` are the model's names
+    and tasks in runs, as far as stored. `first` and `last` are the times at which an answer was first and last written
+    or read, in seconds since 1970 (UTC); 0 if not stored.
     """
 
     model: str
@@ -43,9 +44,11 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFacts:
-    """What a store holds. `answers` counts all rows, `damaged` those whose digest does not fit (including proofs),
-    `quarantined` those found damaged before; `bytes`: size of the file and its log; `set_aside`: damaged files beside
-    it.
+    """What a store has in all.
+
+    `answers` counts all rows. `damaged` counts rows whose digest does not fit (including proofs), `quarantined` those
+    that were recognised as damaged before. `bytes` is the size of the file and its log. `set_aside` are the damaged
+    files beside it.
     """
 
     path: Path
@@ -66,7 +69,10 @@ def repair_command(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
-    """Open a store read-only and return it with its version; runs may write meanwhile. Raises StoreError."""
+    """Open a store read-only, and return the connection with the store's version.
+
+    Runs may write meanwhile. Raises StoreError.
+    """
     with errors_at(path, "cannot be read"):
         path = resolve_file(path)
         if not path.exists():
@@ -85,8 +91,10 @@ def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection that cannot write. In a read-only folder, where SQLite cannot make its shared memory, the
-    file is read without locks: nobody else can write it either.
+    """Open a connection that cannot write.
+
+    In a read-only folder SQLite cannot make its shared memory. There the file is read without locks, because nobody
+    else can write it either.
     """
     db = connect(path, "ro")
     log = Path(f"{path}-wal")
@@ -102,7 +110,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def facts(path: Path) -> StoreFacts:
-    """Count what a store holds; reads and checks every row. Raises StoreError."""
+    """Count what a store has. Every row is read and checked. Raises StoreError."""
     kinds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     sizes: Counter[tuple[str, str]] = Counter()
     answers = damaged = 0
@@ -151,15 +159,19 @@ def _source(key: tuple[str, str], kinds: Mapping[str, int], size: int, uses: lis
 
 
 def verify(path: Path) -> tuple[int, int]:
-    """Check every row and the file's structure: (damaged rows, all rows). Raises StoreError, also for a damaged
-    structure.
+    """Check every row and the file's structure, and return the numbers of damaged rows and of all rows.
+
+    Raises StoreError, also for a damaged structure.
     """
     with reading(path) as (db, _):
         return _check_rows(db)
 
 
 def repair(path: Path, notify: Notify) -> None:
-    """Set a damaged store aside and begin a new one with all intact rows; leave an intact one. Raises StoreError."""
+    """Set a damaged store aside and begin a new one with all intact rows. A store that is intact does not change.
+
+    Raises StoreError.
+    """
 
     def check(db: sqlite3.Connection) -> None:
         damaged, total = _check_rows(db)
@@ -173,7 +185,7 @@ def repair(path: Path, notify: Notify) -> None:
 
 
 def _check_rows(db: sqlite3.Connection) -> tuple[int, int]:
-    """Return (damaged rows, all rows). Raises DamageError for a damaged structure."""
+    """Return the numbers of damaged rows and of all rows. Raises DamageError for a damaged structure."""
     (text,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if text != "ok":
         raise DamageError(str(text).splitlines()[-1])
@@ -182,7 +194,7 @@ def _check_rows(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def export(path: Path, to: Path, models: Collection[str] = ()) -> int:
-    """Write every intact answer (of `models`, if any) as a line of JSON, and return their number.
+    """Write every intact answer (of `models`, if any are named) as a line of JSON, and return their number.
 
     A line has the fingerprints of model and engine, the request's id, and the answer's kind and fields. The file is
     complete or absent. Raises StoreError.

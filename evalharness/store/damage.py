@@ -65,7 +65,7 @@ def _was_store(path: Path, head_is_damaged: bool = False) -> bool:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return the size and time of change of a file; zeros if there is none."""
+    """Return the size of a file and the time of its last change; zeros if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -74,10 +74,10 @@ def stamp(path: Path) -> Stamp:
 
 
 def set_aside(path: Path, expected: Stamp) -> Path | None:
-    """Copy a damaged store to a file beside it and empty it; no connection of this process may be open. None if its
-    stamp is not the `expected` one: another process has changed it.
+    """Copy a damaged store to a file beside it and empty it. No connection of this process may be open.
 
-    The file is emptied in place, under the lock that every connection shares, so that no process keeps using a
+    Returns the copy's path; None if the store's stamp is not the `expected` one, because another process has changed
+    it. The file is emptied in place, under the lock that every connection shares, so that no process goes on using a
     replaced file of the same name. Raises StoreError if other processes go on using it, and OSError.
     """
     with path.open("r+b") as file:
@@ -145,8 +145,9 @@ def carry_over(aside: Path, db: sqlite3.Connection) -> int:
 
 
 def _readable(aside: Path, query: str, keys: str) -> Iterator[tuple[object, ...]]:
-    """Read rows from the front up to the first unreadable page, then from the back; some may come twice. Rows with a
-    digest come only if it fits.
+    """Yield rows from the front up to the first unreadable page, then from the back; some may come twice.
+
+    Rows that have a digest are left out if it does not fit.
     """
     with_digest = "digest" in query
     for direction in ("ASC", "DESC"):
@@ -160,5 +161,5 @@ def _readable(aside: Path, query: str, keys: str) -> Iterator[tuple[object, ...]
 
 
 def decode_lossless(text: bytes) -> str:
-    """Return SQLite's text without loss, even of bytes that are not UTF-8."""
+    """Decode a text of SQLite's without loss, even bytes that are not UTF-8."""
     return text.decode("utf-8", "surrogateescape")

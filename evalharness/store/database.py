@@ -51,9 +51,9 @@ Result = TypeVar("Result")
 
 
 class Database:
-    """One store's file, open for reading and writing. `notify` gets messages that need no action.
+    """The SQLite file of one store, open for reading and writing. `notify` gets messages that need no action.
 
-    Raises StoreError if the file cannot be opened, read or written, or is no store; such a file stays as it is.
+    Raises StoreError if the file cannot be opened, read or written, or is no store. Such a file does not change.
     """
 
     def __init__(self, path: Path, notify: Notify) -> None:
@@ -69,8 +69,9 @@ class Database:
         self._db.close()
 
     def read(self, action: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run a reading action, and again on the new file if the old one was damaged. Texts may have surrogates for
-        bytes that are not UTF-8.
+        """Run an action that reads; if the file is damaged, replace it and run the action again on the new file.
+
+        Texts may have surrogates for bytes that are not UTF-8.
         """
         return self._attempt(action, "cannot be read")
 
@@ -151,7 +152,7 @@ class Database:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit the changes made within, or roll all of them back on an error."""
+    """Commit the changes made in the block, or roll all of them back on an error."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -170,8 +171,9 @@ def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
 
 
 def resolve_file(path: Path) -> Path:
-    """Return the absolute path of a store, links followed. Raises StoreError if something else than a file is there,
-    and OSError.
+    """Return the absolute path of a store, with links followed.
+
+    Raises StoreError if there is something else than a file, and OSError.
     """
     try:
         path = path.absolute().resolve()
@@ -192,8 +194,9 @@ def check_locks(folder: Path) -> None:
 
 
 def network_file_system(path: Path) -> str:
-    """Return the type of a network file system, else "". SQLite's write-ahead log does not work on one
-    (https://sqlite.org/wal.html).
+    """Return the type of the file system if it is a network's, else "".
+
+    SQLite's write-ahead log does not work on a network file system (https://sqlite.org/wal.html).
     """
     try:
         mounts = [line.split()[1:3] for line in MOUNTS.read_text("utf-8", "replace").splitlines()]
@@ -205,8 +208,9 @@ def network_file_system(path: Path) -> str:
 
 
 def check(path: Path) -> bool:
-    """Check that a store can be used, and change nothing; False if there is none yet. A damaged one passes, because it
-    is set aside when used. Raises StoreError.
+    """Check that a store can be used, and change nothing. Returns False if there is none yet.
+
+    A damaged store passes, because it is set aside when it is used. Raises StoreError.
     """
     with errors_at(path, "cannot be used as the store"):
         path = resolve_file(path)

@@ -18,8 +18,10 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalRule:
-    """Which answers to remove: those of these models (names, or beginnings of fingerprints) not used for so many days;
-    with `most_bytes`, only the longest unused of these, until the rest fits.
+    """Which answers to remove from a store.
+
+    They are those of these models (names, or beginnings of fingerprints) that were not used for so many days. With
+    `most_bytes`, only the longest unused of these are removed, until the rest fits.
     """
 
     models: tuple[str, ...] = ()
@@ -28,8 +30,10 @@ class RemovalRule:
 
 
 def matching_sources(sources: Sequence[SourceFacts], rule: RemovalRule, now: float) -> tuple[SourceFacts, ...]:
-    """Return the sources that a rule matches, the longest unused first. `now`: seconds since 1970. Raises UsageError
-    for a model that is not there, and for an empty rule.
+    """Return the sources that a rule matches, the longest unused first.
+
+    A source is one model by one engine. `now` is in seconds since 1970. Raises UsageError for a model that is not
+    there, and for an empty rule.
     """
     if rule == RemovalRule():
         fix = "give --model, --older-than or --max-size"

@@ -21,7 +21,7 @@ def digest(*parts: str) -> str:
 
 
 def row(*parts: str) -> tuple[str, ...]:
-    """Return the parts, followed by their digest."""
+    """Return the parts of a row, followed by their digest."""
     return *parts, digest(*parts)
 
 
@@ -33,13 +33,13 @@ def intact(values: Sequence[object]) -> bool:
 
 
 def encode(response: Response) -> str:
-    """Return an answer as JSON. Raises ValueError for numbers that are not finite."""
+    """Write an answer as JSON. Raises ValueError for numbers that are not finite."""
     kind, names = FIELDS[type(response)]
     return ENCODER.encode({"kind": kind, **{name: getattr(response, name) for name in names}})
 
 
 def answer(values: Sequence[object]) -> Response | None:
-    """Return the answer in a row (model, engine, request, body, digest); None if the row is damaged or of an unknown
+    """Read the answer in a row (model, engine, request, body, digest); None if the row is damaged or of an unknown
     kind.
     """
     if not intact(values):
@@ -53,7 +53,7 @@ def answer(values: Sequence[object]) -> Response | None:
 
 
 def _with_tuples(value: Any) -> Any:
-    """Return lists as tuples, as records have them."""
+    """Turn lists into tuples, as records have them."""
     if not isinstance(value, list):
         return value
     return tuple(map(_with_tuples, value) if value and isinstance(value[0], list) else value)

@@ -36,15 +36,15 @@ TABLES = (
 
 
 class DamageError(Exception):
-    """A store is damaged; the text says how."""
+    """Raised for a damaged store; the text says how it is damaged."""
 
 
 class ForeignError(Exception):
-    """A file is no store; the text says what it is."""
+    """Raised for a file that is no store; the text says what it is."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """Return the version of the store in an open file, 0 where the file is empty. Changes nothing.
+    """Return the version of the store in an open file, 0 if the file is empty. Nothing is changed.
 
     Raises ForeignError for another program's tables, DamageError for contradicting marks, and SQLite's errors.
     """
