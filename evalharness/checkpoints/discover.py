@@ -61,8 +61,8 @@ def _order(name: str) -> tuple[int, int, str]:
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """Expand `[NAME=]DIR/*` to one text for each checkpoint inside, with the name NAME-<folder> if there is a NAME; any
-    other text stays as it is.
+    """Expand `[NAME=]DIR/*` to one text for each checkpoint inside, with the name NAME-<folder> if there is a NAME;
+    any other text is returned unchanged.
 
     Raises ModelError if there is no such directory, or no checkpoint inside.
     """

@@ -43,7 +43,7 @@ def quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def read_into_memory() -> Iterator[None]:
     """Let transformers read weights into memory, tensor by tensor, instead of mapping their files: mapped weights
-    change with the file. (`disable_mmap` also does so, but holds every file twice.)
+    change with the file. (`disable_mmap` also does so, but has every file in memory twice.)
     """
 
     def reading(path: str, framework: str = "pt", device: object = "cpu", **_: object) -> object:

@@ -55,6 +55,8 @@ def _first_copies(name: str, loaded: Iterable[str]) -> list[str]:
 class EmbeddingRows:
     """The number of rows of a base's embeddings, one for each token, and the names of their modules, tied ones
     together.
+
+    `loader` is the transformers class that loads the base.
     """
 
     number: int

@@ -35,7 +35,9 @@ def prompt_directory(checkpoint: Checkpoint) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """The ids of the special tokens before and after a text, and of the token that replaces an empty text."""
+    """The ids of the special tokens `before` and `after` a text, and of the token that replaces an empty text
+    (`prefix`).
+    """
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()

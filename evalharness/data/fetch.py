@@ -59,7 +59,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A file of a fetched folder that is missing, changed or extra."""
+    """A file of a fetched folder that is missing, changed or extra (`what`), and the reason to think so (`why`)."""
 
     file: str
     what: Literal["missing", "changed", "extra"]
@@ -88,8 +88,8 @@ def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training:
 def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = False) -> tuple[ManifestEntry, bool]:
     """Write one split to its file and its entry to the manifest.
 
-    Returns the entry, and whether the file was written. A file that agrees with the manifest is kept, unless `update`.
-    Raises DataError for another file at its path, and as `read_rows`.
+    Returns the entry, and whether the file was written. A file that agrees with the manifest is not written again,
+    unless `update`. Raises DataError for another file at its path, and as `read_rows`.
     """
     path = folder / each.file
     if not path.resolve().is_relative_to(folder.resolve()):

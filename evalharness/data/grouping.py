@@ -17,7 +17,7 @@ KEYS = {"references": "dialogue", "texts": "meaning_representation"}  # reader -
 
 
 def group_rows(rows: DataSplit, task: Task) -> DataSplit:
-    """Return the rows grouped by the task's reader, if it has one. The digest stays that of the original rows.
+    """Return the rows grouped by the task's reader, if it has one. The digest is that of the original rows.
 
     Raises DataError if rows lack a column that the reader needs, UsageError for an unknown reader.
     """

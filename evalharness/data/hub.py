@@ -66,8 +66,9 @@ class DatasetsHub:
         return not constants.is_offline_mode() or self._cached(task)
 
     def _revision(self, task: Task, pinned: str | None) -> str | None:
-        """Return the commit to read; None in offline mode, when `datasets` reads its cache. The hub is asked once for
-        each data set.
+        """Return the commit to read; None in offline mode, when `datasets` reads its cache.
+
+        Each data set's commit is requested from the hub only once.
         """
         if constants.is_offline_mode():
             self.away = "HF_HUB_OFFLINE is set"

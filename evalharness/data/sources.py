@@ -31,12 +31,13 @@ HELP = (
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where rows may come from.
+    """The places that rows may come from.
 
-    `overrides` maps a task, dataset_path or "dataset_path/dataset_name" to a folder of splits or to one file. One file
-    serves for every split of the task; shots are then drawn from it without the evaluated row. `lock` is the file that
-    pins the hub's commits; None if they are not pinned. `columns` maps COLUMN or NAME:COLUMN of a task to its name in
-    the files, or to its number in files without names.
+    `data_dir` is the user's data folder, `shipped` that of the shipped rows. `overrides` maps a task, dataset_path or
+    "dataset_path/dataset_name" to a folder of splits or to one file. One file serves for every split of the task;
+    shots are then drawn from it without the evaluated row. `lock` is the file that pins the hub's commits; None if
+    they are not pinned. `columns` maps COLUMN or NAME:COLUMN of a task to its name in the files, or to its number in
+    files without names.
     """
 
     data_dir: Path | None = None
@@ -73,7 +74,9 @@ class Hub(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SplitFiles:
-    """The files of a split. `split` is None if one file serves for all splits."""
+    """The files of a split. `split` is None if one file serves for all splits. `published`: they have the authors'
+    layout.
+    """
 
     files: tuple[Path, ...]
     split: str | None

@@ -1,8 +1,8 @@
 """Read HELM's run folders: the statistics that it logged for every instance; answers are not scored again.
 
-Statistics that count tokens, costs and the like are no scores. An instance that was asked with several choices of
-solved examples (num_train_trials) is one unit. Splits are tasks of their own, as HELM scores them one by one; perturbed
-instances repeat others and are left out.
+Statistics that count tokens, costs and the like are no scores. An instance that was sent with several choices of
+solved examples (num_train_trials) is one unit. Splits are tasks of their own, as HELM scores them one by one.
+Perturbed instances repeat others and are left out.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class _Details(NamedTuple):
 
 
 def is_log(path: Path) -> bool:
-    """Return whether the path is lighteval's output folder, a folder of details in it, or holds a dated folder of
-    these.
+    """Return whether the path is lighteval's output folder, a folder of details in it, or a folder with a dated folder
+    of these.
     """
     return path.is_dir() and any(DETAILS.fullmatch(file.name) for file in _parquet_files(path))
 

@@ -132,7 +132,7 @@ def _results(file: Path) -> NemoTask:
 
 
 def _of_line(line: DataRow) -> NemoSample:
-    """Return the sample of one line. A question that could not be asked or scored has a reward of 0 and an error."""
+    """Return the sample of one line. A question that could not be sent or scored has a reward of 0 and an error."""
     others = line.get("scorer_rewards")
     scores = {REWARD: line[REWARD], **(others if isinstance(others, dict) else {})}
     return NemoSample(

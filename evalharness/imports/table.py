@@ -1,11 +1,11 @@
 """Read a plain table (CSV, TSV, JSONL, parquet) of one model's scores.
 
-Columns: `id`; `score`, or `prediction` and `answer` (right if they are equal, white space around them aside); and, if
-there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
-text that tells how the question was asked); `higher_is_better`, `score_low` and `score_high` (the same in every row of
-a task) and `chance` (of the row: a task's is their mean). Rows with the same prompt and answer repeat a question,
-unless prompts are so few that they cannot be texts of questions. A row without a value in a column that others have is
-an error.
+It has the columns `id`, and `score` or both `prediction` and `answer`, which are right if they are equal without the
+white space around them. It may have `task` (else the file's name), `unit` (rows that belong together), `metric` (one
+only), `prompt` (any text that tells how the question was put), `higher_is_better`, `score_low` and `score_high` (the
+same in every row of a task), and `chance` (of the row; a task's is their mean). Rows with the same prompt and answer
+repeat a question, unless prompts are so few that they cannot be texts of questions. A row without a value in a column
+that others have is an error.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Mean:
     """A metric that is the mean of one value per example, computed by `value`.
 
     A row is (value, 1), the score the sum of values / count; 0 for a count of 0. `look` applies the tests of a text on
-    which the value depends; None if there are none.
+    which the value depends; None if there are none. `low` and `high` are the ends of the range of scores.
     """
 
     id: str
@@ -109,7 +109,7 @@ class SumMetric:
 
     `read` makes the row of a prediction, `width` numbers, or raises TaskError. `of_sums` computes the scores (...) of
     sums of rows (..., width). `parts` computes the named parts of the score of one sum (width,); None if it has no
-    parts.
+    parts. `low` and `high` are the ends of the range of scores.
     """
 
     id: str

@@ -17,8 +17,9 @@ UNNAMED = "suite"  # the suite unit of tasks that no suite names
 class ComparePlan:
     """Which candidates are compared with which base, and by which rules.
 
-    `targets` maps a candidate to the task that it was trained on. `margins` maps a task or group to a margin that
-    replaces its own. Raises UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
+    `groups` are the groups of tasks that get a row of their own. `targets` maps a candidate to the task that it was
+    trained on. `margins` maps a task or group to a margin that replaces its own. `seed` is that of all random draws.
+    Raises UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
     """
 
     base: str

@@ -63,8 +63,9 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value with its interval. The interval is None if the metric is one number for all answers, or if there are too
-    few units.
+    """A value with the ends of its interval, `low` and `high`.
+
+    The interval is None if the metric is one number for all answers, or if there are too few units.
     """
 
     value: float
@@ -180,11 +181,13 @@ class Comparison:
 
     `difference` is oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
     if no unit was measured for both models (then `n` is 0); a row over gate units may have a difference and no scores.
-    `n` counts units; `lost` and `gained` are the units that became worse and better. `unit` is true if this row is a
-    gate unit. `verdict`, `margin` and the p-values at the margin are None on rows that only describe (their metric is
-    not `primary`). `would_decide` is None if the row is decided, or if no sample size could give the verdict that it
-    leans to (`flags` say why). `available` counts the units of the whole split. Fields after `available` describe and
-    decide nothing.
+    `n` counts units, `lost` and `gained` those that became worse and better (None for metrics of the whole corpus).
+    `unit` is true if this row is a gate unit. `ci_level` is the coverage of the intervals. `p_forgotten` tests that
+    the difference is at least −margin, `p_retained` that it is at most −margin, `p_difference` that it is 0.
+    `verdict`, `margin` and the p-values at the margin are None on rows that only describe (their metric is not
+    `primary`). `would_decide` is None if the row is decided, or if no sample size could give the verdict that it leans
+    to (`flags` say why). `available` counts the units of the whole split. Fields after `available` describe and decide
+    nothing.
     """
 
     task: str

@@ -33,9 +33,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFlips:
-    """How many written answers changed between right and unreadable, and between right and wrong.
+    """How written answers changed between right and unreadable, and between right and wrong.
 
-    Counts are out of `answers` written answers, net within a unit. `unreadable` and `wrong` are (gained − lost) /
+    Counts are out of `answers` written answers, net within a unit: `lost_unreadable` and `lost_wrong` were right with
+    the base, `gained_unreadable` and `gained_wrong` became right. `unreadable` and `wrong` are (gained − lost) /
     answers of each kind; they add up to the difference of the written score. `balance` is `unreadable` minus `wrong`:
     below 0, most of the loss is to unreadable texts.
     """

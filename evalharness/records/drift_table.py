@@ -13,10 +13,10 @@ KINDS = (NEUTRAL, OUTPUTS, INPUTS)
 class TableCandidate:
     """One candidate's line of the table.
 
-    `kl` maps each kind of text that was measured to KL(base ‖ candidate), in nats a token. `margins` is the suite's
-    change in margins, `ability` the mean change of its scores (general ability); + is better. `replay` is the share of
-    replayed rows in the training data. `neutral_texts` and `run` are digests of the neutral texts and of the run's
-    results.
+    `target`, `method`, `rate` (of learning) and `replay` (the share of replayed rows) say how it was trained. `kl`
+    maps each kind of text that was measured to KL(base ‖ candidate), in nats a token. `margins` is the suite's change
+    in margins, `ability` the mean change of its scores (general ability); + is better. `neutral_texts` and `run` are
+    digests of the neutral texts and of the run's results.
     """
 
     base: str

@@ -70,7 +70,12 @@ class LocalData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptOptions:
-    """How prompts are formatted: chat template and system instruction."""
+    """How prompts are formatted.
+
+    `apply_chat_template` puts them into the model's chat template: of all models, of candidates alone, or of none.
+    `system_instruction` is the text of a system message. `chat_template_mismatch` says what happens if the templates
+    of base and candidates differ.
+    """
 
     apply_chat_template: bool | Literal["all", "candidates"] = False
     system_instruction: str | None = None
@@ -104,7 +109,12 @@ class DescriptionOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsOptions:
-    """The settings of the verdicts, and the seed of all random draws."""
+    """The settings of the verdicts, and the seed of all random draws.
+
+    `alpha` is the error rate. `margin` is the tolerated loss of every unit on a 0-1 scale, `margins` that of single
+    ones. `until_decided`: evaluate in rounds, and stop a gate unit (a task or group that the gate judges) once its
+    verdict is certain.
+    """
 
     seed: int = 1234
     margin: float | None = None

@@ -86,8 +86,8 @@ class Measurement:
 class MetricFacts:
     """What a comparison must know of a metric to score the rows of measurements.parquet again, without the task.
 
-    `low` and `high` are the ends of the range of scores; None if it is unbounded. `signature` identifies the exact
-    definition, with library versions.
+    `options` are those of the task's entry. `low` and `high` are the ends of the range of scores; None if it is
+    unbounded. `signature` identifies the exact definition, with library versions.
     """
 
     id: str

@@ -97,7 +97,9 @@ NEAR_TIES = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.15}  # benchmarks/b
 class EngineSettings:
     """How an engine runs a model.
 
-    `batch_tokens` is the largest number of rows × length in one forward pass. `options` are the engine's own.
+    `batch_size` is the largest number of rows in one forward pass, `batch_tokens` the largest number of rows × length.
+    `generation_config` says whose rules of decoding are used: the base's for all models, each model's own, or none.
+    `options` are the engine's own.
     """
 
     name: str = "hf"

@@ -179,10 +179,10 @@ class Scoring:
 class Profiling:
     """The answer to Profile, with one entry for each token of the text.
 
-    The entries are the token's id, its log-probability in nats, and the likeliest token's id. `ids` are the likeliest
-    tokens, best first, and `top` their log-probabilities. If the request has `at`, `ids` is () and `top` has the
-    log-probabilities of those tokens. `rest` is the log-probability of all other tokens together; None if there are
-    none. Numbers are rounded to 1e-9.
+    The entries are the token's id, its log-probability in nats, and the likeliest token's id (`argmax`). `ids` are the
+    likeliest tokens, best first, and `top` their log-probabilities. If the request has `at`, `ids` is () and `top` has
+    the log-probabilities of those tokens. `rest` is the log-probability of all other tokens together; None if there
+    are none. Numbers are rounded to 1e-9.
     """
 
     request_id: str
@@ -215,7 +215,8 @@ class Failure:
 class PreparedTask:
     """One task's examples and requests, the same for every model.
 
-    `requests[i]` belongs to `examples[i]`. `failures` are the rows without a request.
+    `requests[i]` belongs to `examples[i]`. `failures` are the rows without a request. `data_digest` is of the rows,
+    `prompts_digest` of the requests.
     """
 
     task: Task

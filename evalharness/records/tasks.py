@@ -36,9 +36,10 @@ class VariantKind(StrEnum):
 class Variant:
     """What makes a task or group a variant of the task or group `of`.
 
-    `way` is the wording, disturbance or part. `metric` is the id of the metric that corresponds to the primary one of
-    `of`. `origin` is the library's task whose rows, shots and limits are used ("" for groups). `beside`: the variant
-    is evaluated beside `of` and never judged; if false, it replaces `of`.
+    `way` is the name of the wording, disturbance or part; a wording is one way to put the question. `metric` is the id
+    of the metric that corresponds to the primary one of `of`. `origin` is the library's task whose rows, shots and
+    limits are used ("" for groups). `beside`: the variant is evaluated beside `of` and never judged; if false, it
+    replaces `of`.
     """
 
     of: str
@@ -75,7 +76,12 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task file, checked. `doc_to_*` and `description` are templates or names of columns, as in lm-eval."""
+    """One task file, checked. `doc_to_*` and `description` are templates or names of columns, as in lm-eval.
+
+    Keys that lm-eval has mean what they mean there. `sampler` is the way in which shots are drawn, `max_tokens` the
+    largest number of new tokens of an answer, `stop` the strings that end it. `lm_eval` says whether lm-eval computes
+    the same number from the file.
+    """
 
     name: str
     version: str
@@ -154,7 +160,8 @@ class Task:
 class Group:
     """Several tasks whose rows are pooled.
 
-    `unit`: the gate judges the group as a whole, and none of its members.
+    `metric` is the id of the metric by which they are pooled, `margin` the tolerated loss by it. `unit`: the gate
+    judges the group as a whole, and none of its members.
     """
 
     name: str

@@ -57,7 +57,9 @@ class _OpaquePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
-    """The JSON in the file's metadata: a MeasuredRun without its measurements, and the points of opaque metrics."""
+    """The JSON in the metadata of measurements.parquet: a MeasuredRun without its measurements, and the points of
+    opaque metrics.
+    """
 
     points: tuple[_OpaquePoint, ...]
     plan: ComparePlan

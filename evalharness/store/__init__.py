@@ -1,6 +1,6 @@
-"""Keep answers on disk in one SQLite file, by checkpoint fingerprint, engine fingerprint and request id.
+"""Store answers on disk in one SQLite file, by checkpoint fingerprint, engine fingerprint and request id.
 
-Each block of answers is one transaction.
+The answers to one block (a part of a task's requests that an engine gets at once) are stored in one transaction.
 """
 
 from __future__ import annotations

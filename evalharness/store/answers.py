@@ -1,4 +1,6 @@
-"""Read and keep the answers of a run, and the proofs that adapters answer. A damaged answer is never returned."""
+"""Read and store the answers of a run, and the proofs that adapters change answers. A damaged answer is never
+returned.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ QUARANTINE = "INSERT INTO quarantine SELECT * FROM answers WHERE model=? AND eng
 
 
 class Store:
-    """A store that a run reads and writes. `notify` gets a message when a damaged file is set aside and replaced.
-    Raises StoreError if the file cannot be opened, read or written, or is no store.
+    """A store of answers that a run reads and writes. `notify` gets a message when a damaged file is replaced.
 
-    Every row carries a digest of its key and body, because SQLite has no page checksums. A damaged answer is found on
-    reading, counts as absent, is computed again, and is kept in quarantine.
+    Every row has a digest of its key and body, because SQLite has no page checksums. A damaged answer is recognised on
+    reading, counts as absent, is computed again, and is moved to quarantine. Raises StoreError if the file cannot be
+    opened, read or written, or is no store.
     """
 
     def __init__(self, path: Path, notify: Notify = lambda notice: None) -> None:
@@ -44,8 +46,9 @@ class Store:
         return self._database.read(lambda db: _answers(db, model, engine, requests))
 
     def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
-        """Keep one block's answers in one transaction. An intact answer that is there already stays; a damaged one goes
-        into quarantine.
+        """Store the answers of one block of requests in one transaction.
+
+        An intact answer that is there already does not change; a damaged one goes into quarantine.
         """
         bodies = {response.request_id: rows.encode(response) for response in responses}
 
@@ -62,7 +65,7 @@ class Store:
         self._database.write(change)
 
     def note_use(self, model: str, engine: str, name: str, task: str) -> None:
-        """Keep the name that a run gives a model, and the task that it answers, for `store info`."""
+        """Store the name that a run gives a model, and the task that it answers, for `store info`."""
         self._database.write(lambda db: _note(db, model, engine, name, task))
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
@@ -93,7 +96,7 @@ def _rows(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[st
 
 
 def _note(db: sqlite3.Connection, model: str, engine: str, name: str = "", task: str = "") -> None:
-    """Stamp a use, in seconds since 1970 (UTC). If the clock was set back, the later stamp stays."""
+    """Record the time of a use, in seconds since 1970 (UTC). If the clock was set back, the later time remains."""
     now = int(time.time())
     db.execute(
         """INSERT INTO uses VALUES (?,?,?,?,?,?)

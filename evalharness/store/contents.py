@@ -1,4 +1,4 @@
-"""List and check what a store holds without changing it, export its answers, and repair a damaged store."""
+"""List and check the content of a store without changing it, export its answers, and repair a damaged store."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ABSENT = ("no store here", "it is made by the first `evalharness run`")
 class SourceFacts:
     """What a store has of one model by one engine, both named by fingerprint.
 
-    It has the numbers of intact answers by kind, and their bytes with keys. `names` and `tasks` are the model's names
-    and tasks in runs, as far as stored. `first` and `last` are the times at which an answer was first and last written
-    or read, in seconds since 1970 (UTC); 0 if not stored.
+    `answers` are the numbers of intact answers by kind, and `bytes` is their size with keys. `names` and `tasks` are
+    the model's names and tasks in runs, as far as stored. `first` and `last` are the times at which an answer was
+    first and last written or read, in seconds since 1970 (UTC); 0 if not stored.
     """
 
     model: str

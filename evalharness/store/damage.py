@@ -1,4 +1,4 @@
-"""Set a damaged store aside without deleting it, and carry its intact rows over into a new one."""
+"""Move a damaged store to a file beside it, without deleting it, and copy its intact rows into a new one."""
 
 from __future__ import annotations
 

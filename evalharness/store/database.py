@@ -138,7 +138,7 @@ class Database:
                     create(db)
 
     def _replace(self, damage: BaseException) -> None:
-        """Set the file aside and carry its intact rows over, unless another process has just done so."""
+        """Set the file aside and copy its intact rows into a new one, unless another process has just done so."""
         aside = set_aside(self.path, self._seen)
         if aside is None:
             return

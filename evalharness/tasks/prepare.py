@@ -98,8 +98,10 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """A drawn row as an example; `draft`: its prompt, None if it does not fit; `content`: a digest of the question,
-    which rows that repeat it share.
+    """A drawn row as an example.
+
+    `draft` is its prompt; None if it does not fit. `content` is a digest of the question, which rows that repeat it
+    share.
     """
 
     example: Example

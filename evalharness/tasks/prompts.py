@@ -25,8 +25,8 @@ Target = str | int | list[Any]
 class Question:
     """One rendered row.
 
-    `contexts` is one text; or, if the inputs differ by choice, one text a choice, and `gold` is the index of the right
-    one. `prefix` is the start of the model's answer (gen_prefix). `target` is the row's answer: a text, an index into
+    `contexts` is one text, or one text for each choice if `several`; then `gold` is the index of the right one.
+    `prefix` is the start of the model's answer (gen_prefix). `target` is the row's answer: a text, an index into
     `choices`, or a list of either.
     """
 
