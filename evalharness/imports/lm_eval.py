@@ -171,9 +171,8 @@ def _line(place: str, text: str) -> dict[str, Any]:
 
 
 def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> LoggedTask | None:
-    """Read one task's answers by metric, the deciding metric first; None if the file is empty.
-
-    `unit` is the template of the key that rows of one unit share.
+    """Read one task's answers by metric, the deciding metric first; None if the file is empty. `unit` is the template
+    of the key that rows of one unit share.
     """
     answers: dict[str, list[Answer]] = {}
     identities = Identities()

@@ -1,4 +1,4 @@
-"""Read and store the answers of a run, and the proofs that adapters change answers. A damaged answer is never
+"""Read and store the answers of a run, and the proofs that adapters have an effect. A damaged answer is never
 returned.
 """
 
@@ -69,7 +69,7 @@ class Store:
         self._database.write(lambda db: _note(db, model, engine, name, task))
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
-        """Return the stored proof that this model answers through this engine, or None."""
+        """Return the stored proof that the model's adapter has an effect in this engine, or None."""
         query = f"{PROOFS} WHERE model=? AND engine=?"
         for values in self._database.read(lambda db: db.execute(query, (model, engine)).fetchall()):
             if rows.intact(values):
