@@ -35,7 +35,7 @@ def header(path: Path) -> GGUFHeader:
 
 @lru_cache(maxsize=8)
 def _header(path: Path, _: tuple[int, ...]) -> GGUFHeader:
-    """Read the header. `_`: the file's state, which makes a changed file a new key of the cache."""
+    """Read the header. The second argument is the file's state, so that a changed file has another key in the cache."""
     with quiet():
         try:
             tensors = {each.name: _facts(each) for each in GGUFReader(path).tensors}

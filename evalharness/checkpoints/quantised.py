@@ -27,10 +27,11 @@ logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it logs with every pass, a
 def loading_options(
     directory: Path, precision: str, stored: bool, kind: torch.dtype, place: torch.device
 ) -> dict[str, Any]:
-    """Return the options of `from_pretrained` for weights in `precision`. `stored`: the files have them so.
+    """Return the options of `from_pretrained` for weights in `precision`. `stored`: the files have them in this
+    precision.
 
-    4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError if bitsandbytes is
-    needed and not installed.
+    4 bits are read with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError if bitsandbytes
+    is needed and not installed.
     """
     if precision in ON_LOADING and importlib.util.find_spec(LIBRARY) is None:
         raise ModelError(

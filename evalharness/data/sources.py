@@ -1,6 +1,6 @@
 """Read the rows of a task's split from the files that the user names, a data folder, the shipped rows, or the hub.
 
-These are searched in this order. A data folder may have the hub's layout (hub_layout.py) or the layouts in which
+They are searched in this order. A data folder may have the hub's layout (hub_layout.py) or the layouts in which
 benchmarks are published (published.py). If both have a split, the hub's layout wins. A folder of the task that does
 not have the split is an error: the search does not go on.
 """

@@ -159,8 +159,10 @@ def _answers(config: str, line: JsonObject) -> Iterator[DataRow]:
 
 
 def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
-    """Return a row for each query. `entities`: the marked texts of the passage, each once; published spans include
-    their last character, the hub's end after it.
+    """Return a row for each query.
+
+    `entities` are the marked texts of the passage, each once. Published spans include their last character, the hub's
+    end after it.
     """
     passage = line.inside("passage")
     text = passage.text("text")

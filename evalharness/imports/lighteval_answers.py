@@ -16,8 +16,8 @@ SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
 
 
 def question_of(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], tuple[list[Any], list[Any]]]:
-    """Return the identity of a row: its document, its prompt, and its right answers and choices. `system`: the system
-    prompt of the run. Raises DataError for another form.
+    """Return the identity of a row: its document, its prompt, and its right answers and choices. `system` is the
+    system prompt of the run. Raises DataError for another form.
     """
     doc, response = row["doc"], row["model_response"]
     if not isinstance(doc.get("query"), str):

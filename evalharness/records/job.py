@@ -87,9 +87,9 @@ class PromptOptions:
 class DescriptionOptions:
     """What is measured and described beside the verdicts.
 
-    `ways`: the kinds of description (calibration, robustness, …). `explain`: diagnose lost choice tasks. `drift`:
-    measure how far predictions move from the base's; `drift_text`: on the paragraphs of this file instead of ours;
-    `drift_only`: without any task; `drift_table`: forecast from this table instead of ours.
+    `ways` are the kinds of description (calibration, robustness, …). `explain`: diagnose lost choice tasks. `drift`:
+    measure how far predictions move from the base's. `drift_text` is a file whose paragraphs replace our texts.
+    `drift_only`: measure drift and no task. `drift_table` is a table of candidates that replaces ours in the forecast.
     """
 
     ways: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ class ReadAnswer(NamedTuple):
 def picked_answer(
     choices: Sequence[str], choice: int, gold: Sequence[int], near_tie: bool = False
 ) -> ReadAnswer | None:
-    """Return the answer of a ranking; None for fewer than two choices. `gold`: places of the right choices."""
+    """Return the answer of a ranking; None for fewer than two choices. `gold` are the indices of the right choices."""
     if len(choices) < 2:
         return None
     right = tuple(choices[place].strip() for place in gold if place < len(choices))

@@ -50,11 +50,11 @@ def fetch_tasks(
     training: bool = False,
     update: bool = False,
 ) -> FetchResult:
-    """Write the splits that the tasks read (with `training` also those to train on, which may be missing), or exactly
-    `splits`, to files of `folder`. `update`: first remove the lock of their data sets.
+    """Write the splits that the tasks read to files of `folder`.
 
-    It continues after splits that cannot be fetched. Raises UsageError if there is nothing to fetch or the folder is
-    the one that is read, and DataError if nothing could be fetched.
+    With `training` these are also the splits to train on, which may be missing; with `splits` exactly these. `update`:
+    first remove the lock of their data sets. It continues after splits that cannot be fetched. Raises UsageError if
+    there is nothing to fetch or the folder is the one that is read, and DataError if nothing could be fetched.
     """
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")

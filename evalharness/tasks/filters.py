@@ -83,10 +83,11 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
 
 
 def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> FilteredText:
-    """Filter one request's texts to the scored one; it is `unparsed` if a regex matched nothing or a map had no entry.
+    """Extract the scored text from one request's texts. It is `unparsed` if a regex matched nothing or a map had no
+    entry.
 
-    The steps must have passed `check`. `choices`: of the row, for multi_choice_regex. Raises TooSlow if their patterns
-    take too long.
+    The steps must have passed `check`. `choices` are those of the row, for multi_choice_regex. Raises TooSlow if their
+    patterns take too long.
     """
     if not steps:
         return FilteredText(texts[0])

@@ -154,7 +154,7 @@ class Library:
         return groups | {name: n for name, n in numbers.items() if not self.is_group(name)}
 
     def _expand(self, pattern: str, where: Path | None = None) -> list[str]:
-        """Return the names of the tasks that a word stands for; `where`: the file that uses it."""
+        """Return the names of the tasks that a word stands for. `where` is the file that uses the word."""
         if self._is_known(pattern):
             return self._leaves(pattern)
         if _is_path(pattern):

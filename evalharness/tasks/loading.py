@@ -152,7 +152,9 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path, above: tuple[Path, ...], parsed: Parsed, whole: Parsed) -> dict[str, Any]:
-    """Load a file. `whole`: files with their includes, so that a file that many include is merged once."""
+    """Load a file. `whole` are the files loaded so far with their includes, so that a file that many include is merged
+    once.
+    """
     if path in above:
         chain = " → ".join(file.name for file in (*above[above.index(path) :], path))
         raise TaskError(above[-1], f"includes go in a circle ({chain})", "a file may not include itself")

@@ -131,8 +131,9 @@ def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Ran
 
 
 def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name: str, draw: random.Random) -> str:
-    """Return a substitute that no other name of the row has, as long as there are enough; `renamed`: those of the row
-    so far.
+    """Return a substitute that no other name of the row has, as long as there are enough.
+
+    `renamed` are the row's substitutes so far.
     """
     if name not in renamed:
         free = [other for other in others[name] if other not in renamed.values()]

@@ -20,8 +20,8 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def written_choice(text: str, choices: Sequence[str], letters: bool, exact: bool) -> str | None:
-    """Return the one of `choices` that `text` gives; None if it gives none. `letters`: the choices were listed as A,
-    B, C …
+    """Return the one of `choices` that `text` gives; None if it gives none. With `letters` they were listed as A, B, C
+    …
     """
     by_letter = tuple(zip(LETTERS, choices, strict=False)) if letters and len(choices) <= len(LETTERS) else ()
     if exact:
