@@ -154,7 +154,7 @@ def compare_by_size(
 
 @list_options
 def load(run: str | Path) -> RunResults:
-    """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
+    """Return the results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError if it
     holds none.
     """
     check_options({"run": run}, get_type_hints(load))
@@ -275,7 +275,7 @@ def merge(
 def _read(
     texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement], mixed_engines: bool
 ) -> tuple[MeasuredRun, Sequence[str]]:
-    """The measurements of runs or logs, and notices."""
+    """Return the measurements of runs or logs, and notices."""
     if are_logs(texts):
         if mixed_engines:
             raise UsageError("--allow-mixed-engines", "logs do not say which engine answered them", "leave it out")

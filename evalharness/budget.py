@@ -69,7 +69,7 @@ def check_size(units: int) -> None:
 
 
 def size(value: Any) -> int:
-    """Units of a value and of everything inside it; counting stops a little over LONGEST."""
+    """Return the units of a value and of everything inside it; counting stops a little over LONGEST."""
     if isinstance(value, (str, bytes, bytearray)):
         return len(value)
     if isinstance(value, int):
@@ -88,7 +88,7 @@ def size(value: Any) -> int:
 
 
 def digits(number: int) -> int:
-    """The approximate number of digits of a whole number. Raises TooMuch above MOST_DIGITS."""
+    """Return the approximate number of digits of a whole number. Raises TooMuch above MOST_DIGITS."""
     count = number.bit_length() * 3 // 10
     if count > MOST_DIGITS:
         raise TooMuch(f"a number has more than {MOST_DIGITS} digits")

@@ -19,8 +19,8 @@ KNOWN = (GATE, DEFAULTS, *COMMANDS)
 
 
 def stated(name: str, start: Path | None = None) -> dict[Path, Mapping[str, Any]]:
-    """The tables `name`, by file, of the nearest folder that has one: `start` (None: the working directory) or a folder
-    above it, up to the root of its repository. The last file overrides the first.
+    """Return the tables `name`, by file, of the nearest folder that has one: `start` (None: the working directory) or a
+    folder above it, up to the root of its repository. The last file overrides the first.
 
     Raises UsageError for a file that cannot be read, and for a table of an unknown name.
     """
@@ -32,8 +32,8 @@ def stated(name: str, start: Path | None = None) -> dict[Path, Mapping[str, Any]
 
 
 def table_of(path: Path, name: str) -> Mapping[str, Any] | None:
-    """The table `name` of one file; None if it has none. A file called pyproject.toml has it under [tool.evalharness].
-    Raises UsageError.
+    """Return the table `name` of one file; None if it has none. A file called pyproject.toml has it under
+    [tool.evalharness]. Raises UsageError.
     """
     try:
         document: Any = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -52,7 +52,7 @@ def table_of(path: Path, name: str) -> Mapping[str, Any] | None:
 
 
 def heading(path: Path, name: str) -> str:
-    """The heading of the table `name` in this file: "gate", "tool.evalharness.gate"."""
+    """Return the heading of the table `name` in this file: "gate", "tool.evalharness.gate"."""
     return ".".join((*WITHIN.get(path.name, ()), name))
 
 
@@ -68,7 +68,7 @@ def _table(document: Any, path: Path, keys: Collection[str]) -> Mapping[str, Any
 
 
 def _up_to_repository(start: Path) -> list[Path]:
-    """The folder and those above it up to the root of its repository; only the folder if it is in none."""
+    """Return the folder and those above it up to the root of its repository; only the folder if it is in none."""
     folders = [start, *start.parents]
     root = next((at for at, folder in enumerate(folders) if (folder / ".git").exists()), 0)
     return folders[: root + 1]

@@ -80,8 +80,8 @@ def _memory() -> str:
 def packages(
     version_of: Callable[[str], str] = metadata.version, stated: list[str] | None = None
 ) -> Iterator[Examination]:
-    """The packages that this one and its extras need, with the versions installed. `stated`: the requirements; None:
-    those of the installed package.
+    """Yield the packages that this one and its extras need, with the versions installed. `stated`: the requirements;
+    None: those of the installed package.
     """
     try:
         texts = (metadata.requires(PACKAGE) or []) if stated is None else stated
@@ -99,7 +99,7 @@ def packages(
 
 
 def _extras_of(requirement: Requirement) -> list[str]:
-    """The extras that a requirement's marker names."""
+    """Return the extras that a requirement's marker names."""
     text = str(requirement.marker or "")
     return text.split('"')[1::2] if "extra ==" in text else []
 
@@ -137,7 +137,7 @@ def _of_packages(
 
 
 def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Examination]:
-    """The devices of torch. It is broken if it is installed and cannot be imported."""
+    """Yield the devices of torch. It is broken if it is installed and cannot be imported."""
     version = versions_of(["torch"]).get("torch")
     if version is None:
         words = f"{os.cpu_count()} CPUs; torch, which [hf] brings, is not installed"
@@ -164,7 +164,7 @@ def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Ex
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Examination]:
-    """The default folders of answers and runs."""
+    """Yield the default folders of answers and runs."""
     places: tuple[tuple[str, str, Callable[[], Path]], ...] = (
         ("store", "name another file with --store", lambda: default_store(environ)),
         ("runs", "name another folder with --out", lambda: run_folder(None).parent / "store"),

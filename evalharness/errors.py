@@ -75,7 +75,7 @@ class NotComparableError(EvalHarnessError):
 
 
 def first_line(error: object) -> str:
-    """The first line of an exception's text, or the name of its class if it has none."""
+    """Return the first line of an exception's text, or the name of its class if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -98,7 +98,7 @@ def some_of(words: Sequence[str], most: int) -> str:
 
 
 def did_you_mean(word: str, names: Iterable[str], most: int = 3) -> str:
-    """A hint for a mistyped name: the nearest of `names`, or the first few if none is near."""
+    """Return a hint for a mistyped name: the nearest of `names`, or the first few if none is near."""
     names = sorted(names)
     near = difflib.get_close_matches(word, names, n=most, cutoff=0.6)
     if near:

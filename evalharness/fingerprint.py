@@ -15,19 +15,19 @@ SHORT = 12  # hexadecimal digits of a digest that is shortened
 
 
 def of_bytes(data: bytes) -> str:
-    """SHA-256 of the bytes, 64 hexadecimal digits."""
+    """Return SHA-256 of the bytes, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def of_value(value: Any) -> str:
-    """SHA-256 of a JSON-like value; the order of keys does not matter. Raises ValueError for NaN, TypeError for other
-    types.
+    """Return SHA-256 of a JSON-like value; the order of keys does not matter. Raises ValueError for NaN, TypeError for
+    other types.
     """
     return of_bytes(CANONICAL.encode(value).encode())
 
 
 def short(digest: str) -> str:
-    """The first 48 bits of a digest, for files that must be small."""
+    """Return the first 48 bits of a digest, for files that must be small."""
     return digest[:SHORT]
 
 
@@ -38,11 +38,11 @@ def agree(one: str, other: str) -> bool:
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file's content. Raises OSError as `open` does."""
+    """Return SHA-256 of a file's content. Raises OSError as `open` does."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def uniform_hash(value: Any) -> float:
-    """A pseudorandom number in [0, 1) that depends only on the JSON-like value."""
+    """Return a pseudorandom number in [0, 1) that depends only on the JSON-like value."""
     return int(of_value(value)[:13], 16) / 16**13

@@ -114,7 +114,7 @@ def _lock_folder(folder: Path) -> int:
 
 
 def _holder(folder: Path) -> str:
-    """The process that holds the folder, as far as that can be read."""
+    """Return the process that holds the folder, as far as that can be read."""
     try:
         with (folder / LOCK).open(encoding="ascii", errors="replace") as file:
             holder = HOLDER.match(file.readline(200))

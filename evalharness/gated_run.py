@@ -62,8 +62,8 @@ class GatedRun:
 
 
 def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
-    """The run of a folder, judged by a policy: a file's, "none", or None for the one found from the folder `start`.
-    Raises UsageError and NotComparableError as the gate does.
+    """Return the run of a folder, judged by a policy: a file's, "none", or None for the one found from the folder
+    `start`. Raises UsageError and NotComparableError as the gate does.
     """
     read = policy_of(policy, start)
     results = judged_by(run, read)[0]
@@ -71,7 +71,7 @@ def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
 
 
 def _against_unit(candidate: CandidateDecision, unit: str, passing: Collection[UnitOutcome]) -> Iterator[str]:
-    """The gate's reasons against a unit of a candidate."""
+    """Yield the gate's reasons against a unit of a candidate."""
     by_name = {name: each for each in candidate.units for name in names_known(each.row.task, each.row.variant)}
     if unit not in by_name:
         raise UsageError("unit", f"no gate unit {unit!r} in the run", did_you_mean(unit, by_name))

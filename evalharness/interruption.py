@@ -35,7 +35,7 @@ def stop_if_interrupted() -> None:
 
 
 def exit_code() -> int:
-    """128 + the signal that came: 130 for SIGINT, and without a signal; 143 for SIGTERM."""
+    """Return 128 + the signal that came: 130 for SIGINT, and without a signal; 143 for SIGTERM."""
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 

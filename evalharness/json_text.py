@@ -19,10 +19,10 @@ class RepeatedKeyError(ValueError):
 
 
 def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -> Any:
-    """The value of a JSON text. Raises ValueError for what is not JSON or is nested too deeply.
+    """Return the value of a JSON text. Raises ValueError for what is not JSON or is nested too deeply.
 
-    `finite`: raise NotFiniteError, with its key, for NaN, infinity and numbers beyond the range of a float.
-    `distinct`: raise RepeatedKeyError for a key that appears twice in one object.
+    `finite`: raise NotFiniteError, with its key, for NaN, infinity and numbers beyond the range of a float. `distinct`:
+    raise RepeatedKeyError for a key that appears twice in one object.
     """
     pairs = _distinct if distinct else None
     try:
@@ -37,7 +37,7 @@ def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -
 
 
 def number_in(value: Any) -> float:
-    """A text or JSON value as a number, NaN if it is none."""
+    """Return a text or JSON value as a number, NaN if it is none."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -45,7 +45,7 @@ def number_in(value: Any) -> float:
 
 
 def line_of_repeated(text: str) -> int:
-    """The line, from 1, of the first key that appears for the second time in its object."""
+    """Return the line, from 1, of the first key that appears for the second time in its object."""
     keys: list[set[str]] = []
     for token in TOKEN.finditer(text):
         if token[0] == "{":
@@ -79,7 +79,7 @@ def _finite(text: str) -> float:
 
 
 def _place_of_infinite(document: object) -> str:
-    """The path of a number that is not finite, such as models[2].seconds; "" for the document itself."""
+    """Return the path of a number that is not finite, such as models[2].seconds; "" for the document itself."""
     pending: list[tuple[str, object]] = [("", document)]
     while pending:
         place, value = pending.pop()

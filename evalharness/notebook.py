@@ -50,7 +50,7 @@ class RunResults:
 
     @classmethod
     def load(cls, run: str | Path) -> RunResults:
-        """The results of a finished run's folder by this version's rule. Raises UsageError if there are none."""
+        """Return the results of a finished run's folder by this version's rule. Raises UsageError if there are none."""
         check_options({"run": run}, {"run": str | Path})
         path = Path(run)
         return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
@@ -61,7 +61,7 @@ class RunResults:
         return self.record.summary([f"{each.name} {STANDINGS[each.decision.exit_code]}" for each in order])
 
     def _repr_html_(self) -> str:
-        """Which candidates may ship, in one sentence, and a line for each candidate."""
+        """Return which candidates may ship, in one sentence, and a line for each candidate."""
         return str(registry.find(report.REGISTRY, "first_screen", "view")(self.record))
 
     @property
@@ -90,11 +90,12 @@ class RunResults:
         return self.record.signature
 
     def to_pandas(self) -> DataFrame:
-        """A table with a row for each comparison; numbers in the metric's unit, empty if nothing was measured."""
+        """Return a table with a row for each comparison; numbers in the metric's unit, empty if nothing was measured.
+        """
         return registry.find(report.REGISTRY, "frame", "view")(self.record)
 
     def plot(self, figure: FigureName | None = None) -> Figure:
-        """A matplotlib Figure that needs no display and no pyplot: "tradeoff", what was learned against what was
+        """Return a matplotlib Figure that needs no display and no pyplot: "tradeoff", what was learned against what was
         forgotten, or "forest", every difference with its interval; None: the first that there is. Raises UsageError
         where there is nothing to draw.
         """
@@ -115,8 +116,8 @@ class RunResults:
         return decide(self.folder, judged, policy, candidates)
 
     def examples(self, task: str, *, candidates: str | Sequence[str] = (), lost: bool = False) -> DataFrame:
-        """The outputs of base and candidates on a task or group: a row for each example and candidate. `lost`: only
-        those that a candidate lost, the largest losses first. Raises UsageError if the texts are missing.
+        """Return the outputs of base and candidates on a task or group: a row for each example and candidate. `lost`:
+        only those that a candidate lost, the largest losses first. Raises UsageError if the texts are missing.
         """
         names = (candidates,) if isinstance(candidates, str) else candidates
         return registry.find(report.REGISTRY, "examples", "view")(self.folder, self.record, task, names, lost)
@@ -160,7 +161,7 @@ class PlanResults:
 
 
 def as_policy(policy: str | Path | Policy | None) -> Policy:
-    """The policy itself, that of its file, or the defaults. Raises UsageError."""
+    """Return the policy itself, that of its file, or the defaults. Raises UsageError."""
     check_options({"policy": policy}, {"policy": str | Path | Policy | None})
     if policy is None or isinstance(policy, Policy):
         return policy or Policy()

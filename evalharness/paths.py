@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """The path of a shipped folder ("tasks", "reports", "fixtures/…"), in a source tree or an installed wheel.
+    """Return the path of a shipped folder ("tasks", "reports", "fixtures/…"), in a source tree or an installed wheel.
 
-    Raises FileNotFoundError where it is missing.
+    Raises FileNotFoundError if it is missing.
     """
     for root in (PACKAGE / "shipped", PACKAGE.parent):
         if (root / folder).is_dir():
@@ -24,7 +24,9 @@ def shipped(folder: str) -> Path:
 
 
 def default_store(environ: Mapping[str, str]) -> Path:
-    """`$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError without a home directory."""
+    """Return `$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError without a home
+    directory.
+    """
     if path := environ.get("EVALHARNESS_STORE"):
         return Path(path)
     cache = environ.get("XDG_CACHE_HOME")
@@ -37,6 +39,6 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 
 def run_folder(suite: str | None) -> Path:
-    """runs/<time>-<suite>, in UTC: the default folder of a run."""
+    """Return runs/<time>-<suite>, in UTC: the default folder of a run."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", suite or "tasks")[:80]
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{harmless}"

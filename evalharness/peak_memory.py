@@ -12,12 +12,12 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes the
 
 
 def process_peak() -> int:
-    """The most bytes that this process held in memory since its start, or since a successful `reset`."""
+    """Return the most bytes that this process held in memory since its start, or since a successful `reset`."""
     return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def device_peak() -> int | None:
-    """The most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
+    """Return the most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
     cuda = _cuda()
     return None if cuda is None else int(cuda.max_memory_allocated())
 
@@ -45,6 +45,6 @@ def _status(key: str) -> int | None:
 
 
 def _cuda() -> Any:
-    """torch.cuda if it is in use. It is not imported for a number."""
+    """Return torch.cuda if it is in use. It is not imported for a number."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None

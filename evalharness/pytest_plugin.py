@@ -45,7 +45,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def evalharness_run(pytestconfig: pytest.Config) -> GatedRun:
-    """The run of --evalharness-run DIR with the gate's decision: `results`, `decision`, `assert_retained(unit)`,
+    """Return the run of --evalharness-run DIR with the gate's decision: `results`, `decision`, `assert_retained(unit)`,
     `assert_may_ship()`.
     """
     if _setting(pytestconfig, RUN) == NONE:
@@ -76,7 +76,7 @@ def _judged(config: pytest.Config) -> GatedRun:
 
 
 def _setting(config: pytest.Config, name: str) -> str | None:
-    """The value of an option, else of the ini-file, whose paths are relative to its folder."""
+    """Return the value of an option, else of the ini-file, whose paths are relative to its folder."""
     if (option := config.getoption(name)) is not None:
         return str(option)
     stated = str(config.getini(name))

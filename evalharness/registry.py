@@ -35,7 +35,7 @@ GROUPS = {  # what other packages may add -> their group of entry points
 
 
 def names(table: Mapping[str, str], what: str) -> list[str]:
-    """Every name that `find` accepts: those of `table`, then those that other packages add."""
+    """Return every name that `find` accepts: those of `table`, then those that other packages add."""
     return [*table, *(name for name in _added(what) if name not in table)]
 
 
@@ -53,8 +53,8 @@ def check(table: Mapping[str, str], name: str, what: str) -> None:
 
 
 def find(table: Mapping[str, str], name: str, what: str) -> Any:
-    """The attribute that `name` stands for in `table`, else in another package's entry points. `what`: its kind, for
-    errors and in `GROUPS`.
+    """Return the attribute that `name` stands for in `table`, else in another package's entry points. `what`: its kind,
+    for errors and in `GROUPS`.
 
     Raises UsageError as `check` does and if another package's piece cannot be loaded, and MissingPackageError if ours
     needs an extra that is not installed.
@@ -78,8 +78,8 @@ def find(table: Mapping[str, str], name: str, what: str) -> Any:
 
 
 def task_folders() -> list[Path]:
-    """The folders of task files that other packages add. An entry point is a package with YAML files in it, or a path.
-    Raises UsageError if one cannot be loaded.
+    """Return the folders of task files that other packages add. An entry point is a package with YAML files in it, or a
+    path. Raises UsageError if one cannot be loaded.
     """
     folders = []
     for entry in (entry for of_name in _added(TASKS).values() for entry in of_name):
@@ -93,7 +93,7 @@ def task_folders() -> list[Path]:
 
 
 def load(entry: EntryPoint, what: str) -> Any:
-    """The object of another package's entry point. Raises UsageError naming the package."""
+    """Return the object of another package's entry point. Raises UsageError naming the package."""
     try:
         return entry.load()
     except Exception as error:  # another package's module may raise anything
@@ -112,7 +112,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _added(what: str) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Entry points by name, sorted, so that the order of installation does not matter."""
+    """Return entry points by name, sorted, so that the order of installation does not matter."""
     added: dict[str, tuple[EntryPoint, ...]] = {}
     entries = entry_points(group=GROUPS[what]) if what in GROUPS else ()
     for entry in sorted(entries, key=lambda entry: (entry.name, _package(entry))):

@@ -110,7 +110,7 @@ class BoundedTemplate:
             self._template = environment.from_string(source)
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """The text. Raises one of FAILURES."""
+        """Return the text. Raises one of FAILURES."""
         _account.set(Account())
         pieces: list[str] = []
         length = 0
@@ -158,7 +158,7 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 
 def _with_charge(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter with charges for its arguments and its value."""
+    """Return the filter with charges for its arguments and its value."""
     leading = int(hasattr(function, "jinja_pass_arg"))  # a context or an environment before its value
 
     @wraps(function)

@@ -11,8 +11,8 @@ Answer = TypeVar("Answer")
 
 
 def call_within(seconds: float, question: Callable[[], Answer]) -> Answer:
-    """The function's value. Raises its errors, and TimeoutError after so many seconds; the function then goes on in its
-    thread, because resolving a host's name cannot be stopped.
+    """Return the function's value. Raises its errors, and TimeoutError after so many seconds; the function then goes on
+    in its thread, because resolving a host's name cannot be stopped.
     """
     answer: Future[Answer] = Future()
 

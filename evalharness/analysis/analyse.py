@@ -22,7 +22,7 @@ def analyse(run: MeasuredRun) -> Results:
     """Compare every candidate with its base, judge it, split its scores by training overlap and by wording, and
     diagnose what it lost.
 
-    Raises NotComparableError where two models were not asked the same, TaskError where a gate unit cannot be pooled.
+    Raises NotComparableError if two models were not asked the same, TaskError if a gate unit cannot be pooled.
     """
     compared = compare(run.facts, run.measurements, run.plan, run.placebo)
     comparisons = with_average(compared, run.facts, run.plan.average, run.plan.suite_name)

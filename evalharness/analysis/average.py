@@ -15,7 +15,7 @@ CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold fo
 
 
 def missing_for_average(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
-    """What the published average needs and a run does not measure; empty where it measures everything."""
+    """Return what the published average needs and a run does not measure; empty if it measures everything."""
     tasks = {fact.name: fact for fact in facts}
     reasons = []
     for name, metric in _cells(average):
@@ -37,7 +37,7 @@ def missing_for_average(average: Average, facts: Sequence[TaskFacts]) -> list[st
 
 
 def average_notices(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
-    """A notice that the plan's average is left out, where something that it needs is lacking."""
+    """Return a notice that the plan's average is left out, where something that it needs is lacking."""
     absent = missing_for_average(plan.average, facts) if plan.average else []
     if plan.average is None or not absent:
         return ()
@@ -48,7 +48,8 @@ def average_notices(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str,
 def with_average(
     comparisons: Sequence[Comparison], facts: Sequence[TaskFacts], average: Average | None, suite: str | None
 ) -> tuple[Comparison, ...]:
-    """The comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's name.
+    """Return the comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's
+    name.
 
     There is no row where something is `lacking`, or where a task of the average has no answered example or was stopped
     early, since an average over less than was published must not carry its name. Base, candidate and difference have no
@@ -94,7 +95,7 @@ def _row(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], suite
 
 
 def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], side: str) -> float:
-    """The plain mean over entries of the mean over an entry's metrics, each the mean over its tasks."""
+    """Return the plain mean over entries of the mean over an entry's metrics, each the mean over its tasks."""
     entries = []
     for names, metrics in average.over.items():
         by_metric = [
@@ -106,7 +107,8 @@ def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], sid
 
 
 def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> float:
-    """A task's score; where the average is normalised, its place between chance (0) and the best there is (1)."""
+    """Return a task's score; where the average is normalised, its place between chance (0) and the best there is (1).
+    """
     score = float(getattr(row, side).value)
     if not average.normalised or task.chance is None:
         return score
@@ -115,7 +117,7 @@ def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> flo
 
 
 def _cells(average: Average) -> list[tuple[str, str]]:
-    """Every (task, metric) that goes in."""
+    """Return every (task, metric) that goes in."""
     return [
         (name, metric) for names, metrics in average.over.items() for metric in metrics for name in names.split("+")
     ]

@@ -61,7 +61,7 @@ class Baseline:
         return self.row.name
 
     def asked_the_same(self, prepared: PreparedTask) -> bool:
-        """Whether it was asked the same examples of a task, however they were prompted."""
+        """Return whether it was asked the same examples of a task, however they were prompted."""
         task = self.tasks.get(prepared.task.name)
         return task is not None and fingerprint.agree(
             task.questions, units_digest(*units_of(prepared)) if self.packed else questions_digest(prepared)
@@ -69,23 +69,23 @@ class Baseline:
 
 
 def questions_digest(prepared: PreparedTask) -> str:
-    """Digest of the examples' ids: equal where examples can be paired, however they were prompted."""
+    """Return the digest of the examples' ids: equal where examples can be paired, however they were prompted."""
     return fingerprint.of_value([example.id for example in prepared.examples])
 
 
 def units_of(prepared: PreparedTask) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The units of a task, in the order in which rows are measured, and how many examples each has."""
+    """Return the units of a task, in the order in which rows are measured, and how many examples each has."""
     sizes = Counter(example.unit for example in prepared.examples)
     return tuple(sizes), tuple(sizes.values())
 
 
 def units_digest(units: Sequence[str], sizes: Sequence[int]) -> str:
-    """Digest of units and their sizes, in their order."""
+    """Return the digest of units and their sizes, in their order."""
     return fingerprint.of_value([list(units), list(sizes)])
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read the base of the run at `path`. Raises UsageError where it cannot be read."""
+    """Read the base of the run at `path`. Raises UsageError if it cannot be read."""
     run = results.read_measurements(path)
     name, tasks = run.plan.base, run.signature["tasks"]
     row = next((model for model in run.models if model.name == name), None)
@@ -126,10 +126,10 @@ def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[s
 def baseline_outcomes(
     baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo, mixed: bool = False
 ) -> list[TaskOutcome]:
-    """The base's measurements in the order of `prepared`, with its samples where the run's folder has them. `mixed`:
-    another engine may have answered.
+    """Return the base's measurements in the order of `prepared`, with its samples where the run's folder has them.
+    `mixed`: another engine may have answered.
 
-    Raises NotComparableError where the base was asked something else, answered by another engine, or did not answer
+    Raises NotComparableError if the base was asked something else, answered by another engine, or did not answer
     everything.
     """
     if not mixed:
@@ -151,7 +151,7 @@ def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
 
 
 def checked_task(baseline: Baseline, prepared: PreparedTask) -> BaselineTask:
-    """The base's measurements on a task. Raises NotComparableError where its prompts or its scoring differ."""
+    """Return the base's measurements on a task. Raises NotComparableError if its prompts or its scoring differ."""
     name, where = prepared.task.name, f"{baseline.path}: {prepared.task.name}"
     task = baseline.tasks.get(name)
     if task is None:

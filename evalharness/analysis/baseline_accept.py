@@ -32,7 +32,7 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
     """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
     line by line what that changes.
 
-    Raises UsageError for a missing run or model, NotComparableError where the model was not asked everything, or a
+    Raises UsageError for a missing run or model, NotComparableError if the model was not asked everything, or a
     candidate not the same as the original base, and where the existing file is damaged.
     """
     measured, path = read_measurements(Path(run)), Path(file)
@@ -46,7 +46,7 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
 
 
 def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
-    """A file of model `name` of a run alone. Raises NotComparableError where it was not asked everything."""
+    """Return a file of model `name` of a run alone. Raises NotComparableError if it was not asked everything."""
     model = next(each for each in run.models if each.name == name)
     by_key = {(m.task, m.metric): m for m in run.measurements if m.model == name}
     deciding = [each for each in subjects(run.facts, run.plan) if each.primary and each.judged]
@@ -77,7 +77,7 @@ def _model(row: ModelRow) -> ModelRow:
 
 
 def _whole(fact: TaskFacts, metric: MetricFacts, measurement: Measurement | None, name: str) -> Measurement:
-    """The measurement of a model that was asked everything and answered it. Raises NotComparableError."""
+    """Return the measurement of a model that was asked everything and answered it. Raises NotComparableError."""
     fix = "accept a run in which it answered everything at once"
     if fact.failed.get(name):
         raise NotComparableError(fact.name, f"{name} failed on {fact.failed[name]} examples", fix)
@@ -113,10 +113,10 @@ def _scores(fact: TaskFacts, metric: MetricFacts, measurement: Measurement) -> A
 
 
 def accepted_file(path: Path, run: MeasuredRun, name: str, before: BaselineFile | None) -> BaselineFile:
-    """The file after model `name` of a run is accepted. The run's base begins a new file, alone. A candidate is put
-    beside the original base of the file `before` (None: beside its own base).
+    """Return the file after model `name` of a run is accepted. The run's base begins a new file, alone. A candidate is
+    put beside the original base of the file `before` (None: beside its own base).
 
-    Raises NotComparableError where it was not asked everything, or not the same as the original base.
+    Raises NotComparableError if it was not asked everything, or not the same as the original base.
     """
     own = file_of(path, run, name)
     if name == run.plan.base:
@@ -135,7 +135,7 @@ def accepted_file(path: Path, run: MeasuredRun, name: str, before: BaselineFile 
 
 
 def _beside(file: BaselineFile, own: BaselineFile) -> BaselineFile:
-    """The file's original base, and one model that was accepted last."""
+    """Return the file's original base, and one model that was accepted last."""
     return replace(
         file,
         models=(file.models[0], *own.models),
@@ -180,7 +180,7 @@ def change_lines(before: BaselineFile | None, after: BaselineFile) -> Iterator[s
 
 
 def _moved(before: BaselineFile, after: BaselineFile) -> Iterator[str]:
-    """The tasks whose accepted scores change, and how many of their units do."""
+    """Yield the tasks whose accepted scores change, and how many of their units do."""
     places, moved = {(task.task, task.metric): i for i, task in enumerate(before.tasks)}, 0
     for i, task in enumerate(after.tasks):
         place = places.get((task.task, task.metric))

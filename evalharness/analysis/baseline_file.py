@@ -84,7 +84,7 @@ class BaselineFile:
         return self.baseline(-1)
 
     def baseline(self, which: int) -> Baseline:
-        """One of its models as a base whose scores can be used."""
+        """Return one of its models as a base whose scores can be used."""
         by_task: dict[str, list[int]] = {}
         for i, task in enumerate(self.tasks):
             by_task.setdefault(task.task, []).append(i)
@@ -111,7 +111,7 @@ class BaselineFile:
         )
 
     def _measurement(self, which: int, i: int) -> Measurement:
-        """Rows whose units only a run of the same questions knows."""
+        """Return rows whose units only a run of the same questions knows."""
         task, name = self.tasks[i], self.models[which].name
         rows = self.scores[which][i].rows
         return Measurement(task=task.task, metric=task.metric, model=name, units=(), sizes=(), rows=rows)
@@ -124,7 +124,7 @@ TASK_COLUMNS = tuple(each.name for each in fields(ScoredTask))
 
 
 def text_of(file: BaselineFile) -> str:
-    """The text of the file: readable JSON except for the packed rows, with a line for each task."""
+    """Return the text of the file: readable JSON except for the packed rows, with a line for each task."""
     first, signatures = file.scores[0], sorted({task.signature for task in file.tasks})
     document = {
         "asked": file.settings,
@@ -154,7 +154,7 @@ def _columns(task: ScoredTask, signatures: Sequence[str]) -> list[Any]:
 
 
 def _counts(scores: AcceptedScores) -> list[Any]:
-    """The last counts are left out where they are 0."""
+    """Return the last counts are left out where they are 0."""
     counts = [] if scores.answers is None else [getattr(scores.answers, name) for name in COUNTS]
     while counts and counts[-1] == 0:
         counts.pop()
@@ -200,18 +200,18 @@ class _Document:
 
 
 def is_baseline_file(path: Path) -> bool:
-    """Whether the path is a baseline file, and not a run's folder or its measurements."""
+    """Return whether the path is a baseline file, and not a run's folder or its measurements."""
     return path.is_file() and path.suffix != ".parquet"
 
 
 def place_of(policy: Policy) -> Path:
-    """The path of a policy's baseline file; `FILE` in the working directory where it names none."""
+    """Return the path of a policy's baseline file; `FILE` in the working directory where it names none."""
     return Path(policy.baseline or FILE)
 
 
 def read_file(path: Path) -> BaselineFile:
-    """Read a baseline file. Raises UsageError where there is none, NotComparableError where it is damaged or was edited
-    by hand.
+    """Read a baseline file. Raises UsageError if there is none, NotComparableError if it is damaged or was edited by
+    hand.
     """
     try:
         content = path.read_bytes()
@@ -259,7 +259,7 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
 
 
 def _answers(counts: Sequence[Any], path: Path) -> AnswerCounts | None:
-    """The counts of a task's answers, those left out being 0; None where there are none."""
+    """Return the counts of a task's answers, those left out being 0; None if there are none."""
     by_name = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
     return structure_json(by_name, AnswerCounts, path, "counts", AGAIN) if counts else None
 
@@ -278,7 +278,7 @@ def _task_of(columns: Columns, signatures: Sequence[str]) -> ScoredTask:
 
 
 def _unpacked(texts: Sequence[str], models: int) -> list[np.ndarray]:
-    """The rows of a task of every model: the first model's, then what of the others' differs from them."""
+    """Return the rows of a task of every model: the first model's, then what of the others' differs from them."""
     if len(texts) != models:
         raise ValueError(f"rows of {len(texts)} models, and {models} models")
     first = unpack_rows(texts[0])

@@ -50,10 +50,10 @@ def decide(run: Path | None, results: Results, policy: Policy, only: Collection[
 
 
 def results_against(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str, Results]]:
-    """The results of a run against each of the scores that a policy names, with their labels. The original base's
-    scores are the run's where it measured that base, else the file's.
+    """Return the results of a run against each of the scores that a policy names, with their labels. The original
+    base's scores are the run's where it measured that base, else the file's.
 
-    Raises UsageError where there is no file, NotComparableError where the file is damaged, or its questions, metrics or
+    Raises UsageError if there is no file, NotComparableError if the file is damaged, or its questions, metrics or
     engine differ from the run's.
     """
     file, base = read_file(place_of(policy)), _base_fingerprint(run)
@@ -75,14 +75,14 @@ def _base_fingerprint(run: MeasuredRun) -> str:
 
 
 def _against(run: MeasuredRun, results: Results, baseline: Baseline) -> Results:
-    """The results against one model of a file: those of the run where it measured that model as its base."""
+    """Return the results against one model of a file: those of the run where it measured that model as its base."""
     joined = with_baseline(run, baseline)
     return results if _base_fingerprint(run) == baseline.row.fingerprint else analyse(joined)
 
 
 def with_baseline(run: MeasuredRun, baseline: Baseline) -> MeasuredRun:
-    """The run with a baseline's scores in place of its base's, for the metrics that decide. Raises NotComparableError
-    where questions, metrics, engines or tasks differ.
+    """Return the run with a baseline's scores in place of its base's, for the metrics that decide. Raises
+    NotComparableError where questions, metrics, engines or tasks differ.
     """
     engine = run.signature["engine"]
     check_engine(baseline, engine["fingerprint"], engine)
@@ -108,13 +108,14 @@ def with_baseline(run: MeasuredRun, baseline: Baseline) -> MeasuredRun:
 
 
 def _free_name(run: MeasuredRun, baseline: Baseline) -> str:
-    """The baseline's name, and that it is accepted where a model of the run has it, too."""
+    """Return the baseline's name, and that it is accepted where a model of the run has it, too."""
     names = {row.name for row in run.models if row.name != run.plan.base}
     return baseline.name if baseline.name not in names else f"{baseline.name} (accepted)"
 
 
 def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Sequence[str]) -> BaselineTask:
-    """The baseline's scores on a task. Raises NotComparableError where data, prompts, metrics or task file differ."""
+    """Return the baseline's scores on a task. Raises NotComparableError if data, prompts, metrics or task file differ.
+    """
     where, task = f"{baseline.path}: {fact.name}", baseline.tasks.get(fact.name)
     if task is None:
         raise NotComparableError(where, "there are no scores of this task", FIX)
@@ -131,13 +132,14 @@ def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Seq
 
 
 def _prompts_of(task: BaselineTask, fact: TaskFacts) -> str | None:
-    """The digest of the prompts that the baseline was asked, as this run has it; None where nobody was asked these."""
+    """Return the digest of the prompts that the baseline was asked, as this run has it; None if nobody was asked these.
+    """
     every = (fact.prompts_digest, *fact.prompts.values())
     return next((each for each in every if fingerprint.agree(task.prompts, each)), None)
 
 
 def _facts(fact: TaskFacts, task: BaselineTask, names: tuple[str, str]) -> TaskFacts:
-    """The task's facts with the baseline's in place of the base's."""
+    """Return the task's facts with the baseline's in place of the base's."""
     old, name = names
 
     def of_others(by_model: Mapping[str, Value]) -> dict[str, Value]:
@@ -156,8 +158,8 @@ def _facts(fact: TaskFacts, task: BaselineTask, names: tuple[str, str]) -> TaskF
 
 
 def _with_units(baseline: Baseline, of: Measurement, others: Sequence[Measurement], task: BaselineTask) -> Measurement:
-    """The baseline's rows with their units, as a model of the run knows them that was asked all of them. Raises
-    NotComparableError where none was.
+    """Return the baseline's rows with their units, as a model of the run knows them that was asked all of them. Raises
+    NotComparableError if none was.
     """
     for other in others:
         if fingerprint.agree(task.questions, units_digest(other.units, other.sizes)):
@@ -186,7 +188,7 @@ def _joined(
 
 
 def _alone(run: MeasuredRun, tasks: set[str]) -> Iterator[Group]:
-    """The groups that decide, without the metrics by which they are described."""
+    """Yield the groups that decide, without the metrics by which they are described."""
     for group in run.plan.groups:
         if not group.beside and set(group.tasks) <= tasks:
             yield replace(group, also=())

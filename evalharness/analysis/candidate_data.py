@@ -40,7 +40,7 @@ class CandidateData:
         return gate_units(self.facts, self.plan)
 
     def after(self, rounds: int) -> CandidateData:
-        """The data as it was when neither model had been asked more than this many rounds."""
+        """Return the data as it was when neither model had been asked more than this many rounds."""
         facts = [
             replace(task, rounds={model: min(rounds, task.rounds.get(model, ROUNDS)) for model in self.sides})
             for task in self.facts

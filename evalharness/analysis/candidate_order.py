@@ -39,7 +39,7 @@ BEST_FIRST = tuple(Standing)
 
 @dataclass(frozen=True, slots=True)
 class JudgedCandidate:
-    """A candidate with the gate's decision. `model`: None where results do not list it."""
+    """A candidate with the gate's decision. `model`: None if results do not list it."""
 
     decision: CandidateDecision
     model: ModelRow | None = None
@@ -104,8 +104,8 @@ class JudgedCandidate:
 @dataclass(frozen=True, slots=True)
 class CandidateOrder:
     """Candidates, the best choice first. `choices`: those that may ship and are not known to have learned nothing, each
-    once. `target`: the task by whose gain these are ordered; None where they share no such task, and are ordered by
-    their change over the suite, as all others are.
+    once. `target`: the task by whose gain these are ordered; None if they share no such task, and are ordered by their
+    change over the suite, as all others are.
     """
 
     candidates: tuple[JudgedCandidate, ...]
@@ -124,7 +124,7 @@ class CandidateOrder:
 
     @property
     def choice(self) -> str:
-        """Say which of several that may ship comes first, why, and whether its lead over the next is shown; "" where at
+        """Say which of several that may ship comes first, why, and whether its lead over the next is shown; "" if at
         most one may ship.
         """
         if len(self.choices) < 2:
@@ -167,21 +167,21 @@ def _place(candidate: JudgedCandidate) -> int:
 
 
 def _key(candidate: JudgedCandidate, target: str | None) -> tuple[int, bool, float]:
-    """The sort key, lower is better. A gain that is not shown comes after those that are."""
+    """Return the sort key, lower is better. A gain that is not shown comes after those that are."""
     if target is not None and candidate.standing == Standing.SHIPS and candidate.gain is not None:
         return _place(candidate), not candidate.learned, -candidate.gain.value
     return _place(candidate), candidate.change is None, -candidate.change.value if candidate.change else 0.0
 
 
 def _target(candidates: Sequence[JudgedCandidate]) -> str | None:
-    """The one target of which all have a gain, so that the gains are by one metric on the same examples."""
+    """Return the one target of which all have a gain, so that the gains are by one metric on the same examples."""
     targets = {each.target if each.gain else None for each in candidates}
     return targets.pop() if len(targets) == 1 else None
 
 
 def _is_shown(first: Estimate | None, second: Estimate | None) -> bool | None:
-    """Whether `first` is shown to be larger: its interval lies wholly above the other's. However the two are
-    correlated, that is wrong no more often than one such interval misses its value. None where one has no interval.
+    """Return whether `first` is shown to be larger: its interval lies wholly above the other's. However the two are
+    correlated, that is wrong no more often than one such interval misses its value. None if one has no interval.
     """
     if first is None or second is None or first.low is None or second.high is None:
         return None

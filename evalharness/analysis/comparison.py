@@ -26,9 +26,9 @@ def compare(
     """Compare every candidate, then every reference: tasks in the order of `facts`, groups, families where there are
     several, the suite. `placebo`: the reference that shows the engine's noise.
 
-    Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were
-    not asked the same, where a measurement is missing or a row is not finite, and TaskError where the tasks of a gate
-    unit cannot be pooled.
+    Units that failed on either side are left out of both and flagged. Raises NotComparableError if two models were not
+    asked the same, where a measurement is missing or a row is not finite, and TaskError if the tasks of a gate unit
+    cannot be pooled.
     """
     table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
@@ -52,10 +52,10 @@ def compare(
 def target_gain(
     comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
 ) -> tuple[Estimate | None, bool | None]:
-    """The candidate's gain on the task it was trained on, and whether it learned it. True: the lower end of the gain's
-    interval is above the task's margin, and that of its score above chance, where `facts` state it (rising from below
-    chance to guessing is no learning). False: the upper end of either is not. None: neither is shown, or there is no
-    interval or margin. (None, None) where the target was not measured.
+    """Return the candidate's gain on the task it was trained on, and whether it learned it. True: the lower end of the
+    gain's interval is above the task's margin, and that of its score above chance, where `facts` state it (rising from
+    below chance to guessing is no learning). False: the upper end of either is not. None: neither is shown, or there is
+    no interval or margin. (None, None) where the target was not measured.
     """
     chances = {
         task.name: task.chance

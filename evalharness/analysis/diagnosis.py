@@ -76,7 +76,7 @@ class _UnitDiagnosis:
         )
 
     def measures(self) -> Iterator[Measure]:
-        """The measures that were compared, in a fixed order; those that were not asked are left out."""
+        """Yield the measures that were compared, in a fixed order; those that were not asked are left out."""
         of = self.choice.candidate
         compared: list[tuple[str, Comparison | None]] = [("choosing", self.choice)]
         if self.choice.metric != ACCURACY:
@@ -124,7 +124,7 @@ class _UnitDiagnosis:
         )
 
     def leaning(self) -> dict[str, ChoiceBias] | None:
-        """The choice that each side overuses most; None where the choices are not the same for all examples."""
+        """Return the choice that each side overuses most; None if the choices are not the same for all examples."""
         compared = self._more(BIAS)
         if compared is None:
             return None
@@ -134,18 +134,18 @@ class _UnitDiagnosis:
         return {side: _leaning(choices, rows) for side, rows in sums.items()} if compared.n else None
 
     def _more(self, metric: str) -> Comparison | None:
-        """The row of another metric of the ranking: the task's own, else that of its chosen variant."""
+        """Return the row of another metric of the ranking: the task's own, else that of its chosen variant."""
         names = [self.choice.task, *self._variants(VariantKind.CHOSEN)]
         rows = (self.rows.get((name, metric, self.choice.candidate)) for name in names)
         return next((row for row in rows if row is not None), None)
 
     def _variants(self, kind: VariantKind) -> list[str]:
-        """Names of the task's or group's variants of one kind that were compared."""
+        """Return the names of the task's or group's variants of one kind that were compared."""
         of = [row for row in self.rows.values() if row.variant is not None and row.variant.kind is kind]
         return list(dict.fromkeys(row.task for row in of if row.variant and row.variant.of == self.choice.task))
 
     def _members(self, name: str) -> list[TaskFacts]:
-        """The tasks whose rows the task or group pools."""
+        """Return the tasks whose rows the task or group pools."""
         inside = next((group.tasks for group in self.run.plan.groups if group.name == name), (name,))
         return [fact for fact in self.run.facts if fact.name in inside]
 
@@ -157,8 +157,8 @@ class _UnitDiagnosis:
         return pair_rows(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), table)[0]
 
     def _went(self, task: TaskFacts) -> tuple[Floats, Pairs]:
-        """Rows (units, 5): lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers; and
-        the pairs they come from.
+        """Return rows (units, 5): lost to unreadable, lost to wrong, gained from unreadable, gained from wrong,
+        answers; and the pairs they come from.
 
         A unit's net loss counts as unreadable up to its number of additional unreadable texts, the rest as wrong; gains
         likewise.
@@ -173,15 +173,15 @@ class _UnitDiagnosis:
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:
-    """Pairs whose difference is one part of the whole: losses stand as the base's right answers, gains as the
-    candidate's.
+    """Return the pairs whose difference is one part of the whole: losses stand as the base's right answers, gains as
+    the candidate's.
     """
     sides = [np.stack([rows[:, list(at)].sum(axis=1), rows[:, 4]], axis=1) for at in (lost_at, gained_at)]
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)
 
 
 def _leaning(choices: Sequence[str], sums: Any) -> ChoiceBias:
-    """The choice whose picks exceed its right answers most. `sums` (2 × choices): picks, then right answers."""
+    """Return the choice whose picks exceed its right answers most. `sums` (2 × choices): picks, then right answers."""
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
     return ChoiceBias(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))

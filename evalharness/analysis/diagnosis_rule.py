@@ -61,7 +61,7 @@ class Reading(NamedTuple):
 
 
 def lost(choice: Comparison) -> bool:
-    """Whether a gate unit is forgotten, or its whole interval lies below 0."""
+    """Return whether a gate unit is forgotten, or its whole interval lies below 0."""
     return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
 
 
@@ -115,7 +115,8 @@ def conclude(
 
 
 def _one_answer(choice: Comparison) -> str:
-    """The answer that the candidate gives to nearly all examples and the base does not, with its share; else ""."""
+    """Return the answer that the candidate gives to nearly all examples and the base does not, with its share; else "".
+    """
     base, counts = choice.base_answers, choice.candidate_answers
     if counts is None or not counts.constant or (base is not None and base.constant):
         return ""
@@ -123,7 +124,7 @@ def _one_answer(choice: Comparison) -> str:
 
 
 def _above(one: Comparison, other: Comparison) -> bool:
-    """Whether the whole interval of one difference lies above the other's."""
+    """Return whether the whole interval of one difference lies above the other's."""
     if one.difference is None or other.difference is None:
         return False
     low, high = one.difference.low, other.difference.high
@@ -133,7 +134,7 @@ def _above(one: Comparison, other: Comparison) -> bool:
 def diagnosis_text(
     reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, ChoiceBias] | None
 ) -> str:
-    """The conclusion and the numbers that it rests on, on one line."""
+    """Return the conclusion and the numbers that it rests on, on one line."""
     by_name = {measure.name: measure for measure in measures}
     head = HEADS[reading.conclusion] + (f" ({reading.because})" if reading.because else "")
     parts = [
@@ -156,7 +157,7 @@ def diagnosis_text(
 
 
 def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
-    """Whether a measure where less is better rose, with its whole interval."""
+    """Return whether a measure where less is better rose, with its whole interval."""
     return name in by_name and fell(by_name[name].difference)
 
 

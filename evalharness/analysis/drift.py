@@ -44,7 +44,7 @@ class DriftTexts:
 
 
 def neutral_texts(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
-    """Requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
+    """Return requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
     return DriftTexts(
         kind=NEUTRAL,
         requests=tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts)),
@@ -52,7 +52,7 @@ def neutral_texts(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """Requests for the base's own outputs. `pairs`: (prompt, the base's greedy answer)."""
+    """Return requests for the base's own outputs. `pairs`: (prompt, the base's greedy answer)."""
     return DriftTexts(
         kind=OWN,
         requests=tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs)),
@@ -60,14 +60,14 @@ def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
 
 
 def target_inputs(target: str, pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """Requests for the base's outputs on the inputs of a candidate's target task. `pairs`: (prompt, the base's greedy
-    answer).
+    """Return requests for the base's outputs on the inputs of a candidate's target task. `pairs`: (prompt, the base's
+    greedy answer).
     """
     return replace(own_outputs(pairs), kind=f"{INPUTS}{target}", target=target)
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
-    """The requests to another model, at the tokens that the base named; None where the base gave no answer."""
+    """Return the requests to another model, at the tokens that the base named; None if the base gave no answer."""
     answers = (base.get(request.id) for request in texts.requests)
     return [
         replace(request, top_k=0, at=answer.ids) if isinstance(answer, Profiling) else None
@@ -76,7 +76,8 @@ def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> lis
 
 
 def divergence(base: Profiling, model: Profiling) -> Floats:
-    """KL(base ‖ model) at every token, in nats, (tokens,): over the base's likeliest tokens, and all others as one.
+    """Return KL(base ‖ model) at every token, in nats, (tokens,): over the base's likeliest tokens, and all others as
+    one.
 
     Merging outcomes never makes a divergence larger (the log-sum inequality: T. M. Cover and J. A. Thomas, Elements of
     Information Theory, 2006, §2.7), so it is a lower bound, and exact where the base named its whole vocabulary.
@@ -92,12 +93,12 @@ def divergence(base: Profiling, model: Profiling) -> Floats:
 
 
 def _rest(profile: Profiling) -> Floats:
-    """Log-probability of all other tokens, (tokens, 1)."""
+    """Return the log-probability of all other tokens, (tokens, 1)."""
     return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
 
 
 def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level: float) -> Drift:
-    """The drift of `model` on the texts, from answers in their order. `level`: coverage of the intervals."""
+    """Return the drift of `model` on the texts, from answers in their order. `level`: coverage of the intervals."""
     empty = Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level)
     pairs = [(b, m) for b, m in zip(base, other, strict=True) if isinstance(b, Profiling) and isinstance(m, Profiling)]
     failed = len(base) - len(pairs)
@@ -130,7 +131,7 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level
 
 
 def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Drift:
-    """A drift that is not known, with the reason."""
+    """Return a drift that is not known, with the reason."""
     return Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level, reason=reason)
 
 
@@ -155,8 +156,8 @@ def rank_drifts(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Dri
 
 
 def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
-    """One text's number of tokens, and sums over them: divergence, agreement, the base's cross-entropy, its change, and
-    the probability of tokens that the base did not name.
+    """Return one text's number of tokens, and sums over them: divergence, agreement, the base's cross-entropy, its
+    change, and the probability of tokens that the base did not name.
     """
     ours, theirs = np.array(base.logprobs), np.array(model.logprobs)
     agree = float(np.sum(np.array(base.argmax) == np.array(model.argmax)))
@@ -165,7 +166,7 @@ def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
 
 
 def _mean(rows: Floats, level: float) -> Estimate:
-    """Mean per token with its interval over texts; rows are (sum, tokens)."""
+    """Return the mean per token with its interval over texts; rows are (sum, tokens)."""
     total = float(rows[:, 1].sum())
     value, shares = float(rows[:, 0].sum()) / total, rows[:, 1] / total
     if len(rows) < 2:
@@ -175,7 +176,9 @@ def _mean(rows: Floats, level: float) -> Estimate:
 
 
 def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
-    """Share of tokens, with Wilson's interval at their effective number: those of one text depend on each other."""
+    """Return the share of tokens, with Wilson's interval at their effective number: those of one text depend on each other.
+
+    """
     right, total = float(agreeing.sum()), float(tokens.sum())
     value = right / total
     if len(tokens) < 2:

@@ -57,8 +57,8 @@ class DriftCurve:
 
 
 def place(kl: Mapping[str, float], kinds: Sequence[str]) -> float:
-    """A candidate's drift on a scale that is 0 where nothing differs and logarithmic beyond LEAST_KL: the mean over the
-    kinds of text.
+    """Return a candidate's drift on a scale that is 0 where nothing differs and logarithmic beyond LEAST_KL: the mean
+    over the kinds of text.
     """
     return float(np.mean([np.log1p(kl[kind] / LEAST_KL) for kind in kinds]))
 
@@ -113,7 +113,7 @@ def forecasts(
 
 
 def divergences(drifts: Sequence[Drift], model: ModelRow) -> dict[str, float]:
-    """The model's divergence on each kind of text where it is known, by the table's names of the kinds."""
+    """Return the model's divergence on each kind of text where it is known, by the table's names of the kinds."""
     own = [drift for drift in drifts if drift.model == model.name and drift.kl is not None]
     return {_kind(drift.text): drift.kl.value for drift in own if drift.kl is not None}
 
@@ -133,10 +133,10 @@ def _kind(text: str) -> str:
 
 
 def _loss(margins: float) -> float:
-    """A loss in margins on a scale that is linear around 0 and logarithmic beyond a margin, + is worse."""
+    """Return a loss in margins on a scale that is linear around 0 and logarithmic beyond a margin, + is worse."""
     return float(-np.sign(margins) * np.log1p(abs(margins)))
 
 
 def _change(loss: float) -> float:
-    """The change in margins that has this loss."""
+    """Return the change in margins that has this loss."""
     return float(-np.sign(loss) * np.expm1(abs(loss))) + 0.0

@@ -76,7 +76,7 @@ def _stopped(row: ComparisonDraft) -> bool:
 
 
 def _points(row: ComparisonDraft) -> ComparisonDraft:
-    """The row without p-values and intervals that need a fixed sample."""
+    """Return the row without p-values and intervals that need a fixed sample."""
     finding = row.finding
     finding = replace(
         finding,
@@ -101,7 +101,7 @@ def _points(row: ComparisonDraft) -> ComparisonDraft:
 
 
 def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Finding:
-    """A gate unit's finding with p-values and an interval that hold at any stopping time."""
+    """Return a gate unit's finding with p-values and an interval that hold at any stopping time."""
     whole, stopped = row.finding, _stopped(row)
     late = (1.0, 1.0) if stopped else (whole.p_forgotten or 0.0, whole.p_retained or 0.0)
     p_forgotten, p_retained = (combined_p(early, final) for early, final in zip(anytime_p(of), late, strict=True))
@@ -147,7 +147,7 @@ def _unit_rows(data: CandidateData) -> list[ComparisonDraft]:
 
 
 def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
-    """The verdict of every gate unit that its e-process allows after the rounds so far; else "inconclusive"."""
+    """Return the verdict of every gate unit that its e-process allows after the rounds so far; else "inconclusive"."""
     rows = _unit_rows(replace(data, swaps=GLANCE))
     paths = [_path(row) for row in rows]
     verdicts: dict[str, Verdict] = {}
@@ -162,8 +162,8 @@ def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
 
 
 def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> ComparisonDraft:
-    """The suite at the first look that decided, else at the last look that all gate units reached. `rows`: the current
-    ones.
+    """Return the suite at the first look that decided, else at the last look that all gate units reached. `rows`: the
+    current ones.
 
     p-values are the least over the looks, each divided by the share of alpha that its look may spend. Where a unit was
     stopped before the last look and no look decided, the suite has values but no verdict, and is flagged.
@@ -187,8 +187,8 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
-    """The suite after round `look`, its p-values divided by the share of alpha that this look may spend. `units`: the
-    gate units' rows at that round, where they exist already.
+    """Return the suite after round `look`, its p-values divided by the share of alpha that this look may spend.
+    `units`: the gate units' rows at that round, where they exist already.
     """
     then = data.after(look)
     units = _unit_rows(then) if units is None else units
@@ -201,12 +201,14 @@ def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | 
 
 
 def _planned(rows: Sequence[ComparisonDraft]) -> int:
-    """Planned units of the rows that the suite averages."""
+    """Return the planned units of the rows that the suite averages."""
     return sum(row.watch.planned for row in rows if row.watch)
 
 
 def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:
-    """The suite where a gate unit was stopped before the last look: values, and the p-values of the looks so far."""
+    """Return the suite where a gate unit was stopped before the last look: values, and the p-values of the looks so
+    far.
+    """
     whole, looked = row.finding, row.watch is not None
     candidate, difference = Interval(whole.candidate.value), Interval(whole.difference.value)
     p_forgotten, p_retained = (whole.p_forgotten, whole.p_retained) if looked else (1.0, 1.0)

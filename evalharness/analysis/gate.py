@@ -63,7 +63,7 @@ class CandidateDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision:
-    """The gate's decision on a run. `reasons`: what failed, one line each; empty where everything passed. `remarks`:
+    """The gate's decision on a run. `reasons`: what failed, one line each; empty if everything passed. `remarks`:
     further lines to read.
     """
 
@@ -131,7 +131,7 @@ def judge_alone(results: Results, name: str, policy: Policy) -> CandidateDecisio
 
 
 def worst(rows: Iterable[Comparison]) -> Comparison:
-    """The measured row that lost most, in units of its margin. Raises ValueError where there is none."""
+    """Return the measured row that lost most, in units of its margin. Raises ValueError if there is none."""
     measured = [(row.difference.value / (row.margin or 1.0), row) for row in rows if row.difference is not None]
     return min(measured, key=lambda loss_and_row: loss_and_row[0])[1]
 
@@ -169,12 +169,12 @@ def _of_candidate(of: CandidateRows) -> CandidateDecision:
 
 
 def _is(row: Comparison, finding: UnitOutcome, suite: bool) -> bool:
-    """Whether this finding is that the suite, or else a unit, was forgotten."""
+    """Return whether this finding is that the suite, or else a unit, was forgotten."""
     return finding == UnitOutcome.FORGOTTEN and row.is_gate_unit != suite
 
 
 def _of_unit(of: CandidateRows, row: Comparison) -> UnitDecision:
-    """The worst outcome of a row with its reasons, after the policy's excuses."""
+    """Return the worst outcome of a row with its reasons, after the policy's excuses."""
     excuse, findings = of.excuse(row), of.findings(row)
     outcome = findings[0][0] if findings else UnitOutcome.RETAINED
     reason = "; ".join(line for each, line in findings if each == outcome)

@@ -76,7 +76,7 @@ class CandidateRows:
         return next((row for row in self.rows if row.unit and row.level == Level.SUITE), None)
 
     def excuse(self, row: Comparison) -> Finding | None:
-        """How and why the policy excuses findings of this row; None where they count."""
+        """Return how and why the policy excuses findings of this row; None if they count."""
         rule, waiver = self.rules.get(row.task, UnitRule()), None
         severity = self.policy.severity if row.level == Level.SUITE else rule.severity
         if row.is_gate_unit:
@@ -88,7 +88,9 @@ class CandidateRows:
         return (UnitOutcome.WARNED, "warning") if severity == Severity.WARN else None
 
     def findings(self, row: Comparison) -> list[Finding]:
-        """The gate's findings on a gate unit or the suite, the worst first; each stops the candidate unless excused."""
+        """Return the gate's findings on a gate unit or the suite, the worst first; each stops the candidate unless
+        excused.
+        """
         if not row.n:
             return [(UnitOutcome.NOT_MEASURED, gate_text.not_measured(row, self.results))]
         if row.verdict == Verdict.FORGOTTEN:
@@ -101,7 +103,9 @@ class CandidateRows:
         return [*suspect, *self._above_ceiling(row), *self._over_limits(row)]
 
     def _above_ceiling(self, row: Comparison) -> list[Finding]:
-        """The findings that a loss above the ceiling is not excluded, or that the unit needs a ceiling of its own."""
+        """Return the findings that a loss above the ceiling is not excluded, or that the unit needs a ceiling of its
+        own.
+        """
         ceiling, low = self.rules[row.task].ceiling, gate_text.loss_bound(row)
         if ceiling is not None and (low is None or low < -ceiling):
             return [(UnitOutcome.ABOVE_CEILING, gate_text.above_ceiling(row, ceiling))]
@@ -109,7 +113,7 @@ class CandidateRows:
         return [(UnitOutcome.ABOVE_CEILING, gate_text.no_ceiling(row))] if missing else []
 
     def _over_limits(self, row: Comparison) -> list[Finding]:
-        """The findings that more of the candidate's answers are unfit than the policy allows."""
+        """Return the findings that more of the candidate's answers are unfit than the policy allows."""
         shares = {} if row.unfit is None else {name: getattr(row.unfit, name) for name in self.policy.limits}
         over = {name: share for name, share in shares.items() if name != "failed" and share > self.policy.limits[name]}
         lines = (gate_text.over_limit(row, name, share, self.policy.limits[name]) for name, share in over.items())
@@ -123,8 +127,8 @@ class CandidateRows:
         return {task for row in units for task in (row.task, *groups.get(row.task, ()))}
 
     def incomplete(self) -> list[str]:
-        """Why nothing can be concluded: the policy requires more, there is no verdict, nothing was measured, examples
-        failed, or scores were left out.
+        """Return why nothing can be concluded: the policy requires more, there is no verdict, nothing was measured,
+        examples failed, or scores were left out.
         """
         reasons = [*self._not_asked(), *self._not_recorded()]
         reasons += [] if self.suite else [f"incomplete: {self.name} has no verdict over the suite"]
@@ -144,7 +148,7 @@ class CandidateRows:
         return reasons or ["incomplete: not all examples were answered"] * bool(flagged)
 
     def _not_asked(self) -> list[str]:
-        """The suite or tasks that the policy requires and the run did not ask."""
+        """Return the suite or tasks that the policy requires and the run did not ask."""
         suite, run_suite = self.policy.suite, self.results.signature.get("suite")
         of = f"the suite {run_suite}" if run_suite else "no suite"
         reasons = []
@@ -155,7 +159,7 @@ class CandidateRows:
         return reasons + [f"incomplete: the policy requires {name}, which was not asked" for name in missing]
 
     def _not_recorded(self) -> list[str]:
-        """The units whose results lack the shares of unfit answers that the policy limits."""
+        """Return the units whose results lack the shares of unfit answers that the policy limits."""
         units = [row.task for row in self.units if self.policy.limits and row.n and row.unfit is None]
         what = (
             "how many answers were unfit is not recorded, and the policy limits that; judge again with `compare --out`"

@@ -31,7 +31,7 @@ def forgotten(row: Comparison) -> str:
 
 
 def suspect(row: Comparison) -> str:
-    """Why a unit that is not forgotten keeps the gate from passing."""
+    """Return why a unit that is not forgotten keeps the gate from passing."""
     without = "without the engine's noise, " if Flag.ENGINE_NOISE in row.flags else ""
     says = f"{without}alone it would count as forgotten"
     return f"suspect: {row.candidate} on {row.task}: {_difference(row)}, p {_p(row.p_forgotten)}: {says}"
@@ -46,7 +46,7 @@ def above_ceiling(row: Comparison, ceiling: float) -> str:
 
 
 def no_ceiling(row: Comparison) -> str:
-    """Why a unit does not pass under a ceiling for all that are scored from 0 to 1."""
+    """Return why a unit does not pass under a ceiling for all that are scored from 0 to 1."""
     if row.span is None:
         return f"ceiling: {row.candidate} on {row.task}: no loss is excluded{_no_range(row)}"
     fix = f"give --ceiling {row.task}=… (it can lose up to {row.span:g})"
@@ -54,15 +54,15 @@ def no_ceiling(row: Comparison) -> str:
 
 
 def loss_bound(row: Comparison) -> float | None:
-    """The lower bound of the true difference at level 1 − α; None without an interval, or for a metric without a range,
-    where a sample excludes nothing.
+    """Return the lower bound of the true difference at level 1 − α; None without an interval, or for a metric without a
+    range, where a sample excludes nothing.
     """
     return None if row.difference is None or row.span is None else row.difference.low
 
 
 def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
-    """The row that may have lost most, in its margins: the first without a bound, else the one with the lowest bound;
-    None where no loss is possible or nothing was measured.
+    """Return the row that may have lost most, in its margins: the first without a bound, else the one with the lowest
+    bound; None if no loss is possible or nothing was measured.
     """
     bounds = [(loss_bound(row), row) for row in rows if row.difference is not None]
     if unbounded := [row for low, row in bounds if low is None]:
@@ -72,7 +72,7 @@ def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
 
 
 def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
-    """Why the suite is not retained, and what would decide it."""
+    """Return why the suite is not retained, and what would decide it."""
     what = f"undecided: {suite.candidate} over {suite.task}: "
     if Flag.SUITE_NOT_TESTED in suite.flags:
         return f"{what}not tested, because a gate unit was stopped first"
@@ -87,13 +87,13 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
 
 
 def inconclusive(row: Comparison) -> str:
-    """Why a unit is not retained, which alone stops nothing, and what would decide it."""
+    """Return why a unit is not retained, which alone stops nothing, and what would decide it."""
     parts = (_difference(row), would_decide(row), never_retained(row))
     return f"inconclusive: {row.candidate} on {row.task}: " + "; ".join(dict.fromkeys(filter(None, parts)))
 
 
 def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
-    """Why a unit with more unfit answers than the policy allows does not pass."""
+    """Return why a unit with more unfit answers than the policy allows does not pass."""
     of = WORDS_OF_LIMITS[what]
     return (
         f"limit: {row.candidate} on {row.task}: {100 * share:.1f} % of its {of}, the policy allows {100 * limit:.3g} %"
@@ -112,8 +112,8 @@ def waiver_expired(waiver: Waiver) -> str:
 
 
 def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
-    """Why a candidate without a stated target does not pass: the suite may include its target's gain. Names the largest
-    gain that is shown.
+    """Return why a candidate without a stated target does not pass: the suite may include its target's gain. Names the
+    largest gain that is shown.
     """
     gains = [(row.difference.value / (row.margin or 1.0), row) for row in units if _is_gain(row) and row.difference]
     likely = max(gains, key=lambda gain_and_row: gain_and_row[0])[1] if gains else None
@@ -150,13 +150,13 @@ def not_measured(row: Comparison, results: Results) -> str:
 
 
 def failed(errors: Sequence[ExampleError]) -> str:
-    """The failures of one model on one task."""
+    """Return the failures of one model on one task."""
     first = errors[0]
     return f"incomplete: {len(errors)} × {first.model} on {first.task}: {first.reason[:SHOWN_REASON]}"
 
 
 def not_excluded(name: str, units: Sequence[Comparison]) -> str:
-    """The losses that a pass leaves possible, the largest in margins first, and whether any answer changed."""
+    """Return the losses that a pass leaves possible, the largest in margins first, and whether any answer changed."""
     measured = [(loss_bound(row), row) for row in units if row.difference is not None]
     unbounded = [row.task for low, row in measured if low is None]
     lows = [(low / (row.margin or 1.0), low, row) for low, row in measured if low is not None and low < 0]
@@ -173,8 +173,8 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
 
 
 def candidates_tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> str:
-    """How many candidates were tried, and how many suspect units chance alone would give of them: of m units, each
-    suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
+    """Return how many candidates were tried, and how many suspect units chance alone would give of them: of m units,
+    each suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
     """
     units = [row for row in rows if row.is_gate_unit]
     suspects = sum(Flag.SUSPECT in row.flags for row in units)
@@ -188,17 +188,17 @@ def candidates_tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> s
 
 
 def amount(loss: float, row: Comparison) -> str:
-    """A loss in the unit of the row's metric; in points where that is scored from 0 to 1."""
+    """Return a loss in the unit of the row's metric; in points where that is scored from 0 to 1."""
     return f"{100 * loss:.1f} points" if row.points else f"{loss:.3g} {row.metric}"
 
 
 def one_line(text: str) -> str:
-    """The text on one line, without unprintable characters."""
+    """Return the text on one line, without unprintable characters."""
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 
 def _difference(row: Comparison) -> str:
-    """The difference with its interval and its margin, in the metric's unit."""
+    """Return the difference with its interval and its margin, in the metric's unit."""
     if row.difference is None:
         return f"{row.metric} not measured"
     value, low, high = row.difference.value, row.difference.low, row.difference.high

@@ -23,7 +23,7 @@ class Subject:
     """The subject of one row of a comparison: a task by one of its metrics, or the pooled tasks of a group.
 
     `members` are not empty. `primary`: the metric is the one that decides; `unit`: it is a gate unit; `inside`: it is a
-    part of one; `margin`: the largest acceptable loss, in the metric's unit, None where nothing is judged.
+    part of one; `margin`: the largest acceptable loss, in the metric's unit, None if nothing is judged.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Subject:
 
     @property
     def span(self) -> float | None:
-        """The largest loss that there can be, in the metric's unit; None where nothing bounds it."""
+        """The largest loss that there can be, in the metric's unit; None if nothing bounds it."""
         return self.members[0][1].span
 
     @property
@@ -59,9 +59,9 @@ class Subject:
 
 
 def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
-    """Every task and metric in the order of the facts, then every group of the plan that has a task among them.
+    """Return every task and metric in the order of the facts, then every group of the plan that has a task among them.
 
-    Raises TaskError where the tasks of a group that is a unit cannot be pooled.
+    Raises TaskError if the tasks of a group that is a unit cannot be pooled.
     """
     tasks = {task.name: task for task in facts}
     inside = {name for group in plan.groups if group.unit for name in group.tasks}
@@ -70,13 +70,13 @@ def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
 
 
 def gate_units(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
-    """The subjects that the gate looks at: judged tasks outside groups that are units, and those groups."""
+    """Return the subjects that the gate looks at: judged tasks outside groups that are units, and those groups."""
     return [subject for subject in subjects(facts, plan) if subject.unit]
 
 
 def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, without: str = "") -> Iterator[Subject]:
-    """The subjects of a group: by its deciding metric first, then by those that describe. There is none where no task
-    is left `without` one, or where a group that only describes cannot be pooled.
+    """Yield the subjects of a group: by its deciding metric first, then by those that describe. There is none if no
+    task is left `without` one, or where a group that only describes cannot be pooled.
     """
     members = [tasks[name] for name in group.tasks if name in tasks and name != without]
     for metric_id in (group.metric, *group.also) if members else ():
@@ -119,13 +119,13 @@ def _of_task(task: TaskFacts, metric: MetricFacts, plan: ComparePlan, inside: bo
 
 
 def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
-    """The group's metric where the task has it, else the one that decides the task."""
+    """Return the group's metric where the task has it, else the one that decides the task."""
     by_id = {metric.id: metric for metric in task.metrics}
     return by_id.get(group.metric) or by_id[task.primary]
 
 
 def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
-    """Whether metrics can be pooled: means on one scale can; a corpus metric can with itself, but not with equal
+    """Return whether metrics can be pooled: means on one scale can; a corpus metric can with itself, but not with equal
     weights for tasks.
     """
     means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
@@ -138,7 +138,8 @@ def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
 
 
 def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """The metric of each member whose rows the group adds; none where a group that only describes cannot be pooled."""
+    """Return the metric of each member whose rows the group adds; none if a group that only describes cannot be pooled.
+    """
     metrics = [member_metric(group, task) for task in members]
     if (poolable := _poolable(metrics, group.macro)) or not group.unit:
         return metrics if poolable else []

@@ -42,11 +42,11 @@ class RunPart:
         return {fact.name: fact for fact in self.run.facts}
 
     def signatures(self, task: str) -> dict[str, str]:
-        """The signature of each metric's version and options."""
+        """Return the signature of each metric's version and options."""
         return {metric.id: metric.signature for metric in self.facts[task].metrics}
 
     def prompts(self, task: str) -> dict[str, str]:
-        """The digest of each model's prompts."""
+        """Return the digest of each model's prompts."""
         fact = self.facts[task]
         return {model.name: fact.prompts.get(model.name, fact.prompts_digest) for model in self.run.models}
 
@@ -84,7 +84,7 @@ def join(
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
     """Join the tasks that all parts have, of all their models. Returns notices for the user, too.
 
-    Raises NotComparableError where they were not asked, answered (unless `mixed_engines`) or scored alike.
+    Raises NotComparableError if they were not asked, answered (unless `mixed_engines`) or scored alike.
     """
     parts = [base, *candidates]
     check_comparable(parts, mixed_engines)
@@ -224,7 +224,7 @@ def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
 def _signature(
     parts: Sequence[RunPart], models: Sequence[ModelRow], tasks: Sequence[str], groups: Sequence[Group]
 ) -> dict[str, Any]:
-    """The entries of the first run's signature that joining changes."""
+    """Return the entries of the first run's signature that joining changes."""
     signatures = [part.run.signature for part in parts]
     names, policies = {model.name for model in models}, [signature.get("policy") for signature in signatures]
     chats = [chat for signature in signatures if (chat := signature.get("chat"))]
@@ -245,7 +245,7 @@ def _signature(
 
 
 def _other_engines(parts: Sequence[RunPart]) -> dict[str, Any]:
-    """The engine of each model that another engine answered for than the first run's."""
+    """Return the engine of each model that another engine answered for than the first run's."""
     engines = {
         model.name: (part.run.signature.get(MIXED) or {}).get(model.name) or part.run.signature["engine"]
         for part in parts

@@ -27,8 +27,8 @@ JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in 
 
 
 def judged_results(run: Path) -> tuple[Results, str]:
-    """The results of a run by this version's verdict rule, and a notice where they were judged again ("": they are as
-    in results.json).
+    """Return the results of a run by this version's verdict rule, and a notice where they were judged again ("": they
+    are as in results.json).
 
     Raises UsageError as `read_results` does, and where the measurements are missing.
     """
@@ -42,8 +42,8 @@ def judged_results(run: Path) -> tuple[Results, str]:
 
 
 def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
-    """The results of a run at a policy's error rate and margins, and a notice where they were judged again ("": they
-    are as in the run). `folder`: where the measurements of results are.
+    """Return the results of a run at a policy's error rate and margins, and a notice where they were judged again ("":
+    they are as in the run). `folder`: where the measurements of results are.
 
     What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
     an unknown name, and where the measurements are missing.
@@ -63,7 +63,7 @@ def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -
 
 
 def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
-    """The run with a policy's margins and error rate. Raises UsageError for a margin of an unknown name."""
+    """Return the run with a policy's margins and error rate. Raises UsageError for a margin of an unknown name."""
     facts, groups = with_margin_facts(run)
     names, margins = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
     before = names_checked_before(run.signature)
@@ -82,7 +82,9 @@ def _who(results: Results) -> list[tuple[str, str]]:
 
 
 def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
-    """The settings in which a policy differs from those that judged the results, or which need more than these hold."""
+    """Return the settings in which a policy differs from those that judged the results, or which need more than these
+    hold.
+    """
     signature = results.signature
     margins_then, stated = signature.get("margins"), dict(policy.margins)
     older = dict(margins_then) if isinstance(margins_then, Mapping) else {}
@@ -99,7 +101,7 @@ def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
 
 
 def _measured(run: Path, where: object, what: str) -> Path:
-    """The folder of a run's measurements. Raises UsageError where they are missing."""
+    """Return the folder of a run's measurements. Raises UsageError if they are missing."""
     folder = run if run.is_dir() else run.parent
     if not (folder / MEASUREMENTS).is_file():
         missing = f"{what}, and {MEASUREMENTS}, from which it would be judged again, is missing"
@@ -108,7 +110,7 @@ def _measured(run: Path, where: object, what: str) -> Path:
 
 
 def rule_notices(run: Path) -> list[str]:
-    """A notice where another verdict rule judges a run's measurements than judged its results.json."""
+    """Return a notice where another verdict rule judges a run's measurements than judged its results.json."""
     rule = older_rule_of(run)
     judges = RULE if rule is None or rule < RULE else RULE_WITH_NOISE
     return [] if rule is None else [JUDGED_AGAIN.format(judges, rule)]

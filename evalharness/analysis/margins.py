@@ -20,9 +20,9 @@ NO_SUITE_MARGIN = "the suite {} has no margin of its own: it is the mean over it
 def with_margins(
     run: MeasuredRun, everywhere: float | None, by_name: Mapping[str, float], alpha: float | None = None
 ) -> MeasuredRun:
-    """The run with other margins (`everywhere`: for all tasks on a 0-1 scale; `by_name`: for single ones) and another
-    error rate; None changes nothing. Raises UsageError for an unknown name, and for a margin that is all that can be
-    lost.
+    """Return the run with other margins (`everywhere`: for all tasks on a 0-1 scale; `by_name`: for single ones) and
+    another error rate; None changes nothing. Raises UsageError for an unknown name, and for a margin that is all that
+    can be lost.
     """
     facts, groups = with_margin_facts(run)
     check_names(by_name, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
@@ -37,14 +37,14 @@ def with_margins(
 
 
 def with_margin_facts(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
-    """The tasks and groups of a run that may have a margin: all but those that only describe."""
+    """Return the tasks and groups of a run that may have a margin: all but those that only describe."""
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     return facts, [group for group in run.plan.groups if not group.beside]
 
 
 def with_targets(run: MeasuredRun, everywhere: str | None, by_name: Mapping[str, str]) -> MeasuredRun:
-    """The run with its candidates' targets (`everywhere`: of all, `by_name`: of single ones; NO_TARGET: none of the
-    tasks). Raises UsageError for an unknown candidate or task.
+    """Return the run with its candidates' targets (`everywhere`: of all, `by_name`: of single ones; NO_TARGET: none of
+    the tasks). Raises UsageError for an unknown candidate or task.
     """
     targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **by_name}
     for sort, names, allowed in (
@@ -88,8 +88,8 @@ def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
 def asked_margins(
     facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, by_name: Mapping[str, float]
 ) -> dict[str, float]:
-    """The user's margins by task and group: `everywhere` for those whose deciding metric is on a 0-1 scale, then those
-    of families, then those of single names, each over the ones before.
+    """Return the user's margins by task and group: `everywhere` for those whose deciding metric is on a 0-1 scale, then
+    those of families, then those of single names, each over the ones before.
 
     A family's margin is for its tasks and groups on a 0-1 scale, or for all where they share one other scale.
     """
@@ -108,14 +108,14 @@ def asked_margins(
 
 
 def on_one_scale(scales: Mapping[str, float | None], unit: float) -> list[str]:
-    """Names on the scale `unit`; all names where they share one other scale."""
+    """Return names on the scale `unit`; all names where they share one other scale."""
     on_unit = [name for name, scale in scales.items() if scale == unit]
     return on_unit or (list(scales) if len({*scales.values()}) == 1 else [])
 
 
 def names_of(units: Iterable[TaskFacts | Task | Group], suite: str | None) -> set[str]:
-    """The names that a user may give: tasks, groups, and families except one named as the suite where that holds other
-    families, too.
+    """Return the names that a user may give: tasks, groups, and families except one named as the suite where that holds
+    other families, too.
     """
     every = [(each.name, each.family) for each in units]
     families = {family for _, family in every}

@@ -20,23 +20,23 @@ class MetricUnit:
         return NONE if value is None else plain(self.factor * value, self.places)
 
     def change(self, value: float | None) -> str:
-        """A difference, with its sign."""
+        """Return a difference, with its sign."""
         return NONE if value is None else signed(self.factor * value, self.places)
 
     def interval(self, estimate: Estimate | None, sign: bool = True) -> str:
-        """ "[−1.0, +0.2]"; empty where there is none."""
+        """Return "[−1.0, +0.2]"; empty if there is none."""
         if estimate is None or estimate.low is None or estimate.high is None:
             return ""
         write = self.change if sign else self.score
         return f"[{write(estimate.low)}, {write(estimate.high)}]"
 
     def amount(self, loss: float) -> str:
-        """A loss, without a sign, with its unit."""
+        """Return a loss, without a sign, with its unit."""
         return f"{plain(abs(self.factor * loss), self.places)} {self.name}"
 
 
 def metric_unit(row: Comparison) -> MetricUnit:
-    """The unit of a row's own metric."""
+    """Return the unit of a row's own metric."""
     if row.points:
         return MetricUnit(100, 1, "points")
     wide = row.span is not None and row.span > 2  # BLEU from 0 to 100, not a correlation from −1 to 1

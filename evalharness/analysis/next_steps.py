@@ -51,13 +51,13 @@ def _passed(model: ModelRow | None, units: Sequence[UnitDecision], instead: str)
 
 
 def _beyond_margin(row: Comparison) -> bool:
-    """Whether a loss beyond the margin is not excluded, and more examples could exclude it."""
+    """Return whether a loss beyond the margin is not excluded, and more examples could exclude it."""
     low = loss_bound(row)
     return low is not None and row.margin is not None and low < -row.margin and not never_retained(row)
 
 
 def _more_of(row: Comparison) -> str:
-    """ "Ask all 872 examples (300 were asked)"."""
+    """Return "Ask all 872 examples (300 were asked)"."""
     units = units_of(row).partition(" ")[0]
     if row.available > row.n:
         return f"Ask all its {row.available:,} {units} ({row.n:,} were asked)"
@@ -87,7 +87,7 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
 
 
 def _enough(row: Comparison) -> str:
-    """How many examples would decide a row, and what to do where it does not have them."""
+    """Return how many examples would decide a row, and what to do where it does not have them."""
     of = "all tasks together" if row.level == Level.SUITE else row.task
     units, what = units_of(row).partition(" ")[0], row.would_decide
     if Flag.SUITE_NOT_TESTED in row.flags:
@@ -148,7 +148,7 @@ def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow |
 
 
 def _task_names(rows: Sequence[Comparison]) -> str:
-    """The names of the tasks that lost most, and how many more there are."""
+    """Return the names of the tasks that lost most, and how many more there are."""
     names, remaining = list[str](), list(rows)
     while remaining and len(names) < SHOWN:
         row = worst(remaining) if any(each.difference for each in remaining) else remaining[0]

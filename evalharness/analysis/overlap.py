@@ -110,8 +110,8 @@ class _Entry:
         )
 
     def answered(self, row: Sequence[str]) -> bool:
-        """Whether a text of the row other than the question gives the answer: at its end, or anywhere if the answer has
-        LEAST words or more.
+        """Return whether a text of the row other than the question gives the answer: at its end, or anywhere if the
+        answer has LEAST words or more.
         """
         others = [text for text in row if text not in self.forms and text not in self.texts]
         return any(
@@ -220,7 +220,7 @@ def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
 
 
 def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
-    """The own texts of one task's items, as words, without those that most of its questions hold."""
+    """Return the own texts of one task's items, as words, without those that most of its questions hold."""
     texts = [tuple(words for text in item.texts if (words := words_of(text))) for item in items]
     counts = Counter(words for of in texts for words in set(of))
     sample = [spaced(words_of(item.forms[0] if item.forms else " ".join(item.texts))) for item in items[:SAMPLE]]
@@ -234,13 +234,13 @@ def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
 
 
 def _wording(texts: Sequence[Hashes]) -> Hashes:
-    """Runs of WORDING words that more than SHARED of a task's distinct texts hold."""
+    """Return runs of WORDING words that more than SHARED of a task's distinct texts hold."""
     runs, counts = count_hashes([np.unique(windows(codes, WORDING)) for codes in texts])
     return runs[counts > max(FEW, SHARED * len(texts))]
 
 
 def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
-    """The runs of RUN words that hold no wording and that at most FEW texts share."""
+    """Return the runs of RUN words that hold no wording and that at most FEW texts share."""
     runs = windows(codes, RUN)
     if not len(runs):
         return runs
@@ -252,7 +252,9 @@ def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int
 
 
 def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
-    """The run of a text that fewest texts share, which finds the rows that may hold the text; all of a short text."""
+    """Return the run of a text that fewest texts share, which finds the rows that may hold the text; all of a short
+    text.
+    """
     runs = windows(codes, min(len(codes), RUN))
     if len(runs) < 2:
         return runs

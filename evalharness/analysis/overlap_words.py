@@ -41,8 +41,8 @@ def words_of(text: str) -> Words:
 
 
 def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
-    """The texts of a row that `question` holds as they are, without those within another; `question` where there is
-    none.
+    """Return the texts of a row that `question` holds as they are, without those within another; `question` where there
+    is none.
     """
     question_words = spaced(words_of(question))
     there = {padded: text for text in row if (words := words_of(text)) and (padded := spaced(words)) in question_words}
@@ -51,7 +51,7 @@ def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
 
 
 def spaced(words: Sequence[str]) -> str:
-    """The words with spaces around each, so that whole words are found in whole words."""
+    """Return the words with spaces around each, so that whole words are found in whole words."""
     return f" {' '.join(words)} "
 
 
@@ -74,7 +74,7 @@ class RunTable:
         return cls(hashes=distinct, ends=np.concatenate([starts, [len(hashes)]]), numbers=numbers[order])
 
     def pairs(self, hashes: Hashes, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """(row, item) of every hash that is known."""
+        """Yield (row, item) of every hash that is known."""
         if not len(self.hashes) or not len(hashes):
             return
         at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
@@ -85,7 +85,7 @@ class RunTable:
 
 
 def sums_of(codes: Hashes) -> Hashes:
-    """Sums of code[t] · PRIME**t over t < i, modulo 2**64, for every i."""
+    """Return the sums of code[t] · PRIME**t over t < i, modulo 2**64, for every i."""
     powers = np.cumprod(
         np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(codes) - 1), PRIME, dtype=np.uint64)])
     )
@@ -93,7 +93,7 @@ def sums_of(codes: Hashes) -> Hashes:
 
 
 def between(sums: Hashes, starts: NDArray[np.int64], length: int) -> Hashes:
-    """The hash of the run of `length` codes from each start: independent of the run's position."""
+    """Return the hash of the run of `length` codes from each start: independent of the run's position."""
     undo = np.cumprod(
         np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(sums) - 1), INVERSE, dtype=np.uint64)])
     )

@@ -24,7 +24,7 @@ def read_part(text: str) -> RunPart:
 
 
 def targets_of(part: RunPart, parts: Sequence[RunPart], targets: Mapping[str, str]) -> dict[str, str]:
-    """The targets of one run's candidates. Raises UsageError for a candidate that no run has."""
+    """Return the targets of one run's candidates. Raises UsageError for a candidate that no run has."""
     names = {name for each in parts for name in each.run.plan.candidates}
     for name in sorted(set(targets) - names):
         raise UsageError("--target", f"no candidate {name!r} in what is compared", did_you_mean(name, names))
@@ -36,7 +36,7 @@ def check_alike(parts: Sequence[RunPart]) -> tuple[str, ...]:
     same margins and error rate. Returns what a reader should know of differences that move no candidate's own
     comparison.
 
-    Raises UsageError where there is one base only, NotComparableError for all else.
+    Raises UsageError if there is one base only, NotComparableError for all else.
     """
     first, *others = parts
     if len({part.run.models[0].fingerprint for part in parts}) < 2:
@@ -71,7 +71,7 @@ def _check_units(first: RunPart, part: RunPart) -> None:
 
 
 def _units(run: MeasuredRun) -> dict[str, frozenset[str]]:
-    """The units of every judged task of which the base was measured by the metric that decides."""
+    """Return the units of every judged task of which the base was measured by the metric that decides."""
     primary = {fact.name: fact.primary for fact in with_margin_facts(run)[0]}
     own = [m for m in run.measurements if m.model == run.models[0].name]
     return {m.task: frozenset(m.units) for m in own if primary.get(m.task) == m.metric}

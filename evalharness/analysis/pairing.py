@@ -29,8 +29,7 @@ Sides = tuple[str, str]  # names of the base and the candidate
 
 
 def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: MeasurementTable) -> Measurement:
-    """One model's measurement, empty where all of its examples failed. Raises NotComparableError where there is
-    none.
+    """Return one model's measurement, empty if all of its examples failed. Raises NotComparableError if there is none.
     """
     measurement = table.get((task.name, metric.id, model))
     if measurement is not None:
@@ -109,12 +108,14 @@ def pairs_of(
 
 @lru_cache(maxsize=512)
 def unit_order(seed: int, task: str, units: tuple[str, ...]) -> Floats:
-    """Random numbers in [0, 1) that order the units, (units,): they depend on seed, task and unit, never on answers."""
+    """Return random numbers in [0, 1) that order the units, (units,): they depend on seed, task and unit, never on
+    answers.
+    """
     return np.array([fingerprint.uniform_hash([seed, task, unit]) for unit in units], dtype=np.float64)
 
 
 def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed: int) -> Measurement:
-    """The rows of the rounds that both models were asked."""
+    """Return the rows of the rounds that both models were asked."""
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
@@ -122,13 +123,13 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
 
 
 def rows_of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
-    """The rows of the units at these places."""
+    """Return the rows of the units at these places."""
     units, sizes = tuple(measurement.units[i] for i in places), tuple(measurement.sizes[i] for i in places)
     return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
 
 
 def opaque_finding(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
-    """The finding of an opaque metric, which has values and no rows to resample; and whether it is missing."""
+    """Return the finding of an opaque metric, which has values and no rows to resample; and whether it is missing."""
     base, other = (_measurement(task, metric, model, table) for model in sides)
     units = len(set(base.units) & set(other.units))
     stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
@@ -151,13 +152,15 @@ def opaque_finding(task: TaskFacts, metric: MetricFacts, sides: Sides, table: Me
 
 
 def knows_chance(task: TaskFacts, metric: MetricFacts) -> bool:
-    """Whether the task's chance holds for this metric: it does for the primary metric, and for all accuracies alike."""
+    """Return whether the task's chance holds for this metric: it does for the primary metric, and for all accuracies
+    alike.
+    """
     primary = next((each.name for each in task.metrics if each.id == task.primary), "")
     return metric.id == task.primary or {metric.name, primary} <= set(ACCURACIES)
 
 
 def choices_of(pairs: Pairs) -> Floats | None:
-    """The number of choices of each 0/1 answer, (n,); None where it is unknown.
+    """Return the number of choices of each 0/1 answer, (n,); None if it is unknown.
 
     Rows do not hold it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
     number, all have that many (or an equal chance: of four choices two are right).
@@ -171,7 +174,7 @@ def choices_of(pairs: Pairs) -> Floats | None:
 def measures_of(
     finding: Finding, whole: Pairs, parts: Sequence[Pairs], level: float, chance_known: bool
 ) -> dict[str, Any]:
-    """Fields of a row beside its difference: points, retention and flips, where they are known.
+    """Return fields of a row beside its difference: points, retention and flips, where they are known.
 
     `parts`: `whole` task by task; `chance_known`: the tasks' chances are of this metric.
     """

@@ -33,8 +33,8 @@ RIGHT = {  # what a key may look like
 
 
 def policy_of(text: str | None, start: Path | None = None) -> Policy:
-    """The policy that --policy names: a file's, or none; without the option (None) that of the folder `start` (None:
-    the working directory). Raises UsageError.
+    """Return the policy that --policy names: a file's, or none; without the option (None) that of the folder `start`
+    (None: the working directory). Raises UsageError.
     """
     if text is None:
         return find_policy(start)
@@ -42,8 +42,8 @@ def policy_of(text: str | None, start: Path | None = None) -> Policy:
 
 
 def find_policy(start: Path | None = None) -> Policy:
-    """The policy of the nearest folder that states one: `start` (None: the working directory), or above it up to the
-    root of its repository. There, evalharness.toml comes before pyproject.toml, value by value.
+    """Return the policy of the nearest folder that states one: `start` (None: the working directory), or above it up to
+    the root of its repository. There, evalharness.toml comes before pyproject.toml, value by value.
 
     Raises UsageError for a file that cannot be read, and for what is wrong in it.
     """
@@ -54,8 +54,8 @@ def find_policy(start: Path | None = None) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy of one file, in the form of pyproject.toml where it has that name, else in that of evalharness.toml.
-    Raises UsageError where it states none.
+    """Return the policy of one file, in the form of pyproject.toml where it has that name, else in that of
+    evalharness.toml. Raises UsageError if it states none.
     """
     table = table_of(path, GATE)
     if table is None:
@@ -65,7 +65,7 @@ def read_policy(path: Path) -> Policy:
 
 
 def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
-    """The policy with a file's values over it. Raises UsageError."""
+    """Return the policy with a file's values over it. Raises UsageError."""
     source, prefix = relpath(path), heading(path, GATE)
     values = dict[str, Any]()
     for key, value in table.items():

@@ -14,8 +14,8 @@ COLLAPSED = 0.1  # share of the base's score at or below which a full fine-tunin
 
 
 def reference_candidate(results: Results) -> str | None:
-    """The fully fine-tuned candidate with the largest gain on its target (the first where none was measured); None
-    without one.
+    """Return the fully fine-tuned candidate with the largest gain on its target (the first where none was measured);
+    None without one.
     """
     full = [model for model in results.models if model.base is not None and model.kind == ModelKind.FULL]
     gains = {model.name: model.target_gain.value if model.target_gain else -math.inf for model in full}
@@ -23,9 +23,9 @@ def reference_candidate(results: Results) -> str | None:
 
 
 def relative_scores(results: Results) -> pd.DataFrame:
-    """A table with a line for each comparison, in their order: `base`, `score`, and the relative changes `over_base`
-    and `over_full` (against the full fine-tuning on the same task and metric); NaN where nothing was compared or the
-    divisor is not above 0.
+    """Return a table with a line for each comparison, in their order: `base`, `score`, and the relative changes
+    `over_base` and `over_full` (against the full fine-tuning on the same task and metric); NaN where nothing was
+    compared or the divisor is not above 0.
 
     A full fine-tuning that lost nine tenths of the base's score on a task is no reference there: `over_full` is NaN.
     """

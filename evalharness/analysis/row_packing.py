@@ -27,17 +27,17 @@ SMALL, SINGLE = np.dtype("<u1"), np.dtype("<f4")
 
 
 def as_packed(rows: Floats) -> Floats:
-    """Rows (n, k) as they come out of packing: in single precision, products computed again."""
+    """Return rows (n, k) as they come out of packing: in single precision, products computed again."""
     return _completed(rows.astype(SINGLE).astype(np.float64), _derived(rows))
 
 
 def pack_rows(rows: Floats) -> str:
-    """Rows (n, k) as a text without quotes or blanks."""
+    """Return rows (n, k) as a text without quotes or blanks."""
     return base64.b85encode(_bits(rows) if _is_binary(rows) else _table(rows)).decode()
 
 
 def _is_binary(rows: Floats) -> bool:
-    """Whether these are 0/1 scores of single examples."""
+    """Return whether these are 0/1 scores of single examples."""
     return rows.shape[1] == 2 and bool((rows[:, 1] == 1).all() and np.isin(rows[:, 0], (0, 1)).all())
 
 
@@ -47,13 +47,13 @@ def _bits(rows: Floats) -> bytes:
 
 
 def _smaller(plain: bytes, compressed: bytes, content: bytes) -> bytes:
-    """The content, compressed where that is shorter, after the letter that says which."""
+    """Return the content, compressed where that is shorter, after the letter that says which."""
     smaller = zlib.compress(content, 9)
     return compressed + smaller if len(smaller) < len(content) else plain + content
 
 
 def _table(rows: Floats) -> bytes:
-    """Rows of any kind."""
+    """Return the rows of any kind."""
     n, width = rows.shape
     derived = _derived(rows)
     content = HEAD.pack(width, n, len(derived))
@@ -64,7 +64,7 @@ def _table(rows: Floats) -> bytes:
 
 
 def unpack_rows(text: str) -> Floats:
-    """The rows of a packed text. Raises ValueError for any other text."""
+    """Return the rows of a packed text. Raises ValueError for any other text."""
     try:
         kind, content = _opened(base64.b85decode(text))
         if kind == b"b":
@@ -90,7 +90,7 @@ def unpack_rows(text: str) -> Floats:
 
 
 def _opened(content: bytes) -> tuple[bytes, bytes]:
-    """The kind of packed rows, in small letters, and what is in them. Raises ValueError for another kind."""
+    """Return the kind of packed rows, in small letters, and what is in them. Raises ValueError for another kind."""
     kind = content[:1]
     if kind not in (b"b", b"B", b"t", b"T"):
         raise ValueError("rows of an unknown kind")
@@ -103,13 +103,13 @@ def _check_count(n: int, width: int) -> None:
 
 
 def pack_changes(rows: Floats, before: Floats) -> str:
-    """Rows (n, k) as their differences from others (n, k), both as packed: which rows differ, and these."""
+    """Return rows (n, k) as their differences from others (n, k), both as packed: which rows differ, and these."""
     differ = (rows != before).any(axis=1)
     return f"{pack_rows(differ[:, None].astype(np.float64))} {pack_rows(rows[differ])}"
 
 
 def apply_changes(text: str, before: Floats) -> Floats:
-    """The rows whose differences `changes` packed. Raises ValueError for any other text."""
+    """Return the rows whose differences `changes` packed. Raises ValueError for any other text."""
     mask, _, rest = text.partition(" ")
     rows, differ, others = before.copy(), unpack_rows(mask)[:, 0] > 0, unpack_rows(rest)
     rows[differ] = others
@@ -117,7 +117,7 @@ def apply_changes(text: str, before: Floats) -> Floats:
 
 
 def _derived(rows: Floats) -> Derived:
-    """The columns that are exactly the product of two columns before them, by column."""
+    """Return the columns that are exactly the product of two columns before them, by column."""
     derived = Derived()
     for column in range(2, rows.shape[1] if rows.shape[1] <= WIDEST else 0):
         pairs = [(a, b) for a in range(column) for b in range(a, column) if not {a, b} & derived.keys()]
@@ -134,7 +134,7 @@ def _completed(rows: Floats, derived: Derived) -> Floats:
 
 
 def _blocks(rows: NDArray[np.float32]) -> Iterator[bytes]:
-    """All columns as codes into a table of distinct rows where these are few, else column by column."""
+    """Yield all columns as codes into a table of distinct rows where these are few, else column by column."""
     values, codes = np.unique(rows, axis=0, return_inverse=True)
     if len(values) <= MOST_ROWS or rows.shape[1] <= 1:
         yield _pack_block(values, codes.reshape(-1), rows)
@@ -145,7 +145,7 @@ def _blocks(rows: NDArray[np.float32]) -> Iterator[bytes]:
 
 
 def _pack_block(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDArray[np.float32]) -> bytes:
-    """A table of values and the codes of the rows in it; the rows themselves where that is shorter."""
+    """Return a table of values and the codes of the rows in it; the rows themselves where that is shorter."""
     bits = max(int(len(values) - 1).bit_length(), 0) if len(values) else 0
     if values.nbytes + len(codes) * bits / 8 >= rows.nbytes and len(values) > 1:
         values, bits = rows, AS_THEY_ARE
@@ -159,7 +159,7 @@ def _pack_block(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDAr
 
 
 def _block(content: bytes, at: int, n: int) -> tuple[Floats, int]:
-    """The rows of one block, and where the next begins."""
+    """Return the rows of one block, and where the next begins."""
     columns, bits, count = BLOCK.unpack_from(content, at)
     at, kind, columns = at + BLOCK.size, SMALL if columns & AS_BYTES else SINGLE, columns & ~AS_BYTES
     end = at + count * columns * kind.itemsize

@@ -83,7 +83,7 @@ class ComparisonDraft:
 
 
 def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
-    """Estimate the row of one subject. Raises NotComparableError where the models were not asked the same, where a
+    """Estimate the row of one subject. Raises NotComparableError if the models were not asked the same, where a
     measurement is missing, or where a score is not a finite number.
     """
     plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
@@ -125,21 +125,21 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
 
 
 def _parts(subject: Subject, pairs: Pairs) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """The parts of a composite score, of base and candidate; none where no unit was measured."""
+    """Return the parts of a composite score, of base and candidate; none if no unit was measured."""
     metric, sums = from_facts(subject.members[0][1]), [rows.sum(axis=0) for rows in (pairs.base, pairs.candidate)]
     of_base, of_candidate = (parts_of(metric, each) if len(pairs.base) else {} for each in sums)
     return of_base, of_candidate
 
 
 def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> Pairs:
-    """The pairs of a task, or the pooled pairs of a group's members (`parts`), at a margin."""
+    """Return the pairs of a task, or the pooled pairs of a group's members (`parts`), at a margin."""
     if subject.group is None:
         return replace(parts[0], margin=margin)
     return pool_pairs(parts, margin, subject.macro)
 
 
 def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
-    """The engine's noise on a subject's score; None where no placebo was measured."""
+    """Return the engine's noise on a subject's score; None if no placebo was measured."""
     if data.placebo is None or any((t.name, m.id, data.placebo) not in data.table for t, m in subject.members):
         return None
     sides = (data.plan.base, data.placebo)
@@ -149,8 +149,8 @@ def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
 
 
 def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: float) -> RoundsAsked | None:
-    """How far a row was asked; None where all were asked at once. A gate unit whose score is a mean over units may have
-    an e-process.
+    """Return how far a row was asked; None if all were asked at once. A gate unit whose score is a mean over units may
+    have an e-process.
     """
     if not data.plan.until_decided:
         return None
@@ -166,8 +166,8 @@ def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: fl
 
 
 def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> tuple[Finding, NoiseLevel | None]:
-    """The finding of a subject, widened by the engine's noise, and that noise. Its random swaps do not depend on the
-    candidate's name, so renaming changes no number.
+    """Return the finding of a subject, widened by the engine's noise, and that noise. Its random swaps do not depend on
+    the candidate's name, so renaming changes no number.
     """
     plan = data.plan
     rng = generator([plan.seed, subject.name, subject.metric, "swap"])
@@ -201,7 +201,7 @@ def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers
 
 
 def unjudged(row: ComparisonDraft) -> ComparisonDraft:
-    """The row of a reference: without margin, p-values and flags that could decide."""
+    """Return the row of a reference: without margin, p-values and flags that could decide."""
     finding = replace(row.finding, margin=None, p_forgotten=None, p_retained=None)
     return replace(
         row,

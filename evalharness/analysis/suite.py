@@ -16,7 +16,8 @@ from evalharness.stats.suite import combine, mean_difference, mean_share_kept, m
 
 
 def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """The gate units without the candidate's target; a group that holds the target is pooled again without it."""
+    """Return the gate units without the candidate's target; a group that holds the target is pooled again without it.
+    """
     target = data.plan.targets.get(data.candidate, "")
     tasks = {task.name: task for task in data.facts}
     holding = {group.name: group for group in data.plan.groups if target in group.tasks}
@@ -36,9 +37,9 @@ def suite_row(
     units: Sequence[ComparisonDraft],
     level: float | None = None,
 ) -> ComparisonDraft:
-    """The suite's row: the mean over the gate units that count, in their margins. It also describes the mean of those
-    scored from 0 to 1, the share of skill that is left, and the median unit. `level`: coverage of its interval, instead
-    of the plan's.
+    """Return the suite's row: the mean over the gate units that count, in their margins. It also describes the mean of
+    those scored from 0 to 1, the share of skill that is left, and the median unit. `level`: coverage of its interval,
+    instead of the plan's.
     """
     plan, findings = data.plan, [each.finding for each in counting]
     level = plan.level if level is None else level
@@ -71,26 +72,26 @@ def suite_row(
 
 
 def _noise(rows: Sequence[ComparisonDraft]) -> NoiseLevel | None:
-    """The mean noise over the units that have one, in margins."""
+    """Return the mean noise over the units that have one, in margins."""
     counted = [row for row in rows if row.noise is not None and row.finding.mean is not None]
     return mean_noise([(row.noise, row.finding.margin) for row in counted if row.noise and row.finding.margin])
 
 
 def _capped(suite: Finding) -> float | None:
-    """The suite's difference with its gains capped; None where that changes nothing."""
+    """Return the suite's difference with its gains capped; None if that changes nothing."""
     if suite.capped is None or abs(suite.capped.estimate - suite.difference.value) < 1e-9:
         return None
     return suite.capped.estimate
 
 
 def _base_unable(row: ComparisonDraft) -> bool:
-    """Whether the base shows no skill: it is at chance, or gives one answer or none."""
+    """Return whether the base shows no skill: it is at chance, or gives one answer or none."""
     base = row.answers[0]
     return row.finding.at_chance or (base is not None and base.shows_nothing)
 
 
 def family_rows(units: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:
-    """The mean over each family's gate units, which only describes; none where all are of one family."""
+    """Return the mean over each family's gate units, which only describes; none if all are of one family."""
     families = dict.fromkeys(row.family for row in units)
     members = {name: [row for row in units if row.family == name] for name in families if len(families) > 1}
     return [_of_family(name, of, plan) for name, of in members.items()]
@@ -122,7 +123,7 @@ def _row(of: tuple[str, Level], rows: Sequence[ComparisonDraft], finding: Findin
 
 
 def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
-    """How far all of the rows were asked."""
+    """Return how far all of the rows were asked."""
     watches = [row.watch for row in rows if row.watch is not None]
     return (
         RoundsAsked(

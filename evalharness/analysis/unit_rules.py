@@ -39,19 +39,20 @@ class UnitNames:
 
 @dataclass(frozen=True, slots=True)
 class UnitRule:
-    """The policy's rule for a gate unit. `ceiling`: None where none is stated."""
+    """The policy's rule for a gate unit. `ceiling`: None if none is stated."""
 
     ceiling: float | None = None
     severity: Severity = Severity.ERROR
 
 
 def names_known(name: str, variant: Variant | None) -> tuple[str, ...]:
-    """The name of a task or group, and the original's where it is another wording of that."""
+    """Return the name of a task or group, and the original's where it is another wording of that."""
     return (name,) if variant is None or variant.beside else (name, variant.of)
 
 
 def unit_rules(policy: Policy, units: Sequence[UnitNames]) -> dict[str, UnitRule]:
-    """The policy's rule for each unit, by its name: what it states for the unit, else for its family, else for all.
+    """Return the policy's rule for each unit, by its name: what it states for the unit, else for its family, else for
+    all.
 
     A ceiling of a family is for those of its units that are scored from 0 to 1, or for all where they have one other
     range in common. Raises UsageError for a ceiling that is all that can be lost.
@@ -78,8 +79,9 @@ def _stated(values: Mapping[str, Value], names: Collection[str]) -> Value | None
 def policy_for_units(
     policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), knows: Callable[[str], bool] | None = None
 ) -> Policy:
-    """The policy without its files' entries for units that are not compared here. `others`: names that are compared but
-    are no gate units; `knows`: whether a name exists as a task, group or family (None: in the shipped task files).
+    """Return the policy without its files' entries for units that are not compared here. `others`: names that are
+    compared but are no gate units; `knows`: whether a name exists as a task, group or family (None: in the shipped task
+    files).
 
     Raises UsageError for an unknown name, and for one that an option states and that is not compared here.
     """
@@ -105,7 +107,7 @@ def _no_unit(where: str, name: str, names: Collection[str]) -> UsageError:
 
 
 def is_known(name: str, include: Sequence[Path] = ()) -> bool:
-    """Whether the task files have a task, group or family of this name."""
+    """Return whether the task files have a task, group or family of this name."""
     library = _library(tuple(include))
     return name in FAMILIES or name in library.names() or library.is_group(name)
 
@@ -116,7 +118,7 @@ def _library(include: tuple[Path, ...]) -> Library:
 
 
 def names_checked_before(signature: Mapping[str, Any]) -> set[str]:
-    """The names in the policy that a run was started with, which were checked at that time."""
+    """Return the names in the policy that a run was started with, which were checked at that time."""
     policy = signature.get("policy")
     policy = policy if isinstance(policy, Mapping) else {}
     stated = (signature.get("margins"), policy.get("ceilings"), policy.get("severities"))
@@ -126,11 +128,11 @@ def names_checked_before(signature: Mapping[str, Any]) -> set[str]:
 
 
 def waiver_of(policy: Policy, unit: UnitNames, candidate: str, today: date) -> Waiver | None:
-    """The waiver of a candidate's unit that counts on a day."""
+    """Return the waiver of a candidate's unit that counts on a day."""
     holding = [each for each in policy.waivers if each.holds(unit.names, candidate) and each.expires >= today]
     return max(holding, key=lambda waiver: waiver.expires, default=None)
 
 
 def expired_waivers(policy: Policy, today: date) -> list[Waiver]:
-    """The waivers that no longer count on a day."""
+    """Return the waivers that no longer count on a day."""
     return [waiver for waiver in policy.waivers if waiver.expires < today]

@@ -59,7 +59,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
 
 
 def _q(p_values: Sequence[float | None]) -> list[float | None]:
-    """Benjamini and Hochberg's q-values of the p-values that are not None."""
+    """Return Benjamini and Hochberg's q-values of the p-values that are not None."""
     there = [i for i, p in enumerate(p_values) if p is not None]
     adjusted = dict(zip(there, benjamini_hochberg([p for p in p_values if p is not None]), strict=True))
     return [adjusted.get(i) for i in range(len(p_values))]
@@ -68,7 +68,8 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
 def _comparison(
     row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> Comparison:
-    """The comparison with its verdict. `adjusted`: p_forgotten over its family of `tests` rows, None outside it."""
+    """Return the comparison with its verdict. `adjusted`: p_forgotten over its family of `tests` rows, None outside it.
+    """
     finding = row.finding
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
     return Comparison(
@@ -100,7 +101,7 @@ def _comparison(
 
 
 def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
-    """The comparison with the fields that only describe."""
+    """Return the comparison with the fields that only describe."""
     return replace(
         comparison,
         retention=None if row.retention is None else Estimate.of(row.retention),
@@ -130,7 +131,7 @@ def _noise(row: ComparisonDraft) -> EngineNoise | None:
 
 
 def _without_unmeasured(row: Comparison) -> Comparison:
-    """The row without placeholder numbers: of no units, and the scores of a mean over gate units."""
+    """Return the row without placeholder numbers: of no units, and the scores of a mean over gate units."""
     without = replace(row, base=None, candidate_score=None)
     if row.n:
         return row if row.level in (Level.TASK, Level.GROUP) else without
@@ -141,7 +142,7 @@ def _without_unmeasured(row: Comparison) -> Comparison:
 def _verdict(
     row: ComparisonDraft, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> tuple[Verdict | None, WouldDecide | None, list[Flag]]:
-    """The verdict of a judged row, what would decide it where it is undecided, and its flags."""
+    """Return the verdict of a judged row, what would decide it where it is undecided, and its flags."""
     finding = row.finding
     if not row.judged or finding.margin is None or finding.p_forgotten is None or finding.p_retained is None:
         return None, None, []
@@ -164,8 +165,8 @@ def _verdict(
 
 
 def _p_of_suspicion(finding: Finding) -> float:
-    """p_forgotten at the stated margin, not widened by noise, so that noise lets nothing pass. For a unit asked in
-    rounds, the smaller of that and the p-value that holds at any round.
+    """Return p_forgotten at the stated margin, not widened by noise, so that noise lets nothing pass. For a unit asked
+    in rounds, the smaller of that and the p-value that holds at any round.
     """
     p = 1.0 if finding.p_forgotten is None else finding.p_forgotten
     return min(p, finding.p_at(finding.margin)[0]) if finding.noise and finding.margin is not None else p
@@ -180,7 +181,7 @@ def _would_decide(row: ComparisonDraft, alphas: tuple[float, float]) -> WouldDec
 
 
 def _of_difference(finding: Finding, verdict: Verdict | None) -> Iterator[Flag]:
-    """The flags that the interval of the difference sets, whether the row is judged or not."""
+    """Yield the flags that the interval of the difference sets, whether the row is judged or not."""
     low, high = finding.difference.low, finding.difference.high
     if high is not None and high < 0 and verdict != Verdict.FORGOTTEN:
         yield Flag.DROP_DETECTED

@@ -18,7 +18,7 @@ from evalharness.stats.enums import Verdict
 
 
 def wording_spreads(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[WordingSpread, ...]:
-    """The spread of every gate unit and candidate that was asked in several wordings, in the order of the
+    """Return the spread of every gate unit and candidate that was asked in several wordings, in the order of the
     comparisons.
     """
     table = {(m.task, m.metric, m.model): m for m in run.measurements}
@@ -69,7 +69,7 @@ def _ends(scores: Iterable[Estimate | None], better_when_higher: bool = True) ->
 
 
 def _verdict(subject: Subject, margin: float | None, data: CandidateData) -> Verdict:
-    """The verdict on one wording as if nothing else were tested."""
+    """Return the verdict on one wording as if nothing else were tested."""
     plan = data.plan
     parts = [pair_rows(task, metric, data.sides, data.table, plan.order_seed)[0] for task, metric in subject.members]
     finding = assess_at_margin(whole_of(subject, parts, margin), plan.level)

@@ -79,8 +79,8 @@ def _facts(name: str, variant: Variant, ways: Sequence[TaskFacts]) -> TaskFacts:
 
 
 def _lowest(name: str, parts: Sequence[Measurement], sign: float, keyed: bool) -> Measurement:
-    """The worst row of each unit. Unit ids hold a digest of the prompt unless the task states a key, so rows of the
-    data are matched by their index.
+    """Return the worst row of each unit. Unit ids hold a digest of the prompt unless the task states a key, so rows of
+    the data are matched by their index.
     """
     keys = [[unit if keyed else row_of(unit) for unit in part.units] for part in parts]
     rows = [

@@ -31,7 +31,7 @@ def served_facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def served_lines(checkpoint: Checkpoint) -> Iterator[str]:
-    """The same facts as lines, with a few of the probes."""
+    """Yield the same facts as lines, with a few of the probes."""
     facts = served_facts(checkpoint)
     by_texts = f"the texts of {len(PROMPTS)} short answers"
     lines = {

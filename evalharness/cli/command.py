@@ -35,8 +35,8 @@ class Command(click.Command):
     def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """The values that files state for the options, by parameter. `values` and `order` are the parsed command line.
-        Raises UsageError.
+        """Return the values that files state for the options, by parameter. `values` and `order` are the parsed command
+        line. Raises UsageError.
         """
         return without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
 

@@ -13,22 +13,22 @@ LIBRARY = {"library": "evalharness.tasks.library:Library"}  # which help does wi
 
 
 def suites(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The suites whose names begin with `incomplete`."""
+    """Return the suites whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("suites",))
 
 
 def tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The tasks and groups whose names begin with `incomplete`."""
+    """Return the tasks and groups whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("names", "groups"))
 
 
 def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The tasks, groups and suites whose names begin with `incomplete`."""
+    """Return the tasks, groups and suites whose names begin with `incomplete`."""
     return _beginning(context, incomplete, ("names", "groups", "suites"))
 
 
 def _beginning(context: click.Context, incomplete: str, kinds: tuple[str, ...]) -> list[str]:
-    """The library's names of these kinds; none where it cannot be read, since a shell cannot show an error here."""
+    """Return the library's names of these kinds; none if it cannot be read, since a shell cannot show an error here."""
     try:
         library = registry.find(LIBRARY, "library", "piece")(tuple(map(Path, context.params.get("include") or ())))
         return sorted({name for kind in kinds for name in getattr(library, kind)() if name.startswith(incomplete)})

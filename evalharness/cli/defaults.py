@@ -81,12 +81,12 @@ def without_excluded(defaults: Mapping[str, Default], typed: Iterable[click.Para
 
 
 def _key(parameter: click.Parameter) -> str:
-    """An option's key in files: its name on the command line without the leading dashes."""
+    """Return an option's key in files: its name on the command line without the leading dashes."""
     return max(parameter.opts, key=len).lstrip("-").replace("-", "_")
 
 
 def _option(key: str, options: Mapping[str, click.Option], where: str, table: str) -> click.Option | None:
-    """The option that a key means; None where it is an option of other commands only."""
+    """Return the option that a key means; None if it is an option of other commands only."""
     if key in OF_THE_GATE and table not in OF_TRAINING.get(key, ()):
         raise UsageError(where, "is the gate's", f"state it under [{GATE}]")
     if key in OF_ONE_CALL:
@@ -106,7 +106,7 @@ def _of_every_command() -> set[str]:
 
 
 def _read(option: click.Option, value: Any, folder: Path, where: str) -> Any:
-    """The value as click would parse it from the command line. Raises UsageError."""
+    """Return the value as click would parse it from the command line. Raises UsageError."""
     several = option.multiple
     if value is True and not option.is_flag and isinstance(option.flag_value, str):
         return option.flag_value  # the option's value may be left out
@@ -128,7 +128,7 @@ def _read(option: click.Option, value: Any, folder: Path, where: str) -> Any:
 
 
 def _kinds(option: click.Option) -> tuple[tuple[type, ...], str]:
-    """The Python types that an option accepts from a file, and their name in words."""
+    """Return the Python types that an option accepts from a file, and their name in words."""
     if option.is_flag:
         return (bool,), "true or false"
     if isinstance(option.type, click.types.IntParamType):

@@ -49,5 +49,5 @@ def _check(option: str, path: Path, inputs: Mapping[Path, str]) -> None:
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Whether both paths name the same file."""
+    """Return whether both paths name the same file."""
     return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))

@@ -33,7 +33,7 @@ class SectionedCommand(Command):
 
 
 def option_names(options: Sequence[Any]) -> str:
-    """The names of the options that these decorators add, separated by spaces."""
+    """Return the names of the options that these decorators add, separated by spaces."""
 
     def bare() -> None: ...
 

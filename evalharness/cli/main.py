@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _is_no_path(error: Exception) -> bool:
-    """Whether a path was too long for the system, or held a zero byte."""
+    """Return whether a path was too long for the system, or held a zero byte."""
     if isinstance(error, OSError):
         return error.errno == errno.ENAMETOOLONG
     return isinstance(error, ValueError) and str(error).startswith("embedded null")
@@ -158,7 +158,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
 
 
 def _interrupted(arguments: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """The lines after an interruption: what is kept, from the interrupt's `notes`, and how to resume."""
+    """Return the lines after an interruption: what is kept, from the interrupt's `notes`, and how to resume."""
     advice = " ".join(notes)
     if not advice and {*arguments[:1]} & {*RESUMED}:
         advice = f"What is done so far is kept: {AGAIN} goes on from there."

@@ -80,7 +80,7 @@ def columns(texts: Sequence[str]) -> dict[str, str]:
 
 
 def data_source(options: Mapping[str, Any], lock: Path | None = None) -> DataSource:
-    """The source of rows that --data, --data-dir and --columns name. Raises UsageError."""
+    """Return the source of rows that --data, --data-dir and --columns name. Raises UsageError."""
     overrides = paths("--data", options["data"])
     return DataSource(options["data_dir"], overrides, lock=lock, columns=columns(options["column_texts"]))
 

@@ -230,18 +230,18 @@ debug_option = click.option("--debug", is_flag=True, help="Show the traceback of
 
 
 def seed_option(uses: str = "shots, --limit and resampling") -> Decorated:
-    """The option `--seed`; `uses` names what it seeds."""
+    """Return the option `--seed`; `uses` names what it seeds."""
     return click.option("--seed", default=1234, type=click.IntRange(min=0), show_default=True, help=f"Seed of {uses}.")
 
 
 def evaluation_options(seed: Decorated) -> tuple[Decorated, ...]:
-    """The options that every experiment shares: tasks, data, prompts, verdicts, engine and store."""
+    """Return the options that every experiment shares: tasks, data, prompts, verdicts, engine and store."""
     questions = (*task_options, *data_options, *example_options, *chat_options, seed)
     return (*questions, policy_option, margin_option, alpha_option, *engine_options, store_option)
 
 
 def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:
-    """A decorator that adds the options to a command, in this order."""
+    """Return a decorator that adds the options to a command, in this order."""
 
     def decorate(command: Decorated) -> Decorated:
         for option in reversed(options):

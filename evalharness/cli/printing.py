@@ -60,7 +60,7 @@ def print_json(text: str) -> None:
 
 
 def terminal_width() -> int | None:
-    """The width of the terminal in columns; None where stdout is a file or a pipe."""
+    """Return the width of the terminal in columns; None if stdout is a file or a pipe."""
     return max(NARROWEST, shutil.get_terminal_size().columns) if _is_terminal() else None
 
 

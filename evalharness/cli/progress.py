@@ -99,7 +99,7 @@ class Blocks(Lines):
 
 
 def listener(quiet: bool, verbose: bool = False) -> Lines | Bar:
-    """The listener for these options: a bar where stderr is a terminal, else lines."""
+    """Return the listener for these options: a bar where stderr is a terminal, else lines."""
     if quiet:
         return Silent()
     if verbose:

@@ -57,7 +57,7 @@ def run(options: Mapping[str, Any]) -> int:
 
 
 def _job(options: Mapping[str, Any]) -> Job:
-    """The Job that the options describe. Raises UsageError where they contradict one another."""
+    """Return the Job that the options describe. Raises UsageError if they contradict one another."""
     if not options["models"]:
         raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
     policy = policy_of(options["policy_text"])

@@ -115,7 +115,7 @@ def _job(options: Mapping[str, Any]) -> Job:
 
 
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
-    """The stages in order. Raises UsageError for both options together, whose common order is not known."""
+    """Return the stages in order. Raises UsageError for both options together, whose common order is not known."""
     if stages and models:
         fix = "name all stages with --stage, 'DIR/*' included"
         raise UsageError("trace", "--stage and --model together have no order", fix)

@@ -49,7 +49,7 @@ class TrainCommand(SectionedCommand):
     def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """The defaults of the file of --config, put over those of the repository's files."""
+        """Return the defaults of the file of --config, put over those of the repository's files."""
         if not (config := values.get("config")):
             return super().file_defaults(ctx, values, order)
         path = Path(config)
@@ -107,7 +107,7 @@ def train_command(**options: Any) -> int:
 
 
 def _rows(options: Mapping[str, Any]) -> QuestionOptions:
-    """The options that say where the rows of tasks are, as an evaluation takes them."""
+    """Return the options that say where the rows of tasks are, as an evaluation takes them."""
     return QuestionOptions(
         data_dir=options["data_dir"],
         data=paths("--data", options["data"]),

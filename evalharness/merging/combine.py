@@ -32,7 +32,7 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     """Write the combined adapter of the parents, and return facts for merge.json, with `apart`: how far its update of
     the base's weights is from the weighted sum of theirs, for methods that mean that sum.
 
-    Raises UsageError where peft refuses to combine them.
+    Raises UsageError if peft refuses to combine them.
     """
     loaded = load(parents.checkpoints[0], EXACT, DEVICE)
     wrapped = loaded.adapter

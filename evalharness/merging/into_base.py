@@ -30,8 +30,8 @@ def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | 
     files), and return facts for merge.json: the difference of logits after merging, and the loss by rounding to
     `dtype`.
 
-    The merge and the comparison are in float32. Raises ModelError where peft cannot merge the adapter, or where the
-    logits differ by more than rounding.
+    The merge and the comparison are in float32. Raises ModelError if peft cannot merge the adapter, or where the logits
+    differ by more than rounding.
     """
     dtype = dtype or common_dtype(files.weight_files(base.path))
     loaded = load(adapter, EXACT, DEVICE)

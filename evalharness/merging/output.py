@@ -16,8 +16,7 @@ def new_checkpoint(job: MergeJob) -> Iterator[Path]:
     """Yield a locked folder for the checkpoint; at the end of the block it is moved into its place in one step, or
     removed after an error.
 
-    Raises UsageError where the output path exists or another process writes there, StoreError where it cannot be
-    written.
+    Raises UsageError if the output path exists or another process writes there, StoreError if it cannot be written.
     """
     unfinished = job.out.parent / f".{job.out.name}.unfinished"
     candidate = unfinished / "candidate"

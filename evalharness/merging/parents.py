@@ -96,7 +96,7 @@ def refuse_unmergeable(checkpoint: Checkpoint) -> None:
 
 
 def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
-    """Return the base of all checkpoints. Raises ModelError where one names none, or another one than the first."""
+    """Return the base of all checkpoints. Raises ModelError if one names none, or another one than the first."""
     for checkpoint in checkpoints:
         if checkpoint.base is None:
             raise ModelError(checkpoint.path, "its files name no base that is there", "give --base PATH")
@@ -169,7 +169,7 @@ def _refuse_uncombinable(adapter: Checkpoint, config: Mapping[str, Any]) -> None
 
 
 def _check_ranks(job: MergeJob, configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UsageError where A and B, which are combined separately, have different ranks."""
+    """Raise UsageError if A and B, which are combined separately, have different ranks."""
     ranks = {
         name: sorted({int(config.get("r") or 0), *map(int, (config.get("rank_pattern") or {}).values())})
         for name, config in configs.items()

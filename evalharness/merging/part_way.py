@@ -34,7 +34,7 @@ MERGE_FIRST = "merge it into its base with `evalharness checkpoint merge`, and t
 
 
 def ends_of(text: str, base: str | None) -> Parents:
-    """Recognise a candidate and its base, the two ends of the path. Raises ModelError where no exact model lies between
+    """Recognise a candidate and its base, the two ends of the path. Raises ModelError if no exact model lies between
     them.
     """
     candidate = recognise(text, base=base)
@@ -49,7 +49,7 @@ def ends_of(text: str, base: str | None) -> Parents:
 
 
 def blocks_of(candidate: Checkpoint, count: int) -> LayerBlocks:
-    """Divide the layers in a candidate's own files into `count` blocks. Raises UsageError where there are fewer."""
+    """Divide the layers in a candidate's own files into `count` blocks. Raises UsageError if there are fewer."""
     paths = (candidate.path / files.ADAPTER,) if candidate.adapter else files.weight_files(candidate.path)
     return LayerBlocks(files.all_tensors(paths), count)
 

@@ -91,8 +91,8 @@ def _rounded(name: str, exact: torch.Tensor, dtype: torch.dtype, job: MergeJob) 
 
 @contextmanager
 def _opened(parents: Parents) -> Iterator[tuple[Read, list[Read]]]:
-    """Yield functions from a tensor's name to its values, for the base and for each model. Raises ModelError where a
-    file changes meanwhile.
+    """Yield functions from a tensor's name to its values, for the base and for each model. Raises ModelError if a file
+    changes meanwhile.
     """
     places = [parents.base.path, *(each.path for each in parents.checkpoints)]
     paths = [files.weight_files(place) for place in places]

@@ -14,8 +14,8 @@ CANNOT_SHOW = ": this task cannot show what it knew"
 
 
 def sentences(rows: Sequence[Comparison], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """The sentences on one candidate's rows, and on the base there, by kind. `groups`: their tasks, which are left out
-    where the group has the same sentence.
+    """Return the sentences on one candidate's rows, and on the base there, by kind. `groups`: their tasks, which are
+    left out where the group has the same sentence.
     """
     judged_rows = [c for c in rows if c.primary and c.level in (Level.TASK, Level.GROUP)]
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -33,7 +33,7 @@ def sentences(rows: Sequence[Comparison], groups: Mapping[str, Sequence[str]]) -
 
 
 def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
-    """(model, kind, sentence) for each remark on a row."""
+    """Yield (model, kind, sentence) for each remark on a row."""
     for side, counts in (("the base", c.base_answers), (c.candidate, c.candidate_answers)):
         ending = CANNOT_SHOW if side == "the base" else ""
         for kind, words, hides in _remarks(counts):
@@ -51,12 +51,12 @@ def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
 
 
 def beside_score(counts: AnswerCounts | None) -> str:
-    """The remarks on one model's answers, to show beside its score; "" without any."""
+    """Return the remarks on one model's answers, to show beside its score; "" without any."""
     return "; ".join(words for _, words, _ in _remarks(counts))
 
 
 def _remarks(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
-    """(kind, words, whether it hides what the model knows) for each remark on one model's answers."""
+    """Yield (kind, words, whether it hides what the model knows) for each remark on one model's answers."""
     if counts is None:
         return
     if counts.constant:
@@ -85,6 +85,6 @@ def _share(count: int, counts: AnswerCounts) -> str:
 
 
 def _percent(count: int, counts: AnswerCounts) -> str:
-    """A whole number of percent; 100 only for all of them."""
+    """Return a whole number of percent; 100 only for all of them."""
     percent = round(100 * count / counts.answers)
     return f"{min(percent, 99) if count < counts.answers else percent} %"

@@ -12,7 +12,7 @@ from evalharness.stats.enums import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitLook:
-    """One gate unit at one look; values are None where nothing was measured. `difference`: to the base, + is better, in
+    """One gate unit at one look; values are None if nothing was measured. `difference`: to the base, + is better, in
     the unit of `metric`; `p_forgotten`: corrected for the units of this look.
     """
 
@@ -77,7 +77,7 @@ class Bisection:
     rows: str = field(default="", metadata=LATER)
 
     def look_at(self, checkpoint: str | None) -> CheckpointLook | None:
-        """The look at the checkpoint of that name; None where there is none."""
+        """Return the look at the checkpoint of that name; None if there is none."""
         return next((look for look in self.looks if look.checkpoint == checkpoint), None)
 
 

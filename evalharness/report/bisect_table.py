@@ -19,7 +19,7 @@ OUTCOMES = {
 
 
 def looks_table(bisection: Bisection) -> TextTable:
-    """A row for each evaluated checkpoint, in the order of the training."""
+    """Return a row for each evaluated checkpoint, in the order of the training."""
     rows = [
         {
             "place": f"{look.place:,}",
@@ -35,7 +35,7 @@ def looks_table(bisection: Bisection) -> TextTable:
 
 
 def sentences(bisection: Bisection) -> list[str]:
-    """The result of the bisection, what contradicts it, and its error rate."""
+    """Return the result of the bisection, what contradicts it, and its error rate."""
     return list(_sentences(bisection))
 
 
@@ -66,7 +66,7 @@ def _sentences(bisection: Bisection) -> Iterator[str]:
 
 
 def _both_sides(bisection: Bisection) -> Iterator[str]:
-    """The differences of the forgotten units, at the first checkpoint that forgot and at the one before it."""
+    """Yield the differences of the forgotten units, at the first checkpoint that forgot and at the one before it."""
     first, before = bisection.look_at(bisection.first), bisection.look_at(bisection.before)
     units_before = {unit.unit: unit for unit in before.units} if before else {}
     for unit in first.units if first else ():
@@ -77,7 +77,7 @@ def _both_sides(bisection: Bisection) -> Iterator[str]:
 
 
 def _against(bisection: Bisection) -> Iterator[str]:
-    """The signs that losses are not monotone, so that the search may have missed an earlier checkpoint."""
+    """Yield the signs that losses are not monotone, so that the search may have missed an earlier checkpoint."""
     for back in bisection.returned:
         yield (
             f"Not monotone: {wording.one_line(back.unit, 40)} is forgotten at {wording.one_line(back.forgotten, NAME)} "
@@ -93,7 +93,7 @@ def _against(bisection: Bisection) -> Iterator[str]:
 
 
 def _worst(look: CheckpointLook) -> str:
-    """The unit that lost most in its margins, with its difference."""
+    """Return the unit that lost most in its margins, with its difference."""
     measured = [unit for unit in look.units if unit.difference is not None and unit.margin]
     if not measured:
         return "–"

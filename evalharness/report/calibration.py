@@ -11,7 +11,7 @@ MEASURES = {"ece": "calibration error", "brier_score": "Brier score"}
 
 
 def calibration(results: Results) -> TextTable | None:
-    """A table of tasks and measures by models, base first; None where nothing was measured."""
+    """Return a table of tasks and measures by models, base first; None if nothing was measured."""
     rows: dict[tuple[str, str], dict[str, Comparison]] = {}
     for c in results.comparisons:
         if c.metric in MEASURES and not c.primary and c.candidate in results.candidates:

@@ -45,7 +45,7 @@ class CandidateLine:
 
 
 def candidate_lines(results: Results, order: CandidateOrder) -> list[CandidateLine]:
-    """One line a candidate, in their order."""
+    """Return one line a candidate, in their order."""
     return [_line(results, candidate, order) for candidate in order.candidates]
 
 
@@ -77,7 +77,7 @@ def _kind(candidate: JudgedCandidate) -> str:
 
 
 def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
-    """The gain on the target, and a note whether it was learned."""
+    """Return the gain on the target, and a note whether it was learned."""
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
@@ -91,8 +91,8 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
 
 
 def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
-    """The change on the candidate's worst task, with a note: of the forgotten tasks the one that lost most, else the
-    task with the largest loss that is not excluded.
+    """Return the change on the candidate's worst task, with a note: of the forgotten tasks the one that lost most, else
+    the task with the largest loss that is not excluded.
     """
     rows = [unit.row for unit in candidate.units if unit.row.difference]
     lost = [row for row in candidate.forgotten if row.difference]

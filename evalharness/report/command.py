@@ -24,7 +24,7 @@ SWITCHES = {"explain": "--explain", "until_decided": "--until-decided", "drift_o
 
 
 def command(results: Results) -> str:
-    """The command as one shell line; "" where nothing was run."""
+    """Return the command as one shell line; "" if nothing was run."""
     if not results.models or not results.signature:
         return ""
     if any(model.kind == ModelKind.IMPORTED for model in results.models):
@@ -62,7 +62,7 @@ def _run(results: Results) -> Iterator[str]:
 
 
 def _judged(results: Results) -> Iterator[str]:
-    """The options that judge: targets, the error rate, margins."""
+    """Yield the options that judge: targets, the error rate, margins."""
     signature = results.signature
     for model in results.models:
         if model.judged and model.target_task is not None and not model.training:

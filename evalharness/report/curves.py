@@ -42,7 +42,7 @@ class _Stop:
 
 
 def curves(sweep: Sweep) -> str:
-    """The SVG element; empty where no point has both a gain and a suite."""
+    """Return the SVG element; empty if no point has both a gain and a suite."""
     lines = _lines(sweep)
     if not lines:
         return ""
@@ -64,7 +64,7 @@ def curves(sweep: Sweep) -> str:
 
 
 def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
-    """The rates of each series in ascending order."""
+    """Return the rates of each series in ascending order."""
     choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     lines: dict[str, list[_Stop]] = {}
     for (series, rate), points in grouped(sweep).items():

@@ -29,7 +29,7 @@ class SortableCell:
 
     @property
     def attribute(self) -> Markup:
-        """The HTML attribute with the sort value, to six figures; empty where the text is the same."""
+        """The HTML attribute with the sort value, to six figures; empty if the text is the same."""
         if self.value is None or isinstance(self.value, str) or self.text == (short := f"{self.value:.6g}"):
             return Markup("")
         return Markup(' data-v="{}"').format(short)
@@ -47,7 +47,7 @@ class DetailTable:
 
 
 def details(results: Results) -> DetailTable:
-    """The table of all comparisons except those of other ways of asking, which have their own tables."""
+    """Return the table of all comparisons except those of other ways of asking, which have their own tables."""
     relative, left_out = relative_scores(results), variants_of(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
@@ -103,20 +103,20 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
 
 
 def _people(level: HumanLevel | None) -> SortableCell:
-    """The published human score by the same metric."""
+    """Return the published human score by the same metric."""
     value = None if level is None else level.value
     return SortableCell(wording.plain(value, 3), value, more=True)
 
 
 def _noise(noise: EngineNoise | None) -> SortableCell:
-    """How many answers the engine alone changed, and by how much the tests are widened for it."""
+    """Return how many answers the engine alone changed, and by how much the tests are widened for it."""
     if noise is None:
         return SortableCell(wording.NONE, None, more=True)
     return SortableCell(f"{noise.flips} of {noise.n}, ±{noise.widened_by:.2g}", noise.widened_by, more=True)
 
 
 def _metric(metric: str, unit: str) -> str:
-    """The metric, and its unit where that is another."""
+    """Return the metric, and its unit where that is another."""
     return metric if unit == metric else f"{metric}, {unit}"
 
 
@@ -129,12 +129,12 @@ def _count(count: int | None) -> SortableCell:
 
 
 def _share(estimate: Estimate | None) -> SortableCell:
-    """A share with its interval."""
+    """Return a share with its interval."""
     if estimate is None:
         return SortableCell(wording.NONE, None)
     return SortableCell(wording.with_interval(estimate, sign=False), estimate.value)
 
 
 def _change(share: float) -> SortableCell:
-    """A relative change; NaN where there is nothing to relate to."""
+    """Return a relative change; NaN where there is nothing to relate to."""
     return SortableCell(wording.signed_percent(share), None if math.isnan(share) else float(share))

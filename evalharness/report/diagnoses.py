@@ -67,7 +67,7 @@ class DiagnosisView:
 
 
 def views(results: Results) -> list[DiagnosisView]:
-    """The diagnoses of candidates for the page, in the order of the candidates, then of the tasks."""
+    """Return the diagnoses of candidates for the page, in the order of the candidates, then of the tasks."""
     order = results.candidates
     diagnoses = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
     return [
@@ -104,7 +104,7 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
 
 
 def _difference(diagnosis: Diagnosis, name: str) -> str:
-    """The difference of the measure of that name; "–" where it was not taken."""
+    """Return the difference of the measure of that name; "–" where it was not taken."""
     measure = next((measure for measure in diagnosis.measures if measure.name == name), None)
     return wording.NONE if measure is None else wording.with_interval(measure.difference)
 
@@ -119,7 +119,7 @@ def _measure(measure: Measure) -> MeasureView:
 
 
 def _beside(diagnosis: Diagnosis) -> Iterator[str]:
-    """A sentence on the choice that is overused most."""
+    """Yield a sentence on the choice that is overused most."""
     if diagnosis.leaning:
         sides = [
             f"{name} “{most.choice}” in {wording.percent(most.picked, 0)} (right in {wording.percent(most.right, 0)})"

@@ -34,7 +34,7 @@ class DocumentFile(Generic[Document]):
         files.write_text(folder / self.name, self.text(document))
 
     def read(self, folder: Path) -> Document | None:
-        """Read the document in a folder; None where there is none. Raises UsageError for another file of that name."""
+        """Read the document in a folder; None if there is none. Raises UsageError for another file of that name."""
         path = folder / self.name
         if not path.is_file():
             return None

@@ -21,8 +21,8 @@ TITLES = ("", "", "KL", "{} interval", "same top token", "{} interval", "cross-e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftRow:
-    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () where `reason`
-    says why.
+    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () if `reason` says
+    why.
     """
 
     rank: str
@@ -43,14 +43,14 @@ class DriftTable:
 
 
 def tables(results: Results) -> tuple[DriftTable, ...]:
-    """A table for each kind of text; () where drift was not measured."""
+    """Return a table for each kind of text; () if drift was not measured."""
     judged = {model.name for model in results.models if model.judged}
     kinds = dict.fromkeys(drift.text for drift in results.drift)
     return tuple(_table([drift for drift in results.drift if drift.text == kind], judged) for kind in kinds)
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The tables as terminal lines, the candidate that drifted most first; none where drift was not measured."""
+    """Yield the tables as terminal lines, the candidate that drifted most first; none if drift was not measured."""
     for table in tables(results):
         yield ""
         yield f"drift {plain(table.title)} (per token, KL and cross-entropy in nats; a warning, no verdict)"
@@ -61,7 +61,7 @@ def lines(results: Results) -> Iterator[str]:
 
 
 def text_of(drift: Drift) -> str:
-    """The kind of text that it was measured on, in words."""
+    """Return the kind of text that it was measured on, in words."""
     return f"{drift.text} text" if drift.text == "neutral" else f"the base's {drift.text}"
 
 
@@ -97,7 +97,7 @@ def _row(drift: Drift, candidate: bool) -> DriftRow:
 
 
 def _sentences(drifts: list[Drift]) -> Iterator[str]:
-    """Sentences on the model that drifted most, on what the bound leaves out, and on texts without an answer."""
+    """Yield sentences on the model that drifted most, on what the bound leaves out, and on texts without an answer."""
     first = next((drift for drift in drifts if drift.rank == 1 and drift.kl is not None and drift.kl.value > 0), None)
     if first is not None and first.kl is not None and first.agreement is not None:
         yield (
@@ -118,7 +118,7 @@ def _sentences(drifts: list[Drift]) -> Iterator[str]:
 
 
 def _nats(value: float) -> str:
-    """A divergence as text; "0" only for exactly 0."""
+    """Return a divergence as text; "0" only for exactly 0."""
     if value == 0:
         return "0"
     return f"{value:.1g}" if value < SMALLEST else wording.plain(value, PLACES)

@@ -26,7 +26,7 @@ TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastRow:
-    """One candidate. `cells`: forecast, interval, measured value (as words where there is none); () where `reason` says
+    """One candidate. `cells`: forecast, interval, measured value (as words where there is none); () if `reason` says
     why. `notes`: what makes the forecast less sure.
     """
 
@@ -48,7 +48,7 @@ class DriftForecastTable:
 
 
 def table(results: Results) -> DriftForecastTable | None:
-    """The table of a run's forecasts; None where drift was not measured, or there is no table to forecast from."""
+    """Return the table of a run's forecasts; None if drift was not measured, or there is no table to forecast from."""
     forecasts = results.drift_forecasts
     if not forecasts:
         return None
@@ -64,7 +64,7 @@ def table(results: Results) -> DriftForecastTable | None:
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The table as terminal lines, after a line that nothing was judged where only drift was measured."""
+    """Yield the table as terminal lines, after a line that nothing was judged where only drift was measured."""
     if results.signature.get("drift_only"):
         yield from ("", NOTHING_JUDGED)
     if (forecasts := table(results)) is None:

@@ -44,7 +44,7 @@ class EarlyStopping:
 
 
 def early_stopping(results: Results) -> EarlyStopping | None:
-    """The section on early stopping; None where all units were measured at once."""
+    """Return the section on early stopping; None if all units were measured at once."""
     order = {name: i for i, name in enumerate(results.candidates)}
     in_rounds = [
         (c, c.stopping)
@@ -73,7 +73,7 @@ def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:
 
 
 def sentences(results: Results) -> Iterator[str]:
-    """A sentence for every candidate that was measured in rounds: how many gate units were stopped, and what was
+    """Yield a sentence for every candidate that was measured in rounds: how many gate units were stopped, and what was
     saved.
     """
     for name in results.candidates:

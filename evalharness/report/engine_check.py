@@ -56,7 +56,7 @@ class CheckedEngine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePair:
     """The score of a task by its deciding metric from each engine's answers; `difference`: the second minus the first;
-    None where nothing was scored.
+    None if nothing was scored.
     """
 
     task: str
@@ -86,12 +86,12 @@ class EngineCheck:
 
 
 def document(check: EngineCheck) -> str:
-    """The check as JSON."""
+    """Return the check as JSON."""
     return to_json({"schema_version": SCHEMA_VERSION, "equal": check.equal, **asdict(check)})
 
 
 def tables(check: EngineCheck) -> Iterator[TextTable]:
-    """The tables: the two engines compared, each compared with itself, and the tasks' scores."""
+    """Yield the tables: the two engines compared, each compared with itself, and the tasks' scores."""
     yield _agreements("A and B", "the same requests", check.between)
     for label, engine in zip(LABELS, check.engines, strict=True):
         for how, of in engine.noise.items():
@@ -105,7 +105,7 @@ def tables(check: EngineCheck) -> Iterator[TextTable]:
 
 
 def sentences(check: EngineCheck) -> Sequence[str]:
-    """The conclusion, its reasons, and each engine's own noise."""
+    """Return the conclusion, its reasons, and each engine's own noise."""
     within = f"within {check.tolerance:g} nats, {100 * check.same_texts:g} % of the texts alike"
     noisy = [_noise(*each) for each in zip(LABELS, check.engines, strict=True)]
     if check.equal:
@@ -114,7 +114,7 @@ def sentences(check: EngineCheck) -> Sequence[str]:
 
 
 def headlines(check: EngineCheck) -> list[str]:
-    """The lines that name the engines A and B."""
+    """Return the lines that name the engines A and B."""
     engines = zip(LABELS, check.engines, strict=True)
     return [plain_text(f"{label}: {engine.given} (engine {engine.fingerprint[:12]})") for label, engine in engines]
 

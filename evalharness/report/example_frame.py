@@ -21,8 +21,9 @@ SCORE = {True: "lost", False: "gained"}
 def examples(
     folder: Path | None, results: Results, task: str, candidates: Sequence[str] = (), lost: bool = False
 ) -> pd.DataFrame:
-    """The examples of a task, or of a group's tasks, (examples × candidates, COLUMNS). `change`: lost, gained, same, or
-    None where single examples have no score. `lost`: only examples that a candidate lost, the largest losses first.
+    """Return the examples of a task, or of a group's tasks, (examples × candidates, COLUMNS). `change`: lost, gained,
+    same, or None if single examples have no score. `lost`: only examples that a candidate lost, the largest losses
+    first.
 
     Raises UsageError for an unknown name, and where the samples are missing.
     """
@@ -51,7 +52,7 @@ def examples(
 def _rows(
     folder: Path, results: Results, tasks: Sequence[str], candidates: Sequence[str]
 ) -> Iterator[tuple[str | float | None, ...]]:
-    """The rows of every task and candidate, in the order of the evaluation."""
+    """Yield the rows of every task and candidate, in the order of the evaluation."""
     bases = {model.name: model.base for model in results.models}
     for task in tasks:
         for name in candidates or results.candidates:

@@ -153,6 +153,6 @@ def _number(score: float | None) -> float | None:
 
 
 def _dumped(value: Any) -> str:
-    """JSON in ASCII in which no character can end a script element or begin a comment."""
+    """Return JSON in ASCII in which no character can end a script element or begin a comment."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

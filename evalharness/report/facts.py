@@ -30,7 +30,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactTable:
-    """A titled table; `columns` is empty where each row is only a name and a value."""
+    """A titled table; `columns` is empty if each row is only a name and a value."""
 
     title: str
     columns: tuple[str, ...]
@@ -49,12 +49,14 @@ class ErrorRow:
 
 
 def without_paths(text: str) -> str:
-    """`text` with local paths reduced to their last part, since a page may be mailed to others."""
+    """Return `text` with local paths reduced to their last part, since a page may be mailed to others."""
     return LOCAL_PATH.sub("…/", text)
 
 
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
-    """Tables of facts: single values in one, each mapping in its own, with columns where it maps names to mappings."""
+    """Return tables of facts: single values in one, each mapping in its own, with columns where it maps names to
+    mappings.
+    """
     single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
     tables = [FactTable(title=ABOUT_THE_RUN, columns=(), rows=_pairs(single))] if single else []
     for key, value in facts.items():
@@ -66,12 +68,12 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
 
 
 def signature_tables(results: Results) -> list[FactTable]:
-    """The tables of the signature without the overlap with training, which has its own section."""
+    """Return the tables of the signature without the overlap with training, which has its own section."""
     return fact_tables({key: value for key, value in results.signature.items() if key != "overlap"})
 
 
 def unknown_flags(results: Results) -> list[str]:
-    """Flags of the comparisons that this version does not know."""
+    """Return flags of the comparisons that this version does not know."""
     return [flag for flag in dict.fromkeys(flag for c in results.comparisons for flag in c.flags) if flag not in FLAGS]
 
 
@@ -87,7 +89,7 @@ def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Two levels of names as one."""
+    """Return two levels of names as one."""
     return {
         f"{task} · {model}": row for task, of in facts.items() if isinstance(of, Mapping) for model, row in of.items()
     }
@@ -104,7 +106,7 @@ def _title(key: str) -> str:
 
 
 def _fact(key: str, value: Any) -> Fact:
-    """A value in the unit that its key names ("seconds", "…_s", "…_bytes", "…_share"), without local paths."""
+    """Return a value in the unit that its key names ("seconds", "…_s", "…_bytes", "…_share"), without local paths."""
     fact = _whole_fact(key, value)
     return Fact(without_paths(fact.text), fact.whole)
 
@@ -137,7 +139,7 @@ class ErrorTable:
 
 
 def error_table(results: Results) -> ErrorTable:
-    """Failures by task, model and reason."""
+    """Return failures by task, model and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for error in results.errors:
         groups.setdefault((error.task, error.model, error.reason), []).append(error.example)

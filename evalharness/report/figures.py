@@ -34,7 +34,7 @@ PROPERTIES = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgec
 
 def figure(results: Results, name: str | None = None) -> Figure:
     """Draw the figure of this name; None: the first of FIGURES that the results allow. pyplot's state stays as it is.
-    Raises UsageError where there is nothing to draw.
+    Raises UsageError if there is nothing to draw.
     """
     for each in FIGURES if name is None else (name,):
         drawing = FIGURES[each](results)
@@ -77,7 +77,8 @@ def _add_space_below(figure: Figure, below: float) -> None:
 
 
 def _by_day(figure: Figure) -> Figure:
-    """The figure in the page's light colours: placeholders become the values of the style's custom properties."""
+    """Return the figure in the page's light colours: placeholders become the values of the style's custom properties.
+    """
     css = (shipped("reports") / "style.css").read_text("utf-8").partition("}")[0]
     values = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})\b", css))
     colours = {painted: values[variable] for painted, variable in COLOURS.items()}

@@ -36,7 +36,7 @@ def first_screen(results: Results) -> str:
 
 
 def _target_unknown(candidates: Sequence[JudgedCandidate]) -> list[str]:
-    """A note on candidates without a stated target, with how to state it from Python."""
+    """Return a note on candidates without a stated target, with how to state it from Python."""
     unsaid = [each for each in candidates if each.suite is not None and Flag.NO_TARGET in each.suite.flags]
     names = [wording.shortened(full_name(each.decision), 60) for each in unsaid]
     who = wording.listed(names) if len(names) <= MOST_NAMED else wording.counted(len(names), "candidate")

@@ -146,11 +146,11 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
 
 
 def flag_words(flag: str) -> FlagWords:
-    """The words of a flag; one that this version does not know is shown by its own name."""
+    """Return the words of a flag; one that this version does not know is shown by its own name."""
     unknown = FlagWords(flag.replace("_", " "), "not explained by this version of evalharness", "")
     return FLAGS.get(flag, unknown)
 
 
 def shown_flags(c: Comparison) -> list[str]:
-    """The flags to show beside a verdict: all but "suspect" on a forgotten row."""
+    """Return the flags to show beside a verdict: all but "suspect" on a forgotten row."""
     return [flag for flag in c.flags if (flag, c.verdict) != (Flag.SUSPECT, Verdict.FORGOTTEN)]

@@ -20,7 +20,7 @@ def write(run: Path, notify: Callable[[str], None] = lambda notice: None, most: 
     """Write the page of a finished run in at most `most` bytes, and comparisons.csv where the page has not all numbers;
     return the page's path. `notify` gets a notice where the verdicts were judged again.
 
-    Raises UsageError where the folder holds no results, StoreError where it cannot be written.
+    Raises UsageError if the folder holds no results, StoreError if it cannot be written.
     """
     run = run.parent if run.name == results.RESULTS else run
     path, (run_results, notice) = run / results.REPORT, judged_results(run)

@@ -32,13 +32,13 @@ class _TaskLines:
 
 
 def forest(results: Results) -> str:
-    """The SVG element; empty where there is nothing to draw."""
+    """Return the SVG element; empty if there is nothing to draw."""
     drawing = forest_drawing(results)
     return "" if drawing is None else inline(drawing)
 
 
 def forest_drawing(results: Results) -> Drawing | None:
-    """The figure of gate units, suite and targets; None where none has a margin."""
+    """Return the figure of gate units, suite and targets; None if none has a margin."""
     names = results.candidates
     tasks = _tasks(results)
     if not tasks:
@@ -79,7 +79,8 @@ def _tasks(results: Results) -> list[_TaskLines]:
 
 
 def _in_margins(c: Comparison) -> list[float]:
-    """The difference and its interval's ends, if any, in units of the margin; [] without a difference or margin."""
+    """Return the difference and its interval's ends, if any, in units of the margin; [] without a difference or margin.
+    """
     if c.difference is None or not c.margin:
         return []
     ends = (c.difference.value, c.difference.low, c.difference.high)

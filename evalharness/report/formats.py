@@ -48,8 +48,8 @@ def format_runs(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """A table of every comparison, (comparisons, COLUMNS), with numbers in the metric's unit, empty where nothing was
-    measured.
+    """Return a table of every comparison, (comparisons, COLUMNS), with numbers in the metric's unit, empty if nothing
+    was measured.
     """
     relative = relative_scores(results)[["over_base", "over_full"]]
     table = pd.DataFrame([_cells(row) for row in results.comparisons], columns=list(COLUMNS[: -len(relative.columns)]))
@@ -66,7 +66,7 @@ def _cells(row: Comparison) -> tuple[object, ...]:
 
 
 def _inert_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with names quoted that a spreadsheet would compute."""
+    """Return the table with names quoted that a spreadsheet would compute."""
     return table.assign(**{name: table[name].map(_no_formula) for name in NAMES})
 
 
@@ -75,7 +75,7 @@ def _no_formula(name: str) -> str:
 
 
 def _csv(runs: Runs) -> str:
-    """A line for every comparison; `run` comes first where there are several."""
+    """Return a line for every comparison; `run` comes first where there are several."""
     frames = {_no_formula(run): _inert_names(frame(results)) for run, results in runs.items()}
     if len(frames) == 1:
         return str(next(iter(frames.values())).to_csv(index=False))
@@ -97,7 +97,7 @@ def _card(runs: Runs) -> str:
 
 
 def _text_rows(results: Results) -> list[tuple[str, ...]]:
-    """The primary comparisons as texts under SHOWN, each in its metric's unit."""
+    """Return the primary comparisons as texts under SHOWN, each in its metric's unit."""
     rows: list[tuple[str, ...]] = []
     for row in (each for each in results.comparisons if each.primary):
         places = places_of(row)
@@ -119,7 +119,7 @@ def _markdown(runs: Runs) -> str:
 
 
 def _latex(runs: Runs) -> str:
-    """A `tabular` for each run, of the package booktabs."""
+    """Return a `tabular` for each run, of the package booktabs."""
     tables = [pd.DataFrame(_text_rows(results), columns=list(SHOWN)) for results in runs.values()]
     texts = (table.to_latex(index=False, escape=True, column_format="lllrrrrrrl") for table in tables)
     return "\n".join(text.replace("−", "$-$") for text in texts)

@@ -21,7 +21,7 @@ COMMENT = 60_000  # characters of a comment: GitHub takes 65,536
 
 
 def document(text: GateText) -> dict[str, Any]:
-    """The decision as a JSON-like mapping."""
+    """Return the decision as a JSON-like mapping."""
     decision, policy = text.decision, text.policy
     return {
         "exit_code": decision.exit_code,
@@ -48,7 +48,7 @@ def _candidate(candidate: CandidateDecision) -> dict[str, Any]:
 
 
 def _unit(unit: UnitDecision) -> dict[str, Any]:
-    """A gate unit or the suite; `loss_not_excluded`: in the metric's unit, None where no loss is excluded."""
+    """Return a gate unit or the suite; `loss_not_excluded`: in the metric's unit, None if no loss is excluded."""
     row = asdict(unit.row)
     low = loss_bound(unit.row)
     return {
@@ -67,8 +67,8 @@ def _unit(unit: UnitDecision) -> dict[str, Any]:
 
 
 def junit(decision: Decision) -> str:
-    """The decision as JUnit XML: a test suite for each candidate, a case for its suite and every gate unit. A forgotten
-    unit is a failure, an unmeasured one an error, an undecided one is skipped; an incomplete run is an error.
+    """Return the decision as JUnit XML: a test suite for each candidate, a case for its suite and every gate unit. A
+    forgotten unit is a failure, an unmeasured one an error, an undecided one is skipped; an incomplete run is an error.
     """
     xml = JUnitXml("evalharness")
     for candidate in decision.candidates:
@@ -104,8 +104,8 @@ def _broken(name: str, what: str, reasons: tuple[str, ...]) -> TestCase:
 
 
 def markdown(text: GateText) -> str:
-    """The decision as a comment on a pull request: the outcome, a line for each candidate, and the folded reasons.
-    Names and others' texts are escaped, so that nothing in them is markup, a mention or an address.
+    """Return the decision as a comment on a pull request: the outcome, a line for each candidate, and the folded
+    reasons. Names and others' texts are escaped, so that nothing in them is markup, a mention or an address.
     """
     comment = "\n".join(_markdown(text)) + "\n"
     if len(comment) <= COMMENT:

@@ -105,7 +105,7 @@ class GateText:
         return [one_line(line) for line in whole]
 
     def lines(self, explain: bool = False) -> Iterator[str]:
-        """The outcome, the policy, then for every candidate why it may or may not ship, and what a pass does not
+        """Yield the outcome, the policy, then for every candidate why it may or may not ship, and what a pass does not
         exclude. `explain`: add the rule behind every exit code.
         """
         yield ""
@@ -124,7 +124,7 @@ class GateText:
 
 
 def headline(candidate: JudgedCandidate) -> str:
-    """Whether it may ship, then the outcomes of its gate units, the suite, and the unit that lost most."""
+    """Return whether it may ship, then the outcomes of its gate units, the suite, and the unit that lost most."""
     units = candidate.units
     parts = [_counts(units)] if units else []
     parts += [f"suite {_difference(candidate.suite)}"] if candidate.suite else []
@@ -136,7 +136,7 @@ def headline(candidate: JudgedCandidate) -> str:
 
 
 def target_of(candidates: Sequence[JudgedCandidate]) -> str:
-    """The name of the target that they share, else "their targets"."""
+    """Return the name of the target that they share, else "their targets"."""
     targets = {each.target for each in candidates}
     whose = "its target" if len(candidates) == 1 else "their targets"
     target = targets.pop() if len(targets) == 1 else None
@@ -144,19 +144,19 @@ def target_of(candidates: Sequence[JudgedCandidate]) -> str:
 
 
 def full_name(candidate: CandidateDecision) -> str:
-    """The candidate's name, and whose scores it was compared with where not its base's in the run."""
+    """Return the candidate's name, and whose scores it was compared with where not its base's in the run."""
     return one_line(f"{candidate.name} against {candidate.against}" if candidate.against else candidate.name)
 
 
 def _rules(decision: Decision, policy: Policy) -> Iterator[str]:
-    """The rule behind each candidate's exit code, and behind that of the run."""
+    """Yield the rule behind each candidate's exit code, and behind that of the run."""
     for each in decision.candidates:
         yield f"{full_name(each)}: {int(each.exit_code)}, because {_rule(each, policy)}"
     yield f"exit code {int(decision.exit_code)}: that of the candidate of which it is worst (5, then 3, 4, 0)"
 
 
 def _rule(candidate: CandidateDecision, policy: Policy) -> str:
-    """The rule by which a candidate has its exit code."""
+    """Return the rule by which a candidate has its exit code."""
     kinds = dict.fromkeys(reason.partition(":")[0] for reason in candidate.reasons)
     if candidate.exit_code == GateOutcome.INCOMPLETE:
         return RULES["incomplete"]
@@ -172,14 +172,14 @@ def _rule(candidate: CandidateDecision, policy: Policy) -> str:
 
 
 def _counts(units: Sequence[UnitDecision]) -> str:
-    """The number of gate units, and of each outcome, the worst first."""
+    """Return the number of gate units, and of each outcome, the worst first."""
     counts = Counter(unit.outcome for unit in units)
     parts = [f"{counts[outcome]} {outcome}" for outcome in reversed(UnitOutcome) if counts[outcome]]
     return f"{counted(len(units), 'gate unit')}, {listed(parts)}"
 
 
 def _difference(row: Comparison) -> str:
-    """The row's difference in its metric's unit: points for scores from 0 to 1."""
+    """Return the row's difference in its metric's unit: points for scores from 0 to 1."""
     if row.difference is None:
         return "not measured"
     unit, difference = metric_unit(row), row.difference
@@ -187,7 +187,7 @@ def _difference(row: Comparison) -> str:
 
 
 def _margins(results: Results, policy: Policy) -> str:
-    """The margins of the gate units, and who stated them: the most common one alone, others by name."""
+    """Return the margins of the gate units, and who stated them: the most common one alone, others by name."""
     units = {row.task: row for row in results.comparisons if row.is_gate_unit and row.margin}
     of_all, of_single = results.signature.get("margin"), results.signature.get("margins") or {}
     stated_names = {}
@@ -211,7 +211,7 @@ def _margins(results: Results, policy: Policy) -> str:
 
 
 def _by_name(policy: Policy, key: str) -> list[str]:
-    """The policy's values for single units or kinds of answers, grouped by their source."""
+    """Return the policy's values for single units or kinds of answers, grouped by their source."""
     values, texts = getattr(policy, key), dict[str, list[str]]()
     for name, value in values.items():
         source = policy.sources.get(f"{key}.{name}", OPTION)
@@ -220,7 +220,7 @@ def _by_name(policy: Policy, key: str) -> list[str]:
 
 
 def _value(value: object) -> str:
-    """A value of the policy in words."""
+    """Return a value of the policy in words."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={_value(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list):

@@ -28,12 +28,14 @@ REASONS = 5  # of a candidate in its annotation
 
 
 def is_runner(environment: Mapping[str, str]) -> bool:
-    """Whether this is a job of GitHub Actions."""
+    """Return whether this is a job of GitHub Actions."""
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
 def commands(text: GateText) -> Iterator[str]:
-    """The runner's command lines: an annotation for each candidate; the last of many says how many more there are."""
+    """Yield the runner's command lines: an annotation for each candidate; the last of many says how many more there
+    are.
+    """
     by_kind: dict[str, list[tuple[str, str]]] = {}
     for each in text.order.candidates:
         message = "\n".join((headline(each), *each.decision.reasons[:REASONS]))
@@ -48,7 +50,7 @@ def commands(text: GateText) -> Iterator[str]:
 
 
 def write_summary(text: str, environment: Mapping[str, str]) -> None:
-    """Append Markdown to the step's summary file, where the runner names one. Raises StoreError where it cannot be
+    """Append Markdown to the step's summary file, where the runner names one. Raises StoreError if it cannot be
     written.
     """
     path = environment.get(SUMMARY)

@@ -24,7 +24,7 @@ class Header:
 
 
 def header(results: Results) -> Header:
-    """The head of the page of a run."""
+    """Return the head of the page of a run."""
     rows, variants = results.comparisons, variants_of(results)
     suite = next((c.task for c in rows if c.level == Level.SUITE), None) or results.signature.get("suite")
     return Header(

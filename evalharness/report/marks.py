@@ -35,17 +35,18 @@ def colour_of(i: int) -> str:
 
 
 def marker_of(i: int) -> str:
-    """The shape of candidate `i`; from the ninth on colours repeat with other shapes."""
+    """Return the shape of candidate `i`; from the ninth on colours repeat with other shapes."""
     return MARKERS[(i + i // 8) % len(MARKERS)]
 
 
 def size_of(i: int) -> float:
-    """The size of candidate `i`'s shape in points; chosen so that all shapes look equally large."""
+    """Return the size of candidate `i`'s shape in points; chosen so that all shapes look equally large."""
     return SIZES[marker_of(i)]
 
 
 def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """A transparent figure of `size` inches with axes at `box`: left, bottom, width and height as shares of it."""
+    """Return a transparent figure of `size` inches with axes at `box`: left, bottom, width and height as shares of it.
+    """
     figure = ShownFigure(figsize=size)
     figure.patch.set_visible(False)
     return figure, figure.add_axes(box)
@@ -84,7 +85,7 @@ def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _breaks(axes: Axes) -> list[float]:
-    """The points where the axis becomes logarithmic, if values lie beyond them."""
+    """Return the points where the axis becomes logarithmic, if values lie beyond them."""
     low, high = (end / SPARE for end in axes.get_xlim())
     return [*([-LINEAR] if low < -LINEAR else []), *([LINEAR] if high > LINEAR else [])]
 

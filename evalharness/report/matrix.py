@@ -42,8 +42,8 @@ class MatrixCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None where one
-    was not compared; `folded`: the tasks of a large group, which have no rows of their own here. All numbers are in
+    """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None if one was
+    not compared; `folded`: the tasks of a large group, which have no rows of their own here. All numbers are in
     `unit_name`.
     """
 
@@ -65,8 +65,8 @@ class MatrixRow:
 
 
 def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[MatrixRow]:
-    """The table of tasks × candidates. `flips`: the task's number in the list of examples, by the (task, candidate)
-    pairs that have some there.
+    """Return the table of tasks × candidates. `flips`: the task's number in the list of examples, by the (task,
+    candidate) pairs that have some there.
     """
     targets, group = set(targets_of(results).values()), members_of(results)
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
@@ -98,7 +98,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
 
 
 def what_decides(results: Results) -> list[tuple[str, str, str]]:
-    """(candidate, tasks, what would decide them) for all undecided rows of the table."""
+    """Return (candidate, tasks, what would decide them) for all undecided rows of the table."""
     rows = [
         (name, [c for _, of in in_order(results) for c in of if c.candidate == name]) for name in results.candidates
     ]

@@ -13,8 +13,9 @@ TASK_TYPE = "text-generation"  # the hub's name for what language models do; lm-
 
 
 def metadata(results: Results) -> str:
-    """The `model-index` of the candidates as YAML for the head of a model card: the score of every primary comparison
-    of a task or group, with its base's score, difference, interval, margin and verdict as the metric's arguments.
+    """Return the `model-index` of the candidates as YAML for the head of a model card: the score of every primary
+    comparison of a task or group, with its base's score, difference, interval, margin and verdict as the metric's
+    arguments.
     """
     index = []
     for name in results.candidates:

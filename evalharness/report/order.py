@@ -16,7 +16,8 @@ def targets_of(results: Results) -> dict[str, str]:
 
 
 def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:
-    """Each task with its deciding comparisons, one for each candidate: the suite first, each group before its members.
+    """Return each task with its deciding comparisons, one for each candidate: the suite first, each group before its
+    members.
 
     `of`: the models to take; None: the candidates.
     """
@@ -43,7 +44,7 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
 
 
 def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
-    """`in_order` of the candidates, then the families' means, which describe."""
+    """Return `in_order` of the candidates, then the families' means, which describe."""
     rows, families, names = in_order(results), dict[str, list[Comparison]](), results.candidates
     for comparison in results.comparisons:
         if comparison.level == Level.FAMILY and comparison.candidate in names:

@@ -58,7 +58,7 @@ class Overlap:
 
 
 def overlap(results: Results) -> Overlap | None:
-    """The section of the page; None where no candidate's training rows are known."""
+    """Return the section of the page; None if no candidate's training rows are known."""
     candidates = _candidates(results)
     if not candidates:
         return None
@@ -74,7 +74,7 @@ def overlap(results: Results) -> Overlap | None:
 
 
 def lines(results: Results) -> list[str]:
-    """The sentences for a terminal, the most overlapping tasks of each candidate first."""
+    """Return the sentences for a terminal, the most overlapping tasks of each candidate first."""
     sentences_shown: list[str] = []
     for name, facts in _candidates(results).items():
         sentences = _sentences(results, name, facts)
@@ -97,7 +97,7 @@ def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
 
 
 def _overlapping_tasks(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
-    """Tasks with overlapping examples, the largest share first."""
+    """Return tasks with overlapping examples, the largest share first."""
     tasks = [(str(task), counts) for task, counts in facts.get("tasks", {}).items() if counts["overlapping"]]
     return sorted(tasks, key=lambda of: -of[1]["overlapping"] / of[1]["examples"])
 
@@ -115,7 +115,7 @@ def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[st
 
 
 def _use_of_rows(facts: Mapping[str, Any]) -> str:
-    """What the candidate's rows were used for: training, or also selecting its weights."""
+    """Return what the candidate's rows were used for: training, or also selecting its weights."""
     return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
 
 
@@ -134,7 +134,7 @@ def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int],
 
 
 def _consequence(whole: Comparison, clean: Comparison) -> str:
-    """Whether the difference without overlap has another sign, or lies on another side of the margin."""
+    """Return whether the difference without overlap has another sign, or lies on another side of the margin."""
     was, now = value_of(whole.difference), value_of(clean.difference)
     if was is None or now is None:
         return ""
@@ -155,7 +155,7 @@ def _deciding(results: Results, name: str, task: str) -> Comparison | None:
 
 
 def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | None:
-    """The row of a part by the metric that decides the task."""
+    """Return the row of a part by the metric that decides the task."""
     deciding = _deciding(results, name, task)
     metric = deciding.metric if deciding else None
     rows = (c for c in results.comparisons if c.variant is not None and (c.candidate, c.metric) == (name, metric))

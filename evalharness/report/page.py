@@ -131,7 +131,7 @@ def render(
     stages: Stages | None = None,
     repairs: Sequence[Repair] = (),
 ) -> str:
-    """The text of `page`."""
+    """Return the text of `page`."""
     return page(results, cost, sweep, stages, repairs=repairs).text
 
 
@@ -167,7 +167,7 @@ def page(
 
 
 def _decision(results: Results) -> dict[str, object]:
-    """The variables of the first screen."""
+    """Return the variables of the first screen."""
     order, drift_only = candidate_order(results), bool(results.signature.get("drift_only"))
     return {
         "drift_only": drift_only,
@@ -202,7 +202,7 @@ def _unbroken(text: str) -> Markup:
 
 
 def environment(folder: Path) -> Environment:
-    """A Jinja environment that makes every value visible and escapes it; a missing value is an error."""
+    """Return a Jinja environment that makes every value visible and escapes it; a missing value is an error."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -220,7 +220,7 @@ def _finalized(value: object) -> object:
 
 
 def _looks(results: Results) -> dict[str, object]:
-    """The variables of style, script, wording, and the candidates' marks."""
+    """Return the variables of style, script, wording, and the candidates' marks."""
     folder = shipped("reports")
     script = (folder / "script.js").read_text("utf-8")
     return {
@@ -236,7 +236,7 @@ def _looks(results: Results) -> dict[str, object]:
 
 
 def mark_of(i: int) -> tuple[str, str]:
-    """The shape and the colour's custom property of candidate `i`, as the figures have them."""
+    """Return the shape and the colour's custom property of candidate `i`, as the figures have them."""
     return MARKS[(i + i // 8) % len(MARKS)], f"--c{i % 8}"
 
 
@@ -265,7 +265,7 @@ def _stages(stages: Stages | None) -> dict[str, object]:
 
 
 def _repairs(repairs: Sequence[Repair]) -> dict[str, object]:
-    """The variables of the sections on repairs."""
+    """Return the variables of the sections on repairs."""
     several = len(repairs) > 1
     return {
         "repairs": [

@@ -13,7 +13,7 @@ UNSET = "not set"
 
 
 def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
-    """A line for every value, under [gate], in the form of evalharness.toml; a key without value and default is a
+    """Yield a line for every value, under [gate], in the form of evalharness.toml; a key without value and default is a
     comment. `origin`: add the source.
     """
     yield "[gate]"
@@ -24,8 +24,8 @@ def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
 
 
 def document(policy: Policy) -> dict[str, dict[str, Any]]:
-    """Every key with its `value` in JSON form, and its `origin`: "default", or the file that states it; values by name
-    have one each where files differ.
+    """Return every key with its `value` in JSON form, and its `origin`: "default", or the file that states it; values
+    by name have one each where files differ.
     """
     values = {**policy.values, **{key: getattr(policy, key) for key in OF_THE_VERDICTS}, "baseline": policy.baseline}
     keys = [each.name for each in fields(policy) if each.name != "sources"]

@@ -34,20 +34,20 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """The page's section on references; "" or None where one was not measured."""
+    """The page's section on references; "" or None if one was not measured."""
 
     engine_noise: str
     quantisation: Quantisation | None
 
 
 def references(results: Results) -> References | None:
-    """The section of the page; None where no reference was measured."""
+    """Return the section of the page; None if no reference was measured."""
     measured = References(engine_noise=noise_text(results), quantisation=quantisation(results))
     return measured if measured.engine_noise or measured.quantisation else None
 
 
 def noise_text(results: Results) -> str:
-    """How far the base through an adapter that changes nothing is from the base; "" where not measured."""
+    """Return how far the base through an adapter that changes nothing is from the base; "" if not measured."""
     rows = [
         c
         for _, of_task in in_order(results, _names_of_kind(results, ModelKind.PLACEBO))
@@ -74,7 +74,7 @@ def noise_text(results: Results) -> str:
 
 
 def quantisation(results: Results) -> Quantisation | None:
-    """The base without quantisation compared with the quantised base; None where it was not measured."""
+    """Return the base without quantisation compared with the quantised base; None if it was not measured."""
     rows = [c for _, of_task in in_order(results, _names_of_kind(results, ModelKind.UNQUANTISED)) for c in of_task]
     if not rows:
         return None

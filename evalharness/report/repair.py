@@ -31,7 +31,7 @@ class PathPoint:
 class Repair:
     """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of all tasks that choose, and that
     confirm: halves, or the split `choose_split` and the one that is evaluated; `points`: in the order of λ; `chosen`:
-    λ, None where no part of the way helps, for `reason`.
+    λ, None if no part of the way helps, for `reason`.
 
     `setting`, `rows`: digests of the other options that decide, and of the rows; `repaired`: the fingerprint of what
     was written. `chosen` and `reason` are empty while it is not finished. `block_count`: blocks of layers with a λ of
@@ -74,12 +74,12 @@ class Repair:
         return "other rows" if self.choose_split else "half B"
 
     def is_chosen(self, point: PathPoint) -> bool:
-        """Whether the point is the model that was chosen in the end."""
+        """Return whether the point is the model that was chosen in the end."""
         return self.chosen is not None and (point.scale, point.blocks) == (self.chosen, self._blocks_of_chosen)
 
     @property
     def _blocks_of_chosen(self) -> tuple[float, ...]:
-        """() where the single λ stayed the best."""
+        """() if the single λ stayed the best."""
         return () if set(self.chosen_blocks) <= {self.chosen} else self.chosen_blocks
 
 

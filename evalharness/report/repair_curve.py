@@ -18,7 +18,9 @@ TITLE = "Target gain against forgetting on the way from base to candidate"
 
 
 def repair_curve(repair: Repair, name: str = "path") -> str:
-    """The SVG element, with ids that begin with `name`; "" where fewer than two points have both a gain and a suite."""
+    """Return the SVG element, with ids that begin with `name`; "" if fewer than two points have both a gain and a
+    suite.
+    """
     points = (*repair.points, *repair.block_points)
     spots = [(point, point.suite, point.gain) for point in points if point.suite and point.gain]
     if len(spots) < 2:
@@ -47,7 +49,7 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
 
 
 def _labelled_spots(spots: Sequence[Spot], repair: Repair) -> list[Spot]:
-    """The points to label: the chosen one, the ends, and others whose labels do not overlap."""
+    """Return the points to label: the chosen one, the ends, and others whose labels do not overlap."""
     spans = [
         max(values) - min(values) or 1.0 for values in zip(*((s.value, g.value) for _, s, g in spots), strict=True)
     ]

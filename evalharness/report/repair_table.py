@@ -10,7 +10,7 @@ from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
 def sentences(repair: Repair) -> list[str]:
-    """The result of the repair, the rule, and the rows that it used."""
+    """Return the result of the repair, the rule, and the rows that it used."""
     return list(_sentences(repair))
 
 
@@ -44,7 +44,7 @@ def _scales(repair: Repair) -> str:
 
 
 def _blocks(repair: Repair) -> Iterator[str]:
-    """A sentence on the search with a λ for each block."""
+    """Yield a sentence on the search with a λ for each block."""
     if repair.block_points:
         looks = f"{wording.counted(len(repair.block_points), 'more look')} on the same rows"
         gave = "and none was better" if len(set(repair.chosen_blocks)) < 2 else "which the rule prefers"
@@ -52,7 +52,7 @@ def _blocks(repair: Repair) -> Iterator[str]:
 
 
 def path_table(repair: Repair) -> TextTable:
-    """A row for each model that was measured on the way."""
+    """Return a row for each model that was measured on the way."""
     gains = wording.places_for([point.gain.value for point in repair.points if point.gain is not None])
     rows = [
         {

@@ -31,8 +31,8 @@ class ScoreTable:
 
 
 def score_tables(results: Results) -> list[ScoreTable]:
-    """The tables of tasks with more than one metric, and of every target, targets first. Other ways of asking have
-    their own tables.
+    """Return the tables of tasks with more than one metric, and of every target, targets first. Other ways of asking
+    have their own tables.
     """
     relative, targets, variants = relative_scores(results), set(targets_of(results).values()), variants_of(results)
     tasks: dict[str, list[_Score]] = {}
@@ -79,7 +79,7 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
 
 
 def _parts(base: str, rows: Sequence[Comparison]) -> Iterator[str]:
-    """A line for base and each candidate on the parts of their composite scores."""
+    """Yield a line for base and each candidate on the parts of their composite scores."""
     done_pairs = set[tuple[str, str]]()
     for row in rows:
         for name, parts in ((base, row.base_parts), (row.candidate, row.candidate_parts)):
@@ -93,7 +93,7 @@ def _part(value: float) -> str:
 
 
 def _people(by_metric: Mapping[str, Sequence[Comparison]], places: Mapping[str, int]) -> Iterator[Line]:
-    """A line of published human scores with their source, where there are any."""
+    """Yield a line of published human scores with their source, where there are any."""
     levels = {metric: level for metric, rows in by_metric.items() if (level := rows[0].human)}
     if levels:
         texts = [wording.plain(levels[each].value, places[each]) if each in levels else wording.NONE for each in places]

@@ -33,7 +33,7 @@ class Statement:
 
 
 def headline(candidates: Sequence[JudgedCandidate]) -> tuple[str, ...]:
-    """Which candidates may ship, by name: the parts of one sentence, the most important first."""
+    """Return which candidates may ship, by name: the parts of one sentence, the most important first."""
     if not candidates:
         return ("Nothing to compare",)
     groups = ([each for each in candidates if each.standing == standing] for standing in Standing)
@@ -58,7 +58,7 @@ def _all_alike(candidates: Sequence[JudgedCandidate]) -> str:
 
 
 def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
-    """The first part where no candidate that learned may ship. `whole`: these are all candidates."""
+    """Return the first part where no candidate that learned may ship. `whole`: these are all candidates."""
     count, target = len(candidates), target_of(candidates)
     if not whole or count == 1:
         who = _names(candidates, NAMED)
@@ -68,7 +68,7 @@ def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
 
 
 def _part(candidates: Sequence[JudgedCandidate], last: bool) -> str:
-    """ "full-high and full-low may not"; of many that are `last` "the other 5 may not"."""
+    """Return "full-high and full-low may not"; of many that are `last` "the other 5 may not"."""
     many = len(candidates) > NAMED + 1
     names = f"the other {len(candidates)}" if many and last else _names(candidates, NAMED)
     if candidates[0].standing == Standing.UNLEARNED:
@@ -82,7 +82,7 @@ def _plural(verb: str) -> str:
 
 
 def _names(candidates: Sequence[JudgedCandidate], most: int) -> str:
-    """All names where they are at most `most` + 1, else `most` of them and the number of others."""
+    """Return all names where they are at most `most` + 1, else `most` of them and the number of others."""
     listed = candidates if len(candidates) <= most + 1 else candidates[:most]
     others = [f"{len(candidates) - len(listed)} more"] if len(listed) < len(candidates) else []
     return wording.listed([*(_short(each.name) for each in listed), *others])
@@ -96,7 +96,9 @@ def _short(name: str) -> str:
 
 
 def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[Statement]:
-    """The reasons for the candidates, in their order; those that lost most of the base's skill share one statement."""
+    """Return the reasons for the candidates, in their order; those that lost most of the base's skill share one
+    statement.
+    """
     destroyed = [each for each in candidates if each.standing == Standing.FORGOTTEN and each.lost_most]
     single = [each for each in candidates if each not in destroyed or len(destroyed) == 1]
     lines, passes = list[Statement](), 0
@@ -112,7 +114,7 @@ def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[
 
 
 def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> str:
-    """Why a candidate may ship, or may not, without its name. `shortly`: leave out what all passes share."""
+    """Return why a candidate may ship, or may not, without its name. `shortly`: leave out what all passes share."""
     if candidate.standing in PASSES:
         parts = _why_passed(results, candidate, shortly)
     elif candidate.standing == Standing.FORGOTTEN:
@@ -154,7 +156,7 @@ def _share_kept(candidate: JudgedCandidate) -> str:
 
 
 def _at_worst(rows: Sequence[Comparison]) -> str:
-    """The task with the largest loss that remains possible, and its measured change."""
+    """Return the task with the largest loss that remains possible, and its measured change."""
     row = largest_possible_loss(rows)
     if row is None:
         return "no loss remains possible"
@@ -164,7 +166,7 @@ def _at_worst(rows: Sequence[Comparison]) -> str:
 
 
 def change_on(row: Comparison) -> str:
-    """ "boolq: −0.2 points [−0.6, +0.2]"."""
+    """Return "boolq: −0.2 points [−0.6, +0.2]"."""
     unit = metric_unit(row)
     return f"{_short(row.task)}: {unit.change(value(row))} {unit.name} {unit.interval(row.difference)}".rstrip()
 
@@ -210,12 +212,12 @@ def _why_incomplete(results: Results, candidate: JudgedCandidate) -> list[str]:
 
 
 def _missing(candidate: JudgedCandidate) -> str:
-    """The gate's first reason why the candidate is incomplete."""
+    """Return the gate's first reason why the candidate is incomplete."""
     reasons = (reason.partition(": ") for reason in candidate.decision.reasons)
     first = next((why for kind, _, why in reasons if kind == "incomplete"), "not everything was measured")
     return f"is incomplete: {wording.one_line(first, 200)}"
 
 
 def value(row: Comparison) -> float:
-    """The difference; 0 where it was not measured."""
+    """Return the difference; 0 where it was not measured."""
     return 0.0 if row.difference is None else row.difference.value

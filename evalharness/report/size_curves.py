@@ -31,7 +31,7 @@ class _Mark:
 
 
 def size_curves(sizes: Sizes) -> str:
-    """The SVG element; "" where no candidate has a gain or a change over the suite."""
+    """Return the SVG element; "" if no candidate has a gain or a change over the suite."""
     gains = {i: list(_marks(sizes, i, gain=True)) for i in range(len(sizes.series))}
     suites = {i: list(_marks(sizes, i, gain=False)) for i in range(len(sizes.series))}
     parts = [(gains, True)] if any(gains.values()) else []
@@ -54,7 +54,7 @@ def size_curves(sizes: Sizes) -> str:
 
 
 def _marks(sizes: Sizes, series: int, gain: bool) -> Iterator[_Mark]:
-    """The marks of one series, the smallest base first."""
+    """Yield the marks of one series, the smallest base first."""
     for at, base in enumerate(sizes.bases):
         for candidate in base.candidates:
             y = candidate.outcome.gain if gain else candidate.outcome.suite

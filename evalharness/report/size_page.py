@@ -13,7 +13,7 @@ from evalharness.report.sizes import Sizes
 
 
 def size_page(sizes: Sizes) -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     folder = shipped("reports")
     return (
         environment(folder)

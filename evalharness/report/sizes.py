@@ -56,7 +56,7 @@ class Sizes:
 
     @property
     def target(self) -> str | None:
-        """The task that all candidates with a target were trained for; None where there are several, or none."""
+        """The task that all candidates with a target were trained for; None if there are several, or none."""
         targets = {each.target for base in self.bases for each in base.candidates if each.target is not None}
         return targets.pop() if len(targets) == 1 else None
 

@@ -35,7 +35,7 @@ class SoftPrompts:
 
 
 def soft_prompts(results: Results) -> SoftPrompts | None:
-    """The virtual tokens of all candidates; None where none has any."""
+    """Return the virtual tokens of all candidates; None if none has any."""
     facts_by_name = {model.name: model.soft_prompt for model in results.models if model.judged and model.soft_prompt}
     if not facts_by_name:
         return None

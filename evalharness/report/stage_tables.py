@@ -15,12 +15,12 @@ from evalharness.stats.enums import Verdict
 
 
 def tables(stages: Stages) -> list[TextTable]:
-    """The terminal's tables: the matrix, the measures, and when each task was forgotten."""
+    """Return the terminal's tables: the matrix, the measures, and when each task was forgotten."""
     return [matrix_table(stages), measure_table(stages), task_table(stages)]
 
 
 def _beside(stages: Stages) -> Iterator[tuple[str, str, str, list[Estimate | None]]]:
-    """The models beside the stages: name, key, words, and scores by task."""
+    """Yield the models beside the stages: name, key, words, and scores by task."""
     if stages.joint is not None:
         yield stages.joint, "joint", "trained on everything at once", [task.joint for task in stages.columns]
     if stages.fresh is not None:
@@ -32,8 +32,8 @@ def _score(task: StageTask, estimate: Estimate | None) -> str:
 
 
 def matrix_table(stages: Stages) -> TextTable:
-    """Scores with their differences to the base, ▼ where forgotten: stages down and tasks across, or the reverse where
-    that is narrower.
+    """Return scores with their differences to the base, ▼ where forgotten: stages down and tasks across, or the reverse
+    where that is narrower.
     """
     tasks = stages.columns
     lines = [("", *(short(task.name) for task in tasks))]
@@ -61,7 +61,7 @@ def _score_and_change(task: StageTask, cell: StageScore) -> str:
 
 
 def learned_here(task: StageTask, cell: StageScore) -> bool:
-    """Whether this is the stage that taught the task."""
+    """Return whether this is the stage that taught the task."""
     return task.learned > 0 and task.cells[task.learned - 1] is cell
 
 
@@ -77,7 +77,7 @@ class StageCell:
 
 
 def page_rows(stages: Stages) -> Iterator[tuple[str, str, tuple[StageCell, ...]]]:
-    """The rows of the page's matrix: model, its role in words, and a cell for each task."""
+    """Yield the rows of the page's matrix: model, its role in words, and a cell for each task."""
     tasks = stages.columns
     yield stages.base, "base", tuple(StageCell(score=_score(task, task.base)) for task in tasks)
     for number, stage in enumerate(stages.stages):
@@ -97,7 +97,7 @@ def _page_cell(task: StageTask, cell: StageScore) -> StageCell:
 
 
 def measure_table(stages: Stages) -> TextTable:
-    """A row for each measure, a column for each kind of tasks."""
+    """Return a row for each measure, a column for each kind of tasks."""
     counts = {kind: max(of.tasks for of in stages.measures if of.over == kind) for kind in KINDS}
     by_key = {(measure.over, measure.name): measure for measure in stages.measures}
     places = wording.places_for([measure.estimate.value for measure in stages.measures if measure.estimate])
@@ -117,7 +117,9 @@ def _measured(measure: ContinualMeasure, places: int) -> str:
 
 
 def task_table(stages: Stages) -> TextTable:
-    """A row for each task: the stage that taught it, when it was forgotten, and what is left after the last stage."""
+    """Return a row for each task: the stage that taught it, when it was forgotten, and what is left after the last
+    stage.
+    """
     rows = []
     for task in stages.columns:
         last = task.cells[-1]

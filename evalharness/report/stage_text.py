@@ -23,12 +23,12 @@ def short(name: str) -> str:
 
 
 def places_of(task: StageTask) -> int:
-    """Decimals of the task's scores."""
+    """Return the decimals of the task's scores."""
     return wording.places_for(value_of(score) for score in (task.base, *(cell.score for cell in task.cells)))
 
 
 def sentences(stages: Stages) -> list[str]:
-    """A sentence for each forgotten task, in the order of stages; then the tasks not shown to be forgotten."""
+    """Return a sentence for each forgotten task, in the order of stages; then the tasks not shown to be forgotten."""
     order = stages.stages.index
     lost = [(task, name) for task in stages.columns for name in (task.untaught, task.first) if name is not None]
     text = [_forgotten(stages, task, name) for task, name in sorted(lost, key=lambda pair: order(pair[1]))]
@@ -60,7 +60,7 @@ def _names(tasks: Iterable[StageTask]) -> str:
 
 
 def notes(stages: Stages) -> Iterator[str]:
-    """Notes on the measures."""
+    """Yield notes on the measures."""
     yield stages.rule
     if any(measure.name == "forward_transfer" and measure.estimate for measure in stages.measures):
         yield f"Forward transfer is measured from the scores of {stages.fresh or f'the base ({stages.base})'}."

@@ -24,7 +24,7 @@ KINDS = {"learned": "tasks that were learned", "general": "general abilities", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageScore:
-    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; None where
+    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; None if
     nothing was measured; `verdict`: the run's on that.
 
     `reference`: the model against which it is tested whether the task was forgotten, None at the stage that taught it;
@@ -50,10 +50,10 @@ class StageTask:
     """One task, or group that is one gate unit. `learned`: the stage that taught it, counted from 1; 0: a general
     ability, known to the base.
 
-    `kind`: of its metric; `scale`: what its scores are divided by in the measures, None where it is in none of them,
-    for `reason`. `first`: the first stage, after the one that taught it, at which it is shown to be forgotten;
-    `after`: what came then, a key of stage_text.AFTER. `untaught`: the first stage before it was taught at which what
-    the base could do is shown to be forgotten.
+    `kind`: of its metric; `scale`: what its scores are divided by in the measures, None if it is in none of them, for
+    `reason`. `first`: the first stage, after the one that taught it, at which it is shown to be forgotten; `after`:
+    what came then, a key of stage_text.AFTER. `untaught`: the first stage before it was taught at which what the base
+    could do is shown to be forgotten.
     """
 
     name: str
@@ -76,7 +76,7 @@ class StageTask:
     untaught: str | None = None
 
     def at(self, stage: str | None) -> StageScore | None:
-        """The task's score after a stage; None where there is none."""
+        """Return the task's score after a stage; None if there is none."""
         return next((cell for cell in self.cells if cell.stage == stage), None)
 
 

@@ -44,7 +44,7 @@ class Drawing:
 
 
 def style() -> AbstractContextManager[None]:
-    """A context with the settings for building and writing figures; matplotlib's own are restored after it."""
+    """Return a context with the settings for building and writing figures; matplotlib's own are restored after it."""
     return rc_context(
         {
             "svg.fonttype": "none",
@@ -64,7 +64,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def inline(drawing: Drawing) -> str:
-    """The SVG element, with ids prefixed by the figure's name, role="img", title and description."""
+    """Return the SVG element, with ids prefixed by the figure's name, role="img", title and description."""
     file = io.StringIO()
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has its own fonts

@@ -111,7 +111,7 @@ def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:
 
 
 def grouped(sweep: Sweep) -> dict[tuple[str, float], list[Point]]:
-    """The points of each series and rate, in the order of the grid."""
+    """Return the points of each series and rate, in the order of the grid."""
     groups: dict[tuple[str, float], list[Point]] = {}
     for point in sweep.points:
         groups.setdefault((point.series, point.learning_rate), []).append(point)

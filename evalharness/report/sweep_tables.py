@@ -22,12 +22,12 @@ LOSS_PLACES = 2
 
 
 def tables(sweep: Sweep) -> list[TextTable]:
-    """The tables of ranks and of choices, on test rows, and of the whole grid, on validation rows."""
+    """Return the tables of ranks and of choices, on test rows, and of the whole grid, on validation rows."""
     return [table for table in (rank_table(sweep), chosen_table(sweep), rate_table(sweep)) if table.rows]
 
 
 def rank_table(sweep: Sweep) -> TextTable:
-    """One row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; none where no
+    """Return one row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; none if no
     series has a rank.
     """
     by_name = {point.name: point for point in sweep.points}
@@ -54,7 +54,7 @@ def _name(metric: str) -> str:
 
 
 def _published(metric: str, points: Sequence[Point]) -> tuple[str, str]:
-    """The title of a metric's column, and its mean over seeds in the decimals of the paper."""
+    """Return the title of a metric's column, and its mean over seeds in the decimals of the paper."""
     score = _mean(point.test.metrics.get(metric) for point in points if point.test)
     title, places = PUBLISHED.get(_name(metric), (_name(metric), wording.places_for((score,))))
     return title + metric[len(_name(metric)) :], wording.plain(score, places)
@@ -67,7 +67,7 @@ def _mark(series: str, best: Sequence[str]) -> str:
 
 
 def chosen_table(sweep: Sweep) -> TextTable:
-    """One row for each series at its chosen rate: scores, what was forgotten, and the cost."""
+    """Return one row for each series at its chosen rate: scores, what was forgotten, and the cost."""
     by_name = {point.name: point for point in sweep.points}
     metrics = dict.fromkeys(metric for point in sweep.points if point.test for metric in point.test.metrics)
     rows = [_chosen_row(choice, [by_name[name] for name in choice.names], tuple(metrics)) for choice in sweep.chosen]
@@ -106,12 +106,12 @@ def _text(value: float | None, text: Callable[[float], str]) -> str:
 
 
 def _peak(point: Point) -> float | None:
-    """The peak memory of its training: of the device where it had one, else of the process."""
+    """Return the peak memory of its training: of the device where it had one, else of the process."""
     return next((point.made[key] for key in PEAKS if key in point.made), None)
 
 
 def rate_table(sweep: Sweep) -> TextTable:
-    """One row for each series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
+    """Return one row for each series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
     every = grouped(sweep)
     choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     rows = []
@@ -138,7 +138,7 @@ def rate_table(sweep: Sweep) -> TextTable:
 
 
 def _choice_remark(rate: float, rates: Sequence[float]) -> str:
-    """The remark on a chosen rate; at an end of the tried rates a better one may lie beyond."""
+    """Return the remark on a chosen rate; at an end of the tried rates a better one may lie beyond."""
     end = "largest" if rate == max(rates) else "smallest" if rate == min(rates) else ""
     return f"chosen, the {end} tried" if end and len(rates) > 1 else "chosen"
 
@@ -153,7 +153,7 @@ def _not_learned(measured: Sequence[Outcome]) -> list[str]:
 
 
 def _failed(points: Sequence[Point]) -> list[str]:
-    """The seeds that could not be trained or used, by status."""
+    """Return the seeds that could not be trained or used, by status."""
     seeds: dict[str, list[str]] = {}
     for point in points:
         if point.status != TRAINED:
@@ -162,13 +162,15 @@ def _failed(points: Sequence[Point]) -> list[str]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the values that are known; None where none is."""
+    """Return the mean of the values that are known; None if none is."""
     numbers = [value for value in values if value is not None]
     return fmean(numbers) if numbers else None
 
 
 def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None) -> str:
-    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. `places` None: as many as needed."""
+    """Return "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. `places` None: as many as
+    needed.
+    """
     measured = [estimate for estimate in estimates if estimate is not None]
     if not measured:
         return wording.NONE
@@ -181,7 +183,7 @@ def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None)
 
 
 def _forgotten(outcomes: Sequence[Outcome]) -> str:
-    """ "3 of 12", "3–5 of 12" where seeds differ."""
+    """Return "3 of 12", "3–5 of 12" where seeds differ."""
     if not outcomes:
         return wording.NONE
     counts = sorted(len(outcome.forgotten) for outcome in outcomes)

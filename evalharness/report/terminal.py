@@ -38,8 +38,8 @@ FEW_ERRORS = 5
 
 
 def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """All lines at the end of a run: verdicts, a hint at `--explain`, overlap, drift and its forecast. Tables fit into
-    `width` columns.
+    """Yield all lines at the end of a run: verdicts, a hint at `--explain`, overlap, drift and its forecast. Tables fit
+    into `width` columns.
     """
     yield from verdict_lines(results, width)
     yield from unexplained(results)
@@ -49,8 +49,8 @@ def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
 
 
 def verdict_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """A table for each candidate that fits into `width` columns: the suite first, then groups, then tasks; of a large
-    group only the group. Then the references, and what failed.
+    """Yield a table for each candidate that fits into `width` columns: the suite first, then groups, then tasks; of a
+    large group only the group. Then the references, and what failed.
     """
     for model in results.models:
         if model.judged:
@@ -86,7 +86,7 @@ def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Itera
 
 
 def unexplained(results: Results) -> Iterator[str]:
-    """A hint at `--explain`, where choice tasks were lost and it was not given."""
+    """Yield a hint at `--explain`, where choice tasks were lost and it was not given."""
     tasks = diagnosis_rule.unexplained(results)
     if tasks and not results.signature.get("explain"):
         yield ""
@@ -94,8 +94,8 @@ def unexplained(results: Results) -> Iterator[str]:
 
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
-    """The notes below a candidate's table: the suite's median unit, parts of gate units, general ability, the published
-    average.
+    """Yield the notes below a candidate's table: the suite's median unit, parts of gate units, general ability, the
+    published average.
     """
     for c in own:
         if c.level == Level.SUITE and c.primary and c.difference is not None and (beside := beside_mean(c)):
@@ -127,7 +127,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
 
 
 def _references(results: Results) -> Iterator[str]:
-    """The lines on references."""
+    """Yield the lines on references."""
     if noise := noise_text(results):
         yield from ("", plain(noise))
     if change_table := quantisation(results):
@@ -142,14 +142,14 @@ def _references(results: Results) -> Iterator[str]:
 
 
 def _titles(rows: Sequence[Comparison]) -> tuple[str, ...]:
-    """The column titles, with the coverage that the intervals have (90 % at α = 0.05)."""
+    """Return the column titles, with the coverage that the intervals have (90 % at α = 0.05)."""
     levels = sorted({coverage(c.ci_level) for c in rows})
     interval = " ".join((*levels, "interval"))
     return ("", "n", "base", "candidate", "difference", interval, "lost", "gained", "verdict")
 
 
 def model_line(model: ModelRow) -> str:
-    """The candidate, its size, and whether it learned its target."""
+    """Return the candidate, its size, and whether it learned its target."""
     line = f"{model.name} ({model.kind})"
     if model.parameters and model.trainable is not None:
         share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
@@ -178,7 +178,7 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
 
 
 def _units(c: Comparison) -> str:
-    """The number of units compared; "45 of 300" where they were stopped early."""
+    """Return the number of units compared; "45 of 300" where they were stopped early."""
     stopped = c.stopping is not None and c.stopping.stopped and c.level != Level.FAMILY
     return f"{c.n} of {c.stopping.planned}" if c.stopping and stopped else str(c.n)
 

@@ -26,13 +26,13 @@ class TextTable:
 
 
 def from_rows(title: str, note: str, rows: Sequence[Mapping[str, str]]) -> TextTable:
-    """A table of rows that all map the same column titles, in the same order, to texts."""
+    """Return a table of rows that all map the same column titles, in the same order, to texts."""
     columns = tuple(rows[0]) if rows else ()
     return TextTable(title=title, note=note, columns=columns, rows=tuple(tuple(row.values()) for row in rows))
 
 
 def markdown(table: TextTable) -> Iterator[str]:
-    """The lines of the table as Markdown."""
+    """Yield the lines of the table as Markdown."""
     yield from (f"### {table.title}", "", table.note, "")
     yield f"| {' | '.join(table.columns)} |"
     yield "|" + "---|" * len(table.columns)
@@ -41,7 +41,7 @@ def markdown(table: TextTable) -> Iterator[str]:
 
 
 def terminal(table: TextTable, width: int | None = None) -> Iterator[str]:
-    """The lines of the table for a terminal of `width` columns."""
+    """Yield the lines of the table for a terminal of `width` columns."""
     yield f"{table.title} ({plain(table.note)})"
     spare = range(len(table.columns) - 1, 2, -1)  # the last ones first
     yield from (f"  {line}" for line in aligned([table.columns, *table.rows], table.numbers, inner(width), spare))
@@ -49,7 +49,7 @@ def terminal(table: TextTable, width: int | None = None) -> Iterator[str]:
 
 
 def inner(width: int | None) -> int | None:
-    """The width within an indent of two columns."""
+    """Return the width within an indent of two columns."""
     return None if width is None else width - 2
 
 
@@ -79,7 +79,7 @@ def aligned(
 
 
 def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> list[int]:
-    """The columns that fit, after leaving out as few of `spare` as possible."""
+    """Return the columns that fit, after leaving out as few of `spare` as possible."""
     columns = list(range(len(widths)))
     for index in spare:
         if _total(widths, columns) > (width or math.inf):
@@ -88,5 +88,5 @@ def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> 
 
 
 def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
-    """The width of a line of these columns, with two spaces between them."""
+    """Return the width of a line of these columns, with two spaces between them."""
     return sum(widths[i] for i in columns) + 2 * (len(columns) - 1)

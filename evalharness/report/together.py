@@ -24,7 +24,7 @@ class TogetherRow:
 
 
 def together(results: Results) -> list[TogetherRow]:
-    """One row a candidate, in the order of the models."""
+    """Return one row a candidate, in the order of the models."""
     rows: dict[str, list[Comparison]] = {name: [] for name in results.candidates}
     for c in results.comparisons:
         if c.level == Level.SUITE and c.candidate in rows:
@@ -48,7 +48,7 @@ def _row(name: str, own: list[Comparison]) -> TogetherRow:
 
 
 def _general(suite: Comparison) -> list[str]:
-    """The mean difference in points, beside the suite's in margins."""
+    """Return the mean difference in points, beside the suite's in margins."""
     if suite.general is None:
         return []
     if reason := wording.nothing_shown(suite.general):

@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CandidatePoint:
-    """A candidate: change over the suite in margins (x), gain on its target in its metric's unit (y); None where no
+    """A candidate: change over the suite in margins (x), gain on its target in its metric's unit (y); None if no
     candidate has one.
     """
 
@@ -56,13 +56,13 @@ class _CandidatePoint:
 
 
 def tradeoff(results: Results) -> str:
-    """The SVG element; empty where no candidate has a change over the suite."""
+    """Return the SVG element; empty if no candidate has a change over the suite."""
     drawing = tradeoff_drawing(results)
     return "" if drawing is None else inline(drawing)
 
 
 def tradeoff_drawing(results: Results) -> Drawing | None:
-    """The figure; None where no candidate has a change over the suite."""
+    """Return the figure; None if no candidate has a change over the suite."""
     points = _points(results)
     if not points:
         return None
@@ -87,7 +87,7 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
 
 
 def _points(results: Results) -> list[_CandidatePoint]:
-    """The points of candidates with both a change and a gain; of all with a change, where none has a gain."""
+    """Return the points of candidates with both a change and a gain; of all with a change, where none has a gain."""
     changes, names = suite_changes(results), results.candidates
     standings = {each.name: each.standing for each in candidate_order(results).candidates}
     points = []
@@ -181,7 +181,7 @@ def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -
 
 
 def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
-    """The boxes that a point and its intervals cover."""
+    """Return the boxes that a point and its intervals cover."""
     x, y = _at(point)
     spot = axes.transData.transform((x, y))
     boxes = [(spot[0] - 7, spot[1] - 7, spot[0] + 7, spot[1] + 7)]
@@ -223,7 +223,7 @@ def _write(axes: Axes, point: _CandidatePoint, place: tuple[int, int], words: st
 
 
 def _area(axes: Axes, point: _CandidatePoint, label: str, place: tuple[int, int]) -> Box:
-    """The box that mark and label would cover."""
+    """Return the box that mark and label would cover."""
     scale = axes.figure.dpi / 72  # points to pixels
     wide, high = (GLYPH + LETTER * len(label)) * scale, 11 * scale
     x, y = axes.transData.transform(_at(point))

@@ -27,7 +27,7 @@ class TrainingRow:
 
 
 def training_table(results: Results) -> list[TrainingRow]:
-    """A row for each candidate with recorded training facts."""
+    """Return a row for each candidate with recorded training facts."""
     return [_row(results, model) for model in results.models if model.judged and model.training]
 
 
@@ -54,7 +54,7 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
 
 
 def rate_series(results: Results) -> list[tuple[str, ...]]:
-    """Names of candidates that differ only in their learning rate, in the order of the rates."""
+    """Return the names of candidates that differ only in their learning rate, in the order of the rates."""
     alike: dict[str, list[tuple[float, str]]] = {}
     for model in results.models:
         rate = model.training.get("learning_rate")

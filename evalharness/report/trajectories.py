@@ -42,7 +42,7 @@ class _TaskLine:
 
 
 def trajectories(stages: Stages) -> str:
-    """The SVG element; empty where no task's skill can be followed."""
+    """Return the SVG element; empty if no task's skill can be followed."""
     lines = [line for task in stages.columns if (line := _line(task)) is not None]
     if not lines:
         return ""
@@ -65,7 +65,7 @@ def trajectories(stages: Stages) -> str:
 
 
 def _line(task: StageTask) -> _TaskLine | None:
-    """None where the models that knew the task had no skill above chance, so that nothing can be followed."""
+    """None if the models that knew the task had no skill above chance, so that nothing can be followed."""
     points = [
         _StageSkill(stage=number, skill=cell.retained, forgotten=cell.state == Verdict.FORGOTTEN)
         for number, cell in enumerate(task.cells, 1)

@@ -83,7 +83,7 @@ class VariantTable:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantOverview:
     """Differences from the base by task and way of asking. `lines`: task, level, and for each column a cell for every
-    candidate (None where it was not asked so), or () where none was.
+    candidate (None if it was not asked so), or () if none was.
     """
 
     columns: tuple[str, ...]
@@ -91,12 +91,12 @@ class VariantOverview:
 
 
 def variants_of(results: Results) -> dict[str, Variant]:
-    """The compared tasks and groups that are another way of asking, by name."""
+    """Return the compared tasks and groups that are another way of asking, by name."""
     return {row.task: row.variant for row in results.comparisons if row.variant is not None and row.variant.beside}
 
 
 def left_to_groups(results: Results) -> frozenset[str]:
-    """Variants of members of groups, where they are too many for a page, which then shows only their groups;
+    """Return variants of members of groups, where they are too many for a page, which then shows only their groups;
     results.json has them all.
     """
     every, group = variants_of(results), members_of(results)
@@ -106,7 +106,7 @@ def left_to_groups(results: Results) -> frozenset[str]:
 
 
 def variant_tables(results: Results) -> list[VariantTable]:
-    """A table for every task and group that was asked in more than one way, groups before their members."""
+    """Return a table for every task and group that was asked in more than one way, groups before their members."""
     left_out = left_to_groups(results)
     listed = [
         (first, {name: variant for name, variant in own.items() if name not in left_out})
@@ -123,7 +123,7 @@ def variant_tables(results: Results) -> list[VariantTable]:
 
 
 def overview(results: Results) -> VariantOverview | None:
-    """The overview of every group, and every task outside groups, by way of asking; None without other ways."""
+    """Return the overview of every group, and every task outside groups, by way of asking; None without other ways."""
     group, rows, names = members_of(results), _by_key(results), results.candidates
     listed = [(first, own) for first, own in _with_variants(results) if first.task not in group]
     names_of_ways = {name for _, own in listed for variant in own.values() for name in (variant.kind, variant.way)}
@@ -140,7 +140,7 @@ def overview(results: Results) -> VariantOverview | None:
 
 
 def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant]]]:
-    """One comparison of every task and group with other ways of asking, and those ways."""
+    """Return one comparison of every task and group with other ways of asking, and those ways."""
     every = variants_of(results)
     firsts = [comparisons[0] for _, comparisons in in_order(results) if comparisons[0].level != Level.SUITE]
     own = [
@@ -161,13 +161,13 @@ def _cells(task: str, metric: str, rows: ByKey, names: Sequence[str]) -> tuple[V
 
 
 def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
-    """The cell with the largest fall (of several wordings)."""
+    """Return the cell with the largest fall (of several wordings)."""
     there = [cell for cell in cells if cell is not None]
     return min(there, key=lambda cell: math.inf if cell.change is None else cell.change, default=None)
 
 
 def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
-    """The rows of one task: its own way, other wordings, disturbed texts, the worst of them, written answers."""
+    """Yield the rows of one task: its own way, other wordings, disturbed texts, the worst of them, written answers."""
     by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
     for name, variant in by_kind[VariantKind.WORDING]:
@@ -185,7 +185,7 @@ def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Seq
 def _row(
     words: str, task: str, metric: str, rows: ByKey, names: Sequence[str], plain: bool = False
 ) -> Iterator[VariantRow]:
-    """One row, or none where no candidate was scored so."""
+    """Yield one row, or none if no candidate was scored so."""
     of_candidates = [rows.get((task, metric, name)) for name in names]
     scored = [c for c in of_candidates if c is not None]
     if scored:

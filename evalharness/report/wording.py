@@ -59,7 +59,7 @@ KINDS: Final[dict[str, str]] = {
 
 
 def kind_words(kind: str) -> str:
-    """The kind of a model in words; rarer adapters by peft's name."""
+    """Return the kind of a model in words; rarer adapters by peft's name."""
     return KINDS.get(kind, f"{kind} adapter")
 
 
@@ -111,25 +111,25 @@ def shortened(text: str, most: int) -> str:
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Return "a", "a and b", "a, b and c"."""
     *front, end = list(words) or [""]
     return f"{', '.join(front)} {last} {end}" if front else end
 
 
 def counted(n: int, one: str, many: str = "") -> str:
-    """ "1 example", "2,000 examples"."""
+    """Return "1 example", "2,000 examples"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def general_of(general: MeanDifference, of: Comparison) -> str:
-    """The units of the mean difference beside a suite, and how many of them the base cannot do."""
+    """Return the units of the mean difference beside a suite, and how many of them the base cannot do."""
     unable = f", {general.unable} of which the base cannot do" if general.unable else ""
     untrained = "" if Flag.NO_TARGET in of.flags else " that it was not trained on"
     return f"{counted(general.units, 'gate unit')} scored from 0 to 1{untrained}{unable}"
 
 
 def nothing_shown(general: MeanDifference | None) -> str:
-    """Why the mean difference shows nothing: the base can do none of its units; "" where it can do some."""
+    """Return why the mean difference shows nothing: the base can do none of its units; "" if it can do some."""
     if general is None or general.unable < general.units:
         return ""
     units = "the one gate unit" if general.units == 1 else f"any of {general.units} gate units"
@@ -140,12 +140,15 @@ def nothing_shown(general: MeanDifference | None) -> str:
 
 
 def places_for(values: Iterable[float | None], fine: int = 3) -> int:
-    """Decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (where any value is above 1.5)."""
+    """Return the decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (where any value is above 1.5).
+
+    """
     return max(fine - 2, 1) if any(value is not None and abs(value) > 1.5 for value in values) else fine
 
 
 def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) -> int:
-    """`places`, or as many decimals as show two figures of the narrowest interval's width where that needs more."""
+    """Return `places`, or as many decimals as show two figures of the narrowest interval's width where that needs more.
+    """
     ends = [(each.low, each.high) for each in differences if each is not None]
     widths = [high - low for low, high in ends if low is not None and high is not None and high > low]
     if not widths or min(widths) >= 10**-places:
@@ -154,14 +157,14 @@ def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) 
 
 
 def places_of(*comparisons: Comparison) -> int:
-    """Decimals for comparisons on one scale that are shown together."""
+    """Return the decimals for comparisons on one scale that are shown together."""
     in_margins = all(c.metric == MARGINS for c in comparisons)
     places = IN_MARGINS if in_margins else places_for(value for c in comparisons for value in values_of(c))
     return finer(places, (c.difference for c in comparisons))
 
 
 def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
-    """ "[−0.10, +0.02]"; empty where there is no interval."""
+    """Return "[−0.10, +0.02]"; empty if there is no interval."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     write = signed if sign else plain
@@ -169,7 +172,7 @@ def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: 
 
 
 def unit_of(*comparisons: Comparison) -> MetricUnit:
-    """The unit for comparisons by one metric that are shown together, with as many decimals as they need."""
+    """Return the unit for comparisons by one metric that are shown together, with as many decimals as they need."""
     unit = metric_unit(comparisons[0])
     shift = round(math.log10(unit.factor))
     places = finer(unit.places + shift, (c.difference for c in comparisons)) - shift
@@ -203,15 +206,15 @@ def score_change(
 
 
 def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
-    """The scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
+    """Return the scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
     change = score_change(c.base, c.candidate_score, c.difference, places_of(c) if places is None else places)
     in_margins = c.metric == MARGINS and c.difference is not None
     return replace(change, difference=f"{change.difference} margins") if in_margins else change
 
 
 def beside_mean(c: Comparison) -> list[str]:
-    """Further descriptions of a mean over gate units: the mean with gains capped, the median unit, the skill kept, and
-    whether a target was declared; of a task or group only the skill kept.
+    """Return further descriptions of a mean over gate units: the mean with gains capped, the median unit, the skill
+    kept, and whether a target was declared; of a task or group only the skill kept.
     """
     capped = [] if c.capped is None else [f"{signed(c.capped, IN_MARGINS)} margins with its gains capped"]
     median = [] if c.median is None else [f"median unit {signed(c.median, IN_MARGINS)} margins"]
@@ -220,18 +223,18 @@ def beside_mean(c: Comparison) -> list[str]:
 
 
 def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:
-    """Base, candidate and difference; None for what was not measured."""
+    """Return base, candidate and difference; None for what was not measured."""
     return value_of(c.base), value_of(c.candidate_score), value_of(c.difference)
 
 
 def with_interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
-    """ "+0.41 [+0.36, +0.45]"; the value alone where there is no interval, "–" where there is no value."""
+    """Return "+0.41 [+0.36, +0.45]"; the value alone where there is no interval, "–" where there is no value."""
     write = signed if sign else plain
     return f"{write(value_of(estimate), places)} {interval(estimate, places, sign)}".strip()
 
 
 def direction(difference: Estimate | None) -> str:
-    """ "fell" or "rose" where the whole interval lies on one side of zero, else empty."""
+    """Return "fell" or "rose" where the whole interval lies on one side of zero, else empty."""
     if difference is None:
         return ""
     if difference.high is not None and difference.high < 0:
@@ -246,7 +249,7 @@ def p_value(p: float | None) -> str:
 
 
 def percent(share: float | None, places: int = 2) -> str:
-    """A share (0–1) in percent; very small shares keep two figures."""
+    """Return a share (0–1) in percent; very small shares keep two figures."""
     if share is None or not math.isfinite(share):
         return NONE
     value = 100 * share
@@ -259,7 +262,7 @@ def signed_percent(share: float | None) -> str:
 
 
 def in_bytes(n: float) -> str:
-    """A number of bytes in decimal units, three figures."""
+    """Return a number of bytes in decimal units, three figures."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(n) < 1000 or unit == "TB":
             return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.3g} {unit}"
@@ -276,7 +279,7 @@ def in_seconds(seconds: float) -> str:
 
 
 def any_value(value: Any) -> str:
-    """A value of the signature or of run.json on one line."""
+    """Return a value of the signature or of run.json on one line."""
     if value is None:
         return NONE
     if isinstance(value, bool):

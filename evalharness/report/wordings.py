@@ -29,12 +29,12 @@ class WordingLine:
 
 
 def wording_lines(results: Results) -> list[WordingLine]:
-    """The lines of the page's table, in the order of the results."""
+    """Return the lines of the page's table, in the order of the results."""
     return [_line(spread) for spread in results.wordings]
 
 
 def sentences(results: Results, candidate: str) -> Iterator[str]:
-    """A sentence for each gate unit of the candidate, and one on how many verdicts depend on the wording."""
+    """Yield a sentence for each gate unit of the candidate, and one on how many verdicts depend on the wording."""
     spreads = [spread for spread in results.wordings if spread.candidate == candidate]
     for line in map(_line, spreads):
         base, score, difference = (", ".join(of) for of in (line.base, line.candidate_score, line.difference))
@@ -47,7 +47,7 @@ def sentences(results: Results, candidate: str) -> Iterator[str]:
 
 
 def wording_dependence(spreads: list[WordingSpread]) -> str:
-    """A sentence on how many gate units' verdicts depend on the wording; "" where that is not known."""
+    """Return a sentence on how many gate units' verdicts depend on the wording; "" if that is not known."""
     judged = [spread for spread in spreads if spread.verdicts is not None]
     if not judged:
         return ""

@@ -53,11 +53,11 @@ class Finding:
         return self.bounded and small and not self.at_chance
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
-        """The verdict by the rule of `decide`. `p_forgotten`: adjusted for multiple tests."""
+        """Return the verdict by the rule of `decide`. `p_forgotten`: adjusted for multiple tests."""
         return decide(p_forgotten, p_retained, alpha, units=self.units, can_retain=self.can_retain)
 
     def p_at(self, margin: float) -> tuple[float, float]:
-        """(p_forgotten, p_retained) at any margin; 1 if nothing can be tested."""
+        """Return (p_forgotten, p_retained) at any margin; 1 if nothing can be tested."""
         if self.counts is not None:
             return p_at_margin(*self.counts, margin)
         if self.single is not None:
@@ -127,12 +127,12 @@ def assess_at_margin(pairs: Pairs, level: float) -> Finding:
 
 
 def difference_of(pairs: Pairs) -> float:
-    """The difference of the two scores, oriented."""
+    """Return the difference of the two scores, oriented."""
     return float(pairs.difference(np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])))
 
 
 def mean_of(pairs: Pairs) -> WeightedMean:
-    """The difference as a mean over units.
+    """Return the difference as a mean over units.
 
     This is exact for Σ row[0] / Σ row[1] with equal weights. Other scores are linearised by their jackknife influences.
     One more unit moves a corpus score, or a score without a finite range, by at most `unit_loss`.
@@ -158,8 +158,8 @@ def mean_of(pairs: Pairs) -> WeightedMean:
 
 
 def score_interval(pairs: Pairs, rows: Floats, level: float) -> Interval:
-    """The score of one model's rows (n, width) with its interval: Wilson's for 0/1 rows (with their effective number),
-    else Gaffke's.
+    """Return the score of one model's rows (n, width) with its interval: Wilson's for 0/1 rows (with their effective
+    number), else Gaffke's.
     """
     value = float(pairs.score(rows.sum(axis=0)))
     if pairs.kind == MetricKind.BINARY:
@@ -176,7 +176,7 @@ def score_interval(pairs: Pairs, rows: Floats, level: float) -> Interval:
 
 
 def _score_mean(pairs: Pairs, rows: Floats) -> WeightedMean:
-    """One model's score as a mean over units, at least two of them."""
+    """Return one model's score as a mean over units, at least two of them."""
     value, units, mean = float(pairs.score(rows.sum(axis=0))), len(rows), pairs.kind != MetricKind.CORPUS
     shares = rows[:, 1] / rows[:, 1].sum() if mean else np.full(units, 1 / units)
     moves = rows[:, 0] / rows[:, 1].sum() - value * shares if mean else influence(rows, pairs.score)

@@ -47,17 +47,15 @@ class ContinualDesign:
 
 
 def measures(design: ContinualDesign, stages: int) -> dict[str, Measure]:
-    """The measures by name, as functions of matrices whose first `stages` rows are the stages. Measures without a task
-    are left out.
+    """Return the measures by name, as functions of matrices whose first `stages` rows are the stages. Measures without
+    a task are left out.
 
     accuracy: mean over all tasks after the last stage (ACC). backward_transfer: mean over tasks learned before the last
     stage of the score after it minus that when learned (BWT; negative is forgetting). forward_transfer: mean over tasks
     learned after stage 1 of the score just before they were learned minus `fresh` (FWT). All three: D. Lopez-Paz and M.
-    Ranzato (2017), NeurIPS, arXiv:1706.08840.
-    forgetting: mean over tasks learned before the last stage of the best score from then on to the stage before the
-    last, minus that after it.
-    intransigence: mean over tasks learned at a stage of `joint` minus the score when learned. Both: A. Chaudhry et al.
-    (2018), arXiv:1801.10112.
+    Ranzato (2017), NeurIPS, arXiv:1706.08840. forgetting: mean over tasks learned before the last stage of the best
+    score from then on to the stage before the last, minus that after it. intransigence: mean over tasks learned at a
+    stage of `joint` minus the score when learned. Both: A. Chaudhry et al. (2018), arXiv:1801.10112.
 
     The best of several scores is too high by luck, so forgetting is above 0 even if nothing is forgotten; backward
     transfer has no such bias. Raises ValueError for a task learned after the last stage, and for a row of `fresh` or
@@ -87,7 +85,7 @@ def measures(design: ContinualDesign, stages: int) -> dict[str, Measure]:
 
 
 def _scores_to_compare(source: tuple[float, ...] | int, tasks: NDArray[np.int_]) -> Measure:
-    """The scores of some tasks, from a row of matrices (..., tasks) or as fixed numbers (tasks,)."""
+    """Return the scores of some tasks, from a row of matrices (..., tasks) or as fixed numbers (tasks,)."""
     if isinstance(source, int):
         return lambda scores: np.asarray(scores[..., source, tasks])
     fixed = np.array(source)[tasks]
@@ -95,7 +93,7 @@ def _scores_to_compare(source: tuple[float, ...] | int, tasks: NDArray[np.int_])
 
 
 def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[np.int_]) -> Floats:
-    """Best score from learning to the stage before the last, minus the last, (..., tasks)."""
+    """Return best score from learning to the stage before the last, minus the last, (..., tasks)."""
     since_learned = np.arange(scores.shape[-2] - 1)[:, None] >= learned[tasks]
     best = np.where(since_learned, scores[..., :-1, :][..., tasks], -np.inf).max(axis=-2)
     return np.asarray(best - scores[..., -1, :][..., tasks])
@@ -135,7 +133,7 @@ def _scores(sums: Floats, rows: Floats, score: Score) -> Floats:
 
 
 def _influence(measure: Measure, whole: Floats, place: int, rows: Floats, score: Score) -> Floats:
-    """Jackknife influence on a measure of each unit of one task, (units,)."""
+    """Return the jackknife influence on a measure of each unit of one task, (units,)."""
     scores = np.broadcast_to(whole, (len(rows), *whole.shape)).copy()
     scores[..., place] = _scores(rows.reshape(len(rows), -1).sum(axis=0) - rows.reshape(len(rows), -1), rows, score)
     left_out = measure(scores)

@@ -57,12 +57,12 @@ class EvidencePath(NamedTuple):
 
 
 def round_of(order: Floats) -> NDArray[np.int_]:
-    """The round, 1 … ROUNDS, of each uniform number in [0, 1)."""
+    """Return the round, 1 … ROUNDS, of each uniform number in [0, 1)."""
     return np.floor(np.asarray(order) * ROUNDS).astype(np.int_) + 1
 
 
 def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 0.0) -> SequentialUnit | None:
-    """The stream of a gate unit's rows in the order of `order` (units,), with at most `largest` rows in a unit.
+    """Return the stream of a gate unit's rows in the order of `order` (units,), with at most `largest` rows in a unit.
 
     None without a margin, and for scores that are no means of bounded rows with the same weights in both models (MCC,
     BLEU): they have no e-process and are answered to the end.
@@ -80,7 +80,7 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 
 
 
 def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
-    """Evidence after each of the first `rounds` rounds; 0, the starting capital, before the first unit."""
+    """Return evidence after each of the first `rounds` rounds; 0, the starting capital, before the first unit."""
     ends = np.searchsorted(unit.rounds, np.arange(1, rounds + 1), side="right")
 
     def logs(side: Side) -> Floats:
@@ -92,13 +92,13 @@ def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
 
 
 def _margin(unit: SequentialUnit, side: Side) -> float:
-    """The margin at which one side is tested; 0 or less: nothing can be retained."""
+    """Return the margin at which one side is tested; 0 or less: nothing can be retained."""
     return unit.margin + (unit.noise if side == Verdict.FORGOTTEN else -unit.noise)
 
 
 def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
-    """p_forgotten of every gate unit, adjusted over all of them: the smallest that e-Holm gives after any round up to
-    the unit's last.
+    """Return p_forgotten of every gate unit, adjusted over all of them: the smallest that e-Holm gives after any round
+    up to the unit's last.
 
     A stopped unit keeps its last e-value; a unit without an e-process (None) always has 1, which is a valid e-value.
     """
@@ -116,26 +116,28 @@ def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
 
 
 def anytime_p(path: EvidencePath | None) -> tuple[float, float]:
-    """(p_forgotten, p_retained) of one unit alone, valid at every round."""
+    """Return (p_forgotten, p_retained) of one unit alone, valid at every round."""
     if path is None or not len(path.forgotten):
         return 1.0, 1.0
     return _p(path.forgotten), _p(path.retained)
 
 
 def combined_p(early: float, final: float) -> float:
-    """One p-value of two that share α: the e-process's and the fixed sample's (1 for a stopped unit)."""
+    """Return one p-value of two that share α: the e-process's and the fixed sample's (1 for a stopped unit)."""
     return min(1.0, early / EARLY, final / (1 - EARLY))
 
 
 def anytime_interval(unit: SequentialUnit, alpha: float) -> tuple[float, float]:
-    """Interval of Δ, each end of which errs at any stopping round with probability ≤ the early share of `alpha`."""
+    """Return the interval of Δ, each end of which errs at any stopping round with probability ≤ the early share of `alpha`.
+
+    """
     low, high = interval(unit.stream, alpha * EARLY)
     return low - unit.noise, high + unit.noise
 
 
 def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple[Verdict, float, float]:
-    """The verdict, and its two p-values, on a finite set of `population` units, of which those in `unit` are a random
-    part. It holds at level 1 − α. Raises ValueError for more units than the set has.
+    """Return the verdict, and its two p-values, on a finite set of `population` units, of which those in `unit` are a
+    random part. It holds at level 1 − α. Raises ValueError for more units than the set has.
     """
     margins = [_margin(unit, side) for side in SIDES]
     forgotten, retained = (
@@ -148,19 +150,20 @@ def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple
 
 
 def _p(logs: Floats) -> float:
-    """The anytime-valid p-value of an e-process, from its logarithms: 1 over the largest capital so far (Ville)."""
+    """Return the anytime-valid p-value of an e-process, from its logarithms: 1 over the largest capital so far (Ville).
+    """
     return math.exp(-max(float(logs.max(initial=0.0)), 0.0))
 
 
 def alpha_by_look(alpha: float) -> dict[int, float]:
-    """The share of `alpha` that each of LOOKS may spend, by its round; they add up to `alpha`."""
+    """Return the share of `alpha` that each of LOOKS may spend, by its round; they add up to `alpha`."""
     total = [2 * float(ndtr(ndtri(alpha / 2) / math.sqrt(look / ROUNDS))) for look in LOOKS]
     return {look: now - before for look, now, before in zip(LOOKS, total, [0.0, *total[:-1]], strict=True)}
 
 
 def units_to_continue(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str]:
-    """The gate units to continue with, of those not yet stopped. `verdicts`: the certain ones so far; `suite`: the
-    suite's.
+    """Return the gate units to continue with, of those not yet stopped. `verdicts`: the certain ones so far; `suite`:
+    the suite's.
 
     A forgotten unit stops: the gate can no longer pass. A retained one goes on while the gate may pass and the suite,
     of which it is a part, is undecided.

@@ -39,7 +39,7 @@ class NoiseLevel:
 
 
 def noise_level(pairs: Pairs, alpha: float) -> NoiseLevel:
-    """The noise in pairs of the base's and its placebo's rows; the bound errs with probability `alpha`."""
+    """Return the noise in pairs of the base's and its placebo's rows; the bound errs with probability `alpha`."""
     same_weights = np.array_equal(pairs.base[:, 1:2], pairs.candidate[:, 1:2])
     if not len(pairs.base):
         return NoiseLevel(units=0, changed=0, total=0.0, bound=0.0)
@@ -55,12 +55,13 @@ def noise_level(pairs: Pairs, alpha: float) -> NoiseLevel:
 
 
 def garwood(count: float, alpha: float) -> float:
-    """The upper 1 − alpha confidence bound of a Poisson mean after `count` (above 0) events, divided by `count`."""
+    """Return the upper 1 − alpha confidence bound of a Poisson mean after `count` (above 0) events, divided by `count`.
+    """
     return float(gammaincinv(count + 1, 1 - alpha)) / count
 
 
 def mean_noise(levels: list[tuple[NoiseLevel, float]]) -> NoiseLevel | None:
-    """The noise of a mean over units, in margins; None without levels. `levels`: each with its unit's margin."""
+    """Return the noise of a mean over units, in margins; None without levels. `levels`: each with its unit's margin."""
     if not levels:
         return None
     return NoiseLevel(

@@ -27,7 +27,8 @@ FEW_CHANGES = 40  # below this number of changes the normal approximation is not
 
 @lru_cache(maxsize=4096)
 def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: float = 1.0) -> float:
-    """p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0 gives 1.
+    """Return p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0
+    gives 1.
 
     Never below GAMMA. For fewer than FEW_CHANGES changes: work grows with the square of their number. The search ends
     once p is above `enough`; the value returned is then above `enough`, but maybe smaller than p.
@@ -59,14 +60,14 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
 
 
 def _possible_rates(changes: int, n: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of ψ at level 1 − GAMMA."""
+    """Return Clopper-Pearson interval of ψ at level 1 − GAMMA."""
     low = float(betaincinv(changes, n - changes + 1, GAMMA / 2)) if changes else 0.0
     high = float(betaincinv(changes + 1, n - changes, 1 - GAMMA / 2)) if changes < n else 1.0
     return low, high
 
 
 def _window(low: float, high: float, n: int) -> NDArray[np.float64]:
-    """Numbers of changes whose complement has probability below TAIL at every rate in [low, high]."""
+    """Return numbers of changes whose complement has probability below TAIL at every rate in [low, high]."""
     reach = np.arange(0, n + 1) if n <= 256 else np.arange(0, min(n, int(n * high + 12 * np.sqrt(n * high) + 40)) + 1)
     reach = reach.astype(np.float64)
     too_many = reach[bdtr(reach, n, high) < 1 - TAIL / 2]
@@ -102,7 +103,8 @@ def _probability(
     margin: float,
     side: Side,
 ) -> NDArray[np.float64]:
-    """P(region) at each rate of change, (rates,), with the share of losses that makes it largest under the null."""
+    """Return P(region) at each rate of change, (rates,), with the share of losses that makes it largest under the null.
+    """
     psi = np.maximum(rates, 1e-300)[:, None]
     share = np.minimum(1.0, (psi + margin) / (2 * psi))
     log_weight = gammaln(n + 1) - gammaln(changes + 1) - gammaln(n - changes + 1)

@@ -81,7 +81,7 @@ class Outlook:
 def find_blocker(
     units: int, margin: float, skill: float | None, at_chance: bool | None, bounded: bool = True
 ) -> Blocker | None:
-    """Why the verdict cannot be "retained" for any answers of the candidate; None if it can.
+    """Return why the verdict cannot be "retained" for any answers of the candidate; None if it can.
 
     `skill`: the base's score over chance; of an unknown base the largest possible, with `at_chance` None; None if
     chance is unknown, which blocks nothing. `bounded`: the metric states a finite range. Fewer than MIN_UNITS units
@@ -105,7 +105,7 @@ def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
 
 @lru_cache(maxsize=1024)
 def enumerated_outlook(n: int, flips: float, rule: Rule) -> Outlook:
-    """The outlook of n independent 0/1 answers, of which a share `flips` changes, by enumeration: each number of
+    """Return the outlook of n independent 0/1 answers, of which a share `flips` changes, by enumeration: each number of
     changes and losses is judged by the rule of verdicts.
     """
     needed = examples_needed(flips, 0.0, rule.margin, rule.power, rule.alpha)
@@ -123,8 +123,8 @@ def enumerated_outlook(n: int, flips: float, rule: Rule) -> Outlook:
 
 
 def effective_answers(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[float, float]:
-    """The effective number of dependent 0/1 answers and the share of them that changes: medians of the test's counts
-    over `times` draws.
+    """Return the effective number of dependent 0/1 answers and the share of them that changes: medians of the test's
+    counts over `times` draws.
     """
     findings = [assess_at_margin(drawing(rng), 0.9) for _ in range(times)]
     counts = [finding.counts or (0.0, 0.0, 0.0) for finding in findings]
@@ -133,8 +133,8 @@ def effective_answers(drawing: Drawing, rng: np.random.Generator, times: int = 6
 
 
 def simulated_outlook(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws. `needed`: the median
-    over the first MEDIAN_OF draws.
+    """Return the outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws. `needed`: the
+    median over the first MEDIAN_OF draws.
     """
     drawing = losing(0.0)
     if drawing is None:
@@ -165,8 +165,8 @@ def _draw_findings(drawing: Drawing, rule: Rule, times: int, rng: np.random.Gene
 
 
 def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: float) -> float:
-    """The smallest margin up to `most` at which enough of `times` draws are retained. `findings`: of the draws that can
-    be; a finding retained at one margin is retained at every larger one.
+    """Return the smallest margin up to `most` at which enough of `times` draws are retained. `findings`: of the draws
+    that can be; a finding retained at one margin is retained at every larger one.
     """
     low, high, retained, unsure = 0.0, most, 0, list(findings)
     if len(findings) < rule.power * times:
@@ -183,8 +183,8 @@ def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: fl
 def _distance(
     share_at: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int
 ) -> float | None:
-    """The distance (> 0) from the margin at which a claim has probability `power`; `share_at`: its share of draws at a
-    distance. None if that gives None.
+    """Return the distance (> 0) from the margin at which a claim has probability `power`; `share_at`: its share of
+    draws at a distance. None if that gives None.
 
     Until the power lies between two shares, each step assumes a one-sided normal test of level α, which detects a
     distance d with probability Φ(d / s − z): s follows from the share, then d from the power; at most a doubling, as a
@@ -213,7 +213,7 @@ def _distance(
 
 
 def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> float | None:
-    """The smallest true drop that gives "forgotten" with the rule's power; None if that much cannot be lost.
+    """Return the smallest true drop that gives "forgotten" with the rule's power; None if that much cannot be lost.
 
     Every drop is drawn with the same seed, so that the share grows with the drop.
     """
@@ -234,5 +234,5 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
 
 
 def verdict_of(finding: Finding, p_forgotten: float, alpha: float) -> Verdict:
-    """The verdict of a comparison. `p_forgotten`: adjusted for multiple tests."""
+    """Return the verdict of a comparison. `p_forgotten`: adjusted for multiple tests."""
     return finding.verdict(p_forgotten, 1.0 if finding.p_retained is None else finding.p_retained, alpha)

@@ -75,20 +75,22 @@ class WeightedMean:
         return float(self.counts @ self.moves**2) * units / max(units - 1, 1.0)
 
     def p_at_most(self, value: float) -> float:
-        """p of H0: the statistic's true value is ≤ `value`; small if the data lie above it."""
+        """Return p of H0: the statistic's true value is ≤ `value`; small if the data lie above it."""
         return self._p(value, 1.0)
 
     def p_at_least(self, value: float) -> float:
-        """p of H0: the statistic's true value is ≥ `value`; small if the data lie below it."""
+        """Return p of H0: the statistic's true value is ≥ `value`; small if the data lie below it."""
         return self._p(value, -1.0)
 
     def interval(self, level: float) -> tuple[float, float]:
-        """The values that neither test rejects at (1 − level) / 2; the estimate is always among them."""
+        """Return the values that neither test rejects at (1 − level) / 2; the estimate is always among them."""
         tail = (1 - level) / 2
         return self._end(tail, 1.0), self._end(tail, -1.0)
 
     def scaled(self, factor: float, units: float = 1.0, at: float | None = None) -> WeightedMean:
-        """The statistic times `factor` (> 0), with `units` times as many such units, and moved to the value `at`."""
+        """Return the statistic times `factor` (> 0), with `units` times as many such units, and moved to the value
+        `at`.
+        """
         each = factor / units
         estimate = factor * self.estimate if at is None else at
         moved = (estimate - factor * self.estimate) * self.largest / units
@@ -110,7 +112,7 @@ class WeightedMean:
         return below_zero(scales, np.append(self.counts, 1.0))
 
     def _end(self, tail: float, side: float) -> float:
-        """The lower end (side 1) or the upper one (−1) of the interval; infinite if there is none."""
+        """Return the lower end (side 1) or the upper one (−1) of the interval; infinite if there is none."""
         if tail <= 0:
             return -side * np.inf
         step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest)
@@ -122,7 +124,7 @@ class WeightedMean:
                 return -side * np.inf
 
         def beyond(by: float) -> float:
-            """The p-value as a normal quantile, which is almost linear: the search needs few steps."""
+            """Return the p-value as a normal quantile, which is almost linear: the search needs few steps."""
             p = self._p(self.estimate - side * by, side)
             return float(ndtri(min(max(p, 1e-300), 1 - 1e-15)) - ndtri(tail))
 
@@ -130,8 +132,8 @@ class WeightedMean:
 
 
 def pool_means(means: Sequence[WeightedMean]) -> WeightedMean:
-    """The mean of independent statistics with equal weights and one unseen unit in all: the one that could move it
-    most. Raises ValueError for none.
+    """Return the mean of independent statistics with equal weights and one unseen unit in all: the one that could move
+    it most. Raises ValueError for none.
     """
     if not means:
         raise ValueError("nothing to pool")
@@ -152,7 +154,7 @@ def pool_means(means: Sequence[WeightedMean]) -> WeightedMean:
 
 
 def below_zero(scales: Floats, counts: Floats) -> float:
-    """P(Σ scales · G ≤ 0) for independent G ~ Gamma(counts), sums of `counts` exponentials.
+    """Return P(Σ scales · G ≤ 0) for independent G ~ Gamma(counts), sums of `counts` exponentials.
 
     `scales`, `counts` (k,); counts need not be whole. Accurate to about six digits if the counts add up to 2 or more.
     """
@@ -167,7 +169,8 @@ def below_zero(scales: Floats, counts: Floats) -> float:
 
 
 def _left_tail(scales: Floats, counts: Floats) -> float:
-    """The same for a mean that is not negative: e^K(−s) / s integrated through its saddlepoint, before the first pole.
+    """Return the same for a mean that is not negative: e^K(−s) / s integrated through its saddlepoint, before the first
+    pole.
 
     The path is a hyperbola that bends like K's path of steepest descent: if one unseen unit decides, the integrand
     along a straight line oscillates faster than it falls.
@@ -200,13 +203,13 @@ def _left_tail(scales: Floats, counts: Floats) -> float:
 
 
 def _fall(ratio: Floats, counts: Floats, bend: float, nodes: Floats) -> Floats:
-    """Twice the logarithm of the fall of e^K from the saddlepoint to each of the nodes."""
+    """Return twice the logarithm of the fall of e^K from the saddlepoint to each of the nodes."""
     real = 1 + ratio[:, None] * bend * (np.cosh(nodes) - 1)
     return np.asarray(counts @ np.log(real**2 + (ratio[:, None] * np.sinh(nodes)) ** 2))
 
 
 def _log_product(scales: Floats, counts: Floats, line: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Logarithm of Π (1 + scales · line)^counts, up to multiples of 2πi where counts are 1."""
+    """Return the logarithm of Π (1 + scales · line)^counts, up to multiples of 2πi where counts are 1."""
     many = counts != 1
     total = (counts[many, None] * np.log1p(scales[many, None] * line)).sum(axis=0)
     single = scales[~many]

@@ -64,7 +64,7 @@ class GateOdds:
     too_few: bool = False
 
     def error(self, share: float) -> float:
-        """Monte-Carlo standard error of a share; of 0 or 1, that of one draw more or less."""
+        """Return monte-Carlo standard error of a share; of 0 or 1, that of one draw more or less."""
         inside = min(max(share, 1 / self.draws), 1 - 1 / self.draws)
         return math.sqrt(inside * (1 - inside) / self.draws)
 
@@ -99,8 +99,8 @@ def decide_draw(findings: Sequence[Finding], alpha: float) -> GateDraw:
 def gate_odds(
     units: Sequence[Losing], margins: Sequence[float], rule: Rule, times: int, rng: np.random.Generator
 ) -> GateOdds:
-    """How often the gate passes, fails and stays undecided if tasks are independent. `margins`: of the units, in place
-    of the rule's. A unit that cannot lose that much is never the losing one. Without units the gate never passes.
+    """Return how often the gate passes, fails and stays undecided if tasks are independent. `margins`: of the units, in
+    place of the rule's. A unit that cannot lose that much is never the losing one. Without units the gate never passes.
 
     In a draw with a loss the other units answer as in the draw without, so that only the loss makes a difference.
     """
@@ -151,7 +151,7 @@ class _Judged:
 def _losing(
     units: Sequence[_Judged], even: Sequence[list[Finding]], alpha: float, rng: np.random.Generator, loss: float
 ) -> OddsAtLoss | None:
-    """The odds if one unit, each in turn, loses `loss` margins and the others answer as in `even`."""
+    """Return the odds if one unit, each in turn, loses `loss` margins and the others answer as in `even`."""
     able = [place for place, unit in enumerate(units) if unit.can_lose(loss)]
     if not able:
         return None
@@ -172,8 +172,8 @@ def _losing(
 
 
 def _certified(draws: Sequence[GateDraw], rule: Rule) -> float | None:
-    """The smallest mean loss, in margins, that is excluded with the rule's power; None if the base has too little
-    skill, units are too few, or it is more than MOST_MARGINS.
+    """Return the smallest mean loss, in margins, that is excluded with the rule's power; None if the base has too
+    little skill, units are too few, or it is more than MOST_MARGINS.
     """
     able = [each.suite for each in draws if each.suite.can_retain and each.suite.units >= MIN_UNITS]
     smallest = certifiable_of(able, len(draws), rule, MOST_MARGINS)

@@ -21,7 +21,7 @@ class MonotoneCurve:
     y: Floats
 
     def at(self, x: Floats) -> Floats:
-        """Its values at `x`, which are at least 0."""
+        """Return its values at `x`, which are at least 0."""
         return np.asarray(np.interp(x, self.x, self.y), dtype=np.float64)
 
 
@@ -55,8 +55,8 @@ class ConformalCurve:
         return float(np.mean(self.residuals)) if len(self.residuals) else math.inf
 
     def interval(self, x: float, coverage: float) -> tuple[float, float] | None:
-        """An interval that holds the value of a new point at `x` with at least this probability, if the new point is
-        exchangeable with the others; None if there are too few points.
+        """Return an interval that holds the value of a new point at `x` with at least this probability, if the new
+        point is exchangeable with the others; None if there are too few points.
 
         Jackknife-minmax (R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, Predictive inference with the
         jackknife+, Annals of Statistics 49, 2021), whole folds left out at a time.

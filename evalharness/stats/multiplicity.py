@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values in the same order: rejecting those ≤ α makes any error with probability ≤ α, under any
-    dependence.
+    """Return Holm's adjusted p-values in the same order: rejecting those ≤ α makes any error with probability ≤ α,
+    under any dependence.
 
     S. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
     """
@@ -19,9 +19,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's adjusted p-values in the same order: of those ≤ q, an expected share of at most q is
-    false, if the p-values are independent or positively dependent. For many rows that decide nothing (MMLU's subjects):
-    it does not bound the chance of any error; Holm does.
+    """Return Benjamini and Hochberg's adjusted p-values in the same order: of those ≤ q, an expected share of at most q
+    is false, if the p-values are independent or positively dependent. For many rows that decide nothing (MMLU's
+    subjects): it does not bound the chance of any error; Holm does.
 
     Y. Benjamini and Y. Hochberg (1995), Journal of the Royal Statistical Society B 57:289-300.
     """

@@ -28,7 +28,7 @@ class Needed(NamedTuple):
 
 
 def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
-    """What would decide; None if no number of units gives the verdict that the evidence leans to. `alphas`: what
+    """Return what would decide; None if no number of units gives the verdict that the evidence leans to. `alphas`: what
     p_forgotten (before adjustment) and p_retained must reach.
 
     Answers are assumed to change as often, and by as much, as the observed ones. "Retained" assumes that nothing is
@@ -54,8 +54,8 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
 
 
 def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, power: float = POWER) -> int | None:
-    """The number of units that gives `verdict` with probability `power` if the true difference is `value` and answers
-    change as the observed ones; None: more than MOST, or no number.
+    """Return the number of units that gives `verdict` with probability `power` if the true difference is `value` and
+    answers change as the observed ones; None: more than MOST, or no number.
     """
     side = 1.0 if verdict == Verdict.RETAINED else -1.0
     margin = (finding.margin or 0.0) - side * finding.noise
@@ -74,7 +74,7 @@ def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, po
 
 
 def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tuple[float, float]) -> int | None:
-    """The same for 0/1 answers of which a share `flips` changes, from unlucky counts, which are exceeded with
+    """Return the same for 0/1 answers of which a share `flips` changes, from unlucky counts, which are exceeded with
     probability `power`. `values`: the true difference, and the distance of these counts from it in standard errors.
     """
     (value, away), (margin, alpha) = values, at
@@ -90,8 +90,8 @@ def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tup
 
 
 def _by_mean(mean: WeightedMean, values: tuple[float, float], side: float, at: tuple[float, float]) -> int | None:
-    """The same for a mean. `values`: its true value, and the unlucky one, which is exceeded with probability `power`
-    with as many units as `mean` has.
+    """Return the same for a mean. `values`: its true value, and the unlucky one, which is exceeded with probability
+    `power` with as many units as `mean` has.
     """
     observed_units, (margin, alpha), (value, unlucky) = float(mean.counts.sum()), at, values
 

@@ -16,8 +16,8 @@ from scipy.special import bdtr, ndtr, ndtri
 
 
 def tango_statistic(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> NDArray[np.float64]:
-    """Score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. It is large if the data lie
-    above `difference`.
+    """Return score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. It is large if the
+    data lie above `difference`.
 
     T. Tango (1998), Statistics in Medicine 17:891-908: the variance is that of the maximum likelihood under H0, so zero
     cells are no special case. McNemar's statistic is the case difference = 0. If the variance is zero, the statistic is
@@ -36,7 +36,9 @@ def tango_statistic(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference
 
 
 def tango_p(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
-    """(p_forgotten, p_retained): one-sided p-values of H0: Δ ≥ −margin and of H0: Δ ≤ −margin. n = 0 gives (1, 1)."""
+    """Return (p_forgotten, p_retained): one-sided p-values of H0: Δ ≥ −margin and of H0: Δ ≤ −margin. n = 0 gives (1,
+    1).
+    """
     if n <= 0:
         return 1.0, 1.0
     if margin >= 1:  # no loss is that large
@@ -47,15 +49,17 @@ def tango_p(gained: float, lost: float, n: float, margin: float) -> tuple[float,
 
 @lru_cache(maxsize=4096)
 def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:
-    """Interval of Δ with two-sided coverage `level`: the differences that the score test does not reject. n = 0 gives
-    (−1, 1).
+    """Return the interval of Δ with two-sided coverage `level`: the differences that the score test does not reject. n
+    = 0 gives (−1, 1).
     """
     if n <= 0:
         return -1.0, 1.0
     z, observed = float(ndtri(0.5 + level / 2)), (gained - lost) / n
 
     def beyond(difference: float, sign: float) -> float:
-        """How far beyond z standard errors the data lie from H0: Δ = `difference`; plain numbers are quicker here."""
+        """Return how far beyond z standard errors the data lie from H0: Δ = `difference`; plain numbers are quicker
+        here.
+        """
         distance = sign * (gained - lost - n * difference)
         if distance <= 1e-12 * max(n, 1.0):
             return -1.0
@@ -72,7 +76,7 @@ def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided exact p of H0: gains and losses are equally likely. No change gives 1."""
+    """Return two-sided exact p of H0: gains and losses are equally likely. No change gives 1."""
     if gained + lost == 0:
         return 1.0
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))

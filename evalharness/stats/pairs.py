@@ -51,17 +51,19 @@ class Pairs:
         return bool(np.isfinite(self.high - self.low))
 
     def skill(self, score: float) -> float | None:
-        """A score minus chance, oriented; None if chance is unknown."""
+        """Return a score minus chance, oriented; None if chance is unknown."""
         return None if self.chance is None else self.sign * (score - self.chance)
 
     def difference(self, rows: Floats) -> Floats:
-        """Oriented differences (...) of the scores of summed rows (..., 2 × width), base and candidate side by side."""
+        """Return oriented differences (...) of the scores of summed rows (..., 2 × width), base and candidate side by
+        side.
+        """
         width = self.base.shape[1]
         return self.sign * (self.score(rows[..., width:]) - self.score(rows[..., :width]))
 
 
 def unit_loss(pairs: Pairs) -> float:
-    """The most that one unit can take from the score: its share of the range.
+    """Return the most that one unit can take from the score: its share of the range.
 
     Units of a corpus score have no fixed share (in F1 a rare class weighs more). There it is also at least the effect
     of any changed unit, and twice the largest change of the base's score by leaving one unit out: a unit that goes
@@ -85,7 +87,7 @@ def _range(pairs: Pairs) -> float:
 
 
 def net_changes(pairs: Pairs) -> Floats:
-    """The improvement of each unit's sum, (n,), for a score that is a mean; rounding differences are 0."""
+    """Return the improvement of each unit's sum, (n,), for a score that is a mean; rounding differences are 0."""
     net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
     values = np.abs(pairs.base[:, 0]) + np.abs(pairs.candidate[:, 0])
     scale = (pairs.high - pairs.low) * pairs.base[:, 1] if pairs.bounded else values
@@ -93,12 +95,12 @@ def net_changes(pairs: Pairs) -> Floats:
 
 
 def changed_units(pairs: Pairs) -> NDArray[np.bool_]:
-    """Which units have different rows in the two models, (n,)."""
+    """Return which units have different rows in the two models, (n,)."""
     return np.asarray(np.any(pairs.base != pairs.candidate, axis=1))
 
 
 def undo_each_change(pairs: Pairs) -> Floats:
-    """The change of the candidate's score if one changed unit gets the base's row back, for each, (changed,)."""
+    """Return the change of the candidate's score if one changed unit gets the base's row back, for each, (changed,)."""
     whole = pairs.candidate.sum(axis=0)
     return pairs.score(whole + (pairs.base - pairs.candidate)[changed_units(pairs)]) - pairs.score(whole)
 
@@ -131,7 +133,7 @@ def pool_pairs(members: Sequence[Pairs], margin: float | None, macro: bool = Fal
 
 
 def _mean_chance(counted: Sequence[Pairs], weights: Sequence[float]) -> float | None:
-    """The weighted mean of the members' chance; None if any is unknown."""
+    """Return the weighted mean of the members' chance; None if any is unknown."""
     chances = [pairs.chance for pairs in counted if pairs.chance is not None]
     if len(chances) < len(counted):
         return None

@@ -35,8 +35,8 @@ class Odds(NamedTuple):
 
 
 def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, float]) -> Odds:
-    """Probability of each verdict on n independent 0/1 answers, if a share `flips` of them changes and the score truly
-    falls by `drop` (negative: rises).
+    """Return the probability of each verdict on n independent 0/1 answers, if a share `flips` of them changes and the
+    score truly falls by `drop` (negative: rises).
 
     `alphas`: what p_forgotten and p_retained must reach; with k gate units, α / k for p_forgotten is enough for Holm's
     adjustment. If the drop needs more changes than `flips`, more answers change. For dependent rows, n is their number
@@ -46,7 +46,7 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
 
 
 def _odds(n: int, flips: float, drop: float, rule: tuple[float, float, float], few: int) -> Odds:
-    """`rule`: the margin and the alphas; `few`: fewer changes than this are judged by the exact test."""
+    """Return `rule`: the margin and the alphas; `few`: fewer changes than this are judged by the exact test."""
     margin, *alphas = rule
     flips = min(1.0, max(flips, abs(drop)))
     if n < MIN_UNITS:
@@ -68,8 +68,8 @@ def _odds(n: int, flips: float, drop: float, rule: tuple[float, float, float], f
 
 
 def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest margin at which n answers give "retained" with probability ≥ `power`, if nothing is lost and a share
-    `flips` changes; accurate to half a percent, at most .999.
+    """Return the smallest margin at which n answers give "retained" with probability ≥ `power`, if nothing is lost and
+    a share `flips` changes; accurate to half a percent, at most .999.
     """
     low, high = 0.0, 0.999
     guess = (-float(ndtri(alpha)) + float(ndtri(power))) * math.sqrt(max(flips, 1e-12) / n) if n else 1.0
@@ -83,8 +83,8 @@ def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 
 
 
 def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
-    """The smallest true drop at which n answers give "forgotten" with probability ≥ `power`; None: not even the loss of
-    everything does.
+    """Return the smallest true drop at which n answers give "forgotten" with probability ≥ `power`; None: not even the
+    loss of everything does.
 
     `flips`: share of answers that change, or as many as the drop needs. With k gate units `alpha` is α / k.
     """
@@ -96,8 +96,8 @@ def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alp
 
 
 def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
-    """The number of independent 0/1 answers at which a drop beyond the margin gives "forgotten", or a smaller one
-    "retained", with probability ≥ `power`. None if the drop is the margin, or for more than MOST.
+    """Return the number of independent 0/1 answers at which a drop beyond the margin gives "forgotten", or a smaller
+    one "retained", with probability ≥ `power`. None if the drop is the margin, or for more than MOST.
     """
     side = 0 if drop > margin else 1
     alphas = (alpha, 0.0) if side == 0 else (0.0, alpha)
@@ -119,7 +119,7 @@ def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8
 
 
 def _changes(n: int, flips: float) -> tuple[int, int]:
-    """The range of the numbers of changes that are not negligible."""
+    """Return the range of the numbers of changes that are not negligible."""
     if flips <= 0:
         return 0, 0
     if flips >= 1:
@@ -129,8 +129,8 @@ def _changes(n: int, flips: float) -> tuple[int, int]:
 
 
 def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: float) -> NDArray[np.float64]:
-    """P(number of losses among `changes` ≤ `losses`) if each change is a loss with probability `losing`; 0 for negative
-    `losses`.
+    """Return P(number of losses among `changes` ≤ `losses`) if each change is a loss with probability `losing`; 0 for
+    negative `losses`.
     """
     inside = np.clip(losses, 0, changes)
     return np.where(losses < 0, 0.0, np.where(losses >= changes, 1.0, bdtr(inside, changes.astype(np.int64), losing)))
@@ -175,8 +175,8 @@ def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, 
 
 
 def smallest_value(enough: Callable[[float], bool], low: float, high: float, near: float = NEAR) -> float:
-    """The smallest value between low and high that is enough, by bisection to a relative accuracy of `near`; `high` if
-    no smaller one is. Every value above an enough one must be enough.
+    """Return the smallest value between low and high that is enough, by bisection to a relative accuracy of `near`;
+    `high` if no smaller one is. Every value above an enough one must be enough.
     """
     negligible = 1e-9 * high
     while high - low > near * high and high >= negligible:
@@ -186,7 +186,7 @@ def smallest_value(enough: Callable[[float], bool], low: float, high: float, nea
 
 
 def smallest_count(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
-    """The smallest n in [first, most] with decided(n), by growing steps and bisection; None: not even `most`. It
+    """Return the smallest n in [first, most] with decided(n), by growing steps and bisection; None: not even `most`. It
     assumes that `decided` stays true.
     """
     low, high, step = first - 1, first, max(1, first // 16)

@@ -10,8 +10,8 @@ ENOUGH_CHANGED = 20  # with fewer changed units, their dependence cannot be esti
 
 
 def wilson(right: float, n: float, level: float) -> tuple[float, float]:
-    """Interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0 gives (0,
-    1).
+    """Return the interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0
+    gives (0, 1).
 
     E. B. Wilson (1927), JASA 22:209-212.
     """
@@ -27,12 +27,15 @@ def wilson(right: float, n: float, level: float) -> tuple[float, float]:
 
 
 def whole_units(sizes: NDArray[np.float64]) -> float:
-    """The design effect if all rows of a unit were equal: Σ size² / Σ size. `sizes`: rows in each unit, (units,)."""
+    """Return the design effect if all rows of a unit were equal: Σ size² / Σ size. `sizes`: rows in each unit,
+    (units,).
+    """
     return float((sizes**2).sum() / sizes.sum()) if sizes.sum() > 0 else 1.0
 
 
 def few_units(sizes: NDArray[np.float64]) -> float:
-    """The factor that raises a design effect estimated from few units: at least 1, near 1 for many. `sizes`: (units,).
+    """Return the factor that raises a design effect estimated from few units: at least 1, near 1 for many. `sizes`:
+    (units,).
 
     It replaces Student's t in a test with normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom, and
     (1 + z²) / 2 = 1.85 at a level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one row
@@ -44,7 +47,7 @@ def few_units(sizes: NDArray[np.float64]) -> float:
 
 
 def design_effect(sums: NDArray[np.float64], sizes: NDArray[np.float64], variance: float) -> float:
-    """The design effect: the variance of the mean over units, divided by that of independent rows; at least 1.
+    """Return the design effect: the variance of the mean over units, divided by that of independent rows; at least 1.
 
     `sums`: summed rows of each unit, (units,); `sizes`: rows in each, (units,); `variance`: of one row. The variance
     over units is that of the ratio Σ sums / Σ sizes (W. G. Cochran, Sampling Techniques, 1977, §9A). If it cannot be

@@ -74,8 +74,8 @@ def redraw_units(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
 
 
 def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | None:
-    """(share of changed units, probability that the better row is the base's, better and worse rows (units, width)) for
-    an expected drop.
+    """Return (share of changed units, probability that the better row is the base's, better and worse rows (units,
+    width)) for an expected drop.
     """
     changed = changed_units(pairs)
     units, share_changed, whole = (
@@ -91,7 +91,7 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
         return (share_changed, 0.5, better, worse) if drop <= 0 else None
 
     def short(share: float, first: float) -> float:
-        """The wanted drop minus the expected one."""
+        """Return the wanted drop minus the expected one."""
         still = units * (1 - share) * pairs.base[~changed].mean(axis=0) if share < 1 else 0.0
         up, down = (units * share * rows[changed].mean(axis=0) for rows in (better, worse))
         rows = (still + first * up + (1 - first) * down, still + first * down + (1 - first) * up)
@@ -105,11 +105,11 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
 
 
 def changed_share(pairs: Pairs) -> tuple[int, float]:
-    """The number of changed units of an earlier run, and their share, as if at least one had changed."""
+    """Return the number of changed units of an earlier run, and their share, as if at least one had changed."""
     number = int(changed_units(pairs).sum())
     return number, max(1, number) / max(1, len(pairs.base))
 
 
 def base_skill(pairs: Pairs) -> float | None:
-    """The base's score over chance in an earlier run, oriented; None if chance is unknown."""
+    """Return the base's score over chance in an earlier run, oriented; None if chance is unknown."""
     return pairs.skill(float(pairs.score(pairs.base.sum(axis=0))))

@@ -20,15 +20,17 @@ SWAPS = 4_000
 
 
 def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """The distinct rows of `rows` (n, width) in lexical order, and their counts; many times as fast as `np.unique`."""
+    """Return the distinct rows of `rows` (n, width) in lexical order, and their counts; many times as fast as
+    `np.unique`.
+    """
     ordered = rows[np.lexsort(rows.T[::-1])]
     first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
     return ordered[first], np.diff(np.append(first, len(rows)))
 
 
 def influence(rows: Floats, score: Score) -> Floats:
-    """Jackknife influence of each unit on the score, (n,): the mean of the leave-one-out scores minus the score without
-    the unit, times (n − 1) / n.
+    """Return the jackknife influence of each unit on the score, (n,): the mean of the leave-one-out scores minus the
+    score without the unit, times (n − 1) / n.
     """
     n = len(rows)
     left_out = score(rows.sum(axis=0) - rows)
@@ -38,7 +40,7 @@ def influence(rows: Floats, score: Score) -> Floats:
 def swapped_differences(
     first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator
 ) -> Floats:
-    """Differences second − first, (replicates,), after swapping the two rows of each unit at random.
+    """Return the differences second − first, (replicates,), after swapping the two rows of each unit at random.
 
     Rows are (n, width). This is approximate randomization; for scores that are means, the sign-flip test.
     """
@@ -55,8 +57,8 @@ def swapped_differences(
 
 
 def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator) -> float:
-    """Two-sided p of H0: the two models' rows are exchangeable. It tries all patterns of swaps, or random ones if more
-    than EXACT_UNITS units changed. Without changes: 1.
+    """Return two-sided p of H0: the two models' rows are exchangeable. It tries all patterns of swaps, or random ones
+    if more than EXACT_UNITS units changed. Without changes: 1.
     """
     start, change, away = _changes(first, second)
     observed = float(score(start + change.sum(axis=0)) - score(away - change.sum(axis=0)))
@@ -69,11 +71,11 @@ def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np
 
 
 def monte_carlo_p(observed: float, nulls: Floats) -> float:
-    """Share of values, the observed one included, at least as far from zero as it. `nulls` (replicates,)."""
+    """Return the share of values, the observed one included, at least as far from zero as it. `nulls` (replicates,)."""
     return float((1 + (np.abs(nulls) >= abs(observed) * (1 - 1e-9) - 1e-12).sum()) / (1 + len(nulls)))
 
 
 def _changes(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats]:
-    """The first rows' sums, what swapping each changed unit adds (changed, width), and the second rows' sums."""
+    """Return the first rows' sums, what swapping each changed unit adds (changed, width), and the second rows' sums."""
     change = (second - first)[np.any(second != first, axis=1)]
     return first.sum(axis=0), change, first.sum(axis=0) + change.sum(axis=0)

@@ -55,9 +55,9 @@ class Stream:
 
 
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:
-    """Logarithm of the e-process for `side` after each unit, (units,). Rejecting once it reaches log(1/α) errs with
-    probability ≤ α at any stopping time. Units are drawn independently; for a sample of a finite `population` see
-    `certificate`.
+    """Return the logarithm of the e-process for `side` after each unit, (units,). Rejecting once it reaches log(1/α)
+    errs with probability ≤ α at any stopping time. Units are drawn independently; for a sample of a finite `population`
+    see `certificate`.
     """
     excess, bound = _excess(stream, margin, side)
     if population is None:
@@ -85,13 +85,13 @@ def certificate(stream: Stream, margin: float, side: Side, population: int) -> F
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:
-    """Bounds of Δ that are valid at any time: each ever errs with probability ≤ α (two-sided coverage 1 − 2α, as the
-    fixed-sample intervals). The values between them are those whose e-processes never reached 1/α. Without units:
-    (−reach, reach).
+    """Return the bounds of Δ that are valid at any time: each ever errs with probability ≤ α (two-sided coverage 1 −
+    2α, as the fixed-sample intervals). The values between them are those whose e-processes never reached 1/α. Without
+    units: (−reach, reach).
     """
 
     def excess(end: float, side: Side) -> float:
-        """The largest logarithm of the e-process against Δ = `end`, minus log(1/α)."""
+        """Return the largest logarithm of the e-process against Δ = `end`, minus log(1/α)."""
         return min(float(evidence(stream, -end, side, population).max()) + math.log(alpha), MOST_EXCESS)
 
     def bound(side: Side, sign: float) -> float:
@@ -130,7 +130,9 @@ def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
 
 
 def _capital(gains: Floats) -> Floats:
-    """Logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥ −1."""
+    """Return the logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥ −1.
+
+    """
     with np.errstate(divide="ignore"):
         logs = np.cumsum(np.log1p(SHARES * np.maximum(gains, -1.0)[:, None]), axis=0)
     return np.asarray(logsumexp(logs, axis=1) - math.log(len(SHARES)))

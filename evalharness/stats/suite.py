@@ -67,13 +67,13 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
 
 
 def _capped(mean: WeightedMean) -> WeightedMean:
-    """The mean with a gain of at most one margin and two standard errors."""
+    """Return the mean with a gain of at most one margin and two standard errors."""
     most = 1 + STANDARD_ERRORS * math.sqrt(mean.variance)
     return mean.scaled(1.0, at=most) if mean.estimate > most else mean
 
 
 def _of_one(suite: Finding, unit: Finding) -> Finding:
-    """The suite of one unit, with the tests of that unit."""
+    """Return the suite of one unit, with the tests of that unit."""
     margin = unit.margin or 1.0
     low, high = (None if end is None else end / margin for end in unit.difference[1:])
     return replace(
@@ -88,14 +88,14 @@ def _of_one(suite: Finding, unit: Finding) -> Finding:
 
 
 def _p_difference(mean: WeightedMean) -> float:
-    """Two-sided p of H0: no difference, by the normal approximation with the variance about 0."""
+    """Return two-sided p of H0: no difference, by the normal approximation with the variance about 0."""
     about_zero = float(mean.counts @ (mean.moves + mean.estimate * mean.shares) ** 2)
     return 2 * float(ndtr(-abs(mean.estimate) / math.sqrt(about_zero))) if about_zero > 0 else 1.0
 
 
 def mean_share_kept(findings: Sequence[Finding], level: float) -> Interval | None:
-    """The mean share of the base's skill that remains, over units with skill; None for none. It only describes: the
-    base's luck is in numerator and denominator, so it is too low if skill is small.
+    """Return the mean share of the base's skill that remains, over units with skill; None for none. It only describes:
+    the base's luck is in numerator and denominator, so it is too low if skill is small.
     """
     able = [each for each in findings if each.mean is not None and each.skill and not each.at_chance]
     if not able:
@@ -106,7 +106,7 @@ def mean_share_kept(findings: Sequence[Finding], level: float) -> Interval | Non
 
 
 def mean_difference(findings: Sequence[Finding], level: float) -> Interval | None:
-    """The plain mean of differences on one scale with its interval; None for none."""
+    """Return the plain mean of differences on one scale with its interval; None for none."""
     means = [each.mean for each in findings if each.mean is not None]
     if not means:
         return None
@@ -115,6 +115,6 @@ def mean_difference(findings: Sequence[Finding], level: float) -> Interval | Non
 
 
 def median_difference(findings: Sequence[Finding]) -> float | None:
-    """The median unit's difference in margins; None for none."""
+    """Return the median unit's difference in margins; None for none."""
     values = [each.difference.value / each.margin for each in findings if each.units and each.margin]
     return float(np.median(values)) if values else None

@@ -17,8 +17,8 @@ SUSPECTS = 0.75  # largest expected number of suspect units if nothing changed
 
 
 def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool) -> Verdict:
-    """The verdict. `p_forgotten`: adjusted for multiple tests. `can_retain`: the base is above chance, the margin small
-    against its skill, the metric's range finite; "forgotten" does not need it.
+    """Return the verdict. `p_forgotten`: adjusted for multiple tests. `can_retain`: the base is above chance, the
+    margin small against its skill, the metric's range finite; "forgotten" does not need it.
     """
     if units < MIN_UNITS:
         return Verdict.INCONCLUSIVE
@@ -40,12 +40,13 @@ def is_suspect(p_forgotten: float, alpha: float, tests: int, units: int) -> bool
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
-    """(p_forgotten, p_retained) of 0/1 counts; see `p_on_side`."""
+    """Return (p_forgotten, p_retained) of 0/1 counts; see `p_on_side`."""
     return p_on_side(gained, lost, n, margin, Verdict.FORGOTTEN), p_on_side(gained, lost, n, margin, Verdict.RETAINED)
 
 
 def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
-    """p_forgotten or p_retained of 0/1 counts, by Tango's test, or its exact form for fewer than FEW_CHANGES changes.
+    """Return p_forgotten or p_retained of 0/1 counts, by Tango's test, or its exact form for fewer than FEW_CHANGES
+    changes.
 
     Fractions (an effective sample) are rounded against the tested claim.
     """
