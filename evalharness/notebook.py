@@ -90,7 +90,8 @@ class RunResults:
         return self.record.signature
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row for each comparison; numbers in the metric's unit, empty if nothing was measured.
+        """Return a table with a row for each comparison; numbers in the metric's unit, empty if nothing was
+        measured.
         """
         return registry.find(report.REGISTRY, "frame", "view")(self.record)
 

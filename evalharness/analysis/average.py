@@ -107,7 +107,8 @@ def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], sid
 
 
 def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> float:
-    """Return a task's score; where the average is normalised, its place between chance (0) and the best there is (1).
+    """Return a task's score; where the average is normalised, its place between chance (0) and the best there
+    is (1).
     """
     score = float(getattr(row, side).value)
     if not average.normalised or task.chance is None:

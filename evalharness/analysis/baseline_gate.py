@@ -114,7 +114,8 @@ def _free_name(run: MeasuredRun, baseline: Baseline) -> str:
 
 
 def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Sequence[str]) -> BaselineTask:
-    """Return the baseline's scores on a task. Raises NotComparableError if data, prompts, metrics or task file differ.
+    """Return the baseline's scores on a task. Raises NotComparableError if data, prompts, metrics or task file
+    differ.
     """
     where, task = f"{baseline.path}: {fact.name}", baseline.tasks.get(fact.name)
     if task is None:
@@ -132,7 +133,8 @@ def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Seq
 
 
 def _prompts_of(task: BaselineTask, fact: TaskFacts) -> str | None:
-    """Return the digest of the prompts that the baseline was asked, as this run has it; None if nobody was asked these.
+    """Return the digest of the prompts that the baseline was asked, as this run has it; None if nobody was
+    asked these.
     """
     every = (fact.prompts_digest, *fact.prompts.values())
     return next((each for each in every if fingerprint.agree(task.prompts, each)), None)

@@ -115,7 +115,8 @@ def conclude(
 
 
 def _one_answer(choice: Comparison) -> str:
-    """Return the answer that the candidate gives to nearly all examples and the base does not, with its share; else "".
+    """Return the answer that the candidate gives to nearly all examples and the base does not, with its share;
+    else "".
     """
     base, counts = choice.base_answers, choice.candidate_answers
     if counts is None or not counts.constant or (base is not None and base.constant):

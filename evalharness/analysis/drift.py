@@ -176,8 +176,8 @@ def _mean(rows: Floats, level: float) -> Estimate:
 
 
 def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
-    """Return the share of tokens, with Wilson's interval at their effective number: those of one text depend on each other.
-
+    """Return the share of tokens, with Wilson's interval at their effective number: those of one text depend on each
+    other.
     """
     right, total = float(agreeing.sum()), float(tokens.sum())
     value = right / total

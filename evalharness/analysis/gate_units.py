@@ -138,7 +138,8 @@ def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
 
 
 def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """Return the metric of each member whose rows the group adds; none if a group that only describes cannot be pooled.
+    """Return the metric of each member whose rows the group adds; none if a group that only describes cannot be
+    pooled.
     """
     metrics = [member_metric(group, task) for task in members]
     if (poolable := _poolable(metrics, group.macro)) or not group.unit:

@@ -29,7 +29,8 @@ Sides = tuple[str, str]  # names of the base and the candidate
 
 
 def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: MeasurementTable) -> Measurement:
-    """Return one model's measurement, empty if all of its examples failed. Raises NotComparableError if there is none.
+    """Return one model's measurement, empty if all of its examples failed. Raises NotComparableError if there
+    is none.
     """
     measurement = table.get((task.name, metric.id, model))
     if measurement is not None:

@@ -16,7 +16,8 @@ from evalharness.stats.suite import combine, mean_difference, mean_share_kept, m
 
 
 def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """Return the gate units without the candidate's target; a group that holds the target is pooled again without it.
+    """Return the gate units without the candidate's target; a group that holds the target is pooled again
+    without it.
     """
     target = data.plan.targets.get(data.candidate, "")
     tasks = {task.name: task for task in data.facts}

@@ -68,7 +68,8 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
 def _comparison(
     row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> Comparison:
-    """Return the comparison with its verdict. `adjusted`: p_forgotten over its family of `tests` rows, None outside it.
+    """Return the comparison with its verdict. `adjusted`: p_forgotten over its family of `tests` rows, None
+    outside it.
     """
     finding = row.finding
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)

@@ -84,7 +84,8 @@ def take_every_text() -> list[Descriptor]:
 
 
 def output_lost(descriptors: list[Descriptor]) -> OSError | None:
-    """Flush both streams, and return why output was lost; None if none was, or only since the reader closed the pipe.
+    """Flush both streams, and return why output was lost; None if none was, or only since the reader closed
+    the pipe.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -77,7 +77,8 @@ def _add_space_below(figure: Figure, below: float) -> None:
 
 
 def _by_day(figure: Figure) -> Figure:
-    """Return the figure in the page's light colours: placeholders become the values of the style's custom properties.
+    """Return the figure in the page's light colours: placeholders become the values of the style's custom
+    properties.
     """
     css = (shipped("reports") / "style.css").read_text("utf-8").partition("}")[0]
     values = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})\b", css))

@@ -79,7 +79,8 @@ def _tasks(results: Results) -> list[_TaskLines]:
 
 
 def _in_margins(c: Comparison) -> list[float]:
-    """Return the difference and its interval's ends, if any, in units of the margin; [] without a difference or margin.
+    """Return the difference and its interval's ends, if any, in units of the margin; [] without a difference or
+    margin.
     """
     if c.difference is None or not c.margin:
         return []

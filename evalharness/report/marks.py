@@ -45,7 +45,8 @@ def size_of(i: int) -> float:
 
 
 def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """Return a transparent figure of `size` inches with axes at `box`: left, bottom, width and height as shares of it.
+    """Return a transparent figure of `size` inches with axes at `box`: left, bottom, width and height as
+    shares of it.
     """
     figure = ShownFigure(figsize=size)
     figure.patch.set_visible(False)

@@ -140,14 +140,15 @@ def nothing_shown(general: MeanDifference | None) -> str:
 
 
 def places_for(values: Iterable[float | None], fine: int = 3) -> int:
-    """Return the decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (where any value is above 1.5).
-
+    """Return the decimals to print: `fine` for scores in 0–1, two fewer for scores in 0–100 (where any value is above
+    1.5).
     """
     return max(fine - 2, 1) if any(value is not None and abs(value) > 1.5 for value in values) else fine
 
 
 def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) -> int:
-    """Return `places`, or as many decimals as show two figures of the narrowest interval's width where that needs more.
+    """Return `places`, or as many decimals as show two figures of the narrowest interval's width where that
+    needs more.
     """
     ends = [(each.low, each.high) for each in differences if each is not None]
     widths = [high - low for low, high in ends if low is not None and high is not None and high > low]

@@ -128,8 +128,8 @@ def combined_p(early: float, final: float) -> float:
 
 
 def anytime_interval(unit: SequentialUnit, alpha: float) -> tuple[float, float]:
-    """Return the interval of Δ, each end of which errs at any stopping round with probability ≤ the early share of `alpha`.
-
+    """Return the interval of Δ, each end of which errs at any stopping round with probability ≤ the early share of
+    `alpha`.
     """
     low, high = interval(unit.stream, alpha * EARLY)
     return low - unit.noise, high + unit.noise
@@ -150,7 +150,8 @@ def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple
 
 
 def _p(logs: Floats) -> float:
-    """Return the anytime-valid p-value of an e-process, from its logarithms: 1 over the largest capital so far (Ville).
+    """Return the anytime-valid p-value of an e-process, from its logarithms: 1 over the largest capital so far
+    (Ville).
     """
     return math.exp(-max(float(logs.max(initial=0.0)), 0.0))
 

@@ -55,7 +55,8 @@ def noise_level(pairs: Pairs, alpha: float) -> NoiseLevel:
 
 
 def garwood(count: float, alpha: float) -> float:
-    """Return the upper 1 − alpha confidence bound of a Poisson mean after `count` (above 0) events, divided by `count`.
+    """Return the upper 1 − alpha confidence bound of a Poisson mean after `count` (above 0) events, divided by
+    `count`.
     """
     return float(gammaincinv(count + 1, 1 - alpha)) / count
 

@@ -103,7 +103,8 @@ def _probability(
     margin: float,
     side: Side,
 ) -> NDArray[np.float64]:
-    """Return P(region) at each rate of change, (rates,), with the share of losses that makes it largest under the null.
+    """Return P(region) at each rate of change, (rates,), with the share of losses that makes it largest under
+    the null.
     """
     psi = np.maximum(rates, 1e-300)[:, None]
     share = np.minimum(1.0, (psi + margin) / (2 * psi))

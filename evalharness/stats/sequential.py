@@ -130,8 +130,8 @@ def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
 
 
 def _capital(gains: Floats) -> Floats:
-    """Return the logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥ −1.
-
+    """Return the logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥
+    −1.
     """
     with np.errstate(divide="ignore"):
         logs = np.cumsum(np.log1p(SHARES * np.maximum(gains, -1.0)[:, None]), axis=0)
