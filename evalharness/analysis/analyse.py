@@ -1,4 +1,4 @@
-"""Turn a measured run into Results; nothing else makes them."""
+"""Turn the measurements of a run into `Results`. It is the only place that makes them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from evalharness.stats.enums import RULE, RULE_WITH_NOISE
 
 
 def analyse(run: MeasuredRun) -> Results:
-    """Compare every candidate with its base, judge it, split its scores by training overlap and by wording, and
-    diagnose what it lost.
+    """Compare every candidate with its base, give verdicts, and diagnose what was lost.
 
-    Raises NotComparableError if two models were not asked the same, TaskError if a gate unit cannot be pooled.
+    It also compares scores by overlap with the training rows, and by the wording of the prompts. Raises
+    NotComparableError if two models did not get the same prompts, TaskError if the tasks of a group that the gate
+    judges cannot be pooled.
     """
     compared = compare(run.facts, run.measurements, run.plan, run.placebo)
     comparisons = with_average(compared, run.facts, run.plan.average, run.plan.suite_name)
@@ -42,14 +43,14 @@ def analyse(run: MeasuredRun) -> Results:
 
 
 def _mixed(row: Comparison, signature: Mapping[str, Any]) -> Comparison:
-    """Flag a row whose two sides were answered by different engines."""
+    """Flag a row if different engines answered for its base and its candidate."""
     others = signature.get(MIXED) or {}
     base, candidate = (others.get(name, {}).get("fingerprint") for name in (signature.get("base"), row.candidate))
     return replace(row, flags=(*row.flags, Flag.MIXED_ENGINES)) if row.n and base != candidate else row
 
 
 def _with_gain(model: ModelRow, run: MeasuredRun, comparisons: Sequence[Comparison]) -> ModelRow:
-    """Add to a candidate its gain on the task it was trained on, where that was compared."""
+    """Add to a candidate its gain on its target (the task that it was trained on), if that was compared."""
     if model.base is None or model.target_task is None:
         return model
     gain, learned = target_gain(comparisons, model.name, model.target_task, run.facts)

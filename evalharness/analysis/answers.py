@@ -38,13 +38,13 @@ def counts_of(tasks: Sequence[TaskFacts], model: str) -> AnswerCounts | None:
 
 
 def notable_counts(tasks: Sequence[TaskFacts], sides: tuple[str, str]) -> BothCounts:
-    """Return the counts of base and candidate where either is notable, else (None, None)."""
+    """Return the counts of base and candidate if either is worth a remark, else (None, None)."""
     both = counts_of(tasks, sides[0]), counts_of(tasks, sides[1])
     return both if any(counts is not None and counts.notable for counts in both) else (None, None)
 
 
 def answer_flags(both: BothCounts) -> dict[Flag, bool]:
-    """Return the flags that the counts of base and candidate set."""
+    """Return the flags that the counts of base and candidate call for."""
     counted = [counts for counts in both if counts is not None]
     return {
         Flag.CONSTANT_ANSWER: any(counts.constant for counts in counted),
@@ -54,8 +54,8 @@ def answer_flags(both: BothCounts) -> dict[Flag, bool]:
 
 
 def unfit_shares(tasks: Sequence[TaskFacts], sides: tuple[str, str], examples: int) -> UnfitShares:
-    """Return the shares of a row's answers that are truncated, cut off, unparsed, empty or failed. `examples`: the
-    number compared.
+    """Return the shares of a row's answers that are truncated, cut off, unparsed, empty or failed. `examples`: how many
+    were compared.
     """
     candidate, counts = sides[1], counts_of(tasks, sides[1])
     failed = max(sum(task.failed.get(model, 0) for task in tasks) for model in sides)

@@ -15,7 +15,9 @@ CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold fo
 
 
 def missing_for_average(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
-    """Return what the published average needs and a run does not measure; empty if it measures everything."""
+    """Return the tasks and metrics that the published average needs and a run does not measure; empty if none is
+    missing.
+    """
     tasks = {fact.name: fact for fact in facts}
     reasons = []
     for name, metric in _cells(average):
@@ -37,7 +39,9 @@ def missing_for_average(average: Average, facts: Sequence[TaskFacts]) -> list[st
 
 
 def average_notices(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
-    """Return a notice that the plan's average is left out, where something that it needs is lacking."""
+    """Return a notice that the suite's published average is left out because the run lacks something; empty if it does
+    not.
+    """
     absent = missing_for_average(plan.average, facts) if plan.average else []
     if plan.average is None or not absent:
         return ()
@@ -48,12 +52,12 @@ def average_notices(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str,
 def with_average(
     comparisons: Sequence[Comparison], facts: Sequence[TaskFacts], average: Average | None, suite: str | None
 ) -> tuple[Comparison, ...]:
-    """Return the comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's
-    name.
+    """Add a row with the suite's published average after each candidate's comparisons: of level "suite", with the
+    average's name as its metric.
 
-    There is no row where something is `lacking`, or where a task of the average has no answered example or was stopped
-    early, since an average over less than was published must not carry its name. Base, candidate and difference have no
-    intervals: those are the suite unit's.
+    There is no row if `missing_for_average` names anything, or if a task of the average has no answered example or was
+    stopped early, since an average over less than was published must not carry its name. Base, candidate and difference
+    have no intervals: those are the suite unit's.
     """
     if average is None or missing_for_average(average, facts):
         return tuple(comparisons)
@@ -107,8 +111,8 @@ def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], sid
 
 
 def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> float:
-    """Return a task's score; where the average is normalised, its place between chance (0) and the best there
-    is (1).
+    """Return a task's score. If the average is normalised, return its place between chance (0) and the best possible
+    score (1).
     """
     score = float(getattr(row, side).value)
     if not average.normalised or task.chance is None:
@@ -118,7 +122,7 @@ def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> flo
 
 
 def _cells(average: Average) -> list[tuple[str, str]]:
-    """Return every (task, metric) that goes in."""
+    """Return every (task, metric) that the average includes."""
     return [
         (name, metric) for names, metrics in average.over.items() for metric in metrics for name in names.split("+")
     ]

@@ -1,5 +1,6 @@
-"""Use a base's scores from an earlier run or a baseline file instead of running it, after checking that its prompts,
-engine and metrics are the same.
+"""Use a base's scores from an earlier run or a baseline file instead of running the base again.
+
+Its prompts, engine and metrics must be the same as this run's, which is checked here.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ AGAIN = "evaluate the base again with this evalharness, engine and task files, o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineTask:
-    """A base's measurements on one task, with digests of the prompts. `questions`: digest of the examples' ids, however
-    they were prompted (in a baseline file: of the units' ids). `metrics`: signatures by id; `measurements`: by metric.
+    """A base's measurements on one task, with digests of what was measured.
+
+    `definition`: digest of the task file. `data`: of the rows. `prompts`: of the prompts. `questions`: of the examples'
+    ids, which do not depend on the prompts (in a baseline file: of the units' ids). `metrics`: each metric's signature,
+    by id. `measurements`: by metric. `unparsed`, `failed`: numbers of answers. `answers`: counts of unusual answers;
+    None: not counted. `stopped`: the task was stopped early, before all examples were asked.
     """
 
     definition: str
@@ -44,8 +49,12 @@ class BaselineTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """A base that was measured before, with its scores by task. `packed`: digest of the baseline file that holds them,
-    whose digests are short and whose rows lack the units' ids; "": the scores are of a run.
+    """A base that was measured before, with its scores by task.
+
+    `path`: of the run or file. `row`: the base as results list it. `engine`: its fingerprint. `template`: digest of the
+    chat template; None: none was used. `packed`: digest of the baseline file that holds the scores, whose digests are
+    short and whose rows lack the units' ids; "": the scores are a run's. `probes`: the base's answers to probes; None:
+    not recorded.
     """
 
     path: Path  # the run's folder, its measurements.parquet, or the baseline file
@@ -61,7 +70,7 @@ class Baseline:
         return self.row.name
 
     def asked_the_same(self, prepared: PreparedTask) -> bool:
-        """Return whether it was asked the same examples of a task, however they were prompted."""
+        """Return whether the base answered the same examples of a task, with these or with other prompts."""
         task = self.tasks.get(prepared.task.name)
         return task is not None and fingerprint.agree(
             task.questions, units_digest(*units_of(prepared)) if self.packed else questions_digest(prepared)
@@ -69,18 +78,18 @@ class Baseline:
 
 
 def questions_digest(prepared: PreparedTask) -> str:
-    """Return the digest of the examples' ids: equal where examples can be paired, however they were prompted."""
+    """Return a digest of the examples' ids. It is equal if examples can be paired, even if their prompts differ."""
     return fingerprint.of_value([example.id for example in prepared.examples])
 
 
 def units_of(prepared: PreparedTask) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the units of a task, in the order in which rows are measured, and how many examples each has."""
+    """Return the units of a task, in the order of the measurements' rows, and the number of examples in each."""
     sizes = Counter(example.unit for example in prepared.examples)
     return tuple(sizes), tuple(sizes.values())
 
 
 def units_digest(units: Sequence[str], sizes: Sequence[int]) -> str:
-    """Return the digest of units and their sizes, in their order."""
+    """Return the digest of units and their sizes, in this order."""
     return fingerprint.of_value([list(units), list(sizes)])
 
 
@@ -117,7 +126,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[str, Any]) -> None:
-    """Check that this engine answered for the base. Raises NotComparableError."""
+    """Check that the base's answers came from this engine. Raises NotComparableError."""
     if baseline.engine["fingerprint"] != fingerprint_here:
         differ = engine_differences(baseline.engine, signature) or "what differs is not recorded"
         raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
@@ -126,11 +135,10 @@ def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[s
 def baseline_outcomes(
     baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo, mixed: bool = False
 ) -> list[TaskOutcome]:
-    """Return the base's measurements in the order of `prepared`, with its samples where the run's folder has them.
-    `mixed`: another engine may have answered.
+    """Return the base's measurements in the order of `prepared`, with its samples if the run's folder has them.
 
-    Raises NotComparableError if the base was asked something else, answered by another engine, or did not answer
-    everything.
+    `mixed`: allow that another engine answered. Raises NotComparableError if the base got other prompts, another engine
+    answered, or it did not answer everything.
     """
     if not mixed:
         check_engine(baseline, info.fingerprint, info.signature)

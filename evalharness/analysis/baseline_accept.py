@@ -29,11 +29,11 @@ from evalharness.results import read_measurements, write_text
 
 
 def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:
-    """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
-    line by line what that changes.
+    """Write the scores of a run's base into a baseline file, or those of a candidate beside the original base. Return
+    lines that say what that changes.
 
-    Raises UsageError for a missing run or model, NotComparableError if the model was not asked everything, or a
-    candidate not the same as the original base, and where the existing file is damaged.
+    Raises UsageError for a missing run or model. Raises NotComparableError if the model did not answer everything, if a
+    candidate's prompts differ from the original base's, and if the existing file is damaged.
     """
     measured, path = read_measurements(Path(run)), Path(file)
     name = candidate or measured.plan.base
@@ -46,7 +46,9 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
 
 
 def file_of(path: Path, run: MeasuredRun, name: str) -> BaselineFile:
-    """Return a file of model `name` of a run alone. Raises NotComparableError if it was not asked everything."""
+    """Return a baseline file that holds only the model `name` of a run. Raises NotComparableError if it did not answer
+    everything.
+    """
     model = next(each for each in run.models if each.name == name)
     by_key = {(m.task, m.metric): m for m in run.measurements if m.model == name}
     deciding = [each for each in subjects(run.facts, run.plan) if each.primary and each.judged]
@@ -77,7 +79,7 @@ def _model(row: ModelRow) -> ModelRow:
 
 
 def _whole(fact: TaskFacts, metric: MetricFacts, measurement: Measurement | None, name: str) -> Measurement:
-    """Return the measurement of a model that was asked everything and answered it. Raises NotComparableError."""
+    """Return the measurement of a model that answered everything. Raises NotComparableError for any other."""
     fix = "accept a run in which it answered everything at once"
     if fact.failed.get(name):
         raise NotComparableError(fact.name, f"{name} failed on {fact.failed[name]} examples", fix)
@@ -113,10 +115,11 @@ def _scores(fact: TaskFacts, metric: MetricFacts, measurement: Measurement) -> A
 
 
 def accepted_file(path: Path, run: MeasuredRun, name: str, before: BaselineFile | None) -> BaselineFile:
-    """Return the file after model `name` of a run is accepted. The run's base begins a new file, alone. A candidate is
-    put beside the original base of the file `before` (None: beside its own base).
+    """Return the content of the baseline file after the model `name` of a run is accepted.
 
-    Raises NotComparableError if it was not asked everything, or not the same as the original base.
+    The run's base begins a new file, alone. A candidate is put beside the original base of the file `before` (None:
+    beside its own base). Raises NotComparableError if it did not answer everything, or if its prompts differ from the
+    original base's.
     """
     own = file_of(path, run, name)
     if name == run.plan.base:
@@ -135,7 +138,7 @@ def accepted_file(path: Path, run: MeasuredRun, name: str, before: BaselineFile 
 
 
 def _beside(file: BaselineFile, own: BaselineFile) -> BaselineFile:
-    """Return the file's original base, and one model that was accepted last."""
+    """Return a file with the original base of `file`, and the model of `own` as the one that was accepted last."""
     return replace(
         file,
         models=(file.models[0], *own.models),
@@ -164,7 +167,7 @@ def differences(file: BaselineFile, other: BaselineFile) -> list[str]:
 
 
 def change_lines(before: BaselineFile | None, after: BaselineFile) -> Iterator[str]:
-    """Say line by line what changes against the existing file."""
+    """Return lines that say what changes against the existing file."""
     if before is None:
         yield f"new: {', '.join(row.name for row in after.models)} on {len(after.tasks)} tasks"
     for which, role in ((0, "original base"), (-1, "accepted")):
@@ -180,7 +183,7 @@ def change_lines(before: BaselineFile | None, after: BaselineFile) -> Iterator[s
 
 
 def _moved(before: BaselineFile, after: BaselineFile) -> Iterator[str]:
-    """Yield the tasks whose accepted scores change, and how many of their units do."""
+    """Yield each task whose accepted scores change, and the number of its units that do."""
     places, moved = {(task.task, task.metric): i for i, task in enumerate(before.tasks)}, 0
     for i, task in enumerate(after.tasks):
         place = places.get((task.task, task.metric))

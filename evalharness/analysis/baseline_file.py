@@ -1,7 +1,7 @@
 """Read and write a repository's baseline file: the accepted scores of every unit, packed, with digests of the prompts.
 
-It is JSON with a line for each task; only `evalharness baseline accept` writes it. The first model is the original
-base, a second the candidate that was accepted last.
+It is JSON with a line for each task; only `evalharness baseline accept` writes it. Its first model is the original
+base; a second one is the candidate that was accepted last.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ COUNTS = tuple(each.name for each in fields(AnswerCounts))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredTask:
-    """A task with its deciding metric, and shortened digests of its data and prompts; `questions`: of its units."""
+    """One task of the file, with the metric that decides it.
+
+    `signature`: the metric's version and options. `units`: how many were scored. `data`, `definition`, `questions`:
+    shortened digests of the rows, the task file, and the units' ids.
+    """
 
     task: str
     metric: str
@@ -51,7 +55,12 @@ class ScoredTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedScores:
-    """The scores of one model on a task. `prompts`: digest of its prompts; `rows`: (n, k) as unpacked."""
+    """The scores of one model on one task.
+
+    `score`: by the deciding metric. `prompts`: digest of the model's prompts. `unparsed`: number of answers that could
+    not be read. `answers`: counts of unusual answers, None: there are none. `rows` (n, k): the numbers of each unit, as
+    unpacked.
+    """
 
     score: float
     prompts: str
@@ -62,8 +71,11 @@ class AcceptedScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineFile:
-    """The content of a baseline file. `models`: the original base first; `scores`: of each model, in the order of
-    `tasks`.
+    """The content of a baseline file.
+
+    `digest`: of the file's bytes. `engine`: fingerprint of the engine that answered. `settings`: of prompts and rows.
+    `models`: the original base first. `templates`: digest of each model's chat template, None: it has none. `scores`:
+    for each model a tuple in the order of `tasks`.
     """
 
     path: Path
@@ -84,7 +96,7 @@ class BaselineFile:
         return self.baseline(-1)
 
     def baseline(self, which: int) -> Baseline:
-        """Return one of its models as a base whose scores can be used."""
+        """Return one of the file's models as a base whose scores can be used."""
         by_task: dict[str, list[int]] = {}
         for i, task in enumerate(self.tasks):
             by_task.setdefault(task.task, []).append(i)
@@ -111,7 +123,7 @@ class BaselineFile:
         )
 
     def _measurement(self, which: int, i: int) -> Measurement:
-        """Return rows whose units only a run of the same questions knows."""
+        """Return a model's rows on a task, without ids: only a run of the same questions knows which units they are."""
         task, name = self.tasks[i], self.models[which].name
         rows = self.scores[which][i].rows
         return Measurement(task=task.task, metric=task.metric, model=name, units=(), sizes=(), rows=rows)
@@ -124,7 +136,7 @@ TASK_COLUMNS = tuple(each.name for each in fields(ScoredTask))
 
 
 def text_of(file: BaselineFile) -> str:
-    """Return the text of the file: readable JSON except for the packed rows, with a line for each task."""
+    """Return the file's text: JSON with a line for each task, readable except for the packed rows."""
     first, signatures = file.scores[0], sorted({task.signature for task in file.tasks})
     document = {
         "asked": file.settings,
@@ -154,7 +166,7 @@ def _columns(task: ScoredTask, signatures: Sequence[str]) -> list[Any]:
 
 
 def _counts(scores: AcceptedScores) -> list[Any]:
-    """Return the last counts are left out where they are 0."""
+    """Return the counts of a task's answers as a list, without the zeros at its end."""
     counts = [] if scores.answers is None else [getattr(scores.answers, name) for name in COUNTS]
     while counts and counts[-1] == 0:
         counts.pop()
@@ -200,18 +212,18 @@ class _Document:
 
 
 def is_baseline_file(path: Path) -> bool:
-    """Return whether the path is a baseline file, and not a run's folder or its measurements."""
+    """Return whether the path is a baseline file, as opposed to a run's folder or its measurements."""
     return path.is_file() and path.suffix != ".parquet"
 
 
 def place_of(policy: Policy) -> Path:
-    """Return the path of a policy's baseline file; `FILE` in the working directory where it names none."""
+    """Return the path of the policy's baseline file, or `FILE` in the working directory if the policy names none."""
     return Path(policy.baseline or FILE)
 
 
 def read_file(path: Path) -> BaselineFile:
-    """Read a baseline file. Raises UsageError if there is none, NotComparableError if it is damaged or was edited by
-    hand.
+    """Read a baseline file. Raises UsageError if it does not exist, NotComparableError if it is damaged or was edited
+    by hand.
     """
     try:
         content = path.read_bytes()
@@ -259,7 +271,7 @@ def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
 
 
 def _answers(counts: Sequence[Any], path: Path) -> AnswerCounts | None:
-    """Return the counts of a task's answers, those left out being 0; None if there are none."""
+    """Return the counts of a task's answers, of which zeros at the end are not stored; None if nothing was counted."""
     by_name = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
     return structure_json(by_name, AnswerCounts, path, "counts", AGAIN) if counts else None
 
@@ -278,7 +290,9 @@ def _task_of(columns: Columns, signatures: Sequence[str]) -> ScoredTask:
 
 
 def _unpacked(texts: Sequence[str], models: int) -> list[np.ndarray]:
-    """Return the rows of a task of every model: the first model's, then what of the others' differs from them."""
+    """Return every model's rows on a task. The file holds the first model's, and for each other one how its rows
+    differ.
+    """
     if len(texts) != models:
         raise ValueError(f"rows of {len(texts)} models, and {models} models")
     first = unpack_rows(texts[0])

@@ -28,17 +28,17 @@ FIX = "run the candidate with the baseline's tasks, data, limits and engine, or 
 
 
 def check_used(policy: Policy) -> None:
-    """Check that a baseline file which an option names is used. Raises UsageError."""
+    """Check that the gate will use the baseline file that an option names. Raises UsageError if it will not."""
     if policy.source("baseline") == OPTION and not policy.looks_at_baseline:
         fix = "give --against baseline, or both, too (or `against` in the policy)"
         raise UsageError("--baseline", f"is not used: the policy is against {Against.BASE}", fix)
 
 
 def decide(run: Path | None, results: Results, policy: Policy, only: Collection[str] = ()) -> Decision:
-    """Decide whether the candidates of a run may ship, against the scores that the policy names. `run`: its folder;
-    `results`: judged at the policy's margins.
+    """Decide whether the candidates of a run may ship, against the scores that the policy names.
 
-    Raises UsageError and NotComparableError as `judge` and `sides` do.
+    `run`: its folder. `results`: the run's, judged at the policy's margins. `only`: these candidates; None: all. Raises
+    UsageError and NotComparableError as `judge` and `results_against` do.
     """
     if not policy.looks_at_baseline:
         return judge(results, policy, only)
@@ -50,11 +50,10 @@ def decide(run: Path | None, results: Results, policy: Policy, only: Collection[
 
 
 def results_against(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str, Results]]:
-    """Return the results of a run against each of the scores that a policy names, with their labels. The original
-    base's scores are the run's where it measured that base, else the file's.
+    """Return the results of a run against each of the scores that a policy names, with a label for each.
 
-    Raises UsageError if there is no file, NotComparableError if the file is damaged, or its questions, metrics or
-    engine differ from the run's.
+    The original base's scores are the run's if it measured that base, else the file's. Raises UsageError if there is no
+    file, NotComparableError if the file is damaged, or its questions, metrics or engine differ from the run's.
     """
     file, base = read_file(place_of(policy)), _base_fingerprint(run)
     every = [(f"{file.accepted.name} (accepted)", file.accepted)]
@@ -75,14 +74,16 @@ def _base_fingerprint(run: MeasuredRun) -> str:
 
 
 def _against(run: MeasuredRun, results: Results, baseline: Baseline) -> Results:
-    """Return the results against one model of a file: those of the run where it measured that model as its base."""
+    """Return the results against one model of a file. If the run measured that model as its base, they are the run's
+    own.
+    """
     joined = with_baseline(run, baseline)
     return results if _base_fingerprint(run) == baseline.row.fingerprint else analyse(joined)
 
 
 def with_baseline(run: MeasuredRun, baseline: Baseline) -> MeasuredRun:
     """Return the run with a baseline's scores in place of its base's, for the metrics that decide. Raises
-    NotComparableError where questions, metrics, engines or tasks differ.
+    NotComparableError if questions, metrics, engines or tasks differ.
     """
     engine = run.signature["engine"]
     check_engine(baseline, engine["fingerprint"], engine)
@@ -108,7 +109,9 @@ def with_baseline(run: MeasuredRun, baseline: Baseline) -> MeasuredRun:
 
 
 def _free_name(run: MeasuredRun, baseline: Baseline) -> str:
-    """Return the baseline's name, and that it is accepted where a model of the run has it, too."""
+    """Return a name for the baseline that no model of the run has: its own, marked as accepted if a model of the run
+    has it.
+    """
     names = {row.name for row in run.models if row.name != run.plan.base}
     return baseline.name if baseline.name not in names else f"{baseline.name} (accepted)"
 
@@ -133,8 +136,8 @@ def _checked(baseline: Baseline, fact: TaskFacts, run: MeasuredRun, metrics: Seq
 
 
 def _prompts_of(task: BaselineTask, fact: TaskFacts) -> str | None:
-    """Return the digest of the prompts that the baseline was asked, as this run has it; None if nobody was
-    asked these.
+    """Return the full digest of the prompts that the baseline answered, if a model of this run got the same;
+    else None.
     """
     every = (fact.prompts_digest, *fact.prompts.values())
     return next((each for each in every if fingerprint.agree(task.prompts, each)), None)
@@ -160,8 +163,8 @@ def _facts(fact: TaskFacts, task: BaselineTask, names: tuple[str, str]) -> TaskF
 
 
 def _with_units(baseline: Baseline, of: Measurement, others: Sequence[Measurement], task: BaselineTask) -> Measurement:
-    """Return the baseline's rows with their units, as a model of the run knows them that was asked all of them. Raises
-    NotComparableError if none was.
+    """Return the baseline's rows with their units' ids, from a model of the run that answered all of them. Raises
+    NotComparableError if there is none.
     """
     for other in others:
         if fingerprint.agree(task.questions, units_digest(other.units, other.sizes)):
@@ -190,7 +193,7 @@ def _joined(
 
 
 def _alone(run: MeasuredRun, tasks: set[str]) -> Iterator[Group]:
-    """Yield the groups that decide, without the metrics by which they are described."""
+    """Yield the groups that decide, with no metric except the one that decides."""
     for group in run.plan.groups:
         if not group.beside and set(group.tasks) <= tasks:
             yield replace(group, also=())

@@ -1,4 +1,4 @@
-"""Collect the measurements of one candidate and its base, now or after an earlier round."""
+"""Collect the measurements of one candidate and its base, as they are now or as they were after an earlier round."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from evalharness.stats.resample import SWAPS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateData:
-    """The measurements of a candidate and its base. `facts`: of every task; `table`: measurements by task, metric and
-    model; `placebo`: name of the reference that repeats the base, None without one; `swaps`: number of random swaps for
-    p_difference.
+    """The measurements of one candidate and its base.
+
+    `facts`: of every task. `table`: measurements by task, metric and model. `plan`: how they are compared. `swaps`:
+    number of random swaps for p_difference. `placebo`: name of the reference model that is the base with an adapter
+    that changes nothing, by which the engine's noise is measured; None: there is none.
     """
 
     candidate: str
@@ -40,7 +42,7 @@ class CandidateData:
         return gate_units(self.facts, self.plan)
 
     def after(self, rounds: int) -> CandidateData:
-        """Return the data as it was when neither model had been asked more than this many rounds."""
+        """Return the data as it was after this many rounds, without answers of later rounds."""
         facts = [
             replace(task, rounds={model: min(rounds, task.rounds.get(model, ROUNDS)) for model in self.sides})
             for task in self.facts
@@ -51,8 +53,8 @@ class CandidateData:
 def candidate_data(
     candidate: str, facts: Sequence[TaskFacts], table: MeasurementTable, plan: ComparePlan, placebo: str | None = None
 ) -> CandidateData:
-    """Collect the data of a candidate. Variants that only describe may be missing for some candidates. References are
-    compared with no placebo.
+    """Collect the measurements of a candidate. Variants that only describe may be missing. A reference model is
+    compared without a placebo.
     """
     there = [
         task

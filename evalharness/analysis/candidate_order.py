@@ -1,4 +1,7 @@
-"""Order candidates, the best choice first: by the gate's decision, then by a rule that the report states."""
+"""Order candidates, the best choice first: by the gate's decision, then by a rule that the report states.
+
+The target is the task that a candidate was trained on; the suite is the mean over all tasks that the gate judges.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ MOST_LOST = 0.5  # share of the base's skill below which a candidate has lost mo
 
 
 class Standing(StrEnum):
-    """The standing of a candidate, the best first: the gate's decision, and of a pass whether it learned."""
+    """How a candidate stands, the best first: the gate's decision, and for a pass whether the candidate learned its
+    target.
+    """
 
     SHIPS = "may ship"
     UNLEARNED = "may ship, did not learn"
@@ -39,7 +44,7 @@ BEST_FIRST = tuple(Standing)
 
 @dataclass(frozen=True, slots=True)
 class JudgedCandidate:
-    """A candidate with the gate's decision. `model`: None if results do not list it."""
+    """A candidate with the gate's decision. `model`: its row in the results; None if they do not list it."""
 
     decision: CandidateDecision
     model: ModelRow | None = None
@@ -65,7 +70,7 @@ class JudgedCandidate:
 
     @property
     def gain(self) -> Estimate | None:
-        """On its target."""
+        """The gain on its target, with its interval."""
         return None if self.model is None else self.model.target_gain
 
     @property
@@ -78,7 +83,7 @@ class JudgedCandidate:
 
     @property
     def change(self) -> Estimate | None:
-        """Over the suite, in margins."""
+        """The change over the suite, in margins."""
         return None if self.suite is None else self.suite.difference
 
     @property
@@ -87,12 +92,16 @@ class JudgedCandidate:
 
     @property
     def excused(self) -> list[Comparison]:
-        """Forgotten units that do not count, because the policy waives them, only warns of them, or is off for them."""
+        """Forgotten tasks and groups that do not count: the policy waives them, only warns of them, or is off
+        for them.
+        """
         return [u.row for u in self.units if u.outcome in EXCUSES and u.row.verdict == Verdict.FORGOTTEN]
 
     @property
     def skill_share(self) -> float | None:
-        """The share of the base's skill that is left, over the gate units where the base has any; None without such."""
+        """The share of the base's skill over chance that remains, over the gate units where the base has any; None if
+        it has none.
+        """
         suite = self.suite
         return None if suite is None or suite.retention is None else suite.retention.value
 
@@ -103,9 +112,11 @@ class JudgedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class CandidateOrder:
-    """Candidates, the best choice first. `choices`: those that may ship and are not known to have learned nothing, each
-    once. `target`: the task by whose gain these are ordered; None if they share no such task, and are ordered by their
-    change over the suite, as all others are.
+    """Candidates, the best choice first.
+
+    `choices`: those that may ship, each once, without those that are shown to have learned nothing. `target`: the task
+    by whose gain the choices are ordered; None if they share no such task: then they are ordered by their change over
+    the suite, as all other candidates are.
     """
 
     candidates: tuple[JudgedCandidate, ...]
@@ -124,8 +135,8 @@ class CandidateOrder:
 
     @property
     def choice(self) -> str:
-        """Say which of several that may ship comes first, why, and whether its lead over the next is shown; "" if at
-        most one may ship.
+        """Say which candidate comes first of several that may ship, why, and whether its lead over the next is shown;
+        "" if at most one may ship.
         """
         if len(self.choices) < 2:
             return ""
@@ -146,7 +157,9 @@ class CandidateOrder:
 
 
 def candidate_order(results: Results, decisions: Sequence[CandidateDecision] | None = None) -> CandidateOrder:
-    """Order the candidates of these decisions (None: each decided alone, by the policy that the run was started with).
+    """Order the candidates of these decisions. None: decide on each candidate alone, by the policy that the run was
+    started with.
+
     A candidate with several decisions, against several bases, is placed by the worst.
     """
     if decisions is None:
@@ -174,14 +187,18 @@ def _key(candidate: JudgedCandidate, target: str | None) -> tuple[int, bool, flo
 
 
 def _target(candidates: Sequence[JudgedCandidate]) -> str | None:
-    """Return the one target of which all have a gain, so that the gains are by one metric on the same examples."""
+    """Return the one target on which all these candidates have a gain, by one metric on the same examples; None without
+    one.
+    """
     targets = {each.target if each.gain else None for each in candidates}
     return targets.pop() if len(targets) == 1 else None
 
 
 def _is_shown(first: Estimate | None, second: Estimate | None) -> bool | None:
-    """Return whether `first` is shown to be larger: its interval lies wholly above the other's. However the two are
-    correlated, that is wrong no more often than one such interval misses its value. None if one has no interval.
+    """Return whether `first` is shown to be larger: its interval lies wholly above that of `second`. None if one has no
+    interval.
+
+    That is wrong no more often than one such interval misses its value, also if the two are correlated.
     """
     if first is None or second is None or first.low is None or second.high is None:
         return None

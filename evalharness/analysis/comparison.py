@@ -23,12 +23,12 @@ from evalharness.records.measurements import Measurement, TaskFacts
 def compare(
     facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan, placebo: str | None = None
 ) -> tuple[Comparison, ...]:
-    """Compare every candidate, then every reference: tasks in the order of `facts`, groups, families where there are
-    several, the suite. `placebo`: the reference that shows the engine's noise.
+    """Compare every candidate, then every reference model, with the base, and return the rows.
 
-    Units that failed on either side are left out of both and flagged. Raises NotComparableError if two models were not
-    asked the same, where a measurement is missing or a row is not finite, and TaskError if the tasks of a gate unit
-    cannot be pooled.
+    The rows of a model are its tasks in the order of `facts`, groups, families if there are several, and the suite.
+    `placebo`: the reference model that shows the engine's noise. Units that failed on either side are left out of both
+    and flagged. Raises NotComparableError if two models did not get the same prompts, a measurement is missing or a row
+    is not finite; TaskError if the tasks of a group that the gate judges cannot be pooled.
     """
     table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
@@ -52,10 +52,12 @@ def compare(
 def target_gain(
     comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
 ) -> tuple[Estimate | None, bool | None]:
-    """Return the candidate's gain on the task it was trained on, and whether it learned it. True: the lower end of the
-    gain's interval is above the task's margin, and that of its score above chance, where `facts` state it (rising from
-    below chance to guessing is no learning). False: the upper end of either is not. None: neither is shown, or there is
-    no interval or margin. (None, None) where the target was not measured.
+    """Return the candidate's gain on its target (the task it was trained on), and whether it learned it.
+
+    True: the lower end of the gain's interval is above the task's margin, and the lower end of its score's is above
+    chance, if `facts` state chance (rising from below chance to guessing is no learning). False: the upper end of
+    either is not. None: neither is shown, or there is no interval or margin. (None, None) if the target was not
+    measured.
     """
     chances = {
         task.name: task.chance

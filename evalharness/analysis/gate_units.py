@@ -1,6 +1,7 @@
 """List the subjects of a comparison, every task and group by every metric, and mark those that are gate units.
 
-The list depends on names, metrics and the plan only, so that no answer can change it.
+A gate unit is a task or group that the gate judges. The list depends on names, metrics and the plan only, so that no
+answer can change it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ Member = tuple[TaskFacts, MetricFacts]  # a task, and the metric by which it is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The subject of one row of a comparison: a task by one of its metrics, or the pooled tasks of a group.
+    """The subject of one row of a comparison: one task, or one group of tasks whose rows are pooled, by one metric.
 
-    `members` are not empty. `primary`: the metric is the one that decides; `unit`: it is a gate unit; `inside`: it is a
-    part of one; `margin`: the largest acceptable loss, in the metric's unit, None if nothing is judged.
+    `name`, `family`: of the task or group. `members`: the tasks, each with its metric; a task has itself as its one
+    member, and a group has at least one. `primary`: the metric is the one that decides. `unit`: the subject is a gate
+    unit. `inside`: it is part of a gate unit. `margin`: the largest acceptable loss, in the metric's unit; None: the
+    row gets no verdict. `group`: the group, None for a task. `variant`: how it differs from the task of which it is a
+    variant, None if it is none. `human`: what people score by this metric; None: not known.
     """
 
     name: str
@@ -45,12 +49,12 @@ class Subject:
 
     @property
     def span(self) -> float | None:
-        """The largest loss that there can be, in the metric's unit; None if nothing bounds it."""
+        """The largest possible loss, in the metric's unit; None if the metric has no finite range."""
         return self.members[0][1].span
 
     @property
     def macro(self) -> bool:
-        """Whether every task has the same weight, independent of its number of examples."""
+        """Whether every task of the group has the same weight, regardless of its number of examples."""
         return self.group is not None and self.group.macro
 
     @property
@@ -59,9 +63,10 @@ class Subject:
 
 
 def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
-    """Return every task and metric in the order of the facts, then every group of the plan that has a task among them.
+    """Return every task with each of its metrics, in the order of the facts, then every group of the plan that has such
+    a task.
 
-    Raises TaskError if the tasks of a group that is a unit cannot be pooled.
+    Raises TaskError if the tasks of a group that is a gate unit cannot be pooled.
     """
     tasks = {task.name: task for task in facts}
     inside = {name for group in plan.groups if group.unit for name in group.tasks}
@@ -70,13 +75,15 @@ def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
 
 
 def gate_units(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
-    """Return the subjects that the gate looks at: judged tasks outside groups that are units, and those groups."""
+    """Return the subjects that the gate judges: groups that are gate units, and the judged tasks outside these."""
     return [subject for subject in subjects(facts, plan) if subject.unit]
 
 
 def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, without: str = "") -> Iterator[Subject]:
-    """Yield the subjects of a group: by its deciding metric first, then by those that describe. There is none if no
-    task is left `without` one, or where a group that only describes cannot be pooled.
+    """Return the subjects of a group: by its deciding metric first, then by those that only describe.
+
+    `without`: a task to leave out. There is no subject if no task remains, or if a group that only describes cannot be
+    pooled.
     """
     members = [tasks[name] for name in group.tasks if name in tasks and name != without]
     for metric_id in (group.metric, *group.also) if members else ():
@@ -119,13 +126,13 @@ def _of_task(task: TaskFacts, metric: MetricFacts, plan: ComparePlan, inside: bo
 
 
 def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
-    """Return the group's metric where the task has it, else the one that decides the task."""
+    """Return the group's metric if the task has it, else the metric that decides the task."""
     by_id = {metric.id: metric for metric in task.metrics}
     return by_id.get(group.metric) or by_id[task.primary]
 
 
 def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
-    """Return whether metrics can be pooled: means on one scale can; a corpus metric can with itself, but not with equal
+    """Return whether metrics can be pooled. Means on one scale can; a corpus metric can with itself, but not with equal
     weights for tasks.
     """
     means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
@@ -138,7 +145,7 @@ def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
 
 
 def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """Return the metric of each member whose rows the group adds; none if a group that only describes cannot be
+    """Return the metric by which each member's rows are added; empty if a group that only describes cannot be
     pooled.
     """
     metrics = [member_metric(group, task) for task in members]

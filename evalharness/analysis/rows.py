@@ -1,4 +1,7 @@
-"""Estimate each row of a comparison of one candidate with its base, before any verdict."""
+"""Estimate each row of a comparison of one candidate with its base, before any verdict.
+
+A gate unit is a task or group that the gate judges.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,10 @@ from evalharness.stats.pairs import Interval, Pairs, pool_pairs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundsAsked:
-    """How far a row's units were asked: `rounds`, of `planned` units. `unit`: the data of its e-process, for a gate
-    unit whose score allows one.
+    """How far the units of one row were asked, in a run that may stop early.
+
+    `rounds`: the rounds that were asked. `planned`: number of units in all rounds. `unit`: the answers for the row's
+    e-process; None: the row is no gate unit, or its score allows none.
     """
 
     rounds: int
@@ -43,8 +48,12 @@ class RoundsAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonDraft:
-    """A comparison before its verdict. `judged`: it gets one; `flags`: of the data; the fields from `part` on only
-    describe.
+    """One row of a comparison before its verdict: a task, group, family or suite by one metric.
+
+    `unit`: it is a gate unit or the suite. `primary`: the metric is the one that decides. `judged`: it gets a verdict.
+    `available`: examples that the task has. `flags`: warnings about the data. `finding`: the difference with its
+    p-values. The fields from `part` on only describe and change no verdict; `Comparison` in records explains those
+    without a comment.
     """
 
     task: str
@@ -83,8 +92,8 @@ class ComparisonDraft:
 
 
 def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
-    """Estimate the row of one subject. Raises NotComparableError if the models were not asked the same, where a
-    measurement is missing, or where a score is not a finite number.
+    """Estimate the row of one subject. Raises NotComparableError if the models did not get the same prompts, a
+    measurement is missing, or a score is not a finite number.
     """
     plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
@@ -125,7 +134,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
 
 
 def _parts(subject: Subject, pairs: Pairs) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Return the parts of a composite score, of base and candidate; none if no unit was measured."""
+    """Return the parts of a composite score, of base and candidate; empty if no unit was measured."""
     metric, sums = from_facts(subject.members[0][1]), [rows.sum(axis=0) for rows in (pairs.base, pairs.candidate)]
     of_base, of_candidate = (parts_of(metric, each) if len(pairs.base) else {} for each in sums)
     return of_base, of_candidate
@@ -139,7 +148,9 @@ def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> 
 
 
 def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
-    """Return the engine's noise on a subject's score; None if no placebo was measured."""
+    """Return the engine's noise on a subject's score; None if no placebo (the base with an adapter that changes
+    nothing) ran.
+    """
     if data.placebo is None or any((t.name, m.id, data.placebo) not in data.table for t, m in subject.members):
         return None
     sides = (data.plan.base, data.placebo)
@@ -149,8 +160,8 @@ def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
 
 
 def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: float) -> RoundsAsked | None:
-    """Return how far a row was asked; None if all were asked at once. A gate unit whose score is a mean over units may
-    have an e-process.
+    """Return how far a row was asked; None if the run has no rounds. Only a gate unit whose score is a mean over units
+    has an e-process.
     """
     if not data.plan.until_decided:
         return None
@@ -166,8 +177,9 @@ def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: fl
 
 
 def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> tuple[Finding, NoiseLevel | None]:
-    """Return the finding of a subject, widened by the engine's noise, and that noise. Its random swaps do not depend on
-    the candidate's name, so renaming changes no number.
+    """Return the finding of a subject, widened by the engine's noise, and that noise.
+
+    Its random swaps do not depend on the candidate's name, so renaming a candidate changes no number.
     """
     plan = data.plan
     rng = generator([plan.seed, subject.name, subject.metric, "swap"])
@@ -201,7 +213,7 @@ def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers
 
 
 def unjudged(row: ComparisonDraft) -> ComparisonDraft:
-    """Return the row of a reference: without margin, p-values and flags that could decide."""
+    """Return the row of a reference model: without margin, p-values and flags that could decide."""
     finding = replace(row.finding, margin=None, p_forgotten=None, p_retained=None)
     return replace(
         row,

@@ -35,8 +35,10 @@ class Command(click.Command):
     def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """Return the values that files state for the options, by parameter. `values` and `order` are the parsed command
-        line. Raises UsageError.
+        """Return the defaults that evalharness.toml and pyproject.toml state for this command's options, by parameter.
+
+        `values`: the options on the command line, parsed; `order`: their parameters in the order in which they appear.
+        Raises UsageError.
         """
         return without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
 

@@ -1,7 +1,7 @@
 """Read the defaults of a command's options from the repository's `evalharness.toml` or `pyproject.toml`.
 
-A table is named after a command ([run]) and its keys are option names; [defaults] is for every command that has the
-option. The command line comes before both, also for options that exclude one another.
+A table is named after a command ([run]), and its keys are option names; [defaults] is for every command that has the
+option. A value on the command line overrides both; it also drops the default of an option that it excludes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ EXCLUDING = (  # options that exclude one another
 
 
 class Default(NamedTuple):
-    """The default of one option: its value for click, its key in files, and the file that states it."""
+    """The default of one option, as a repository's file states it.
+
+    `value`: parsed as click would parse it. `key`: the option's name in the file. `source`: the file's path, relative
+    to the working directory.
+    """
 
     value: Any
     key: str
@@ -35,8 +39,11 @@ class Default(NamedTuple):
 
 
 def defaults_of(command: click.Command, name: str, start: Path | None = None) -> dict[str, Default]:
-    """Read the defaults that the files state for this command's options, by parameter. Raises UsageError for a key that
-    is no option of the command (in [defaults]: of any command), and for a value that the option does not take.
+    """Read the defaults of a command's options from evalharness.toml and pyproject.toml, by the name of click's
+    parameter.
+
+    Raises UsageError for a key that is no option of the command (in [defaults]: of any command), and for a value that
+    the option does not take.
     """
     if name not in COMMANDS:
         return {}
@@ -55,8 +62,9 @@ def defaults_of(command: click.Command, name: str, start: Path | None = None) ->
 def read_values(
     command: click.Command, values: Mapping[str, Any], path: Path, other_names: Iterable[str] = ()
 ) -> dict[str, Default]:
-    """Read the options that one file, named on the command line, states, by parameter. `other_names` are keys that the
-    file may use instead of option names, for suggestions. Raises UsageError as `defaults_of` does.
+    """Read the options in one file that the command line names, by the name of click's parameter. `other_names`: keys
+    that the file may use instead of option names; they are suggested after a typing error. Raises UsageError as
+    `defaults_of` does.
     """
     options = {_key(each): each for each in command.params if isinstance(each, click.Option)}
     defaults = dict[str, Default]()
@@ -74,7 +82,7 @@ def read_values(
 
 
 def without_excluded(defaults: Mapping[str, Default], typed: Iterable[click.Parameter]) -> dict[str, Default]:
-    """Leave out defaults that an option on the command line excludes."""
+    """Return the defaults without those of options that an option on the command line excludes."""
     keys = {_key(each) for each in typed}
     excluded = set().union(*(group for group in EXCLUDING if group & keys))
     return {name: default for name, default in defaults.items() if default.key not in excluded}
@@ -86,7 +94,7 @@ def _key(parameter: click.Parameter) -> str:
 
 
 def _option(key: str, options: Mapping[str, click.Option], where: str, table: str) -> click.Option | None:
-    """Return the option that a key means; None if it is an option of other commands only."""
+    """Return the option that a key names; None if only other commands have it."""
     if key in OF_THE_GATE and table not in OF_TRAINING.get(key, ()):
         raise UsageError(where, "is the gate's", f"state it under [{GATE}]")
     if key in OF_ONE_CALL:
@@ -141,8 +149,8 @@ def _kinds(option: click.Option) -> tuple[tuple[type, ...], str]:
 
 
 def _from_here(value: Any, folder: Path, option: click.Option) -> Any:
-    """Turn a path relative to the file's folder into one relative to the working directory; a text that may be a hub
-    name, and is no existing path, stays as it is.
+    """Turn a path relative to the file's folder into one relative to the working directory. A text that may be a name
+    on the hub, and is no existing path, is returned unchanged.
     """
     if isinstance(option.type, click.Path):
         return value if Path(value).is_absolute() else relpath(folder / Path(value).expanduser())

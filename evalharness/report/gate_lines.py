@@ -1,4 +1,7 @@
-"""The gate's decision as lines for a terminal or a CI log: the policy, and the reasons for every candidate."""
+"""Write the gate's decision as lines for a terminal or a CI log: the policy, and the reasons for every candidate.
+
+A gate unit is a task or group of tasks that the gate judges; the suite is the mean over all of them.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,11 @@ EXCUSED = "; what is waived, warned of or not looked at does not count"
 
 @dataclass(frozen=True, slots=True)
 class GateText:
-    """A decision with the results and the policy behind it. `notice`: that the results were judged again, if so."""
+    """The gate's decision on a run, with all that its text needs.
+
+    `results`: what was decided on. `policy`: by which rules. `notice`: a sentence that says that the stored results
+    were judged again, by this version's rules or other margins; "" if they were not.
+    """
 
     decision: Decision
     results: Results
@@ -69,7 +76,9 @@ class GateText:
 
     @property
     def changed(self) -> list[str]:
-        """The differences of the policy from the one that the run was started with, where the run records that."""
+        """The differences between this policy and the one that the run was started with; empty if the run does not
+        record that.
+        """
         then, now = self.results.signature.get("policy"), self.policy.facts(self.results.signature)
         if then is None or then["digest"] == now["digest"]:
             return []
@@ -85,7 +94,7 @@ class GateText:
 
     @property
     def policy_lines(self) -> list[str]:
-        """The policy: each value, and where it came from."""
+        """Return the policy as lines: each value, and where it came from."""
         policy, facts = self.policy, self.policy.facts(self.results.signature)
         alpha = policy.sources.get("alpha", "the run")
         of_units = [
@@ -124,7 +133,9 @@ class GateText:
 
 
 def headline(candidate: JudgedCandidate) -> str:
-    """Return whether it may ship, then the outcomes of its gate units, the suite, and the unit that lost most."""
+    """Return one line: whether the candidate may ship, how many gate units have which outcome, the suite's difference,
+    and the unit that lost most.
+    """
     units = candidate.units
     parts = [_counts(units)] if units else []
     parts += [f"suite {_difference(candidate.suite)}"] if candidate.suite else []
@@ -136,7 +147,7 @@ def headline(candidate: JudgedCandidate) -> str:
 
 
 def target_of(candidates: Sequence[JudgedCandidate]) -> str:
-    """Return the name of the target that they share, else "their targets"."""
+    """Return the name of the target that all these candidates share, else "their targets"."""
     targets = {each.target for each in candidates}
     whose = "its target" if len(candidates) == 1 else "their targets"
     target = targets.pop() if len(targets) == 1 else None
@@ -144,7 +155,9 @@ def target_of(candidates: Sequence[JudgedCandidate]) -> str:
 
 
 def full_name(candidate: CandidateDecision) -> str:
-    """Return the candidate's name, and whose scores it was compared with where not its base's in the run."""
+    """Return the candidate's name, with the model whose scores it was compared with unless that is the run's
+    own base.
+    """
     return one_line(f"{candidate.name} against {candidate.against}" if candidate.against else candidate.name)
 
 
@@ -187,7 +200,9 @@ def _difference(row: Comparison) -> str:
 
 
 def _margins(results: Results, policy: Policy) -> str:
-    """Return the margins of the gate units, and who stated them: the most common one alone, others by name."""
+    """Return the margins of the gate units and where each came from: the most common margin once, the others
+    by unit.
+    """
     units = {row.task: row for row in results.comparisons if row.is_gate_unit and row.margin}
     of_all, of_single = results.signature.get("margin"), results.signature.get("margins") or {}
     stated_names = {}

@@ -18,8 +18,12 @@ Line = tuple[str, str, Scores]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """Models × metrics of one task. Each line: model, kind, scores; the last one may be people. `reference`: the fully
-    fine-tuned candidate that others are compared with.
+    """One task's table of models × metrics.
+
+    `task`: its name. `target`: True if a candidate was trained for it. `metrics`: the titles of the score columns.
+    `reference`: name of the fully fine-tuned candidate against which relative changes are shown, None if there is none.
+    `lines`: one for each model, base first: (its name, its kind in words, its scores). If published human scores are
+    known, a last line called "people" shows them.
     """
 
     task: str
@@ -31,8 +35,8 @@ class ScoreTable:
 
 
 def score_tables(results: Results) -> list[ScoreTable]:
-    """Return the tables of tasks with more than one metric, and of every target, targets first. Other ways of asking
-    have their own tables.
+    """Return a table for every task with more than one metric, and for every target (a task that a candidate was
+    trained for), targets first. Variants of a task, such as other prompts, are left out: they have tables of their own.
     """
     relative, targets, variants = relative_scores(results), set(targets_of(results).values()), variants_of(results)
     tasks: dict[str, list[_Score]] = {}
@@ -49,7 +53,9 @@ def score_tables(results: Results) -> list[ScoreTable]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Score:
-    """A comparison with the relative changes of its score; NaN where there are none."""
+    """One comparison, with the relative change of the candidate's score over the base's and over the full
+    fine-tuning's; NaN where a change is not known.
+    """
 
     row: Comparison
     over_base: float
@@ -79,7 +85,7 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
 
 
 def _parts(base: str, rows: Sequence[Comparison]) -> Iterator[str]:
-    """Yield a line for base and each candidate on the parts of their composite scores."""
+    """Yield a line for the base and each candidate with the parts that a composite score consists of."""
     done_pairs = set[tuple[str, str]]()
     for row in rows:
         for name, parts in ((base, row.base_parts), (row.candidate, row.candidate_parts)):
@@ -93,7 +99,7 @@ def _part(value: float) -> str:
 
 
 def _people(by_metric: Mapping[str, Sequence[Comparison]], places: Mapping[str, int]) -> Iterator[Line]:
-    """Yield a line of published human scores with their source, where there are any."""
+    """Yield a line of published human scores with their source, if there are any."""
     levels = {metric: level for metric, rows in by_metric.items() if (level := rows[0].human)}
     if levels:
         texts = [wording.plain(levels[each].value, places[each]) if each in levels else wording.NONE for each in places]

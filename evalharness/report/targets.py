@@ -1,4 +1,4 @@
-"""Texts on what candidates gained on the task that they were trained for."""
+"""Put into words what candidates gained on their targets: the target is the task that a candidate was trained for."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from evalharness.report import wording
 
 
 def suite_changes(results: Results) -> dict[str, Estimate]:
-    """Return the change over the suite by candidate, where it was measured and the base has any skill to lose."""
+    """Return each candidate's change over the suite (the mean over all tasks that the gate judges), by its name.
+
+    A candidate is left out if the change was not measured, or if the base has no skill above chance to lose.
+    """
     rows = (c for c in results.comparisons if c.level == Level.SUITE and c.primary)
     suites = (c for c in rows if not wording.nothing_shown(c.general))
     return {c.candidate: c.difference for c in suites if c.difference is not None}
 
 
 def untargeted(results: Results) -> bool:
-    """Return whether no candidate's gain on a target is known, so that the figure can show only what was kept."""
+    """Return True if no candidate's gain on a target is known: then the figure can only show what was forgotten."""
     return not any(m.judged and m.target_gain is not None for m in results.models)
 
 
 def undrawn(results: Results) -> list[str]:
-    """Return the candidates that the figure leaves out: their change over the suite, or the gain on the target where
-    others have one, is not known.
+    """Return the names of the candidates that the figure leaves out. Their change over the suite is not known, or other
+    candidates have a gain on the target and they have none.
     """
     changes, without = suite_changes(results), untargeted(results)
     return [m.name for m in results.models if m.judged and (m.name not in changes or not (without or m.target_gain))]
@@ -36,7 +39,7 @@ def gain_of(model: ModelRow) -> str:
 
 
 def row_of_target(results: Results, model: ModelRow) -> Comparison | None:
-    """Return the row of a candidate on the task that it was trained for, by the metric that decides."""
+    """Return the candidate's row on its target by the metric that decides; None if that was not compared."""
     own = (c for c in results.comparisons if c.candidate == model.name and c.task == model.target_task and c.primary)
     return next((c for c in own if c.level in (Level.TASK, Level.GROUP)), None)
 
@@ -51,21 +54,27 @@ def gain_in_unit(results: Results, model: ModelRow) -> str:
 
 
 def why_learning_unknown(model: ModelRow) -> str:
-    """Return why it is not known whether a candidate learned its target, as a verb phrase."""
+    """Return a verb phrase that says why it is not known whether the candidate learned its target: "was not
+    measured".
+    """
     if model.target_gain is None:
         return "was not measured"
     return "cannot be told" if model.target_gain.low is None else "is not shown"
 
 
 def why_unlearned(gain: Estimate | None) -> str:
-    """Return why a gain that is shown does not count as learning; "" if the gain is not shown."""
+    """Return a clause that says why a gain above 0 does not count as learning; "" if the gain is not shown to be above
+    0.
+    """
     if gain is None or gain.low is None or gain.low <= 0:
         return ""
     return ": its gain is within the margin, or its score no better than guessing"
 
 
 def learned_words(model: ModelRow) -> str:
-    """Return whether a model learned its target, in words."""
+    """Return "learned" or "did not learn", about the candidate's target. If that is not known, say why; "–" for a model
+    that has no target, such as the base.
+    """
     if model.base is None:
         return wording.NONE
     if model.target_task is None:

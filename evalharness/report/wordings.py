@@ -1,4 +1,7 @@
-"""Sentences and a table on how scores and verdicts depend on the wording of prompts."""
+"""Say how much a candidate's scores and verdicts depend on the wording of the prompts: sentences and a table.
+
+A wording is one of several prompts that ask the same examples of a task.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,12 @@ from evalharness.stats.enums import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordingLine:
-    """One gate unit of one candidate; numbers are (worst, mean, best) as texts. `depends`: the verdict does."""
+    """One line of the table: one candidate on one task or group that was asked in several wordings.
+
+    `wordings`: how many. `base`, `candidate_score`, `difference`: (worst, mean, best) over the wordings, as texts.
+    `verdicts`: how often each verdict was given, as "retained in 3, forgotten in 1"; "" if the run gave none by
+    wording. `depends`: True if not all wordings have the same verdict.
+    """
 
     task: str
     level: Level
@@ -29,12 +37,16 @@ class WordingLine:
 
 
 def wording_lines(results: Results) -> list[WordingLine]:
-    """Return the lines of the page's table, in the order of the results."""
+    """Return one line for each candidate and each task or group that was asked in several wordings, in the order of the
+    results.
+    """
     return [_line(spread) for spread in results.wordings]
 
 
 def sentences(results: Results, candidate: str) -> Iterator[str]:
-    """Yield a sentence for each gate unit of the candidate, and one on how many verdicts depend on the wording."""
+    """Yield a sentence for each of the candidate's tasks that was asked in several wordings: its worst, mean and best
+    scores. Then yield one that counts the tasks whose verdict is not the same in every wording.
+    """
     spreads = [spread for spread in results.wordings if spread.candidate == candidate]
     for line in map(_line, spreads):
         base, score, difference = (", ".join(of) for of in (line.base, line.candidate_score, line.difference))
@@ -47,7 +59,9 @@ def sentences(results: Results, candidate: str) -> Iterator[str]:
 
 
 def wording_dependence(spreads: list[WordingSpread]) -> str:
-    """Return a sentence on how many gate units' verdicts depend on the wording; "" if that is not known."""
+    """Return a sentence that counts the tasks and groups whose verdict is not the same in every wording; "" if no
+    verdicts by wording are known.
+    """
     judged = [spread for spread in spreads if spread.verdicts is not None]
     if not judged:
         return ""

@@ -1,4 +1,8 @@
-"""Assess the difference of two models on the same units: intervals, p-values at the margin, counts of changes."""
+"""Assess the difference of two models on the same units: intervals, p-values at the margin, counts of changes.
+
+A unit is what was drawn independently: a question, or a passage with all its questions. The margin is the largest
+acceptable loss.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,17 @@ from evalharness.stats.verdict import decide, is_small, p_at_margin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The difference of two models, computed by `assess` or `suite.combine`.
+    """The difference of two models on one task, group or suite, computed by `assess` or `suite.combine`.
 
-    `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
-    for corpus metrics. `skill`: the base's score over chance, oriented, None if chance is unknown; `at_chance`: it is
-    not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
-    test; without them `mean` is tested: the difference as a mean over units, None without units. Of a suite: `capped`,
-    the mean that p_retained tests, and `single`, its only unit. Without a margin the p-values at it are None. `noise`:
-    by how much the tests at the margin and the difference's interval are widened on either side (engine_noise.py).
+    `units`: their number. `base`, `candidate`: the scores in the metric's natural unit. `difference`: candidate minus
+    base, with the sign turned so that + is better. `margin`: the largest acceptable loss; None: the p-values at it are
+    None, too. `skill`: the base's score over chance, None if chance is unknown. `at_chance`: the skill is not
+    significant. `bounded`: the metric states a finite range. `lost`, `gained`: units that got worse or better, None for
+    corpus metrics. `changed`: units that changed at all. `noise`: by how much the tests at the margin and the interval
+    of the difference are widened on either side, because the engine's answers vary (engine_noise.py). The tests use
+    `counts` (gained, lost, sample size) of 0/1 answers. If there are none, they use `mean`, the difference as a mean
+    over units (None without units). Of a suite, `capped` is the mean that p_retained tests, and `single` its only unit,
+    if it has one.
     """
 
     units: int
@@ -48,16 +55,23 @@ class Finding:
 
     @property
     def can_retain(self) -> bool:
-        """Is the base above chance, the margin small against its skill, and the metric's range finite?"""
+        """Whether "retained" is possible: the base is above chance, the margin small against its skill, the range
+        finite.
+        """
         small = self.skill is None or is_small(self.margin or 0.0, self.skill)
         return self.bounded and small and not self.at_chance
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
-        """Return the verdict by the rule of `decide`. `p_forgotten`: adjusted for multiple tests."""
+        """Return the verdict at error rate `alpha`, "forgotten", "retained" or "inconclusive"; `verdict.decide` states
+        the rule.
+
+        `p_forgotten`: of the null that the loss is within the margin, adjusted for multiple tests. `p_retained`: of the
+        null that the loss is beyond the margin.
+        """
         return decide(p_forgotten, p_retained, alpha, units=self.units, can_retain=self.can_retain)
 
     def p_at(self, margin: float) -> tuple[float, float]:
-        """Return (p_forgotten, p_retained) at any margin; 1 if nothing can be tested."""
+        """Return (p_forgotten, p_retained) at any margin; both are 1 if there is nothing to test."""
         if self.counts is not None:
             return p_at_margin(*self.counts, margin)
         if self.single is not None:
@@ -70,10 +84,12 @@ class Finding:
 def assess(
     pairs: Pairs, level: float, rng: np.random.Generator, swaps: int = SWAPS, final: float | None = None
 ) -> Finding:
-    """Compute everything about one difference. `level`: two-sided coverage of the intervals; `final`: of the
-    difference's interval, if another. `rng` draws `swaps`, only for p_difference.
+    """Compute the scores, the difference, their intervals and all p-values.
 
-    Never raises for few, equal or opposite rows. Without units: values of 0 without intervals, and p-values of 1.
+    `level`: two-sided coverage of the intervals. `final`: coverage of the difference's interval, None: the same. `rng`
+    draws `swaps` random swaps of the two models' rows, which only p_difference needs.
+
+    Never raises for few, equal or opposite rows. Without units the values are 0 without intervals, and p-values are 1.
     """
     finding, units = assess_at_margin(pairs, level), len(pairs.base)
     if not units:
@@ -95,7 +111,7 @@ def assess(
 
 
 def assess_at_margin(pairs: Pairs, level: float) -> Finding:
-    """Compute only what a verdict needs: no intervals and no p_difference from random swaps, in a tenth of the time.
+    """Compute only what a verdict needs, in a tenth of the time: no intervals, and no p_difference from random swaps.
     `level`: coverage of the interval that must exclude chance.
     """
     units, bounded = len(pairs.base), pairs.bounded
@@ -127,7 +143,7 @@ def assess_at_margin(pairs: Pairs, level: float) -> Finding:
 
 
 def difference_of(pairs: Pairs) -> float:
-    """Return the difference of the two scores, oriented."""
+    """Return the difference of the two scores, with the sign turned so that + is better."""
     return float(pairs.difference(np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])))
 
 
@@ -187,9 +203,9 @@ def _score_mean(pairs: Pairs, rows: Floats) -> WeightedMean:
 
 
 def _at_chance(pairs: Pairs, level: float) -> bool:
-    """Is the base's score not significantly above chance? No if chance is unknown.
+    """Return whether the base's score is not significantly above chance; False if chance is unknown.
 
-    By the end of its interval or the p-value at chance, which is quicker to compute.
+    It uses the end of the score's interval, or the p-value at chance where that is quicker to compute.
     """
     if pairs.chance is None:
         return False

@@ -22,12 +22,13 @@ Measure = Callable[[Floats], Floats]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinualDesign:
-    """When tasks were learned, and scores to compare with.
+    """The times at which tasks were learned, and scores to compare with.
 
     `learned`: the stage at which each task was learned, (tasks,). `fresh`: scores of a model that learned nothing, for
-    forward transfer; None: the base's. `joint`: scores of a model trained on everything at once, for intransigence.
-    Both are fixed numbers, or a row of the matrices after those of the stages: then they vary with the same units.
-    Raises ValueError for numbers of unequal length, or a negative stage.
+    forward transfer; None: the base's. `joint`: scores of a model trained on everything at once, for intransigence;
+    None: no intransigence. `fresh` and `joint` are fixed numbers, or the number of a row of the matrices after those of
+    the stages: then they vary with the same units. Raises ValueError for numbers of unequal length, or a negative
+    stage.
     """
 
     learned: tuple[int, ...]
@@ -50,16 +51,19 @@ def measures(design: ContinualDesign, stages: int) -> dict[str, Measure]:
     """Return the measures by name, as functions of matrices whose first `stages` rows are the stages. Measures without
     a task are left out.
 
-    accuracy: mean over all tasks after the last stage (ACC). backward_transfer: mean over tasks learned before the last
-    stage of the score after it minus that when learned (BWT; negative is forgetting). forward_transfer: mean over tasks
-    learned after stage 1 of the score just before they were learned minus `fresh` (FWT). All three: D. Lopez-Paz and M.
-    Ranzato (2017), NeurIPS, arXiv:1706.08840. forgetting: mean over tasks learned before the last stage of the best
-    score from then on to the stage before the last, minus that after it. intransigence: mean over tasks learned at a
-    stage of `joint` minus the score when learned. Both: A. Chaudhry et al. (2018), arXiv:1801.10112.
+    * accuracy: mean over all tasks after the last stage (ACC)
+    * backward_transfer: mean over tasks learned before the last stage of the score after it minus that when learned
+      (BWT; negative is forgetting)
+    * forward_transfer: mean over tasks learned after stage 1 of the score just before they were learned minus `fresh`
+      (FWT)
+    * forgetting: mean over tasks learned before the last stage of the best score from then on to the stage before the
+      last, minus that after it
+    * intransigence: mean over tasks learned at a stage of `joint` minus the score when learned
 
-    The best of several scores is too high by luck, so forgetting is above 0 even if nothing is forgotten; backward
-    transfer has no such bias. Raises ValueError for a task learned after the last stage, and for a row of `fresh` or
-    `joint` that is a stage.
+    The first three: D. Lopez-Paz and M. Ranzato (2017), NeurIPS, arXiv:1706.08840. The last two: A. Chaudhry et al.
+    (2018), arXiv:1801.10112. The best of several scores is too high by luck, so forgetting is above 0 even if nothing
+    is forgotten; backward transfer has no such bias. Raises ValueError for a task learned after the last stage, and for
+    a row of `fresh` or `joint` that is a stage.
     """
     learned, last = np.array(design.learned, dtype=int), stages - 1
     if stages < 1 or (learned > last).any() or any(row < stages for row in design.beside):
@@ -93,7 +97,7 @@ def _scores_to_compare(source: tuple[float, ...] | int, tasks: NDArray[np.int_])
 
 
 def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[np.int_]) -> Floats:
-    """Return best score from learning to the stage before the last, minus the last, (..., tasks)."""
+    """Return the best score from learning to the stage before the last, minus the last score, (..., tasks)."""
     since_learned = np.arange(scores.shape[-2] - 1)[:, None] >= learned[tasks]
     best = np.where(since_learned, scores[..., :-1, :][..., tasks], -np.inf).max(axis=-2)
     return np.asarray(best - scores[..., -1, :][..., tasks])

@@ -1,7 +1,8 @@
 """Test gate units that are answered in rounds: p-values that are valid at any stopping round, and which units go on.
 
-A uniform hash puts every statistical unit (a question, a passage) into one of ROUNDS rounds before it is answered. A
-gate unit is tested after each round. The chance of a wrong verdict on either side, α, is split:
+A gate unit is a task or group that the gate judges; the suite is the mean over all of them. A uniform hash puts every
+statistical unit (a question, a passage) into one of ROUNDS rounds before it is answered. A gate unit is tested after
+each round. The chance of a wrong verdict on either side, α, is split:
 
     half     for verdicts before the last round: e-processes, adjusted by e-Holm over the gate units, which may be read
              after every round
@@ -37,8 +38,11 @@ LOOKS = (10, 20)  # rounds after which the suite is tested
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequentialUnit:
-    """The answers of one gate unit so far. `stream`: its units in the order of the draw; `rounds` (units,): the round
-    of each, from 1; `noise`: widens the margin on either side.
+    """The answers of one gate unit so far.
+
+    `stream`: the differences of its statistical units, in the order in which they were drawn. `rounds` (units,): the
+    round of each, from 1. `margin`: the largest acceptable loss. `noise`: widens the margin on either side
+    (engine_noise.py).
     """
 
     stream: Stream
@@ -48,8 +52,9 @@ class SequentialUnit:
 
 
 class EvidencePath(NamedTuple):
-    """Logarithms of e-values after each round, (rounds answered,). `retained`: the largest up to each round, which
-    needs no adjustment.
+    """The evidence for either verdict on one gate unit: logarithms of e-values after each round, (rounds answered,).
+
+    `forgotten`: the e-value after that round. `retained`: the largest one up to that round; it needs no adjustment.
     """
 
     forgotten: Floats
@@ -62,10 +67,11 @@ def round_of(order: Floats) -> NDArray[np.int_]:
 
 
 def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 0.0) -> SequentialUnit | None:
-    """Return the stream of a gate unit's rows in the order of `order` (units,), with at most `largest` rows in a unit.
+    """Return the answers of a gate unit in the order of the draw; None if they allow no e-process.
 
-    None without a margin, and for scores that are no means of bounded rows with the same weights in both models (MCC,
-    BLEU): they have no e-process and are answered to the end.
+    `order` (units,): the random numbers by which units were drawn. `largest`: the number of rows in the largest
+    possible unit. A gate unit has no e-process without a margin, or if its score is no mean of bounded rows with the
+    same weights in both models (MCC, BLEU); it is then answered to the end.
     """
     if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not pairs.bounded:
         return None
@@ -80,7 +86,9 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float, noise: float = 
 
 
 def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
-    """Return evidence after each of the first `rounds` rounds; 0, the starting capital, before the first unit."""
+    """Return the evidence after each of the first `rounds` rounds. It is 0, the starting capital's logarithm, before
+    the first unit.
+    """
     ends = np.searchsorted(unit.rounds, np.arange(1, rounds + 1), side="right")
 
     def logs(side: Side) -> Floats:
@@ -116,14 +124,16 @@ def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
 
 
 def anytime_p(path: EvidencePath | None) -> tuple[float, float]:
-    """Return (p_forgotten, p_retained) of one unit alone, valid at every round."""
+    """Return (p_forgotten, p_retained) of one gate unit alone, not adjusted, valid at every round."""
     if path is None or not len(path.forgotten):
         return 1.0, 1.0
     return _p(path.forgotten), _p(path.retained)
 
 
 def combined_p(early: float, final: float) -> float:
-    """Return one p-value of two that share α: the e-process's and the fixed sample's (1 for a stopped unit)."""
+    """Combine two p-values that share α into one. `early`: the e-process's; `final`: the fixed sample's, 1 for a
+    stopped unit.
+    """
     return min(1.0, early / EARLY, final / (1 - EARLY))
 
 
@@ -163,11 +173,10 @@ def alpha_by_look(alpha: float) -> dict[int, float]:
 
 
 def units_to_continue(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str]:
-    """Return the gate units to continue with, of those not yet stopped. `verdicts`: the certain ones so far; `suite`:
-    the suite's.
+    """Return the gate units, of those not yet stopped, whose next round is to be answered.
 
-    A forgotten unit stops: the gate can no longer pass. A retained one goes on while the gate may pass and the suite,
-    of which it is a part, is undecided.
+    `verdicts`: the certain verdicts so far, by unit; `suite`: the suite's. A forgotten unit stops: the gate can no
+    longer pass. A retained one goes on while the gate may pass and the suite, of which it is a part, is undecided.
     """
     settled = Verdict.FORGOTTEN in (suite, *verdicts.values()) or suite == Verdict.RETAINED
     going_on = {Verdict.INCONCLUSIVE} if settled else {Verdict.INCONCLUSIVE, Verdict.RETAINED}

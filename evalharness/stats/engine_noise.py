@@ -28,8 +28,10 @@ from evalharness.stats.pairs import Interval, Pairs, changed_units, net_changes,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseLevel:
-    """The noise between the base and its placebo: `changed` of `units` units; `total`: their effects on the score,
-    added up without signs, in its unit; `bound`: the upper confidence bound of that, by which tests are widened.
+    """The noise between the base and its placebo.
+
+    `units`: how many were compared. `changed`: how many of them changed. `total`: their effects on the score, added up
+    without signs, in the score's unit. `bound`: the upper confidence bound of `total`, by which tests are widened.
     """
 
     units: int

@@ -60,7 +60,7 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
 
 
 def _possible_rates(changes: int, n: int) -> tuple[float, float]:
-    """Return Clopper-Pearson interval of ψ at level 1 − GAMMA."""
+    """Return the Clopper-Pearson interval of ψ at level 1 − GAMMA."""
     low = float(betaincinv(changes, n - changes + 1, GAMMA / 2)) if changes else 0.0
     high = float(betaincinv(changes + 1, n - changes, 1 - GAMMA / 2)) if changes < n else 1.0
     return low, high
@@ -80,8 +80,8 @@ def _window(low: float, high: float, n: int) -> NDArray[np.float64]:
 def _region(
     gained: int, lost: int, n: int, margin: float, side: Side, changes: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each number of changes, the limit of losses at least as extreme as those observed: at most the limit
-    (retained) or at least (forgotten).
+    """Return for each number of changes the limit of losses that are at least as extreme as those observed: at most the
+    limit (side "retained"), or at least (side "forgotten").
     """
     losses = np.arange(0, changes[-1] + 1)[None, :]
     statistic = tango_statistic(changes[:, None] - losses, losses, n, -margin)

@@ -1,4 +1,4 @@
-"""Forecast the verdicts of a design from assumptions, or an earlier run, about how answers change.
+"""Forecast the verdicts of a planned comparison from assumptions, or an earlier run, about how answers change.
 
 Independent 0/1 answers are enumerated (`power`). All others are drawn from an earlier run's rows (`redraw`), once
 without a loss and once with the smallest detectable loss; each draw is judged by the test of a comparison.
@@ -25,7 +25,7 @@ from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, is_small
 
 
 class Blocker(StrEnum):
-    """What makes "retained" impossible; too few units make any verdict impossible."""
+    """The reason why "retained" is impossible; too few units make any verdict impossible."""
 
     FEW_UNITS = "few_units"
     NO_RANGE = "no_range"
@@ -46,8 +46,11 @@ ROUNDS = 4  # of the search for a drop with a quarter of the draws, and then wit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The rule of verdicts. `alpha`: error rate of either verdict; `tests`: gate units over which p_forgotten is
-    adjusted; `power`: the probability that a forecast claim needs.
+    """The rule by which the forecast's draws get a verdict.
+
+    `margin`: the largest acceptable loss. `alpha`: error rate of either verdict. `tests`: number of gate units (tasks
+    and groups that the gate judges) over which p_forgotten is adjusted. `power`: the probability that a forecast claim
+    needs.
     """
 
     margin: float
@@ -62,12 +65,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What a design can show.
+    """The forecast of what a planned comparison can show.
 
-    `certifiable`: the smallest margin at which it gives "retained" with the rule's power if nothing is lost;
-    `detectable`: the smallest true drop at which it gives "forgotten" (None of either: not even the largest); `needed`:
-    effective units that could certify the margin (None: more than power.MOST, or no number); `retained`, `forgotten`:
-    probability of the verdicts if nothing is lost. `draws`: 0: enumerated.
+    `certifiable`: the smallest margin at which it gives "retained" with the rule's power if nothing is lost.
+    `detectable`: the smallest true drop at which it gives "forgotten" with that power. Either is None if not even the
+    largest does. `needed`: number of effective units that could certify the margin; None: more than power.MOST, or no
+    number. `retained`, `forgotten`: probabilities of the two verdicts if nothing is lost. `draws`: how many were
+    simulated; 0: enumerated.
     """
 
     certifiable: float | None
@@ -81,9 +85,9 @@ class Outlook:
 def find_blocker(
     units: int, margin: float, skill: float | None, at_chance: bool | None, bounded: bool = True
 ) -> Blocker | None:
-    """Return why the verdict cannot be "retained" for any answers of the candidate; None if it can.
+    """Return why the verdict cannot be "retained", whatever the candidate answers; None if it can.
 
-    `skill`: the base's score over chance; of an unknown base the largest possible, with `at_chance` None; None if
+    `skill`: the base's score over chance; for an unknown base the largest possible, with `at_chance` None; None if
     chance is unknown, which blocks nothing. `bounded`: the metric states a finite range. Fewer than MIN_UNITS units
     decide nothing at all; with the other reasons, "forgotten" is still possible.
     """
@@ -99,7 +103,7 @@ def find_blocker(
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
-    """Is a base with this share of right answers not significantly above chance?"""
+    """Return whether a base with this share of right answers is not significantly above chance."""
     return wilson(score * n, n, 1 - 2 * alpha)[0] <= chance
 
 
@@ -165,8 +169,11 @@ def _draw_findings(drawing: Drawing, rule: Rule, times: int, rng: np.random.Gene
 
 
 def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: float) -> float:
-    """Return the smallest margin up to `most` at which enough of `times` draws are retained. `findings`: of the draws
-    that can be; a finding retained at one margin is retained at every larger one.
+    """Return the smallest margin below `most` at which the share of draws with the verdict "retained" reaches the
+    rule's power; `most` if there is none.
+
+    `findings`: the draws that can be retained, of `times` draws in all. One that is retained at a margin is retained at
+    every larger one.
     """
     low, high, retained, unsure = 0.0, most, 0, list(findings)
     if len(findings) < rule.power * times:
@@ -183,12 +190,13 @@ def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: fl
 def _distance(
     share_at: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int
 ) -> float | None:
-    """Return the distance (> 0) from the margin at which a claim has probability `power`; `share_at`: its share of
-    draws at a distance. None if that gives None.
+    """Return the distance (> 0) from the margin at which a claim has probability `power`; None if `share_at` gives
+    None.
 
-    Until the power lies between two shares, each step assumes a one-sided normal test of level α, which detects a
-    distance d with probability Φ(d / s − z): s follows from the share, then d from the power; at most a doubling, as a
-    share of 0 says little. Then it interpolates the normal quantiles of the nearest shares on either side.
+    `share_at` returns the share of draws at a distance that support the claim. Until the power lies between two shares,
+    each step assumes a one-sided normal test of level α, which detects a distance d with probability Φ(d / s − z): s
+    follows from the share, then d from the power; at most a doubling, as a share of 0 says little. Then it interpolates
+    the normal quantiles of the nearest shares on either side.
     """
     distance, level, target = first, -float(ndtri(alpha)), float(ndtri(power))
     # (distance, normal quantile of its share), the nearest on either side of the power
@@ -234,5 +242,5 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
 
 
 def verdict_of(finding: Finding, p_forgotten: float, alpha: float) -> Verdict:
-    """Return the verdict of a comparison. `p_forgotten`: adjusted for multiple tests."""
+    """Return the verdict on a finding with this p_forgotten, which must be adjusted for multiple tests."""
     return finding.verdict(p_forgotten, 1.0 if finding.p_retained is None else finding.p_retained, alpha)

@@ -35,9 +35,10 @@ NOTHING = 1e-14  # scales smaller than this share of the largest are 0
 class WeightedMean:
     """A statistic as a weighted mean over units, with its tests and interval.
 
-    `moves` (k,): by how much each unit moves the statistic, adding up to 0; `shares` (k,): each unit's share of the
-    whole, adding up to 1; `counts` (k,): equal units. `largest`: the share that one unseen unit could have; `lowest`,
-    `highest`: the least and the most that it could add to the statistic.
+    `estimate`: its value. `moves` (k,): by how much each unit moves it, adding up to 0. `shares` (k,): each unit's
+    share of the whole, adding up to 1. `counts` (k,): how many equal units each entry stands for. `largest`: the share
+    that one unseen unit could have. `lowest`, `highest`: the least and the most that such a unit could add to the
+    statistic.
     """
 
     estimate: float
@@ -169,8 +170,8 @@ def below_zero(scales: Floats, counts: Floats) -> float:
 
 
 def _left_tail(scales: Floats, counts: Floats) -> float:
-    """Return the same for a mean that is not negative: e^K(−s) / s integrated through its saddlepoint, before the first
-    pole.
+    """Return P(Σ scales · G ≤ 0) for a mean that is not negative: e^K(−s) / s integrated through its saddlepoint,
+    before the first pole.
 
     The path is a hyperbola that bends like K's path of steepest descent: if one unseen unit decides, the integrand
     along a straight line oscillates faster than it falls.

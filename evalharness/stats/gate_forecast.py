@@ -1,4 +1,7 @@
-"""Forecast by simulation how often the gate passes, fails or stays undecided, with and without a loss in one unit."""
+"""Forecast by simulation how often the gate passes, fails or stays undecided, with and without a loss in one unit.
+
+A gate unit is a task or group that the gate judges. A loss is counted in margins: 1 is the largest acceptable loss.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,11 @@ class GateResult(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddsAtLoss:
-    """Shares of draws in which one unit, each in turn, loses `margins` margins and the others nothing. `found`: that
-    unit is called forgotten.
+    """The gate's odds if one gate unit loses `margins` margins and the others nothing; each unit in turn is the losing
+    one.
+
+    `passes`, `fails`, `undecided`: shares of draws with that decision. `found`: share in which the losing unit is
+    called forgotten. `draws`: their number.
     """
 
     margins: float
@@ -46,11 +52,12 @@ class OddsAtLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOdds:
-    """Shares of draws without a loss: the gate passes, fails, stays undecided; every unit is retained; some unit is
-    suspect. `losing`: the same with one losing unit.
+    """The gate's odds if nothing is lost.
 
-    `certifiable`: the smallest mean loss, in margins, that the suite excludes with the rule's power (None: no small
-    one); `too_few`: because of too few rows, not of too little skill of the base.
+    `passes`, `fails`, `undecided`: shares of draws with that decision. `all_retained`: share in which every unit is
+    retained. `suspects`: share in which some unit is suspect. `draws`: their number. `losing`: the odds with one losing
+    unit. `certifiable`: the smallest mean loss, in margins, that the suite excludes with the rule's power; None: no
+    small one. `too_few`: True if that is because of too few rows, and not of too little skill of the base.
     """
 
     passes: float
@@ -64,14 +71,16 @@ class GateOdds:
     too_few: bool = False
 
     def error(self, share: float) -> float:
-        """Return monte-Carlo standard error of a share; of 0 or 1, that of one draw more or less."""
+        """Return the Monte-Carlo standard error of a share; for a share of 0 or 1, that of one draw more or less."""
         inside = min(max(share, 1 / self.draws), 1 - 1 / self.draws)
         return math.sqrt(inside * (1 - inside) / self.draws)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateDraw:
-    """The gate's decision on one draw, and its parts."""
+    """The gate's decision on one draw: `result`, with the suite's finding, the units' verdicts, and which units are
+    suspect.
+    """
 
     result: GateResult
     suite: Finding
@@ -80,7 +89,9 @@ class GateDraw:
 
 
 def decide_draw(findings: Sequence[Finding], alpha: float) -> GateDraw:
-    """Decide as a comparison and the gate do, on the findings of all gate units, none of which is the target."""
+    """Decide on one draw as a comparison and the gate would. `findings`: of all gate units, none of which is the
+    target.
+    """
     p_values = [1.0 if each.p_forgotten is None else each.p_forgotten for each in findings]
     adjusted = zip(findings, holm(p_values), strict=True)
     verdicts = tuple(verdict_of(finding, p, alpha) for finding, p in adjusted)
@@ -99,10 +110,11 @@ def decide_draw(findings: Sequence[Finding], alpha: float) -> GateDraw:
 def gate_odds(
     units: Sequence[Losing], margins: Sequence[float], rule: Rule, times: int, rng: np.random.Generator
 ) -> GateOdds:
-    """Return how often the gate passes, fails and stays undecided if tasks are independent. `margins`: of the units, in
-    place of the rule's. A unit that cannot lose that much is never the losing one. Without units the gate never passes.
+    """Simulate how often the gate passes, fails and stays undecided, if tasks are independent.
 
-    In a draw with a loss the other units answer as in the draw without, so that only the loss makes a difference.
+    `margins`: those of the units, in place of the rule's. A unit that cannot lose that much is never the losing one.
+    Without units the gate never passes. In a draw with a loss the other units answer as in the draw without, so that
+    only the loss makes a difference.
     """
     judged = [_Judged(unit, margin, 1 - 2 * rule.alpha) for unit, margin in zip(units, margins, strict=True)]
     even = [[unit.draw(0.0, rng) for unit in judged] for _ in range(times)]
@@ -124,7 +136,9 @@ def gate_odds(
 
 
 def _too_few(even: Sequence[list[Finding]], draws: Sequence[GateDraw], power: float) -> bool:
-    """Are there too few rows to exclude a loss, rather than too little skill? Very few rows do not show the skill."""
+    """Return whether too few rows, and not too little skill, prevent excluding a loss. Very few rows do not show the
+    skill.
+    """
     few = all(0 < finding.units < MIN_UNITS for findings in even for finding in findings)
     return (few and any(even)) or sum(each.suite.can_retain for each in draws) >= power * len(draws)
 

@@ -21,7 +21,7 @@ class MonotoneCurve:
     y: Floats
 
     def at(self, x: Floats) -> Floats:
-        """Return its values at `x`, which are at least 0."""
+        """Return the curve's values at `x`, which are at least 0."""
         return np.asarray(np.interp(x, self.x, self.y), dtype=np.float64)
 
 

@@ -18,8 +18,10 @@ NEGLIGIBLE = 1e-9  # of a difference from the margin
 
 
 class Needed(NamedTuple):
-    """The verdict that the evidence leans to, and the number of units that gives it with probability POWER under the
-    assumption (None: more than MOST).
+    """The number of units that would decide an undecided comparison.
+
+    `verdict`: the one that the evidence leans to. `assumption`: about the true difference. `units`: how many give the
+    verdict with probability POWER under that assumption; None: more than MOST.
     """
 
     verdict: Verdict
@@ -28,11 +30,11 @@ class Needed(NamedTuple):
 
 
 def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
-    """Return what would decide; None if no number of units gives the verdict that the evidence leans to. `alphas`: what
-    p_forgotten (before adjustment) and p_retained must reach.
+    """Return how many units would decide; None if no number gives the verdict that the evidence leans to.
 
-    Answers are assumed to change as often, and by as much, as the observed ones. "Retained" assumes that nothing is
-    lost, unless a loss is shown or the present units would then have been enough.
+    `alphas`: what p_forgotten (before adjustment) and p_retained must reach. Answers are assumed to change as often,
+    and by as much, as the observed ones. "Retained" assumes that nothing is lost, unless a loss is shown or the present
+    units would then have been enough.
     """
     if finding.single is not None:
         what = needed(finding.single, alphas)
@@ -74,8 +76,10 @@ def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, po
 
 
 def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tuple[float, float]) -> int | None:
-    """Return the same for 0/1 answers of which a share `flips` changes, from unlucky counts, which are exceeded with
-    probability `power`. `values`: the true difference, and the distance of these counts from it in standard errors.
+    """Return the number of units for 0/1 answers of which a share `flips` changes, from unlucky counts, which are
+    exceeded with probability `power`.
+
+    `values`: the true difference, and the distance of these counts from it in standard errors.
     """
     (value, away), (margin, alpha) = values, at
     flips = max(flips, abs(value))
@@ -90,8 +94,8 @@ def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tup
 
 
 def _by_mean(mean: WeightedMean, values: tuple[float, float], side: float, at: tuple[float, float]) -> int | None:
-    """Return the same for a mean. `values`: its true value, and the unlucky one, which is exceeded with probability
-    `power` with as many units as `mean` has.
+    """Return the number of units for a mean. `values`: its true value, and the unlucky one, which is exceeded with
+    probability `power` with as many units as `mean` has.
     """
     observed_units, (margin, alpha), (value, unlucky) = float(mean.counts.sum()), at, values
 

@@ -16,8 +16,8 @@ from scipy.special import bdtr, ndtr, ndtri
 
 
 def tango_statistic(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> NDArray[np.float64]:
-    """Return score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. It is large if the
-    data lie above `difference`.
+    """Return the score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. It is large if
+    the data lie above `difference`.
 
     T. Tango (1998), Statistics in Medicine 17:891-908: the variance is that of the maximum likelihood under H0, so zero
     cells are no special case. McNemar's statistic is the case difference = 0. If the variance is zero, the statistic is
@@ -76,7 +76,7 @@ def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return two-sided exact p of H0: gains and losses are equally likely. No change gives 1."""
+    """Return the two-sided exact p of H0: gains and losses are equally likely. No change gives 1."""
     if gained + lost == 0:
         return 1.0
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))

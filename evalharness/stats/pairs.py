@@ -1,4 +1,7 @@
-"""Pair two models' rows on the same units, and pool the pairs of several tasks."""
+"""Pair two models' rows on the same units, and pool the pairs of several tasks.
+
+A unit is what was drawn independently (a question, a passage); its row holds the numbers from which the score is made.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,13 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The rows (n, width) of two models on the same n units, and their score.
+    """The rows (n, width) of two models on the same n units, and how they are scored.
 
-    "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
-    summed rows. `sizes` (n,): examples in each unit. `sign`: −1 if a lower score is better. `chance` and `margin` in
-    the metric's natural unit; no chance: unknown; no margin: only described. `order` (n,): uniform numbers in [0, 1)
-    that put units into rounds, if the run has rounds.
+    `base`, `candidate`: the rows. `sizes` (n,): examples in each unit. `kind`: "binary" and "graded" scores are Σ
+    row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function `score` of the summed rows. `sign`: −1 if
+    a lower score is better. `chance`: the score of guessing, None: unknown. `margin`: the largest acceptable loss,
+    None: the pairs are only described. Both are in the metric's natural unit. `order` (n,): uniform numbers in [0, 1)
+    that put units into rounds; None if the run has no rounds.
     """
 
     base: Floats
@@ -47,16 +51,16 @@ class Pairs:
 
     @property
     def bounded(self) -> bool:
-        """Is the range of scores finite?"""
+        """Whether the range of scores is finite."""
         return bool(np.isfinite(self.high - self.low))
 
     def skill(self, score: float) -> float | None:
-        """Return a score minus chance, oriented; None if chance is unknown."""
+        """Return a score minus chance, with the sign turned so that + is better; None if chance is unknown."""
         return None if self.chance is None else self.sign * (score - self.chance)
 
     def difference(self, rows: Floats) -> Floats:
-        """Return oriented differences (...) of the scores of summed rows (..., 2 × width), base and candidate side by
-        side.
+        """Return differences (...) of the scores of summed rows (..., 2 × width), base and candidate side by side; + is
+        better.
         """
         width = self.base.shape[1]
         return self.sign * (self.score(rows[..., width:]) - self.score(rows[..., :width]))
@@ -145,10 +149,11 @@ def _scaled(pairs: Pairs, weight: float) -> Pairs:
 
 
 class UnitPairing(NamedTuple):
-    """Units of two models paired by id: `first[i]` and `second[i]` are the places of the same unit, (both,).
+    """The units that two models have in common, paired by id.
 
-    The counts are of units that could not be paired. `first_lacks`: only the second has them; `second_lacks`: the
-    reverse; `uneven`: the two answered different numbers of examples.
+    `first`, `second` (both,): the places of the same unit in either model. `first_lacks`: number of units that only the
+    second has; `second_lacks`: the reverse. `uneven`: number of units of which the two answered different numbers of
+    examples.
     """
 
     first: NDArray[np.intp]

@@ -27,7 +27,7 @@ NEARBY = (1.0, 1.02, 1.05)  # exact power is a sawtooth: a number is enough if s
 
 
 class Odds(NamedTuple):
-    """Probability of each verdict. `forgotten` and `retained` need not add up to 1: the rest is `inconclusive`."""
+    """The probability of each verdict. The three add up to 1."""
 
     forgotten: float
     retained: float
@@ -46,7 +46,9 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
 
 
 def _odds(n: int, flips: float, drop: float, rule: tuple[float, float, float], few: int) -> Odds:
-    """Return `rule`: the margin and the alphas; `few`: fewer changes than this are judged by the exact test."""
+    """Return the odds of one design. `rule`: the margin and the alphas; `few`: fewer changes than this are judged by
+    the exact test.
+    """
     margin, *alphas = rule
     flips = min(1.0, max(flips, abs(drop)))
     if n < MIN_UNITS:
@@ -139,8 +141,10 @@ def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: 
 def _limits(
     n: int, changes: NDArray[np.float64], rule: tuple[float, float], side: Side, few: int
 ) -> NDArray[np.float64]:
-    """For each number of changes, the fewest losses that give "forgotten" (changes + 1: none), or the most that give
-    "retained" (−1: none). `rule`: margin and alpha; `few`: fewer changes than this are judged by the exact test.
+    """Return for each number of changes the fewest losses that give "forgotten" (changes + 1: none), or the most that
+    give "retained" (−1: none).
+
+    `rule`: margin and alpha; `few`: fewer changes than this are judged by the exact test.
     """
     forgotten, (margin, alpha) = side == Verdict.FORGOTTEN, rule
     if alpha <= 0:
@@ -160,7 +164,9 @@ def _limits(
 
 @lru_cache(maxsize=200_000)
 def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, guess: int) -> int:
-    """As `_limits`, by the exact test. `guess`: the limit of the score test."""
+    """Return the limit for one number of changes, as `_limits` does, by the exact test. `guess`: the limit of the score
+    test.
+    """
     step = -1 if side == Verdict.FORGOTTEN else 1
 
     def decided(lost: int) -> bool:

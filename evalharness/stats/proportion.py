@@ -10,10 +10,9 @@ ENOUGH_CHANGED = 20  # with fewer changed units, their dependence cannot be esti
 
 
 def wilson(right: float, n: float, level: float) -> tuple[float, float]:
-    """Return the interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0
-    gives (0, 1).
+    """Return Wilson's interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed).
 
-    E. B. Wilson (1927), JASA 22:209-212.
+    n = 0 gives (0, 1). E. B. Wilson (1927), JASA 22:209-212.
     """
     if n <= 0:
         return 0.0, 1.0

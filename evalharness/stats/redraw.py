@@ -74,8 +74,8 @@ def redraw_units(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
 
 
 def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | None:
-    """Return (share of changed units, probability that the better row is the base's, better and worse rows (units,
-    width)) for an expected drop.
+    """Return how to draw rows with an expected drop: (share of changed units, probability that the better row is the
+    base's, better and worse rows (units, width)).
     """
     changed = changed_units(pairs)
     units, share_changed, whole = (

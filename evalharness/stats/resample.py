@@ -57,8 +57,9 @@ def swapped_differences(
 
 
 def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator) -> float:
-    """Return two-sided p of H0: the two models' rows are exchangeable. It tries all patterns of swaps, or random ones
-    if more than EXACT_UNITS units changed. Without changes: 1.
+    """Return the two-sided p of H0: the two models' rows are exchangeable.
+
+    It tries all patterns of swaps, or random ones if more than EXACT_UNITS units changed. Without changes: 1.
     """
     start, change, away = _changes(first, second)
     observed = float(score(start + change.sum(axis=0)) - score(away - change.sum(axis=0)))

@@ -47,8 +47,10 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """Shares of all answers. `lost`, `gained`: changed from right to wrong, and back. `forgotten`, `learned`: the same,
-    corrected for lucky guesses; estimates below 0 become 0.
+    """Shares of all answers that changed.
+
+    `lost`, `gained`: changed from right to wrong, and back. `forgotten`, `learned`: the same, corrected for lucky
+    guesses; estimates below 0 become 0.
     """
 
     lost: float

@@ -55,9 +55,10 @@ class Stream:
 
 
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:
-    """Return the logarithm of the e-process for `side` after each unit, (units,). Rejecting once it reaches log(1/α)
-    errs with probability ≤ α at any stopping time. Units are drawn independently; for a sample of a finite `population`
-    see `certificate`.
+    """Return the logarithm of the e-process for one side of the verdict after each unit, (units,).
+
+    Rejecting once it reaches log(1/α) errs with probability ≤ α at any stopping time. The units are a random sample of
+    a population without end; `certificate` is for a finite one.
     """
     excess, bound = _excess(stream, margin, side)
     if population is None:
@@ -71,8 +72,8 @@ def evidence(stream: Stream, margin: float, side: Side, population: int | None =
 
 
 def certificate(stream: Stream, margin: float, side: Side, population: int) -> Floats:
-    """As `evidence`, (units,), for the difference on a finite set of `population` units, of which `stream` is a random
-    sample without replacement.
+    """Return what `evidence` does, (units,), for the difference on a finite set of `population` units, of which
+    `stream` is a random sample without replacement.
 
     It certifies the score on this set, not on questions like these. The null fixes the sum over the set, so the
     observed units bound the mean of the remaining ones, and the bets are against that bound (Waudby-Smith and Ramdas
@@ -85,13 +86,18 @@ def certificate(stream: Stream, margin: float, side: Side, population: int) -> F
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:
-    """Return the bounds of Δ that are valid at any time: each ever errs with probability ≤ α (two-sided coverage 1 −
-    2α, as the fixed-sample intervals). The values between them are those whose e-processes never reached 1/α. Without
-    units: (−reach, reach).
+    """Return bounds of Δ that hold at every time: each ever errs with probability ≤ α (two-sided coverage 1 − 2α, as
+    the intervals of a fixed sample).
+
+    The interval holds the values whose e-processes never reached 1/α. Without units it is (−reach, reach).
+    `population`: the number of units in a finite set, see `certificate`.
     """
 
     def excess(end: float, side: Side) -> float:
-        """Return the largest logarithm of the e-process against Δ = `end`, minus log(1/α)."""
+        """Return how far the e-process against the null "Δ = `end`" rose above the threshold at which it rejects.
+
+        The value is the largest logarithm of the capital after any unit, minus log(1/α); above 0 the null is rejected.
+        """
         return min(float(evidence(stream, -end, side, population).max()) + math.log(alpha), MOST_EXCESS)
 
     def bound(side: Side, sign: float) -> float:
@@ -122,7 +128,9 @@ def e_holm(logs: Sequence[float]) -> list[float]:
 
 
 def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
-    """For each unit the value whose mean is ≥ 0 under the null, (units,), and its upper bound."""
+    """Return for each unit a value whose mean is at least 0 under the null, (units,), and the upper bound of these
+    values.
+    """
     over = stream.net + margin * stream.sizes
     if side == Verdict.FORGOTTEN:
         return over, (stream.reach + margin) * stream.largest
@@ -130,7 +138,7 @@ def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
 
 
 def _capital(gains: Floats) -> Floats:
-    """Return the logarithm of the averaged capital after each unit, (units,), from the largest bet's gains, which are ≥
+    """Return the logarithm of the averaged capital after each unit, (units,). `gains`: those of the largest bet, each ≥
     −1.
     """
     with np.errstate(divide="ignore"):

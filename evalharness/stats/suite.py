@@ -1,9 +1,9 @@
 """Combine the findings of gate units into one for the suite: the plain mean of their differences, in margins.
 
-Every unit's difference is divided by its own margin, so the suite's margin is 1. The units are fixed before the run.
-The mean is tested by `gaffke.pool_means`: every unit keeps its own weight, and one worst case is added to all of them
-together. For "retained" a unit's gain counts at most one margin and two of its standard errors, so that one large gain
-cannot offset losses elsewhere.
+A gate unit is a task or group that the gate judges. Every unit's difference is divided by its own margin, so the
+suite's margin is 1. The units are fixed before the run. The mean is tested by `gaffke.pool_means`: every unit keeps its
+own weight, and one worst case is added to all of them together. For "retained" a unit's gain counts at most one margin
+and two of its standard errors, so that one large gain cannot offset losses elsewhere.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ NOTHING = Finding(
 
 
 def combine(findings: Sequence[Finding], level: float | None) -> Finding:
-    """Combine findings into one for the suite, in margins; without a `level`, without an interval. `skill`: the mean of
-    the units' skills in margins, each at least 0; a suite with a small one certifies nothing, as any unit.
+    """Combine findings into one for the suite, in margins. `level`: coverage of its interval; None: it gets none.
 
-    Every finding must have a margin above 0; findings without units are left out. The suite of one unit has that unit's
-    tests. A suite with a unit whose metric has no finite range is never retained. Without findings: no interval, and
-    p-values of 1.
+    The suite's `skill` is the mean of the units' skills in margins, each at least 0; a suite with a small one certifies
+    nothing, as any unit. Every finding must have a margin above 0; findings without units are left out. A suite of one
+    unit has that unit's tests. A suite with a unit whose metric has no finite range is never retained. Without findings
+    it has no interval, and p-values of 1.
     """
     members = [(each, each.mean, each.margin) for each in findings if each.mean is not None and each.margin]
     if not members:
@@ -73,7 +73,7 @@ def _capped(mean: WeightedMean) -> WeightedMean:
 
 
 def _of_one(suite: Finding, unit: Finding) -> Finding:
-    """Return the suite of one unit, with the tests of that unit."""
+    """Return the finding of a suite that has one unit: with the tests of that unit."""
     margin = unit.margin or 1.0
     low, high = (None if end is None else end / margin for end in unit.difference[1:])
     return replace(
@@ -88,14 +88,15 @@ def _of_one(suite: Finding, unit: Finding) -> Finding:
 
 
 def _p_difference(mean: WeightedMean) -> float:
-    """Return two-sided p of H0: no difference, by the normal approximation with the variance about 0."""
+    """Return the two-sided p of H0: no difference, by the normal approximation with the variance about 0."""
     about_zero = float(mean.counts @ (mean.moves + mean.estimate * mean.shares) ** 2)
     return 2 * float(ndtr(-abs(mean.estimate) / math.sqrt(about_zero))) if about_zero > 0 else 1.0
 
 
 def mean_share_kept(findings: Sequence[Finding], level: float) -> Interval | None:
-    """Return the mean share of the base's skill that remains, over units with skill; None for none. It only describes:
-    the base's luck is in numerator and denominator, so it is too low if skill is small.
+    """Return the mean share of the base's skill that remains, over the units with skill; None if there are none.
+
+    It only describes: the base's luck is in numerator and denominator, so it is too low if skill is small.
     """
     able = [each for each in findings if each.mean is not None and each.skill and not each.at_chance]
     if not able:
@@ -106,7 +107,7 @@ def mean_share_kept(findings: Sequence[Finding], level: float) -> Interval | Non
 
 
 def mean_difference(findings: Sequence[Finding], level: float) -> Interval | None:
-    """Return the plain mean of differences on one scale with its interval; None for none."""
+    """Return the plain mean of differences on one scale with its interval; None without differences."""
     means = [each.mean for each in findings if each.mean is not None]
     if not means:
         return None
@@ -115,6 +116,6 @@ def mean_difference(findings: Sequence[Finding], level: float) -> Interval | Non
 
 
 def median_difference(findings: Sequence[Finding]) -> float | None:
-    """Return the median unit's difference in margins; None for none."""
+    """Return the median unit's difference in margins; None without units."""
     values = [each.difference.value / each.margin for each in findings if each.units and each.margin]
     return float(np.median(values)) if values else None

@@ -17,8 +17,11 @@ SUSPECTS = 0.75  # largest expected number of suspect units if nothing changed
 
 
 def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool) -> Verdict:
-    """Return the verdict. `p_forgotten`: adjusted for multiple tests. `can_retain`: the base is above chance, the
-    margin small against its skill, the metric's range finite; "forgotten" does not need it.
+    """Return the verdict on one difference, from its p-values at the margin and the error rate `alpha`.
+
+    `p_forgotten` must be adjusted for multiple tests. `units`: fewer than MIN_UNITS decide nothing. `can_retain`: the
+    base is above chance, the margin small against its skill, and the metric's range finite; "forgotten" does not need
+    that.
     """
     if units < MIN_UNITS:
         return Verdict.INCONCLUSIVE
@@ -28,27 +31,29 @@ def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, c
 
 
 def is_small(margin: float, skill: float) -> bool:
-    """Is a margin small against the base's skill, so that "retained" means something?"""
+    """Return whether a margin is small against the base's skill: else keeping within it would show nothing."""
     return margin <= SKILL_SHARE * skill * (1 + 1e-12)
 
 
 def is_suspect(p_forgotten: float, alpha: float, tests: int, units: int) -> bool:
-    """Is one of `tests` gate units, with `units` units of data, suspect of a loss beyond its margin? `p_forgotten`:
-    unadjusted. If nothing is lost, α · tests of them are expected, at most SUSPECTS.
+    """Return whether one gate unit (a task or group that the gate judges) is suspect of a loss beyond its margin.
+
+    `p_forgotten`: not adjusted. `tests`: the number of gate units. `units`: the units of data in this one. If nothing
+    is lost, α · tests suspects are expected, and at most SUSPECTS.
     """
     return units >= MIN_UNITS and p_forgotten <= min(alpha, SUSPECTS / max(tests, 1))
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
-    """Return (p_forgotten, p_retained) of 0/1 counts; see `p_on_side`."""
+    """Return (p_forgotten, p_retained) of counts of gained and lost 0/1 answers; see `p_on_side`."""
     return p_on_side(gained, lost, n, margin, Verdict.FORGOTTEN), p_on_side(gained, lost, n, margin, Verdict.RETAINED)
 
 
 def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
-    """Return p_forgotten or p_retained of 0/1 counts, by Tango's test, or its exact form for fewer than FEW_CHANGES
-    changes.
+    """Return one of the two p-values of counts of 0/1 answers: p_forgotten or p_retained, as `side` says.
 
-    Fractions (an effective sample) are rounded against the tested claim.
+    The test is Tango's, or its exact form for fewer than FEW_CHANGES changes. Fractions (an effective sample) are
+    rounded against the tested claim.
     """
     if gained + lost >= FEW_CHANGES:
         return tango_p(gained, lost, n, margin)[0 if side == Verdict.FORGOTTEN else 1]
