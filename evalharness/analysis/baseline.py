@@ -51,10 +51,10 @@ class BaselineTask:
 class Baseline:
     """A base that was measured before, with its scores by task.
 
-    `path`: of the run or file. `row`: the base as results list it. `engine`: its fingerprint. `template`: digest of the
-    chat template; None: none was used. `packed`: digest of the baseline file that holds the scores, whose digests are
-    short and whose rows lack the units' ids; "": the scores are a run's. `probes`: the base's answers to probes; None:
-    not recorded.
+    `path`: of the run or file. `row`: the base as results list it. `engine`: the engine that answered, with its
+    fingerprint. `template`: fingerprint of the chat template; None: none was used. `packed`: digest of the baseline
+    file that holds the scores, whose digests are short and whose rows lack the units' ids; "": the scores are a run's.
+    `probes`: the base's answers to probes; None: not recorded.
     """
 
     path: Path  # the run's folder, its measurements.parquet, or the baseline file

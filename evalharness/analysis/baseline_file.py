@@ -57,9 +57,8 @@ class ScoredTask:
 class AcceptedScores:
     """The scores of one model on one task.
 
-    `score`: by the deciding metric. `prompts`: digest of the model's prompts. `unparsed`: number of answers that could
-    not be read. `answers`: counts of unusual answers, None: there are none. `rows` (n, k): the numbers of each unit, as
-    unpacked.
+    `score`: by the deciding metric. `prompts`: digest of the prompts. `unparsed`: number of unreadable answers.
+    `answers`: counts of unusual ones; None: there are none. `rows` (n, k): the numbers of each unit, as unpacked.
     """
 
     score: float
@@ -73,9 +72,9 @@ class AcceptedScores:
 class BaselineFile:
     """The content of a baseline file.
 
-    `digest`: of the file's bytes. `engine`: fingerprint of the engine that answered. `settings`: of prompts and rows.
-    `models`: the original base first. `templates`: digest of each model's chat template, None: it has none. `scores`:
-    for each model a tuple in the order of `tasks`.
+    `digest`: of its content. `engine`: the one that answered. `settings`: of prompts and rows. `models`: the original
+    base first. `templates`: each model's chat template as a digest; None: it has none. `scores`: by model, then in the
+    order of `tasks`.
     """
 
     path: Path
@@ -166,7 +165,9 @@ def _columns(task: ScoredTask, signatures: Sequence[str]) -> list[Any]:
 
 
 def _counts(scores: AcceptedScores) -> list[Any]:
-    """Return the counts of a task's answers as a list, without the zeros at its end."""
+    """Return one task's counts for the file: the digest of the prompts, unparsed answers, and the counts of unusual
+    answers without the zeros at their end.
+    """
     counts = [] if scores.answers is None else [getattr(scores.answers, name) for name in COUNTS]
     while counts and counts[-1] == 0:
         counts.pop()

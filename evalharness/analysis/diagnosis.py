@@ -181,7 +181,9 @@ def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequenc
 
 
 def _leaning(choices: Sequence[str], sums: Any) -> ChoiceBias:
-    """Return the choice whose picks exceed its right answers most. `sums` (2 × choices): picks, then right answers."""
+    """Return the choice whose picks exceed its right answers most. `sums` (2 × choices): picks of each choice, then how
+    often each is right.
+    """
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
     return ChoiceBias(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))

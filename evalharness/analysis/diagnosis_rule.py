@@ -54,7 +54,7 @@ SIGNS = {
 
 
 class Reading(NamedTuple):
-    """A conclusion, and the reason where one is stated."""
+    """One conclusion of the rule, and in words what led to it; "" if nothing more is to be said."""
 
     conclusion: Conclusion
     because: str = ""
@@ -66,7 +66,9 @@ def lost(choice: Comparison) -> bool:
 
 
 def unexplained(results: Results) -> list[str]:
-    """Gate units on which a candidate lost by choosing, and which no diagnosis explains."""
+    """Return the gate units (tasks and groups that the gate judges) on which a candidate lost by choosing, and which no
+    diagnosis explains.
+    """
     explained = {(diagnosis.task, diagnosis.candidate) for diagnosis in results.diagnoses}
     units = [
         row
@@ -83,8 +85,11 @@ def fell(difference: Estimate | None) -> bool:
 def conclude(
     choice: Comparison, accuracy: Comparison, twins: tuple[Comparison, Comparison], flips: WrittenFlips
 ) -> Reading:
-    """Apply the rule. `accuracy`: choosing, on the scale of the written scores; `twins`: writing, with the answer
-    anywhere in the text, and alone.
+    """Apply the rule to one task of a candidate.
+
+    `choice`: the row that decides it. `accuracy`: choosing, on the scale of the written scores. `twins`: writing the
+    answer, scored with the answer anywhere in the text, and with the answer alone. `flips`: lost and gained written
+    answers.
     """
     lenient, strict = twins
     if constant := _one_answer(choice):
@@ -115,8 +120,8 @@ def conclude(
 
 
 def _one_answer(choice: Comparison) -> str:
-    """Return the answer that the candidate gives to nearly all examples and the base does not, with its share;
-    else "".
+    """Return the answer that the candidate gives to nearly all examples and the base does not, with its share; ""
+    without one.
     """
     base, counts = choice.base_answers, choice.candidate_answers
     if counts is None or not counts.constant or (base is not None and base.constant):
@@ -158,7 +163,7 @@ def diagnosis_text(
 
 
 def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
-    """Return whether a measure where less is better rose, with its whole interval."""
+    """Return whether a measure of which less is better rose: its whole interval is above 0."""
     return name in by_name and fell(by_name[name].difference)
 
 

@@ -32,7 +32,11 @@ OTHER_VOCABULARY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftTexts:
-    """Texts of one kind with the requests to the base about them."""
+    """Texts of one kind, with the requests to the base about them.
+
+    `kind`: neutral text, the base's own outputs, or outputs on a target's inputs. `target`: that target (a task that a
+    candidate was trained on); "" for other kinds.
+    """
 
     kind: str  # NEUTRAL, OWN, or INPUTS and the target
     requests: tuple[Profile, ...]
@@ -67,7 +71,9 @@ def target_inputs(target: str, pairs: Sequence[tuple[str, str]]) -> DriftTexts:
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
-    """Return the requests to another model, at the tokens that the base named; None if the base gave no answer."""
+    """Return the requests to another model about the tokens that the base named, one for each text; None if the base
+    gave no answer.
+    """
     answers = (base.get(request.id) for request in texts.requests)
     return [
         replace(request, top_k=0, at=answer.ids) if isinstance(answer, Profiling) else None
@@ -80,7 +86,7 @@ def divergence(base: Profiling, model: Profiling) -> Floats:
     one.
 
     Merging outcomes never makes a divergence larger (the log-sum inequality: T. M. Cover and J. A. Thomas, Elements of
-    Information Theory, 2006, §2.7), so it is a lower bound, and exact where the base named its whole vocabulary.
+    Information Theory, 2006, §2.7), so it is a lower bound, and exact if the base named its whole vocabulary.
     """
     p, q = (
         np.concatenate([np.array(each.top).reshape(len(each.tokens), -1), _rest(each)], axis=1)
@@ -98,7 +104,9 @@ def _rest(profile: Profiling) -> Floats:
 
 
 def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level: float) -> Drift:
-    """Return the drift of `model` on the texts, from answers in their order. `level`: coverage of the intervals."""
+    """Return the drift of `model` on the texts. `base`, `other`: the two models' answers, in the order of the texts.
+    `level`: coverage of the intervals.
+    """
     empty = Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level)
     pairs = [(b, m) for b, m in zip(base, other, strict=True) if isinstance(b, Profiling) and isinstance(m, Profiling)]
     failed = len(base) - len(pairs)
@@ -131,7 +139,7 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level
 
 
 def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Drift:
-    """Return a drift that is not known, with the reason."""
+    """Return a drift that could not be measured, with the reason."""
     return Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level, reason=reason)
 
 
@@ -156,8 +164,8 @@ def rank_drifts(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Dri
 
 
 def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
-    """Return one text's number of tokens, and sums over them: divergence, agreement, the base's cross-entropy, its
-    change, and the probability of tokens that the base did not name.
+    """Return one text's row: the number of tokens, and sums over them of the divergence, the agreement, the base's
+    cross-entropy, its change, and the probability of tokens that the base did not name.
     """
     ours, theirs = np.array(base.logprobs), np.array(model.logprobs)
     agree = float(np.sum(np.array(base.argmax) == np.array(model.argmax)))

@@ -40,7 +40,11 @@ OWN_QUESTIONS = "this run asks otherwise ({}) than the table's candidates were a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DriftCurve:
-    """Loss against divergence on the texts of `kinds` together, both on scales of logarithms."""
+    """A curve of loss against divergence, both on logarithmic scales, from earlier candidates of the same base.
+
+    `kinds`: the kinds of text over which a candidate's divergence is averaged. `fitted`: the curve with its intervals.
+    `furthest`: the place on the curve of the candidate that drifted most. `n`: number of candidates.
+    """
 
     kinds: tuple[str, ...]
     fitted: ConformalCurve
@@ -48,7 +52,7 @@ class DriftCurve:
     n: int
 
     def change(self, kl: Mapping[str, float]) -> Estimate:
-        """Forecast the suite's change in margins, without an interval where the table is too short for one."""
+        """Forecast the suite's change in margins; it has no interval if the table is too short for one."""
         at = place(kl, self.kinds)
         value = _change(float(self.fitted.curve.at(np.array([at]))[0]))
         bounds = self.fitted.interval(at, COVERAGE)
@@ -57,15 +61,16 @@ class DriftCurve:
 
 
 def place(kl: Mapping[str, float], kinds: Sequence[str]) -> float:
-    """Return a candidate's drift on a scale that is 0 where nothing differs and logarithmic beyond LEAST_KL: the mean
-    over the kinds of text.
+    """Return the mean of a candidate's divergences over these kinds of text, each on a scale that is 0 if nothing
+    differs and logarithmic beyond LEAST_KL.
     """
     return float(np.mean([np.log1p(kl[kind] / LEAST_KL) for kind in kinds]))
 
 
 def drift_curve(table: Sequence[TableCandidate], kinds: Sequence[str]) -> DriftCurve:
-    """Fit a curve for every subset of these kinds of text, and return the one with the least error on left-out recipes;
-    of equals that with the fewest kinds. A recipe is left out with all its seeds.
+    """Fit a curve for every subset of these kinds of text, and return the one with the least error on left-out recipes.
+
+    Of curves with equal errors it is the one with the fewest kinds. A recipe is left out with all its seeds.
     """
     losses, recipes = np.array([_loss(each.margins) for each in table]), [each.recipe for each in table]
     curves = []
@@ -84,8 +89,10 @@ def forecasts(
     table: Sequence[TableCandidate],
     remarks: Sequence[str],
 ) -> tuple[DriftForecast, ...]:
-    """Forecast the suite's change of every candidate whose drift was measured. `models`: the base first;
-    `remarks`: differences of the run from the suite, which make every forecast less sure.
+    """Forecast the suite's change of every candidate whose drift was measured.
+
+    `models`: the base first. `table`: drift and change of earlier recipes. `remarks`: differences between this run and
+    the suite, which make every forecast less sure.
     """
     if not drifts or not table:
         return ()
@@ -113,7 +120,7 @@ def forecasts(
 
 
 def divergences(drifts: Sequence[Drift], model: ModelRow) -> dict[str, float]:
-    """Return the model's divergence on each kind of text where it is known, by the table's names of the kinds."""
+    """Return the model's divergence on each kind of text on which it is known, by the table's names of the kinds."""
     own = [drift for drift in drifts if drift.model == model.name and drift.kl is not None]
     return {_kind(drift.text): drift.kl.value for drift in own if drift.kl is not None}
 

@@ -1,6 +1,7 @@
 """Judge rows whose units were asked in rounds, with p-values and intervals that hold at any stopping time.
 
-The statistics are those of stats/early_stopping.py.
+A gate unit (a task or group that the gate judges) stops once its verdict is certain. The statistics are those of
+stats/early_stopping.py.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ STOPPED, UNTESTED = Flag.STOPPED_EARLY, Flag.SUITE_NOT_TESTED
 
 
 class SequentialRows(NamedTuple):
-    """The rows of one candidate; `adjusted`: p_forgotten of its gate units without the suite, by index; `stopping`: how
-    far each row was asked, by index.
+    """The rows of one candidate that was asked in rounds.
+
+    `adjusted`: p_forgotten of its gate units without the suite, by the row's index. `stopping`: how far each row was
+    asked, by the row's index.
     """
 
     rows: list[ComparisonDraft]
@@ -76,7 +79,7 @@ def _stopped(row: ComparisonDraft) -> bool:
 
 
 def _points(row: ComparisonDraft) -> ComparisonDraft:
-    """Return the row without p-values and intervals that need a fixed sample."""
+    """Return the row with its values only: without p-values and intervals that need a fixed sample."""
     finding = row.finding
     finding = replace(
         finding,
@@ -126,7 +129,7 @@ def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> StoppingState:
 
 
 def _with_early(row: ComparisonDraft, of: StoppingState, early: tuple[float, float], alpha: float) -> StoppingState:
-    """Add the p-values and the certificate of a gate unit's e-processes. `early`: adjusted p_forgotten, and
+    """Add the p-values and the certificate that come from a gate unit's e-processes. `early`: adjusted p_forgotten, and
     p_retained.
     """
     if (
@@ -147,7 +150,9 @@ def _unit_rows(data: CandidateData) -> list[ComparisonDraft]:
 
 
 def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
-    """Return the verdict of every gate unit that its e-process allows after the rounds so far; else "inconclusive"."""
+    """Return the verdict of every gate unit after the rounds so far, as its e-process gives it; "inconclusive" if it
+    gives none.
+    """
     rows = _unit_rows(replace(data, swaps=GLANCE))
     paths = [_path(row) for row in rows]
     verdicts: dict[str, Verdict] = {}
@@ -162,11 +167,11 @@ def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
 
 
 def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> ComparisonDraft:
-    """Return the suite at the first look that decided, else at the last look that all gate units reached. `rows`: the
-    current ones.
+    """Return the suite's row at the first look that decided it, else at the last look that all gate units reached.
 
-    p-values are the least over the looks, each divided by the share of alpha that its look may spend. Where a unit was
-    stopped before the last look and no look decided, the suite has values but no verdict, and is flagged.
+    A look is a round after which the suite is tested. `rows`: the current rows of all gate units. p-values are the
+    least over the looks, each divided by the share of alpha that its look may spend. If a unit was stopped before the
+    last look and no look decided, the suite has values but no verdict, and is flagged.
     """
     units = [row for row in rows if row.unit]
     last = min((row.watch.rounds for row in units if row.watch is not None), default=ROUNDS)
@@ -187,8 +192,8 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
-    """Return the suite after round `look`, its p-values divided by the share of alpha that this look may spend.
-    `units`: the gate units' rows at that round, where they exist already.
+    """Return the suite's row after round `look`, with p-values divided by the share of alpha that this look may spend.
+    `units`: the gate units' rows at that round; None: compute them.
     """
     then = data.after(look)
     units = _unit_rows(then) if units is None else units
@@ -201,13 +206,13 @@ def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | 
 
 
 def _planned(rows: Sequence[ComparisonDraft]) -> int:
-    """Return the planned units of the rows that the suite averages."""
+    """Return the number of planned units in the rows that the suite averages."""
     return sum(row.watch.planned for row in rows if row.watch)
 
 
 def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:
-    """Return the suite where a gate unit was stopped before the last look: values, and the p-values of the looks so
-    far.
+    """Return the suite's row if a gate unit was stopped before the last look: its values, and the p-values of the looks
+    so far.
     """
     whole, looked = row.finding, row.watch is not None
     candidate, difference = Interval(whole.candidate.value), Interval(whole.difference.value)

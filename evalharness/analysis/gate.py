@@ -1,5 +1,6 @@
 """Decide whether the candidates of a run may ship.
 
+A gate unit is a task or group that the gate judges; the suite is the mean over all of them. The decision's exit codes:
 0 passes · 3 something was forgotten · 4 undecided, and the policy does not let that pass · 5 incomplete, or nothing was
 measured
 """
@@ -23,7 +24,7 @@ from evalharness.stats.enums import Verdict
 
 
 class GateOutcome(IntEnum):
-    """The gate's outcome; its value is the exit code."""
+    """The gate's outcome for a candidate or a run; its value is the exit code."""
 
     PASSED = 0
     FORGOTTEN = 3
@@ -37,8 +38,10 @@ UNDECIDED = (UnitOutcome.INCONCLUSIVE, UnitOutcome.SUSPECT, UnitOutcome.ABOVE_CE
 
 @dataclass(frozen=True, slots=True)
 class UnitDecision:
-    """The gate's outcome for one gate unit or the suite. `reason`: in one line why it keeps the candidate from passing,
-    or would without the policy; else "".
+    """The gate's outcome for one gate unit or the suite.
+
+    `row`: its comparison. `reason`: one line on why it keeps the candidate from passing, or would if the policy did not
+    excuse it; "" if nothing is against it.
     """
 
     row: Comparison
@@ -48,9 +51,11 @@ class UnitDecision:
 
 @dataclass(frozen=True, slots=True)
 class CandidateDecision:
-    """The gate's decision on one candidate. `reasons`: why it does not pass, one line each; `remarks`: what a pass does
-    not exclude, and what the policy lets pass; `units`: the suite, where there is one, and every gate unit. `against`:
-    whose scores it was compared with, where not its base's in the run.
+    """The gate's decision on one candidate.
+
+    `reasons`: why it does not pass, one line each; empty if it passes. `remarks`: what a pass does not exclude, and
+    what the policy lets pass. `units`: the suite, if there is one, and every gate unit. `against`: whose scores it was
+    compared with; "": its base's in the run.
     """
 
     name: str
@@ -63,8 +68,10 @@ class CandidateDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision:
-    """The gate's decision on a run. `reasons`: what failed, one line each; empty if everything passed. `remarks`:
-    further lines to read.
+    """The gate's decision on a run.
+
+    `exit_code`: that of the worst candidate. `reasons`: what failed, one line each; empty if everything passed.
+    `remarks`: further lines to read. `candidates`: the decision on each.
     """
 
     exit_code: GateOutcome
@@ -73,18 +80,18 @@ class Decision:
     candidates: tuple[CandidateDecision, ...] = ()
 
     def __repr__(self) -> str:
-        """The outcome of every candidate, in short."""
+        """Return the outcome of every candidate, in short."""
         each = ", ".join(f"{candidate.name} {candidate.exit_code.name.lower()}" for candidate in self.candidates)
         return f"Decision({int(self.exit_code)} {self.exit_code.name.lower()}: {each or 'no candidates'})"
 
 
 def judge(results: Results, policy: Policy, only: Collection[str] = (), today: date | None = None) -> Decision:
-    """Decide on every candidate (`only`: on these), and on the run: its outcome is that of the worst candidate.
-    `today`: the day for which waivers count; None: today, in UTC.
+    """Decide on every candidate, and on the run: its outcome is that of the worst candidate.
 
-    A run with failures is incomplete regardless of its verdicts; what was forgotten is named all the same. References
-    and their failures decide nothing. Raises UsageError for an unknown candidate, for a policy on something that is no
-    gate unit, and for a ceiling that is all that can be lost.
+    `only`: decide on these candidates; None: on all. `today`: the day for which waivers count; None: today, in UTC. A
+    run with failures is incomplete regardless of its verdicts; its reasons name what was forgotten, too. Reference
+    models and their failures decide nothing. Raises UsageError for an unknown candidate, for a policy on something that
+    is no gate unit, and for a ceiling that is all that can be lost.
     """
     results, today = _without_references(results), today or datetime.now(UTC).date()
     for name in sorted(set(only) - set(results.candidates)):
@@ -125,13 +132,15 @@ def merge_decisions(decisions: Sequence[tuple[str, Decision]]) -> Decision:
 
 
 def judge_alone(results: Results, name: str, policy: Policy) -> CandidateDecision:
-    """Decide on candidate `name` as if it were the only one: failures of the base count, those of others do not."""
+    """Decide on the candidate `name` as if it were the only one: failures of the base count, those of other candidates
+    do not.
+    """
     today = datetime.now(UTC).date()
     return _of_candidate(CandidateRows.of(_without_references(results), name, policy, today))
 
 
 def worst(rows: Iterable[Comparison]) -> Comparison:
-    """Return the measured row that lost most, in units of its margin. Raises ValueError if there is none."""
+    """Return the measured row that lost most, in its margins. Raises ValueError if no row was measured."""
     measured = [(row.difference.value / (row.margin or 1.0), row) for row in rows if row.difference is not None]
     return min(measured, key=lambda loss_and_row: loss_and_row[0])[1]
 
@@ -169,12 +178,14 @@ def _of_candidate(of: CandidateRows) -> CandidateDecision:
 
 
 def _is(row: Comparison, finding: UnitOutcome, suite: bool) -> bool:
-    """Return whether this finding is that the suite, or else a unit, was forgotten."""
+    """Return whether this finding says that something was forgotten: the suite, if `suite` is true, else
+    another unit.
+    """
     return finding == UnitOutcome.FORGOTTEN and row.is_gate_unit != suite
 
 
 def _of_unit(of: CandidateRows, row: Comparison) -> UnitDecision:
-    """Return the worst outcome of a row with its reasons, after the policy's excuses."""
+    """Return the outcome of one row, with its reason: its worst finding, after the policy's excuses."""
     excuse, findings = of.excuse(row), of.findings(row)
     outcome = findings[0][0] if findings else UnitOutcome.RETAINED
     reason = "; ".join(line for each, line in findings if each == outcome)

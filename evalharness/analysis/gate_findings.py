@@ -1,4 +1,7 @@
-"""Find what keeps a candidate from passing the gate, and what of it the policy excuses."""
+"""Find what keeps a candidate from passing the gate, and what of it the policy excuses.
+
+A gate unit is a task or group that the gate judges.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,11 @@ Finding = tuple[UnitOutcome, str]  # the outcome of a row, and the reason in one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRows:
-    """The rows of one candidate, with the policy's rules for its gate units, by name, on a day."""
+    """The rows of one candidate, with the policy's rules for them on one day.
+
+    `name`: the candidate's. `today`: the day for which waivers count. `rules`: the rule for each gate unit, by its
+    name.
+    """
 
     results: Results
     name: str
@@ -76,7 +83,7 @@ class CandidateRows:
         return next((row for row in self.rows if row.unit and row.level == Level.SUITE), None)
 
     def excuse(self, row: Comparison) -> Finding | None:
-        """Return how and why the policy excuses findings of this row; None if they count."""
+        """Return the outcome and the reason by which the policy excuses findings on this row; None if it does not."""
         rule, waiver = self.rules.get(row.task, UnitRule()), None
         severity = self.policy.severity if row.level == Level.SUITE else rule.severity
         if row.is_gate_unit:
@@ -103,7 +110,7 @@ class CandidateRows:
         return [*suspect, *self._above_ceiling(row), *self._over_limits(row)]
 
     def _above_ceiling(self, row: Comparison) -> list[Finding]:
-        """Return the findings that a loss above the ceiling is not excluded, or that the unit needs a ceiling of its
+        """Return the finding that a loss above the ceiling is not excluded, or that the unit needs a ceiling of its
         own.
         """
         ceiling, low = self.rules[row.task].ceiling, gate_text.loss_bound(row)
@@ -113,7 +120,9 @@ class CandidateRows:
         return [(UnitOutcome.ABOVE_CEILING, gate_text.no_ceiling(row))] if missing else []
 
     def _over_limits(self, row: Comparison) -> list[Finding]:
-        """Return the findings that more of the candidate's answers are unfit than the policy allows."""
+        """Return the findings that more of the candidate's answers are unfit (empty, cut off, unreadable) than the
+        policy allows.
+        """
         shares = {} if row.unfit is None else {name: getattr(row.unfit, name) for name in self.policy.limits}
         over = {name: share for name, share in shares.items() if name != "failed" and share > self.policy.limits[name]}
         lines = (gate_text.over_limit(row, name, share, self.policy.limits[name]) for name, share in over.items())
@@ -121,7 +130,9 @@ class CandidateRows:
 
     @property
     def tolerated(self) -> set[str]:
-        """The tasks on which no more examples failed than the policy allows."""
+        """Return the tasks of gate units on which no more examples failed than the policy allows; empty if it states no
+        limit.
+        """
         limit, groups = self.policy.limits.get("failed"), self.results.signature.get("groups") or {}
         units = [row for row in self.units if limit is not None and row.unfit and row.unfit.failed <= limit]
         return {task for row in units for task in (row.task, *groups.get(row.task, ()))}
@@ -148,7 +159,7 @@ class CandidateRows:
         return reasons or ["incomplete: not all examples were answered"] * bool(flagged)
 
     def _not_asked(self) -> list[str]:
-        """Return the suite or tasks that the policy requires and the run did not ask."""
+        """Return what the policy requires and the run did not ask: its suite, or tasks."""
         suite, run_suite = self.policy.suite, self.results.signature.get("suite")
         of = f"the suite {run_suite}" if run_suite else "no suite"
         reasons = []

@@ -1,4 +1,7 @@
-"""The lines in which the gate states its reasons, and what a pass does not exclude."""
+"""Write the lines in which the gate states its reasons, and what a pass does not exclude.
+
+A gate unit is a task or group that the gate judges.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def forgotten(row: Comparison) -> str:
 
 
 def suspect(row: Comparison) -> str:
-    """Return why a unit that is not forgotten keeps the gate from passing."""
+    """Say why a unit that is not forgotten keeps the gate from passing."""
     without = "without the engine's noise, " if Flag.ENGINE_NOISE in row.flags else ""
     says = f"{without}alone it would count as forgotten"
     return f"suspect: {row.candidate} on {row.task}: {_difference(row)}, p {_p(row.p_forgotten)}: {says}"
@@ -46,7 +49,7 @@ def above_ceiling(row: Comparison, ceiling: float) -> str:
 
 
 def no_ceiling(row: Comparison) -> str:
-    """Return why a unit does not pass under a ceiling for all that are scored from 0 to 1."""
+    """Say why a unit does not pass under a ceiling that is only for scores from 0 to 1."""
     if row.span is None:
         return f"ceiling: {row.candidate} on {row.task}: no loss is excluded{_no_range(row)}"
     fix = f"give --ceiling {row.task}=… (it can lose up to {row.span:g})"
@@ -54,15 +57,17 @@ def no_ceiling(row: Comparison) -> str:
 
 
 def loss_bound(row: Comparison) -> float | None:
-    """Return the lower bound of the true difference at level 1 − α; None without an interval, or for a metric without a
-    range, where a sample excludes nothing.
+    """Return the lower bound of the true difference at level 1 − α; None without an interval, or if the metric has no
+    finite range: then a sample excludes nothing.
     """
     return None if row.difference is None or row.span is None else row.difference.low
 
 
 def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
-    """Return the row that may have lost most, in its margins: the first without a bound, else the one with the lowest
-    bound; None if no loss is possible or nothing was measured.
+    """Return the row that may have lost most, in its margins.
+
+    It is the first row without a bound, else the one with the lowest bound. None if no loss is possible or nothing was
+    measured.
     """
     bounds = [(loss_bound(row), row) for row in rows if row.difference is not None]
     if unbounded := [row for low, row in bounds if low is None]:
@@ -72,7 +77,7 @@ def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
 
 
 def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
-    """Return why the suite is not retained, and what would decide it."""
+    """Say why the suite is not retained, and what would decide it."""
     what = f"undecided: {suite.candidate} over {suite.task}: "
     if Flag.SUITE_NOT_TESTED in suite.flags:
         return f"{what}not tested, because a gate unit was stopped first"
@@ -87,13 +92,13 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
 
 
 def inconclusive(row: Comparison) -> str:
-    """Return why a unit is not retained, which alone stops nothing, and what would decide it."""
+    """Say why a unit is not retained, and what would decide it. Such a unit alone does not stop the candidate."""
     parts = (_difference(row), would_decide(row), never_retained(row))
     return f"inconclusive: {row.candidate} on {row.task}: " + "; ".join(dict.fromkeys(filter(None, parts)))
 
 
 def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
-    """Return why a unit with more unfit answers than the policy allows does not pass."""
+    """Say why a unit does not pass of whose answers more are unfit than the policy allows."""
     of = WORDS_OF_LIMITS[what]
     return (
         f"limit: {row.candidate} on {row.task}: {100 * share:.1f} % of its {of}, the policy allows {100 * limit:.3g} %"
@@ -112,8 +117,8 @@ def waiver_expired(waiver: Waiver) -> str:
 
 
 def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
-    """Return why a candidate without a stated target does not pass: the suite may include its target's gain. Names the
-    largest gain that is shown.
+    """Say why a candidate whose target (the task it was trained on) is not stated does not pass: the suite may include
+    its gain there. Name the largest gain that is shown.
     """
     gains = [(row.difference.value / (row.margin or 1.0), row) for row in units if _is_gain(row) and row.difference]
     likely = max(gains, key=lambda gain_and_row: gain_and_row[0])[1] if gains else None
@@ -139,7 +144,7 @@ def _is_gain(row: Comparison) -> bool:
 
 
 def not_measured(row: Comparison, results: Results) -> str:
-    """Say that a row has no units, and why where that is known."""
+    """Say that a row has no units, and why if that is known."""
     target = next((model.target_task for model in results.models if model.name == row.candidate), None)
     own = [c for c in results.comparisons if c.candidate == row.candidate and c.is_gate_unit]
     where = "over" if row.level == Level.SUITE else "on"
@@ -150,13 +155,15 @@ def not_measured(row: Comparison, results: Results) -> str:
 
 
 def failed(errors: Sequence[ExampleError]) -> str:
-    """Return the failures of one model on one task."""
+    """Return one line on the failures of one model on one task."""
     first = errors[0]
     return f"incomplete: {len(errors)} × {first.model} on {first.task}: {first.reason[:SHOWN_REASON]}"
 
 
 def not_excluded(name: str, units: Sequence[Comparison]) -> str:
-    """Return the losses that a pass leaves possible, the largest in margins first, and whether any answer changed."""
+    """Return the losses that a pass leaves possible, the largest in margins first, and whether any answer changed at
+    all.
+    """
     measured = [(loss_bound(row), row) for row in units if row.difference is not None]
     unbounded = [row.task for low, row in measured if low is None]
     lows = [(low / (row.margin or 1.0), low, row) for low, row in measured if low is not None and low < 0]
@@ -173,8 +180,9 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
 
 
 def candidates_tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> str:
-    """Return how many candidates were tried, and how many suspect units chance alone would give of them: of m units,
-    each suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
+    """Say how many candidates were tried, and how many suspect units chance alone would give of them.
+
+    Of m units, each is suspect with probability at most min(α, 0.75 / m): at most min(α m, 0.75) a candidate.
     """
     units = [row for row in rows if row.is_gate_unit]
     suspects = sum(Flag.SUSPECT in row.flags for row in units)
@@ -188,7 +196,7 @@ def candidates_tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> s
 
 
 def amount(loss: float, row: Comparison) -> str:
-    """Return a loss in the unit of the row's metric; in points where that is scored from 0 to 1."""
+    """Return a loss as text, in the unit of the row's metric: in points if that is scored from 0 to 1."""
     return f"{100 * loss:.1f} points" if row.points else f"{loss:.3g} {row.metric}"
 
 

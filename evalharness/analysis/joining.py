@@ -32,7 +32,7 @@ OF_PROMPTS = {  # keys of a signature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPart:
-    """A run reduced to the models that are compared; `text`: as the user named it."""
+    """A run reduced to the models that are compared. `text`: the run as the user named it."""
 
     text: str
     run: MeasuredRun
@@ -42,7 +42,7 @@ class RunPart:
         return {fact.name: fact for fact in self.run.facts}
 
     def signatures(self, task: str) -> dict[str, str]:
-        """Return the signature of each metric's version and options."""
+        """Return the signature (version and options) of each of a task's metrics, by the metric's id."""
         return {metric.id: metric.signature for metric in self.facts[task].metrics}
 
     def prompts(self, task: str) -> dict[str, str]:
@@ -52,10 +52,11 @@ class RunPart:
 
 
 def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """Read one RUN, or join several RUN[#NAME]: the first one's base (or NAME) with the others' candidates (or NAMEs).
-    Returns notices for the user, too. `mixed_engines`: runs of different engines are allowed.
+    """Read one run, or join several, each named RUN or RUN#NAME; return it with notices for the user.
 
-    Raises UsageError for a missing run, and for an unknown or repeated name; NotComparableError as `join` does.
+    The first one gives the base (its own, or the model NAME), the others their candidates (or the models NAME).
+    `mixed_engines`: allow runs of different engines. Raises UsageError for a missing run, and for an unknown or
+    repeated name; NotComparableError as `join` does.
     """
     run, name = _read(texts[0])
     if len(texts) == 1:
@@ -82,9 +83,9 @@ def read_runs(texts: Sequence[str], mixed_engines: bool = False) -> tuple[Measur
 def join(
     base: RunPart, candidates: Sequence[RunPart], mixed_engines: bool = False
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """Join the tasks that all parts have, of all their models. Returns notices for the user, too.
+    """Join the tasks that all parts have, of all their models; return the run with notices for the user.
 
-    Raises NotComparableError if they were not asked, answered (unless `mixed_engines`) or scored alike.
+    Raises NotComparableError if prompts, engines (unless `mixed_engines`) or scoring differ.
     """
     parts = [base, *candidates]
     check_comparable(parts, mixed_engines)
@@ -121,8 +122,8 @@ def join(
 
 
 def check_comparable(parts: Sequence[RunPart], mixed_engines: bool = False) -> None:
-    """Check that the models of the parts were asked the same prompts, answered by one engine (unless `mixed_engines`)
-    and scored alike, and in rounds that were drawn alike where they stop early. Raises NotComparableError.
+    """Check that all parts have the same prompts, engine (unless `mixed_engines`) and scoring, and that rounds, if they
+    stop early, were drawn alike. Raises NotComparableError.
     """
     base, *others = parts
     shared = [name for name in base.facts if all(name in part.facts for part in others)]
@@ -170,7 +171,7 @@ def check_task(name: str, base: RunPart, part: RunPart) -> None:
 
 
 def _asked_otherwise(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-    """Name the settings of prompts in which two runs differ."""
+    """Return the names of the settings of prompts in which two runs differ."""
     differing = [words for key, words in OF_PROMPTS.items() if here.get(key) != there.get(key)]
     return f" (they differ in {' and '.join(differing)})" if differing else ""
 
@@ -245,7 +246,7 @@ def _signature(
 
 
 def _other_engines(parts: Sequence[RunPart]) -> dict[str, Any]:
-    """Return the engine of each model that another engine answered for than the first run's."""
+    """Return the engine of each model for which an engine other than the first run's answered."""
     engines = {
         model.name: (part.run.signature.get(MIXED) or {}).get(model.name) or part.run.signature["engine"]
         for part in parts

@@ -1,4 +1,4 @@
-"""Read a run's results, and judge its measurements again where an older rule or other margins judged them."""
+"""Read a run's results. If they were judged by an older rule or at other margins, judge the measurements again."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in 
 
 
 def judged_results(run: Path) -> tuple[Results, str]:
-    """Return the results of a run by this version's verdict rule, and a notice where they were judged again ("": they
-    are as in results.json).
+    """Return the results of a run by this version's verdict rule, and a notice if they were judged again ("":
+    results.json already has them so).
 
-    Raises UsageError as `read_results` does, and where the measurements are missing.
+    Raises UsageError as `read_results` does, and if the measurements that judging again needs are missing.
     """
     try:
         return read_results(run), ""
@@ -42,11 +42,12 @@ def judged_results(run: Path) -> tuple[Results, str]:
 
 
 def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
-    """Return the results of a run at a policy's error rate and margins, and a notice where they were judged again ("":
-    they are as in the run). `folder`: where the measurements of results are.
+    """Return the results of a run at a policy's error rate and margins, and a notice if they were judged again ("": not
+    needed).
 
-    What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
-    an unknown name, and where the measurements are missing.
+    `folder`: holds the measurements, if `run` is results and no folder. Settings that the policy does not state are the
+    run's. Raises UsageError as `judged_results` does, for a margin of an unknown name, and if the measurements are
+    missing.
     """
     results, notice = (run, "") if isinstance(run, Results) else judged_results(run)
     other = " and ".join(OTHERWISE[each] for each in _judged_otherwise(results, policy))
@@ -82,8 +83,8 @@ def _who(results: Results) -> list[tuple[str, str]]:
 
 
 def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
-    """Return the settings in which a policy differs from those that judged the results, or which need more than these
-    hold.
+    """Return the policy's settings for which the results must be judged again: they differ from those that judged the
+    results, or need more than the results hold.
     """
     signature = results.signature
     margins_then, stated = signature.get("margins"), dict(policy.margins)
@@ -110,7 +111,7 @@ def _measured(run: Path, where: object, what: str) -> Path:
 
 
 def rule_notices(run: Path) -> list[str]:
-    """Return a notice where another verdict rule judges a run's measurements than judged its results.json."""
+    """Return a notice if this version's verdict rule is not the one that judged the run's results.json."""
     rule = older_rule_of(run)
     judges = RULE if rule is None or rule < RULE else RULE_WITH_NOISE
     return [] if rule is None else [JUDGED_AGAIN.format(judges, rule)]

@@ -1,4 +1,7 @@
-"""Put a user's margins, error rate and targets into the plan of a comparison."""
+"""Put a user's margins, error rate and targets into the plan of a comparison.
+
+A margin is the largest acceptable loss; a target is the task that a candidate was trained on.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ NO_SUITE_MARGIN = "the suite {} has no margin of its own: it is the mean over it
 def with_margins(
     run: MeasuredRun, everywhere: float | None, by_name: Mapping[str, float], alpha: float | None = None
 ) -> MeasuredRun:
-    """Return the run with other margins (`everywhere`: for all tasks on a 0-1 scale; `by_name`: for single ones) and
-    another error rate; None changes nothing. Raises UsageError for an unknown name, and for a margin that is all that
-    can be lost.
+    """Return the run with other margins and another error rate; None changes nothing.
+
+    `everywhere`: the margin of all tasks on a 0-1 scale. `by_name`: margins of single tasks, groups or families.
+    `alpha`: the error rate. Raises UsageError for an unknown name, and for a margin that is all that can be lost.
     """
     facts, groups = with_margin_facts(run)
     check_names(by_name, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
@@ -37,14 +41,16 @@ def with_margins(
 
 
 def with_margin_facts(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
-    """Return the tasks and groups of a run that may have a margin: all but those that only describe."""
+    """Return the tasks and groups of a run that may have a margin: all except those that only describe."""
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     return facts, [group for group in run.plan.groups if not group.beside]
 
 
 def with_targets(run: MeasuredRun, everywhere: str | None, by_name: Mapping[str, str]) -> MeasuredRun:
-    """Return the run with its candidates' targets (`everywhere`: of all, `by_name`: of single ones; NO_TARGET: none of
-    the tasks). Raises UsageError for an unknown candidate or task.
+    """Return the run with its candidates' targets. NO_TARGET stands for none of the tasks.
+
+    `everywhere`: the target of all candidates. `by_name`: targets of single ones. Raises UsageError for an unknown
+    candidate or task.
     """
     targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **by_name}
     for sort, names, allowed in (
@@ -69,7 +75,7 @@ def check_names(names: Iterable[str], allowed: Set[str], suite: str | None) -> N
 
 def check_margins(facts: Sequence[TaskFacts], plan: ComparePlan, names: Set[str]) -> None:
     """Check the plan's margins of these tasks and groups against the ranges of their metrics. Raises UsageError, and
-    TaskError for a gate unit that cannot be pooled.
+    TaskError if the tasks of a group that the gate judges cannot be pooled.
     """
     for subject in subjects(facts, plan):
         if subject.margin is not None and subject.name in names:
@@ -77,8 +83,8 @@ def check_margins(facts: Sequence[TaskFacts], plan: ComparePlan, names: Set[str]
 
 
 def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
-    """Check that a margin or ceiling of a task or group is less than all that can be lost: the `span` of its metric's
-    range. Raises UsageError.
+    """Check that a margin or ceiling is less than all that can be lost, which is `span`, the width of the metric's
+    range. `what`: "margin" or "ceiling"; `name`: its task or group. Raises UsageError.
     """
     if span is not None and loss >= span:
         fix = "points are fractions here: 0.05 is five points" if span == 1 else "name less, in the metric's unit"
@@ -88,10 +94,11 @@ def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
 def asked_margins(
     facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, by_name: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return the user's margins by task and group: `everywhere` for those whose deciding metric is on a 0-1 scale, then
-    those of families, then those of single names, each over the ones before.
+    """Return the user's margins by task and group.
 
-    A family's margin is for its tasks and groups on a 0-1 scale, or for all where they share one other scale.
+    `everywhere` is for tasks and groups whose deciding metric is on a 0-1 scale. A family's margin overrides it, and
+    one of a single name overrides both. A family's margin is for its tasks and groups on a 0-1 scale, or for all of
+    them if they share one other scale.
     """
     best = {fact.name: metric.high for fact in facts for metric in fact.metrics if metric.id == fact.primary}
     for group in groups:
@@ -108,14 +115,14 @@ def asked_margins(
 
 
 def on_one_scale(scales: Mapping[str, float | None], unit: float) -> list[str]:
-    """Return names on the scale `unit`; all names where they share one other scale."""
+    """Return the names whose scale is `unit`; if none has that scale, all names if they share one scale."""
     on_unit = [name for name, scale in scales.items() if scale == unit]
     return on_unit or (list(scales) if len({*scales.values()}) == 1 else [])
 
 
 def names_of(units: Iterable[TaskFacts | Task | Group], suite: str | None) -> set[str]:
-    """Return the names that a user may give: tasks, groups, and families except one named as the suite where that holds
-    other families, too.
+    """Return the names that a user may give: tasks, groups, and families. A family with the suite's name is left out if
+    the suite holds other families, too.
     """
     every = [(each.name, each.family) for each in units]
     families = {family for _, family in every}

@@ -1,4 +1,4 @@
-"""Write the scores and losses of a row in points where it is scored from 0 to 1, else in its metric's unit."""
+"""Write the scores and losses of a row in points if it is scored from 0 to 1, else in its metric's unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from evalharness.records.comparison import Comparison, Estimate
 
 @dataclass(frozen=True, slots=True)
 class MetricUnit:
-    """The unit that a row is written in. `factor`: from the score to the unit; `places`: decimals; `name`: in words."""
+    """The unit that a row is written in. `factor`: by which a score is multiplied. `places`: decimals. `name`: the unit
+    in words.
+    """
 
     factor: float
     places: int
@@ -20,18 +22,18 @@ class MetricUnit:
         return NONE if value is None else plain(self.factor * value, self.places)
 
     def change(self, value: float | None) -> str:
-        """Return a difference, with its sign."""
+        """Return a difference as text, with its sign."""
         return NONE if value is None else signed(self.factor * value, self.places)
 
     def interval(self, estimate: Estimate | None, sign: bool = True) -> str:
-        """Return "[−1.0, +0.2]"; empty if there is none."""
+        """Return an interval as text, such as "[−1.0, +0.2]"; empty if there is none."""
         if estimate is None or estimate.low is None or estimate.high is None:
             return ""
         write = self.change if sign else self.score
         return f"[{write(estimate.low)}, {write(estimate.high)}]"
 
     def amount(self, loss: float) -> str:
-        """Return a loss, without a sign, with its unit."""
+        """Return a loss as text, without a sign, with its unit."""
         return f"{plain(abs(self.factor * loss), self.places)} {self.name}"
 
 

@@ -24,8 +24,9 @@ FEW = 3  # tasks that were forgotten, of which the examples alone may be replaye
 
 
 def next_step(results: Results, decision: CandidateDecision, instead: str = "") -> str:
-    """Advise in one or two sentences what to do next with the candidate that the gate decided on. `instead`: the
-    candidate that is a better choice among those that may ship.
+    """Advise in one or two sentences what to do next with a candidate, given the gate's decision on it.
+
+    `instead`: a better choice among the candidates that may ship; None: there is none.
     """
     model = next((model for model in results.models if model.name == decision.name), None)
     units = [unit for unit in decision.units if unit.row.is_gate_unit]
@@ -57,7 +58,7 @@ def _beyond_margin(row: Comparison) -> bool:
 
 
 def _more_of(row: Comparison) -> str:
-    """Return "Ask all 872 examples (300 were asked)"."""
+    """Advise to ask more examples: "Ask all 872 examples (300 were asked)"."""
     units = units_of(row).partition(" ")[0]
     if row.available > row.n:
         return f"Ask all its {row.available:,} {units} ({row.n:,} were asked)"
@@ -87,7 +88,7 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
 
 
 def _enough(row: Comparison) -> str:
-    """Return how many examples would decide a row, and what to do where it does not have them."""
+    """Say how many examples would decide a row, and what to do if the data set does not have them."""
     of = "all tasks together" if row.level == Level.SUITE else row.task
     units, what = units_of(row).partition(" ")[0], row.would_decide
     if Flag.SUITE_NOT_TESTED in row.flags:
@@ -107,7 +108,7 @@ larger loss before the run (--margin)"
 
 
 def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparison]) -> str:
-    """Advise to train again, at a smaller rate or with replay, or to repair."""
+    """Advise to train again, at a smaller rate or with replay of old tasks, or to repair the candidate."""
     training = {} if model is None else model.training
     form = {row.task for row in results.diagnoses if row.conclusion == Conclusion.FORMAT and model is not None
             and row.candidate == model.name}  # fmt: skip
@@ -148,7 +149,7 @@ def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow |
 
 
 def _task_names(rows: Sequence[Comparison]) -> str:
-    """Return the names of the tasks that lost most, and how many more there are."""
+    """Return the names of the tasks that lost most, and the number of others."""
     names, remaining = list[str](), list(rows)
     while remaining and len(names) < SHOWN:
         row = worst(remaining) if any(each.difference for each in remaining) else remaining[0]

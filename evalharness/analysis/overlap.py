@@ -60,8 +60,10 @@ METHOD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One evaluated question. `texts`: what its row brings to it; `forms`: the whole of it, rendered without shots;
-    `answers`: what is right.
+    """One evaluated question, to be searched for in training rows.
+
+    `task`, `index`: which row of which task it is. `texts`: the texts of its own row in it, without the task's wording.
+    `forms`: the whole question, rendered without shots. `answers`: the right ones.
     """
 
     task: str
@@ -73,8 +75,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An item that a training row holds. `whole`: all of it in one row, else a run of its words; `answer`: the row
-    holds its answer, too; `place`: the row.
+    """A question that was found in a training row.
+
+    `whole`: True: one row holds all of it; False: a run of its words. `answer`: the row holds its answer, too. `place`:
+    which row.
     """
 
     whole: bool
@@ -84,10 +88,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOverlap:
-    """The overlap of a candidate's training rows with the tasks: task -> index of the row -> hit.
+    """The overlap of one candidate's training rows with the tasks.
 
-    `sources`: kind, name, digest and number of rows of each source that was searched; `notices`: what was not searched,
-    or not surely, and why.
+    `sources`: kind, name, digest and number of rows of each source that was searched. `hits`: for each task the hit by
+    index of the row. `notices`: what was not searched, or not surely, and why.
     """
 
     sources: tuple[Mapping[str, Any], ...] = ()
@@ -97,7 +101,11 @@ class TrainingOverlap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """An item prepared for search, its texts as `spaced` writes them: its own without wording, forms, answers."""
+    """An item prepared for the search, its texts as `spaced` writes them.
+
+    `texts`: those of its own row, without the task's wording. `forms`: the whole question. `answers`: the right ones.
+    `long`: the texts have enough words to be looked for as they are.
+    """
 
     texts: tuple[str, ...]
     forms: frozenset[str]
@@ -110,8 +118,8 @@ class _Entry:
         )
 
     def answered(self, row: Sequence[str]) -> bool:
-        """Return whether a text of the row other than the question gives the answer: at its end, or anywhere if the
-        answer has LEAST words or more.
+        """Return whether a text of the row other than the question gives the answer: at the text's end, or anywhere if
+        the answer has LEAST words or more.
         """
         others = [text for text in row if text not in self.forms and text not in self.texts]
         return any(
@@ -197,7 +205,9 @@ class Index:
             self._judge(number, batch[row], (row, number) in telling, hits)
 
     def _judge(self, number: int, row: tuple[str, tuple[Words, ...]], run: bool, hits: dict[int, Hit]) -> None:
-        """Check one row that may hold one item. The hit names the first row that holds the most of it."""
+        """Check one row that may hold one item. If it does, keep the hit of the row that holds the most of the item,
+        the first of equals.
+        """
         before, entry = hits.get(number), self._entries[number]
         if before is not None and before.whole and before.answer:
             return
@@ -220,7 +230,7 @@ def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
 
 
 def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
-    """Return the own texts of one task's items, as words, without those that most of its questions hold."""
+    """Return each item's own texts, as words, without texts that most of the task's questions contain."""
     texts = [tuple(words for text in item.texts if (words := words_of(text))) for item in items]
     counts = Counter(words for of in texts for words in set(of))
     sample = [spaced(words_of(item.forms[0] if item.forms else " ".join(item.texts))) for item in items[:SAMPLE]]
@@ -234,7 +244,9 @@ def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
 
 
 def _wording(texts: Sequence[Hashes]) -> Hashes:
-    """Return runs of WORDING words that more than SHARED of a task's distinct texts hold."""
+    """Return the runs of WORDING words that more than the share SHARED of a task's distinct texts contain: its
+    wording.
+    """
     runs, counts = count_hashes([np.unique(windows(codes, WORDING)) for codes in texts])
     return runs[counts > max(FEW, SHARED * len(texts))]
 
@@ -252,8 +264,8 @@ def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int
 
 
 def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
-    """Return the run of a text that fewest texts share, which finds the rows that may hold the text; all of a short
-    text.
+    """Return the run of a text that the fewest texts share; it finds the rows that may hold the text. For a short text:
+    all runs.
     """
     runs = windows(codes, min(len(codes), RUN))
     if len(runs) < 2:

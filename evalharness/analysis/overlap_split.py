@@ -1,6 +1,6 @@
 """Compare each candidate with its base separately on examples that it saw in training and on those it did not.
 
-Each candidate saw other examples, so each is compared alone. The rows are variants of kind "part", which only describe.
+Each candidate saw other examples, so each is compared alone. The rows only describe: they are variants of kind "part".
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SeenUnits = Mapping[str, Set[str]]  # task -> units of which an example was seen
 
 
 def overlap_rows(run: MeasuredRun) -> tuple[Comparison, ...]:
-    """Return the rows of each candidate on the two parts of every task that it saw examples of, and of groups with such
-    a task.
+    """Return the rows of each candidate on the two parts of every task of which it saw examples, and of groups with
+    such a task.
     """
     return tuple(row for name, units in run.seen_units.items() for row in _of_candidate(run, name, units))
 
@@ -55,7 +55,9 @@ def _opaque(fact: TaskFacts) -> bool:
 
 
 def _asked_of_both(run: MeasuredRun, candidate: str, tasks: Set[str]) -> MeasuredRun:
-    """Return the rows of `tasks` that both models were asked."""
+    """Return the measurements of `tasks` of base and candidate. In a run with rounds, they are of the rounds that both
+    were asked.
+    """
     sides, facts = (run.plan.base, candidate), {fact.name: fact for fact in run.facts}
     rows = [m for m in run.measurements if m.model in sides and m.task in tasks and m.point is None]
     if run.plan.until_decided:
@@ -66,7 +68,7 @@ def _asked_of_both(run: MeasuredRun, candidate: str, tasks: Set[str]) -> Measure
 def _compare_part(
     part: str, run: MeasuredRun, plan: ComparePlan, seen_units: SeenUnits, groups: Sequence[Group]
 ) -> Sequence[Comparison]:
-    """Return one candidate's comparisons on one part of every task."""
+    """Compare one candidate with its base on one part of every task."""
     facts, measurements = list[TaskFacts](), list[Measurement]()
     for fact in run.facts:
         metrics = tuple(metric for metric in fact.metrics if metric.kind != MetricKind.OPAQUE)
@@ -98,7 +100,7 @@ def _measurement_part(m: Measurement, part: str, seen_units: Set[str]) -> Measur
 
 
 def _point(row: Comparison) -> Comparison:
-    """Return the row without intervals and p-values, which hold for a fixed sample only."""
+    """Return the row with its values only: its intervals and p-values need a fixed sample."""
     base, candidate, difference = (
         each and Estimate(value=each.value) for each in (row.base, row.candidate_score, row.difference)
     )

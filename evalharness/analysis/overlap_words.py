@@ -16,8 +16,8 @@ INVERSE = pow(PRIME, -1, 1 << 64)
 
 
 class _WordCharacters(dict[int, str | None]):
-    """A translation table for `str.translate`: drops punctuation and formatting, and puts spaces around characters of
-    scripts without spaces.
+    """A table for `str.translate` that drops punctuation and formatting, and puts spaces around characters of scripts
+    that are written without spaces.
     """
 
     def __missing__(self, code: int) -> str | None:
@@ -41,8 +41,8 @@ def words_of(text: str) -> Words:
 
 
 def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
-    """Return the texts of a row that `question` holds as they are, without those within another; `question` where there
-    is none.
+    """Return the texts of a row that `question` contains unchanged, without those within another; `question` if it
+    contains none.
     """
     question_words = spaced(words_of(question))
     there = {padded: text for text in row if (words := words_of(text)) and (padded := spaced(words)) in question_words}
@@ -51,13 +51,16 @@ def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
 
 
 def spaced(words: Sequence[str]) -> str:
-    """Return the words with spaces around each, so that whole words are found in whole words."""
+    """Join words with a space around each, so that a search finds whole words only."""
     return f" {' '.join(words)} "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTable:
-    """Hashes in order, and the items that have them: those of hash i are numbers[ends[i]:ends[i + 1]]."""
+    """Sorted hashes of runs of words, with the items that contain each.
+
+    `hashes`: sorted. `ends`: the items of hash i are numbers[ends[i]:ends[i + 1]]. `numbers`: of items.
+    """
 
     hashes: Hashes
     ends: NDArray[np.int64]
@@ -74,7 +77,7 @@ class RunTable:
         return cls(hashes=distinct, ends=np.concatenate([starts, [len(hashes)]]), numbers=numbers[order])
 
     def pairs(self, hashes: Hashes, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """Yield (row, item) of every hash that is known."""
+        """Yield (row, item) for every hash of a row that the table has."""
         if not len(self.hashes) or not len(hashes):
             return
         at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)

@@ -1,4 +1,4 @@
-"""Check that runs of different bases can be shown together, each candidate compared with its own run's base."""
+"""Check that runs of different bases can be shown together, if each candidate is compared with its own run's base."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def targets_of(part: RunPart, parts: Sequence[RunPart], targets: Mapping[str, st
 
 
 def check_alike(parts: Sequence[RunPart]) -> tuple[str, ...]:
-    """Check that runs were asked the same tasks, rows and prompts, scored alike, and are judged as one suite, at the
-    same margins and error rate. Returns what a reader should know of differences that move no candidate's own
-    comparison.
+    """Check that runs have the same tasks, rows, prompts and scoring, and are judged as one suite, at the same margins
+    and error rate.
 
-    Raises UsageError if there is one base only, NotComparableError for all else.
+    Returns remarks on differences that change no candidate's own comparison. Raises UsageError if there is one base
+    only, NotComparableError for all else.
     """
     first, *others = parts
     if len({part.run.models[0].fingerprint for part in parts}) < 2:
@@ -71,7 +71,7 @@ def _check_units(first: RunPart, part: RunPart) -> None:
 
 
 def _units(run: MeasuredRun) -> dict[str, frozenset[str]]:
-    """Return the units of every judged task of which the base was measured by the metric that decides."""
+    """Return the units of every judged task that were measured on the base by the deciding metric."""
     primary = {fact.name: fact.primary for fact in with_margin_facts(run)[0]}
     own = [m for m in run.measurements if m.model == run.models[0].name]
     return {m.task: frozenset(m.units) for m in own if primary.get(m.task) == m.metric}

@@ -43,10 +43,11 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: Measur
 def pair_rows(
     task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable, seed: int | None = None
 ) -> tuple[Pairs, bool]:
-    """Pair the rows of the units that both models answered in full, without a margin; and whether others were dropped.
+    """Pair the rows of the units that both models answered in full, without a margin; also return whether others were
+    dropped.
 
-    `seed`: the seed of the rounds, where a run may have been stopped early; then rows are of the rounds that both were
-    asked, and have their order.
+    `seed`: that of the rounds, if a run may have been stopped early: then the rows are of the rounds that both models
+    were asked, in the order of the rounds. None: the run has no rounds.
     """
     base, other = (_measurement(task, metric, model, table) for model in sides)
     if seed is not None:
@@ -83,9 +84,10 @@ def pair_rows(
 def pairs_of(
     of: tuple[TaskFacts, MetricFacts], base: Floats, candidate: Floats, sizes: Floats, order: Floats | None = None
 ) -> Pairs:
-    """Make Pairs without a margin of two models' rows (n, k) on the same units, and each unit's number of examples
-    (n,). `order`: by which the units were drawn into rounds. Raises NotComparableError for rows of another width than
-    the metric's.
+    """Return Pairs, without a margin, of two models' rows (n, k) on the same units.
+
+    `sizes` (n,): examples in each unit. `order`: the numbers by which units were drawn into rounds; None: no rounds.
+    Raises NotComparableError for rows of another width than the metric's.
     """
     task, metric = of
     scorer = from_facts(metric)
@@ -116,7 +118,7 @@ def unit_order(seed: int, task: str, units: tuple[str, ...]) -> Floats:
 
 
 def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed: int) -> Measurement:
-    """Return the rows of the rounds that both models were asked."""
+    """Return the measurement's rows of the rounds that both models were asked."""
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
@@ -130,7 +132,9 @@ def rows_of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.i
 
 
 def opaque_finding(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
-    """Return the finding of an opaque metric, which has values and no rows to resample; and whether it is missing."""
+    """Return the finding of an opaque metric, which has values and no rows to draw again; also whether a value is
+    missing.
+    """
     base, other = (_measurement(task, metric, model, table) for model in sides)
     units = len(set(base.units) & set(other.units))
     stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
@@ -153,18 +157,16 @@ def opaque_finding(task: TaskFacts, metric: MetricFacts, sides: Sides, table: Me
 
 
 def knows_chance(task: TaskFacts, metric: MetricFacts) -> bool:
-    """Return whether the task's chance holds for this metric: it does for the primary metric, and for all accuracies
-    alike.
-    """
+    """Return whether the task's chance is that of this metric: it is for the primary metric, and for all accuracies."""
     primary = next((each.name for each in task.metrics if each.id == task.primary), "")
     return metric.id == task.primary or {metric.name, primary} <= set(ACCURACIES)
 
 
 def choices_of(pairs: Pairs) -> Floats | None:
-    """Return the number of choices of each 0/1 answer, (n,); None if it is unknown.
+    """Return the number of choices of each 0/1 answer, (n,); None if it is not known.
 
-    Rows do not hold it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
-    number, all have that many (or an equal chance: of four choices two are right).
+    Rows do not hold it, but the chance is the mean of 1 / choices over the questions. If that is one over a whole
+    number, all questions have that many choices (or an equal chance, as four choices of which two are right).
     """
     chance = pairs.chance or 0.0
     number = round(1 / chance) if 0 < chance <= 0.5 else 0
@@ -175,9 +177,11 @@ def choices_of(pairs: Pairs) -> Floats | None:
 def measures_of(
     finding: Finding, whole: Pairs, parts: Sequence[Pairs], level: float, chance_known: bool
 ) -> dict[str, Any]:
-    """Return fields of a row beside its difference: points, retention and flips, where they are known.
+    """Return the fields of a row that describe it beside its difference: points, retention and flips, if they are
+    known.
 
-    `parts`: `whole` task by task; `chance_known`: the tasks' chances are of this metric.
+    `whole`: the pairs of the row; `parts`: the same task by task. `chance_known`: the tasks' chances are of this
+    metric.
     """
     measures: dict[str, Any] = {"points": (whole.low, whole.high, whole.sign) == (0.0, 1.0, 1.0)}
     if (

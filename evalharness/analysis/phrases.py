@@ -1,4 +1,4 @@
-"""Phrases that the gate and all reports share: what would decide an undecided row, or why nothing would."""
+"""Write phrases that the gate and all reports share: what would decide an undecided row, or why nothing would."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NEVER: Final = {  # flags of rows that cannot be retained, and why; the first th
 
 
 def units_of(row: Comparison) -> str:
-    """Return what a row's units are called: "examples", or, where some consist of several rows, "questions" that are
-    repeated and "units (of 5 rows on average)".
+    """Return the noun for a row's units: "examples", or "questions" if some are repeated, or "units (of 5 rows on
+    average)" if some consist of several rows.
     """
     rows = f"{row.examples / max(1, row.n):.3g}"
     if row.examples <= row.n:
@@ -31,14 +31,14 @@ def units_of(row: Comparison) -> str:
 
 
 def leaning(row: Comparison) -> str:
-    """Return "leans retained": the verdict that more examples would give an undecided row; "" if it is decided, or none
-    would.
+    """Return "leans retained", or the verdict that more examples would give an undecided row; "" if it is decided or
+    none would.
     """
     return "" if row.would_decide is None else f"leans {row.would_decide.verdict}"
 
 
 def would_decide(row: Comparison) -> str:
-    """Return what would decide an undecided row, in one clause; "" for every other row.
+    """Say in one clause what would decide an undecided row; "" for every other row.
 
     "about 34,750 examples would show “retained” with probability 0.8 if nothing is lost; the set has 500: this margin
     cannot be certified here"
@@ -61,7 +61,7 @@ def would_decide(row: Comparison) -> str:
 
 
 def never_retained(row: Comparison) -> str:
-    """Return why no number of examples would show that a row is retained; "" if one could."""
+    """Say why no number of examples would show that a row is retained; "" if one could."""
     reasons = [why for flag, why in NEVER.items() if flag in row.flags]
     if row.level == Level.SUITE and Flag.MARGIN_EXCEEDS_SKILL in row.flags:
         reasons = [f": in its units' mean the base is less than {1 / SKILL_SHARE:.0f} margins above chance"]
@@ -69,7 +69,9 @@ def never_retained(row: Comparison) -> str:
 
 
 def in_short(row: Comparison) -> str:
-    """Return the same in a few words for a narrow cell: "leans retained: 34,750 examples, the set has 500"."""
+    """Say what would decide a row in a few words, for a narrow cell: "leans retained: 34,750 examples, the set has
+    500".
+    """
     what = row.would_decide
     if what is None:
         return ""
@@ -78,7 +80,7 @@ def in_short(row: Comparison) -> str:
 
 
 def undecided_reasons(rows: Iterable[Comparison]) -> dict[str, list[str]]:
-    """Return the sentences on what would decide undecided rows, each with its tasks."""
+    """Return the sentences on what would decide undecided rows, each with the tasks to which it applies."""
     tasks: dict[str, list[str]] = {}
     for row in rows:
         if words := would_decide(row):
@@ -93,7 +95,7 @@ def _assumed(row: Comparison, what: WouldDecide) -> str:
 
 
 def _why_none(row: Comparison) -> str:
-    """Return why no number of examples is stated that would decide."""
+    """Say why it is not stated how many examples would decide."""
     if not row.n:
         return "nothing was measured"
     if Flag.SUITE_NOT_TESTED in row.flags:
@@ -104,8 +106,8 @@ def _why_none(row: Comparison) -> str:
 
 
 def engine_noise(row: Comparison) -> str:
-    """Return how many answers the engine alone changed, and by how much its tests are widened for it; "" if no placebo
-    was measured.
+    """Say how many answers the engine alone changed, and by how much the row's tests are widened for it; "" if no
+    placebo (the base with an adapter that changes nothing) was measured.
     """
     noise = row.engine_noise
     if noise is None:

@@ -33,8 +33,8 @@ RIGHT = {  # what a key may look like
 
 
 def policy_of(text: str | None, start: Path | None = None) -> Policy:
-    """Return the policy that --policy names: a file's, or none; without the option (None) that of the folder `start`
-    (None: the working directory). Raises UsageError.
+    """Return the policy that --policy names: that of a file, or "none". If the option is absent (None), return that of
+    the folder `start` (None: the working directory). Raises UsageError.
     """
     if text is None:
         return find_policy(start)
@@ -42,10 +42,11 @@ def policy_of(text: str | None, start: Path | None = None) -> Policy:
 
 
 def find_policy(start: Path | None = None) -> Policy:
-    """Return the policy of the nearest folder that states one: `start` (None: the working directory), or above it up to
-    the root of its repository. There, evalharness.toml comes before pyproject.toml, value by value.
+    """Return the policy of the nearest folder that states one.
 
-    Raises UsageError for a file that cannot be read, and for what is wrong in it.
+    The search begins at `start` (None: the working directory) and ends at the root of its repository. If a folder has
+    both files, evalharness.toml overrides pyproject.toml, value by value. Raises UsageError for a file that cannot be
+    read, and for what is wrong in it.
     """
     policy = Policy()
     for path, table in stated(GATE, start).items():
@@ -54,8 +55,8 @@ def find_policy(start: Path | None = None) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """Return the policy of one file, in the form of pyproject.toml where it has that name, else in that of
-    evalharness.toml. Raises UsageError if it states none.
+    """Read the policy of one file: a pyproject.toml by its name, any other file in the form of evalharness.toml. Raises
+    UsageError if it states none.
     """
     table = table_of(path, GATE)
     if table is None:
@@ -65,7 +66,7 @@ def read_policy(path: Path) -> Policy:
 
 
 def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
-    """Return the policy with a file's values over it. Raises UsageError."""
+    """Return the policy with the values of a file's table put over it. Raises UsageError."""
     source, prefix = relpath(path), heading(path, GATE)
     values = dict[str, Any]()
     for key, value in table.items():

@@ -14,8 +14,8 @@ COLLAPSED = 0.1  # share of the base's score at or below which a full fine-tunin
 
 
 def reference_candidate(results: Results) -> str | None:
-    """Return the fully fine-tuned candidate with the largest gain on its target (the first where none was measured);
-    None without one.
+    """Return the fully fine-tuned candidate with the largest gain on its target (the task it was trained on), the first
+    one if no gain was measured; None if no candidate is fully fine-tuned.
     """
     full = [model for model in results.models if model.base is not None and model.kind == ModelKind.FULL]
     gains = {model.name: model.target_gain.value if model.target_gain else -math.inf for model in full}
@@ -23,10 +23,10 @@ def reference_candidate(results: Results) -> str | None:
 
 
 def relative_scores(results: Results) -> pd.DataFrame:
-    """Return a table with a line for each comparison, in their order: `base`, `score`, and the relative changes
-    `over_base` and `over_full` (against the full fine-tuning on the same task and metric); NaN where nothing was
-    compared or the divisor is not above 0.
+    """Return a table with a line for each comparison, in their order.
 
+    Columns: `base` and `score`, and the score's relative change over the base's (`over_base`) and over the full
+    fine-tuning's on the same task and metric (`over_full`). NaN if nothing was compared or the divisor is not above 0.
     A full fine-tuning that lost nine tenths of the base's score on a task is no reference there: `over_full` is NaN.
     """
     rows, reference = results.comparisons, reference_candidate(results)

@@ -27,12 +27,12 @@ SMALL, SINGLE = np.dtype("<u1"), np.dtype("<f4")
 
 
 def as_packed(rows: Floats) -> Floats:
-    """Return rows (n, k) as they come out of packing: in single precision, products computed again."""
+    """Return rows (n, k) as unpacking would give them: in single precision, with products computed again."""
     return _completed(rows.astype(SINGLE).astype(np.float64), _derived(rows))
 
 
 def pack_rows(rows: Floats) -> str:
-    """Return rows (n, k) as a text without quotes or blanks."""
+    """Pack rows (n, k) into a text without quotes or blanks."""
     return base64.b85encode(_bits(rows) if _is_binary(rows) else _table(rows)).decode()
 
 
@@ -47,13 +47,13 @@ def _bits(rows: Floats) -> bytes:
 
 
 def _smaller(plain: bytes, compressed: bytes, content: bytes) -> bytes:
-    """Return the content, compressed where that is shorter, after the letter that says which."""
+    """Return the content, compressed if that is shorter, after a letter that tells which."""
     smaller = zlib.compress(content, 9)
     return compressed + smaller if len(smaller) < len(content) else plain + content
 
 
 def _table(rows: Floats) -> bytes:
-    """Return the rows of any kind."""
+    """Return rows of any kind as bytes."""
     n, width = rows.shape
     derived = _derived(rows)
     content = HEAD.pack(width, n, len(derived))
@@ -64,7 +64,7 @@ def _table(rows: Floats) -> bytes:
 
 
 def unpack_rows(text: str) -> Floats:
-    """Return the rows of a packed text. Raises ValueError for any other text."""
+    """Return the rows that `pack_rows` packed. Raises ValueError for any other text."""
     try:
         kind, content = _opened(base64.b85decode(text))
         if kind == b"b":
@@ -103,13 +103,17 @@ def _check_count(n: int, width: int) -> None:
 
 
 def pack_changes(rows: Floats, before: Floats) -> str:
-    """Return rows (n, k) as their differences from others (n, k), both as packed: which rows differ, and these."""
+    """Pack rows (n, k) as their differences from the rows `before` (n, k): which rows differ, and their values. Both
+    must be as `as_packed` returns them.
+    """
     differ = (rows != before).any(axis=1)
     return f"{pack_rows(differ[:, None].astype(np.float64))} {pack_rows(rows[differ])}"
 
 
 def apply_changes(text: str, before: Floats) -> Floats:
-    """Return the rows whose differences `changes` packed. Raises ValueError for any other text."""
+    """Return the rows that `pack_changes` packed, from its text and the rows `before`. Raises ValueError for any other
+    text.
+    """
     mask, _, rest = text.partition(" ")
     rows, differ, others = before.copy(), unpack_rows(mask)[:, 0] > 0, unpack_rows(rest)
     rows[differ] = others

@@ -34,7 +34,7 @@ class RoundsAsked:
     """How far the units of one row were asked, in a run that may stop early.
 
     `rounds`: the rounds that were asked. `planned`: number of units in all rounds. `unit`: the answers for the row's
-    e-process; None: the row is no gate unit, or its score allows none.
+    e-process, a test that may be read after every round; None: the row is no gate unit, or its score allows none.
     """
 
     rounds: int

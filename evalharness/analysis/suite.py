@@ -1,4 +1,7 @@
-"""Average the rows of gate units: over the suite, and over every family."""
+"""Average the rows of gate units: over the suite, and over every family.
+
+A gate unit is a task or group that the gate judges; the suite is all gate units of a run.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from evalharness.stats.suite import combine, mean_difference, mean_share_kept, m
 
 
 def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """Return the gate units without the candidate's target; a group that holds the target is pooled again
-    without it.
+    """Return the gate units without the candidate's target (the task it was trained on). A group that contains the
+    target is pooled again without it.
     """
     target = data.plan.targets.get(data.candidate, "")
     tasks = {task.name: task for task in data.facts}
@@ -38,9 +41,11 @@ def suite_row(
     units: Sequence[ComparisonDraft],
     level: float | None = None,
 ) -> ComparisonDraft:
-    """Return the suite's row: the mean over the gate units that count, in their margins. It also describes the mean of
-    those scored from 0 to 1, the share of skill that is left, and the median unit. `level`: coverage of its interval,
-    instead of the plan's.
+    """Return the suite's row: the mean over the gate units that count, in their margins.
+
+    It also describes the mean of those scored from 0 to 1, the share of skill that remains, and the median unit.
+    `counting`: the units that count, without the target; `units`: all of them. `level`: coverage of its interval; None:
+    the plan's.
     """
     plan, findings = data.plan, [each.finding for each in counting]
     level = plan.level if level is None else level
@@ -79,20 +84,20 @@ def _noise(rows: Sequence[ComparisonDraft]) -> NoiseLevel | None:
 
 
 def _capped(suite: Finding) -> float | None:
-    """Return the suite's difference with its gains capped; None if that changes nothing."""
+    """Return the suite's difference with gains capped; None if no gain was capped."""
     if suite.capped is None or abs(suite.capped.estimate - suite.difference.value) < 1e-9:
         return None
     return suite.capped.estimate
 
 
 def _base_unable(row: ComparisonDraft) -> bool:
-    """Return whether the base shows no skill: it is at chance, or gives one answer or none."""
+    """Return whether the base shows no skill: it is at chance, gives one answer to everything, or gives none."""
     base = row.answers[0]
     return row.finding.at_chance or (base is not None and base.shows_nothing)
 
 
 def family_rows(units: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:
-    """Return the mean over each family's gate units, which only describes; none if all are of one family."""
+    """Return the mean over each family's gate units, which only describes; empty if all units are of one family."""
     families = dict.fromkeys(row.family for row in units)
     members = {name: [row for row in units if row.family == name] for name in families if len(families) > 1}
     return [_of_family(name, of, plan) for name, of in members.items()]
@@ -124,7 +129,7 @@ def _row(of: tuple[str, Level], rows: Sequence[ComparisonDraft], finding: Findin
 
 
 def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
-    """Return how far all of the rows were asked."""
+    """Return how far all of the rows were asked; None if the run has no rounds."""
     watches = [row.watch for row in rows if row.watch is not None]
     return (
         RoundsAsked(

@@ -1,4 +1,7 @@
-"""Apply a policy to gate units: the ceiling of each, the severity of its findings, and its waivers."""
+"""Apply a policy to gate units: the ceiling of each, the severity of its findings, and its waivers.
+
+A gate unit is a task or group that the gate judges; a ceiling is the largest loss that may remain possible.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class UnitNames:
-    """The names by which a policy may mean a gate unit. `names`: its own, and the original task's where it is another
-    wording; `span`: the width of its metric's range.
+    """The names by which a policy may address one gate unit.
+
+    `names`: its own, and the original task's if it is another wording of that. `family`: the family's name. `span`: the
+    width of its metric's range; None: not finite.
     """
 
     names: tuple[str, ...]
@@ -39,23 +44,25 @@ class UnitNames:
 
 @dataclass(frozen=True, slots=True)
 class UnitRule:
-    """The policy's rule for a gate unit. `ceiling`: None if none is stated."""
+    """The policy's rule for one gate unit. `ceiling`: the largest loss that may remain possible; None: any. `severity`:
+    whether its findings stop the candidate, only warn, or are off.
+    """
 
     ceiling: float | None = None
     severity: Severity = Severity.ERROR
 
 
 def names_known(name: str, variant: Variant | None) -> tuple[str, ...]:
-    """Return the name of a task or group, and the original's where it is another wording of that."""
+    """Return the name of a task or group, and the original's name if it is another wording of that."""
     return (name,) if variant is None or variant.beside else (name, variant.of)
 
 
 def unit_rules(policy: Policy, units: Sequence[UnitNames]) -> dict[str, UnitRule]:
-    """Return the policy's rule for each unit, by its name: what it states for the unit, else for its family, else for
-    all.
+    """Return the policy's rule for each unit, by its name: the one stated for the unit, else for its family, else for
+    all units.
 
-    A ceiling of a family is for those of its units that are scored from 0 to 1, or for all where they have one other
-    range in common. Raises UsageError for a ceiling that is all that can be lost.
+    A ceiling of a family is for those of its units that are scored from 0 to 1, or for all if they share one other
+    range. Raises UsageError for a ceiling that is all that can be lost.
     """
     rules = {}
     for unit in units:
@@ -79,11 +86,11 @@ def _stated(values: Mapping[str, Value], names: Collection[str]) -> Value | None
 def policy_for_units(
     policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), knows: Callable[[str], bool] | None = None
 ) -> Policy:
-    """Return the policy without its files' entries for units that are not compared here. `others`: names that are
-    compared but are no gate units; `knows`: whether a name exists as a task, group or family (None: in the shipped task
-    files).
+    """Return the policy without entries from files that are for units that are not compared here.
 
-    Raises UsageError for an unknown name, and for one that an option states and that is not compared here.
+    `others`: names that are compared but are no gate units. `knows`: returns whether a name exists as a task, group or
+    family; None: look it up in the shipped task files. Raises UsageError for an unknown name, and for one that an
+    option states and that is not compared here.
     """
     alone, knows = {name for unit in units for name in unit.names}, knows or is_known
     names_allowed, fitting = alone | {unit.family for unit in units}, dict[str, Any]()
@@ -128,11 +135,11 @@ def names_checked_before(signature: Mapping[str, Any]) -> set[str]:
 
 
 def waiver_of(policy: Policy, unit: UnitNames, candidate: str, today: date) -> Waiver | None:
-    """Return the waiver of a candidate's unit that counts on a day."""
+    """Return the waiver that excuses a candidate's unit on the day `today`; None without one."""
     holding = [each for each in policy.waivers if each.holds(unit.names, candidate) and each.expires >= today]
     return max(holding, key=lambda waiver: waiver.expires, default=None)
 
 
 def expired_waivers(policy: Policy, today: date) -> list[Waiver]:
-    """Return the waivers that no longer count on a day."""
+    """Return the waivers that no longer count on the day `today`."""
     return [waiver for waiver in policy.waivers if waiver.expires < today]

@@ -28,8 +28,10 @@ PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate
 
 
 def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: ComparePlan) -> list[Comparison]:
-    """Adjust p-values (Holm over the gate units without the suite, Benjamini and Hochberg over their parts), and give
-    every judged row its verdict.
+    """Give every judged row of one candidate its verdict, with adjusted p-values.
+
+    Holm's adjustment is over the gate units (tasks and groups that the gate judges) without the suite; Benjamini and
+    Hochberg's is over the parts of gate units.
     """
     family = [i for i, row in enumerate(rows) if row.is_gate_unit]
     stopping: Mapping[int, StoppingState] = {}
@@ -68,8 +70,8 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
 def _comparison(
     row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> Comparison:
-    """Return the comparison with its verdict. `adjusted`: p_forgotten over its family of `tests` rows, None
-    outside it.
+    """Return the comparison with its verdict. `adjusted`: p_forgotten, adjusted over `tests` rows; None: it is not
+    adjusted.
     """
     finding = row.finding
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
@@ -132,7 +134,9 @@ def _noise(row: ComparisonDraft) -> EngineNoise | None:
 
 
 def _without_unmeasured(row: Comparison) -> Comparison:
-    """Return the row without placeholder numbers: of no units, and the scores of a mean over gate units."""
+    """Return the row without placeholder numbers: those of a row without units, and the scores of a mean over gate
+    units.
+    """
     without = replace(row, base=None, candidate_score=None)
     if row.n:
         return row if row.level in (Level.TASK, Level.GROUP) else without
@@ -143,7 +147,7 @@ def _without_unmeasured(row: Comparison) -> Comparison:
 def _verdict(
     row: ComparisonDraft, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> tuple[Verdict | None, WouldDecide | None, list[Flag]]:
-    """Return the verdict of a judged row, what would decide it where it is undecided, and its flags."""
+    """Return the verdict of a judged row, its flags, and what would decide it if it is undecided."""
     finding = row.finding
     if not row.judged or finding.margin is None or finding.p_forgotten is None or finding.p_retained is None:
         return None, None, []
@@ -166,8 +170,8 @@ def _verdict(
 
 
 def _p_of_suspicion(finding: Finding) -> float:
-    """Return p_forgotten at the stated margin, not widened by noise, so that noise lets nothing pass. For a unit asked
-    in rounds, the smaller of that and the p-value that holds at any round.
+    """Return p_forgotten at the stated margin, not widened by the engine's noise, so that noise lets nothing pass. For
+    a unit asked in rounds, return the smaller of that and the p-value that holds at any round.
     """
     p = 1.0 if finding.p_forgotten is None else finding.p_forgotten
     return min(p, finding.p_at(finding.margin)[0]) if finding.noise and finding.margin is not None else p

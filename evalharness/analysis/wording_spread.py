@@ -1,4 +1,8 @@
-"""Aggregate a gate unit's scores over wordings: worst, mean, best, and the verdict on each wording."""
+"""Aggregate a gate unit's scores over wordings: worst, mean, best, and the verdict on each wording.
+
+A gate unit is a task or group that the gate judges; a wording is one of several prompts that ask the same examples of
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ from evalharness.stats.enums import Verdict
 
 
 def wording_spreads(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[WordingSpread, ...]:
-    """Return the spread of every gate unit and candidate that was asked in several wordings, in the order of the
-    comparisons.
+    """Return the spread of scores for every candidate and gate unit that was asked in several wordings, in the order of
+    the comparisons.
     """
     table = {(m.task, m.metric, m.model): m for m in run.measurements}
     spreads: list[WordingSpread] = []
@@ -69,7 +73,7 @@ def _ends(scores: Iterable[Estimate | None], better_when_higher: bool = True) ->
 
 
 def _verdict(subject: Subject, margin: float | None, data: CandidateData) -> Verdict:
-    """Return the verdict on one wording as if nothing else were tested."""
+    """Return the verdict on one wording, as if nothing else were tested."""
     plan = data.plan
     parts = [pair_rows(task, metric, data.sides, data.table, plan.order_seed)[0] for task, metric in subject.members]
     finding = assess_at_margin(whole_of(subject, parts, margin), plan.level)

@@ -1,4 +1,4 @@
-"""Compute the worst score of each row over a task and its disturbances, as a task of its own.
+"""Compute the worst score of each row over a task and its disturbed variants, as a task of its own.
 
 After HELM's robustness (Liang et al. 2022, arXiv 2211.09110): for each instance the lowest score over the plain text
 and all disturbed ones.
@@ -19,7 +19,7 @@ from evalharness.records.tasks import Variant, VariantKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorstCase:
-    """The computed task `name`: facts and, per model, one measurement."""
+    """The task `name` that was computed. `facts`: the task's. `measurements`: one for each model."""
 
     facts: tuple[TaskFacts, ...]
     measurements: tuple[Measurement, ...]

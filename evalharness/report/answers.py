@@ -1,4 +1,6 @@
-"""Sentences on rows whose answers show little: one answer to all, or empty, cut-off, unreadable, repeated ones."""
+"""Write sentences on rows whose answers show little: one answer to all, or empty, cut-off, unreadable,
+repeated ones.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ CANNOT_SHOW = ": this task cannot show what it knew"
 
 
 def sentences(rows: Sequence[Comparison], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the sentences on one candidate's rows, and on the base there, by kind. `groups`: their tasks, which are
-    left out where the group has the same sentence.
+    """Return the sentences on one candidate's rows, and on the base's answers there, by kind of remark. `groups`: their
+    tasks; a task is left out if its group has the same sentence.
     """
     judged_rows = [c for c in rows if c.primary and c.level in (Level.TASK, Level.GROUP)]
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -85,6 +87,6 @@ def _share(count: int, counts: AnswerCounts) -> str:
 
 
 def _percent(count: int, counts: AnswerCounts) -> str:
-    """Return a whole number of percent; 100 only for all of them."""
+    """Return the share as a whole number of percent; 100 only for all answers."""
     percent = round(100 * count / counts.answers)
     return f"{min(percent, 99) if count < counts.answers else percent} %"

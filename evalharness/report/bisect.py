@@ -1,4 +1,7 @@
-"""The records of bisect.json: the checkpoints that a bisection evaluated, and the first that forgot."""
+"""Define the records of bisect.json: the checkpoints that a bisection evaluated, and the first that forgot.
+
+A look is one evaluation of one checkpoint. A gate unit is a task or group that the gate judges.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from evalharness.stats.enums import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitLook:
-    """One gate unit at one look; values are None if nothing was measured. `difference`: to the base, + is better, in
-    the unit of `metric`; `p_forgotten`: corrected for the units of this look.
+    """One gate unit at one look; values are None if nothing was measured.
+
+    `n`: units of data that were compared. `difference`: to the base, + is better, in the unit of `metric`. `margin`:
+    the largest acceptable loss. `p_forgotten`: corrected for the gate units of this look.
     """
 
     unit: str
@@ -27,8 +32,10 @@ class UnitLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointLook:
-    """One evaluated checkpoint. `place`: in the training, from 1; `state`: forgotten, retained or not shown; `folder`:
-    of its run, within the output folder.
+    """One evaluated checkpoint.
+
+    `place`: its number in the order of the training, from 1. `state`: forgotten, retained or not shown. `folder`: that
+    of its run, within the output folder. `units`: every gate unit.
     """
 
     place: int
@@ -41,7 +48,9 @@ class CheckpointLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returned:
-    """A unit that was forgotten at one checkpoint and retained at a later one."""
+    """One gate unit that came back: names of the checkpoint at which it was forgotten, and of a later one at which it
+    was retained.
+    """
 
     unit: str
     forgotten: str
@@ -50,13 +59,14 @@ class Returned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisection:
-    """A whole bisection. `unit`: the gate unit that was followed, None: any; `alpha_of_look`: alpha / `most_looks`;
-    `looks`: in the order in which they were made; `outcome`: "" while it is not finished.
+    """A whole bisection.
 
-    `setting`, `rows`: digests of the options that decide, and of the rows.
-
-    `first`: the first checkpoint that is shown to have forgotten; `before`: the one before it, None: it is the first of
-    all; `earlier`: an earlier one that a check showed to have forgotten.
+    `checkpoints`: all names, in the order of the training. `unit`: the gate unit that was followed; None: any. `alpha`:
+    the error rate of the whole search; `alpha_of_look`: alpha / `most_looks`. `looks`: in the order in which they were
+    evaluated. `outcome`: "" while it is not finished. `first`: the first checkpoint that is shown to have forgotten;
+    None: none is. `before`: the checkpoint before that one; None: there is none. `earlier`: an earlier one that a check
+    showed to have forgotten. `returned`: units that contradict a monotone loss. `setting`, `rows`: digests of the
+    options that decide, and of the rows.
     """
 
     base: str

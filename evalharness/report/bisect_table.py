@@ -1,4 +1,4 @@
-"""Sentences and a table on a bisection, for the terminal."""
+"""Write sentences and a table on a bisection, for the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def looks_table(bisection: Bisection) -> TextTable:
 
 
 def sentences(bisection: Bisection) -> list[str]:
-    """Return the result of the bisection, what contradicts it, and its error rate."""
+    """Return sentences on the result of the bisection, on what contradicts it, and on its error rate."""
     return list(_sentences(bisection))
 
 
@@ -66,7 +66,7 @@ def _sentences(bisection: Bisection) -> Iterator[str]:
 
 
 def _both_sides(bisection: Bisection) -> Iterator[str]:
-    """Yield the differences of the forgotten units, at the first checkpoint that forgot and at the one before it."""
+    """Yield the differences of the forgotten units at the first checkpoint that forgot, and at the one before it."""
     first, before = bisection.look_at(bisection.first), bisection.look_at(bisection.before)
     units_before = {unit.unit: unit for unit in before.units} if before else {}
     for unit in first.units if first else ():

@@ -1,4 +1,4 @@
-"""The page's line for each candidate: the gate's decision, what it learned, kept and lost, and the next step."""
+"""Make the page's line for each candidate: the gate's decision, what it learned and lost, and the next step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ CLASSES = {  # of style.css, by where a candidate stands
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateLine:
-    """One candidate on the first screen. `mark`, `words`, `but`: the decision, and what limits a pass; `loss`: the
-    change on its worst task with its interval, `loss_note`: that task, and what the loss means.
+    """One candidate's line in the first table of the page, as texts.
+
+    `kind`: of model, in words. `decision`: a key for its colour. `mark`, `words`: the decision; `but`: what limits a
+    pass. `learned`: its gain on `target`, the task it was trained for. `skill_kept`: the share of the base's skill over
+    chance that remains. `loss`: the change on its worst task with its interval; `loss_note`: that task, and what the
+    loss means.
     """
 
     name: str
@@ -45,7 +49,7 @@ class CandidateLine:
 
 
 def candidate_lines(results: Results, order: CandidateOrder) -> list[CandidateLine]:
-    """Return one line a candidate, in their order."""
+    """Return one line for each candidate, in the order of `order`."""
     return [_line(results, candidate, order) for candidate in order.candidates]
 
 
@@ -77,7 +81,7 @@ def _kind(candidate: JudgedCandidate) -> str:
 
 
 def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
-    """Return the gain on the target, and a note whether it was learned."""
+    """Return the gain on the target, and a note that says whether it was learned."""
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
@@ -91,8 +95,10 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
 
 
 def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
-    """Return the change on the candidate's worst task, with a note: of the forgotten tasks the one that lost most, else
-    the task with the largest loss that is not excluded.
+    """Return the change on the candidate's worst task, with a note.
+
+    If tasks are forgotten, it is the one of them that lost most; else the task with the largest loss that is not
+    excluded.
     """
     rows = [unit.row for unit in candidate.units if unit.row.difference]
     lost = [row for row in candidate.forgotten if row.difference]

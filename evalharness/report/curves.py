@@ -15,7 +15,9 @@ from evalharness.report.sweep import Point, Sweep, grouped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spot:
-    """One seed, or the mean of all: change over the suite (x), gain on the target (y)."""
+    """One seed, or the mean of all seeds. `x`: change over the suite. `y`: gain on the target. `learned`: it learned
+    the target.
+    """
 
     x: float
     y: float
@@ -24,7 +26,7 @@ class _Spot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stop:
-    """One learning rate of a series, with the points of its seeds."""
+    """One learning rate of a series. `seeds`: a point for each seed. `is_chosen`: the sweep chose this rate."""
 
     rate: float
     seeds: tuple[_Spot, ...]
@@ -64,7 +66,7 @@ def curves(sweep: Sweep) -> str:
 
 
 def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
-    """Return the rates of each series in ascending order."""
+    """Return the learning rates of each series in ascending order."""
     choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     lines: dict[str, list[_Stop]] = {}
     for (series, rate), points in grouped(sweep).items():
@@ -89,7 +91,7 @@ def _tip(series: str, stop: _Stop) -> str:
 
 
 def _draw(axes: Axes, number: int, stop: _Stop, gid: str) -> None:
-    """The mean over seeds, ringed where it was chosen, with a small dot for each of several seeds."""
+    """Draw the mean over seeds, with a ring if the rate was chosen, and a small dot for each of several seeds."""
     middle, colour = stop.middle, colour_of(number)
     for seed in stop.seeds if len(stop.seeds) > 1 else ():
         circle(axes, (seed.x, seed.y), 2.6, colour if seed.learned else NAMES["paper"], colour, 0.7)

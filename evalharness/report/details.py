@@ -20,7 +20,9 @@ from evalharness.report.variants import variants_of
 
 @dataclass(frozen=True, slots=True)
 class SortableCell:
-    """A cell's text, and the value that it is sorted by (None: always last). `more`: shown on demand."""
+    """One cell of the table. `text`: what it shows. `value`: what it is sorted by; None: always last. `kind`: "number"
+    or the name of another style. `more`: True: the column is shown on demand only.
+    """
 
     text: str
     value: float | str | None
@@ -29,7 +31,7 @@ class SortableCell:
 
     @property
     def attribute(self) -> Markup:
-        """The HTML attribute with the sort value, to six figures; empty if the text is the same."""
+        """Return the HTML attribute with the value to sort by, to six figures; empty if the text is the same."""
         if self.value is None or isinstance(self.value, str) or self.text == (short := f"{self.value:.6g}"):
             return Markup("")
         return Markup(' data-v="{}"').format(short)
@@ -37,8 +39,10 @@ class SortableCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """The table of all comparisons. `lines`: cells by column title, the same titles in all; `shortened`: other ways of
-    asking were left out; `people`: the source of human scores, where they are a column.
+    """The table of all comparisons.
+
+    `lines`: for each row its cells by column title, the same titles in all. `shortened`: True: variants of tasks were
+    left out. `people`: the source of human scores; "": the table has none.
     """
 
     lines: Sequence[Mapping[str, SortableCell]]
@@ -47,7 +51,9 @@ class DetailTable:
 
 
 def details(results: Results) -> DetailTable:
-    """Return the table of all comparisons except those of other ways of asking, which have their own tables."""
+    """Return the table of all comparisons except those of variants of tasks (other prompts, disturbed texts), which
+    have tables of their own.
+    """
     relative, left_out = relative_scores(results), variants_of(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
@@ -109,7 +115,7 @@ def _people(level: HumanLevel | None) -> SortableCell:
 
 
 def _noise(noise: EngineNoise | None) -> SortableCell:
-    """Return how many answers the engine alone changed, and by how much the tests are widened for it."""
+    """Say how many answers the engine alone changed, and by how much the tests are widened for it."""
     if noise is None:
         return SortableCell(wording.NONE, None, more=True)
     return SortableCell(f"{noise.flips} of {noise.n}, ±{noise.widened_by:.2g}", noise.widened_by, more=True)

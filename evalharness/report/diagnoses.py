@@ -36,7 +36,9 @@ TITLES = ("texts that cannot be read", "texts that are readable and wrong")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureView:
-    """One measure. `moved`: "fell" or "rose" where the whole interval lies on one side of zero."""
+    """One measure of a diagnosis. `words`: its name. `scores`: of base and candidate. `moved`: "fell" or "rose" if the
+    whole interval of the difference lies on one side of zero, else "".
+    """
 
     words: str
     metric: str
@@ -46,8 +48,12 @@ class MeasureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisView:
-    """One diagnosis as the page has it. `choosing`, `writing`: the differences with their intervals, asked either way;
-    `fates`: for each outcome words, the answers lost to it and gained from it, and its part of the difference.
+    """One diagnosis as texts for the page.
+
+    `twin`: the variant of the task in which the answer is written. `conclusion`, `short`, `says`: the conclusion as a
+    key, in short and as a sentence. `choosing`, `writing`: the differences with intervals, of choosing and of writing
+    the answer. `lines`: all measures. `fates`: for each outcome (words, answers lost to it, answers gained from it, its
+    part of the difference). `answers`: their number. `beside`: further sentences.
     """
 
     anchor: str
@@ -104,7 +110,7 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
 
 
 def _difference(diagnosis: Diagnosis, name: str) -> str:
-    """Return the difference of the measure of that name; "–" where it was not taken."""
+    """Return the difference of the measure of that name as text; "–" if it was not measured."""
     measure = next((measure for measure in diagnosis.measures if measure.name == name), None)
     return wording.NONE if measure is None else wording.with_interval(measure.difference)
 

@@ -1,4 +1,4 @@
-"""Tables and sentences on how far candidates' predictions drifted from their base's, for the page and the terminal."""
+"""Tabulate how far candidates' predictions drifted from their base's, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TITLES = ("", "", "KL", "{} interval", "same top token", "{} interval", "cross-e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftRow:
-    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () if `reason` says
-    why.
+    """One model on one kind of text, as texts. `cells`: KL, agreement and cross-entropy, each with its interval; empty
+    if `reason` says why they are not known. `candidate`: False for a reference model.
     """
 
     rank: str
@@ -34,7 +34,7 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftTable:
-    """All models on one kind of text, the one that drifted most first."""
+    """One kind of text, with all models, the one that drifted most first. `level`: coverage of the intervals."""
 
     title: str
     level: str
@@ -61,7 +61,7 @@ def lines(results: Results) -> Iterator[str]:
 
 
 def text_of(drift: Drift) -> str:
-    """Return the kind of text that it was measured on, in words."""
+    """Return in words the kind of text on which the drift was measured."""
     return f"{drift.text} text" if drift.text == "neutral" else f"the base's {drift.text}"
 
 

@@ -1,4 +1,4 @@
-"""Tables of the suite's change that candidates' drift forecasts, for the page and the terminal."""
+"""Tabulate the change of the suite that candidates' drift forecasts, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastRow:
-    """One candidate. `cells`: forecast, interval, measured value (as words where there is none); () if `reason` says
-    why. `notes`: what makes the forecast less sure.
+    """One candidate. `cells`: forecast, its interval, and the measured value (words if there is none); empty if
+    `reason` says why there is no forecast. `notes`: what makes the forecast less sure.
     """
 
     model: str
@@ -38,7 +38,9 @@ class DriftForecastRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastTable:
-    """The forecasts of all candidates. `basis`: sentences on the data behind them."""
+    """The forecasts of all candidates. `level`: coverage of the intervals. `waiver`: a sentence that forecasts decide
+    nothing. `basis`: sentences on the data behind them.
+    """
 
     suite: str
     level: str

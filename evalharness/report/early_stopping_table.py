@@ -20,8 +20,11 @@ OF_THE_SET = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingRow:
-    """One gate unit of one candidate. `units`: asked, of how many; `early`: the p-values of the e-processes alone;
-    `whole`: what the whole set would show.
+    """One gate unit (a task or group that the gate judges) of one candidate, as texts.
+
+    `units`: how many were asked, of how many. `rounds`: likewise. `stopped`: True: before the last round. `early`: the
+    p-values of the e-processes alone, the tests that may be read after every round. `whole`: the verdict on the whole
+    data set.
     """
 
     candidate: str
@@ -37,7 +40,7 @@ class StoppingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStopping:
-    """A sentence for every candidate, and a row for every gate unit and suite."""
+    """The page's section: a sentence for every candidate, and a row for every gate unit and suite."""
 
     sentences: tuple[str, ...]
     rows: tuple[StoppingRow, ...]
@@ -73,7 +76,7 @@ def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:
 
 
 def sentences(results: Results) -> Iterator[str]:
-    """Yield a sentence for every candidate that was measured in rounds: how many gate units were stopped, and what was
+    """Yield a sentence for every candidate that was asked in rounds: how many gate units were stopped, and what that
     saved.
     """
     for name in results.candidates:

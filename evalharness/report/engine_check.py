@@ -1,5 +1,5 @@
-"""The records and tables of an engine check: how far two engines' answers to the same requests are apart, and how far
-each one's own answers vary.
+"""Define the records and tables of an engine check: how far apart two engines' answers to the same requests are, and
+how far each engine's own answers vary.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ AGAIN, TURNED = "asked twice", "in another order"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far two series of answers to the same requests of one kind ("rank", "generate", "score") are apart.
+    """How far apart two series of answers to the same requests of one kind ("rank", "generate", "score") are.
 
-    `numbers`: pairs of log-probabilities, whose differences in nats have `largest` and `median` (None for none);
-    `choices`: rankings of several, of which `flips` have another best choice; `texts`, of which `same` are equal.
-    `other_tokens`: answers with other tokens than their counterpart; `failed`: requests that one of the two did not
-    answer; neither has numbers here.
+    `requests`: their number. `failed`: those that one of the two did not answer. `other_tokens`: answers with other
+    tokens than their counterpart. The numbers below are without these two. `numbers`: pairs of log-probabilities;
+    `largest`, `median`: their differences in nats, None if there are no pairs. `choices`: rankings of several choices;
+    `flips`: those of which the best choice differs. `texts`: written answers; `same`: those that are equal.
     """
 
     kind: str
@@ -42,8 +42,10 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedEngine:
-    """One of the two engines, and how far its own answers vary. `given`: the command line's text; `noise`: by AGAIN and
-    TURNED.
+    """One of the two engines, and how far its own answers vary.
+
+    `given`: the text on the command line. `noise`: the agreement of its answers with its second ones: asked again
+    (AGAIN), and in another order (TURNED).
     """
 
     given: str
@@ -55,8 +57,8 @@ class CheckedEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePair:
-    """The score of a task by its deciding metric from each engine's answers; `difference`: the second minus the first;
-    None if nothing was scored.
+    """The score of one task by its deciding metric, from each engine's answers. `n`: examples. `difference`: the second
+    score minus the first. All three are None if nothing was scored.
     """
 
     task: str
@@ -69,8 +71,11 @@ class ScorePair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCheck:
-    """The result of `evalharness engine check`. `equal`: within `tolerance` nats, and at least the share `same_texts`
-    of the texts equal; `reasons`: why not.
+    """The result of `evalharness engine check`.
+
+    `between`: how far apart the two engines' answers are, by kind of request. `scores`: by task. `tolerance`: the
+    largest difference in nats, and `same_texts`: the least share of equal texts, at which the engines count as equal.
+    `reasons`: why they are not; empty if they are.
     """
 
     engines: tuple[CheckedEngine, CheckedEngine]
@@ -105,7 +110,7 @@ def tables(check: EngineCheck) -> Iterator[TextTable]:
 
 
 def sentences(check: EngineCheck) -> Sequence[str]:
-    """Return the conclusion, its reasons, and each engine's own noise."""
+    """Return the conclusion, its reasons, and how far each engine's own answers vary."""
     within = f"within {check.tolerance:g} nats, {100 * check.same_texts:g} % of the texts alike"
     noisy = [_noise(*each) for each in zip(LABELS, check.engines, strict=True)]
     if check.equal:

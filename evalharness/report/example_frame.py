@@ -1,4 +1,4 @@
-"""A table of base's and candidates' answers to the same examples, side by side, for a notebook."""
+"""Make a table of the base's and the candidates' answers to the same examples, side by side, for a notebook."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ SCORE = {True: "lost", False: "gained"}
 def examples(
     folder: Path | None, results: Results, task: str, candidates: Sequence[str] = (), lost: bool = False
 ) -> pd.DataFrame:
-    """Return the examples of a task, or of a group's tasks, (examples × candidates, COLUMNS). `change`: lost, gained,
-    same, or None if single examples have no score. `lost`: only examples that a candidate lost, the largest losses
-    first.
+    """Return the examples of a task, or of a group's tasks, as a table with a row for each example and candidate.
 
-    Raises UsageError for an unknown name, and where the samples are missing.
+    Its column `change` is lost, gained or same; None if single examples have no score. `lost`: True: only examples that
+    a candidate lost, the largest losses first. Raises UsageError for an unknown name, and if the samples are missing.
     """
     groups: Mapping[str, Sequence[str]] = results.signature.get("groups") or {}
     names = {row.task for row in results.comparisons if row.level == Level.TASK} | {*groups}
