@@ -1,6 +1,8 @@
-"""Show results as an HTML page, terminal lines, tables and figures; nothing is computed here.
+"""Show results as an HTML page, terminal lines, tables and figures. Nothing is computed here.
 
-The functions are reached through a registry, so that matplotlib is imported only where a figure is drawn.
+A gate unit is a task or group that the gate judges; the suite is the mean over all gate units; a margin is the largest
+acceptable loss; a target is the task a candidate was trained for. Functions are reached through a registry, so that
+matplotlib is imported only if a figure is drawn.
 """
 
 REGISTRY = {

@@ -28,10 +28,10 @@ CLASSES = {  # of style.css, by where a candidate stands
 class CandidateLine:
     """One candidate's line in the first table of the page, as texts.
 
-    `kind`: of model, in words. `decision`: a key for its colour. `mark`, `words`: the decision; `but`: what limits a
-    pass. `learned`: its gain on `target`, the task it was trained for. `skill_kept`: the share of the base's skill over
-    chance that remains. `loss`: the change on its worst task with its interval; `loss_note`: that task, and what the
-    loss means.
+    `kind`: of model, in words. `decision`: the CSS class of the gate's decision. `mark`, `words`: the decision; `but`:
+    what limits a pass. `learned`: the gain on the task it was trained for; `target`: a note whether it learned that.
+    `skill_kept`: the share of the base's skill over chance that remains. `loss`: the change on its worst task with its
+    interval; `loss_note`: that task, and what the loss means.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Write the command that repeats a run, with PATH in place of local paths."""
+"""Write the shell command that repeats a run, with PATH in place of local paths."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _run(results: Results) -> Iterator[str]:
 
 
 def _judged(results: Results) -> Iterator[str]:
-    """Yield the options that judge: targets, the error rate, margins."""
+    """Yield the options that decide verdicts: targets, the error rate, margins."""
     signature = results.signature
     for model in results.models:
         if model.judged and model.target_task is not None and not model.training:

@@ -24,8 +24,10 @@ DIRECTIONS = ("same", "lost", "gained")  # their numbers in the island
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
-    """The packed examples of the page. `count`, `total`: examples packed, and all; `pairs`: (task, candidate) with
-    changed ones among them, to the task's number; `json` is safe inside a script element.
+    """The packed examples of the page.
+
+    `json`: their text, which is safe inside a script element. `count`: examples packed; `total`: all examples. `pairs`:
+    each (task, candidate) with packed examples whose answer changed, with the task's number in the list.
     """
 
     json: str
@@ -48,8 +50,11 @@ class _Example:
 
 @dataclass(slots=True, kw_only=True)
 class _Packer:
-    """The rows and the texts that they refer to; each text is stored once, since candidates share prompts and the
-    base's outputs.
+    """The rows packed so far, and the texts that they refer to. Each text is stored once, since candidates share
+    prompts and the base's outputs.
+
+    `budget`, `size`: bytes allowed and used. `tasks`, `candidates`: their numbers by name. `texts`: the number of each
+    text.
     """
 
     budget: int

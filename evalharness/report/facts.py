@@ -22,7 +22,7 @@ EFFICIENCY = "efficiency"  # of run.json: task to model to amounts
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One value as text. `whole`: the full digest where `text` is shortened."""
+    """One value as text. `whole`: the full digest if `text` is a shortened one."""
 
     text: str
     whole: str = ""
@@ -30,7 +30,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactTable:
-    """A titled table; `columns` is empty if each row is only a name and a value."""
+    """One table of facts with its title. `columns`: the column titles; empty if each row is only a name and a value.
+    `rows`: (name, values).
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -39,7 +41,9 @@ class FactTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRow:
-    """Examples of one task and model that failed for the same reason."""
+    """Examples of one task and model that failed for the same reason. `count`: how many; `examples`: the first
+    of them.
+    """
 
     task: str
     model: str
@@ -49,7 +53,7 @@ class ErrorRow:
 
 
 def without_paths(text: str) -> str:
-    """Return `text` with local paths reduced to their last part, since a page may be mailed to others."""
+    """Return `text` with local paths reduced to their last part, since the page may be mailed to others."""
     return LOCAL_PATH.sub("…/", text)
 
 
@@ -68,12 +72,14 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
 
 
 def signature_tables(results: Results) -> list[FactTable]:
-    """Return the tables of the signature without the overlap with training, which has its own section."""
+    """Return the tables of the run's signature. The overlap with training rows is left out: it has a section of its
+    own.
+    """
     return fact_tables({key: value for key, value in results.signature.items() if key != "overlap"})
 
 
 def unknown_flags(results: Results) -> list[str]:
-    """Return flags of the comparisons that this version does not know."""
+    """Return the flags of the comparisons that this version does not know."""
     return [flag for flag in dict.fromkeys(flag for c in results.comparisons for flag in c.flags) if flag not in FLAGS]
 
 
@@ -89,7 +95,7 @@ def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two levels of names as one."""
+    """Return nested facts with two levels of names joined into one."""
     return {
         f"{task} · {model}": row for task, of in facts.items() if isinstance(of, Mapping) for model, row in of.items()
     }
@@ -132,14 +138,14 @@ def _whole_fact(key: str, value: Any) -> Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorTable:
-    """The most frequent failures first; `left_out`: how many more rows there are."""
+    """The most frequent failures, the most frequent first. `left_out`: the number of further rows."""
 
     rows: list[ErrorRow]
     left_out: int
 
 
 def error_table(results: Results) -> ErrorTable:
-    """Return failures by task, model and reason."""
+    """Count failures by task, model and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for error in results.errors:
         groups.setdefault((error.task, error.model, error.reason), []).append(error.example)

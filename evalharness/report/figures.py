@@ -1,4 +1,4 @@
-"""The page's figures as matplotlib figures for a notebook, in the page's light colours."""
+"""Make the page's figures as matplotlib figures for a notebook, in the page's light colours."""
 
 from __future__ import annotations
 
@@ -77,9 +77,7 @@ def _add_space_below(figure: Figure, below: float) -> None:
 
 
 def _by_day(figure: Figure) -> Figure:
-    """Return the figure in the page's light colours: placeholders become the values of the style's custom
-    properties.
-    """
+    """Return the figure in the page's light colours, which replace the placeholder colours."""
     css = (shipped("reports") / "style.css").read_text("utf-8").partition("}")[0]
     values = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})\b", css))
     colours = {painted: values[variable] for painted, variable in COLOURS.items()}

@@ -10,7 +10,9 @@ from evalharness.stats.enums import Verdict
 
 
 class FlagWords(NamedTuple):
-    """A flag in words: its name in a table, its meaning in the glossary, and what to do about it."""
+    """One flag in words. `words`: its name in a table. `meaning`: its entry in the glossary. `action`: what to do about
+    it.
+    """
 
     words: str
     meaning: str
@@ -146,7 +148,7 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
 
 
 def flag_words(flag: str) -> FlagWords:
-    """Return the words of a flag; one that this version does not know is shown by its own name."""
+    """Return the words of a flag. A flag that this version does not know is shown by its own name."""
     unknown = FlagWords(flag.replace("_", " "), "not explained by this version of evalharness", "")
     return FLAGS.get(flag, unknown)
 

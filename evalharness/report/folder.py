@@ -17,10 +17,11 @@ COMPARISONS = "comparisons.csv"  # beside a page that is too large for all compa
 
 
 def write(run: Path, notify: Callable[[str], None] = lambda notice: None, most: int = HARD_STOP) -> Path:
-    """Write the page of a finished run in at most `most` bytes, and comparisons.csv where the page has not all numbers;
-    return the page's path. `notify` gets a notice where the verdicts were judged again.
+    """Write the page of a finished run in at most `most` bytes, and comparisons.csv if the page lacks some numbers;
+    return the page's path.
 
-    Raises UsageError if the folder holds no results, StoreError if it cannot be written.
+    `notify` gets a notice if the verdicts were judged again. Raises UsageError if the folder holds no results,
+    StoreError if it cannot be written.
     """
     run = run.parent if run.name == results.RESULTS else run
     path, (run_results, notice) = run / results.REPORT, judged_results(run)

@@ -25,7 +25,7 @@ WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.68  # inches: of the figure, and 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskLines:
-    """One task of the forest and the comparisons that are drawn below one another."""
+    """One task of the forest plot. `comparisons`: its lines, from top to bottom."""
 
     label: str
     comparisons: tuple[Comparison, ...]
@@ -89,7 +89,9 @@ def _in_margins(c: Comparison) -> list[float]:
 
 
 def _draw(axes: Axes, tasks: Sequence[_TaskLines], names: Sequence[str], height: float) -> dict[str, str]:
-    """Draw points, intervals and verdicts, y in inches from the top. Returns the tips of the points by group id."""
+    """Draw points, intervals and verdicts; return the tooltips of the points by group id. `height`: of the figure, in
+    inches.
+    """
     tips: dict[str, str] = {}
     ticks, y = [], GAP
     for number, task in enumerate(tasks):

@@ -39,8 +39,9 @@ Runs = Mapping[str, Results]  # by the user's path
 
 
 def format_runs(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
-    """Write the runs' results in one of FORMS; return the text, and notices of runs that were judged again. Raises
-    UsageError for a folder without results, and for several runs where the form takes one.
+    """Write the runs' results in one of FORMS; return the text, and notices of runs that were judged again.
+
+    Raises UsageError for a folder without results, and for several runs if the form takes only one.
     """
     judged = {str(run): judged_results(run) for run in runs}
     notices = [f"{run}: {notice}" for run, (_, notice) in judged.items() if notice]
@@ -66,7 +67,7 @@ def _cells(row: Comparison) -> tuple[object, ...]:
 
 
 def _inert_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with names quoted that a spreadsheet would compute."""
+    """Return the table with quotes around names that a spreadsheet would execute as formulas."""
     return table.assign(**{name: table[name].map(_no_formula) for name in NAMES})
 
 
@@ -97,7 +98,7 @@ def _card(runs: Runs) -> str:
 
 
 def _text_rows(results: Results) -> list[tuple[str, ...]]:
-    """Return the primary comparisons as texts under SHOWN, each in its metric's unit."""
+    """Return the primary comparisons as texts, with the columns SHOWN, each in its metric's unit."""
     rows: list[tuple[str, ...]] = []
     for row in (each for each in results.comparisons if each.primary):
         places = places_of(row)

@@ -48,7 +48,9 @@ def _candidate(candidate: CandidateDecision) -> dict[str, Any]:
 
 
 def _unit(unit: UnitDecision) -> dict[str, Any]:
-    """Return a gate unit or the suite; `loss_not_excluded`: in the metric's unit, None if no loss is excluded."""
+    """Return a gate unit or the suite as JSON. `loss_not_excluded` is in the metric's unit; None if no size of loss is
+    excluded.
+    """
     row = asdict(unit.row)
     low = loss_bound(unit.row)
     return {

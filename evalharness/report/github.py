@@ -28,7 +28,7 @@ REASONS = 5  # of a candidate in its annotation
 
 
 def is_runner(environment: Mapping[str, str]) -> bool:
-    """Return whether this is a job of GitHub Actions."""
+    """Return whether this process is a job of GitHub Actions."""
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
@@ -50,7 +50,7 @@ def commands(text: GateText) -> Iterator[str]:
 
 
 def write_summary(text: str, environment: Mapping[str, str]) -> None:
-    """Append Markdown to the step's summary file, where the runner names one. Raises StoreError if it cannot be
+    """Append Markdown to the step's summary file, if the runner names one. Raises StoreError if it cannot be
     written.
     """
     path = environment.get(SUMMARY)

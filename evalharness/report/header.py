@@ -1,4 +1,4 @@
-"""The head of the page: the bases, the suite and the number of tasks that a run compared."""
+"""Make the head of the page: the bases, the suite and the number of tasks that a run compared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from evalharness.report.variants import variants_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The head of the page. `tasks`: how many were compared; `error_count`: examples without an answer; `level`:
-    coverage of the intervals.
+    """The head of the page. `suite`: None: the tasks have no suite's name. `tasks`: how many were compared.
+    `error_count`: examples without an answer. `level`: coverage of the intervals.
     """
 
     suite: str | None

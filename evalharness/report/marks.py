@@ -1,4 +1,4 @@
-"""Shared parts of the page's figures: the frame, the marks of candidates, the grid, and names beside the axes."""
+"""Draw what the page's figures share: the frame, the marks of candidates, the grid, and names beside the axes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def colour_of(i: int) -> str:
 
 
 def marker_of(i: int) -> str:
-    """Return the shape of candidate `i`; from the ninth on colours repeat with other shapes."""
+    """Return the shape of candidate `i`. From the ninth candidate on, colours repeat with other shapes."""
     return MARKERS[(i + i // 8) % len(MARKERS)]
 
 
@@ -56,7 +56,9 @@ def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> 
 def mark(
     axes: Axes, at: tuple[float, float], i: int, *, scale: float, edge: float, gid: str, hollow: bool = False
 ) -> None:
-    """Draw the mark of candidate `i`. `hollow`: filled with the paper's colour; `edge`: its outline, points."""
+    """Draw the mark of candidate `i`. `hollow`: fill it with the paper's colour. `edge`: width of its outline in
+    points.
+    """
     axes.plot(
         [at[0]],
         [at[1]],

@@ -1,4 +1,4 @@
-"""Tabulate tasks by candidates, by the metric that decides each task."""
+"""Tabulate tasks by candidates, each task by the metric that decides it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ MANY = 8  # tasks of a group; larger groups have theirs only in the table of all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
-    """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
-    `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's
-    number in the list of examples, where some are shown there; `needed`: what would decide it; `skill_kept`: how much
-    of the base's skill, and the median unit.
+    """One candidate on one task.
+
+    `difference`, `interval`: as texts. `lost`, `gained`: numbers of units that got worse or better; None for corpus
+    metrics. `base`: the base's score, if it differs from the row's because other examples were paired; else "".
+    `answers`: remarks on the candidate's answers. `flags`: in words. `needed`: what would decide it. `skill_kept`: how
+    much of the base's skill over chance remains, and the median gate unit. `target`: the candidate was trained for this
+    task. `candidate`: its number. `flips`: the task's number in the list of changed examples; None: none are shown
+    there.
     """
 
     verdict: str | None
@@ -42,9 +46,13 @@ class MatrixCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None if one was
-    not compared; `folded`: the tasks of a large group, which have no rows of their own here. All numbers are in
-    `unit_name`.
+    """One task, group, family or suite by its deciding metric.
+
+    `member`: it is part of a group. `unit`: it is a gate unit (the gate judges it). `target`: a candidate was trained
+    for it. `unit_name`: the unit of all numbers in the row. `n`: units of data compared; `available`: examples that
+    there are. `margin`, `base`, `base_interval`: texts. `base_answers`: remarks on the base's answers. `cells`: in the
+    order of the candidates; None: not compared. `folded`: number of tasks of a large group, which have no rows of their
+    own.
     """
 
     task: str
@@ -65,8 +73,9 @@ class MatrixRow:
 
 
 def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[MatrixRow]:
-    """Return the table of tasks × candidates. `flips`: the task's number in the list of examples, by the (task,
-    candidate) pairs that have some there.
+    """Return the rows of the table of tasks × candidates.
+
+    `flips`: by (task, candidate), the task's number in the list of changed examples, for those that have some there.
     """
     targets, group = set(targets_of(results).values()), members_of(results)
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
@@ -98,7 +107,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
 
 
 def what_decides(results: Results) -> list[tuple[str, str, str]]:
-    """Return (candidate, tasks, what would decide them) for all undecided rows of the table."""
+    """Return what would decide the undecided rows of the table: (candidate, tasks, what would decide them)."""
     rows = [
         (name, [c for _, of in in_order(results) for c in of if c.candidate == name]) for name in results.candidates
     ]

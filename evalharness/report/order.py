@@ -19,7 +19,7 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
     """Return each task with its deciding comparisons, one for each candidate: the suite first, each group before its
     members.
 
-    `of`: the models to take; None: the candidates.
+    `of`: take these models; None: the candidates.
     """
     names, groups, group = results.candidates if of is None else of, groups_of(results), members_of(results)
     rows: dict[tuple[str, str], list[Comparison]] = {}  # by level and task
@@ -44,7 +44,7 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
 
 
 def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
-    """Return `in_order` of the candidates, then the families' means, which describe."""
+    """Return the same as `in_order` for the candidates, then the means over families, which only describe."""
     rows, families, names = in_order(results), dict[str, list[Comparison]](), results.candidates
     for comparison in results.comparisons:
         if comparison.level == Level.FAMILY and comparison.candidate in names:
@@ -53,7 +53,7 @@ def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
 
 
 def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
-    """Map each group to its tasks, where the signature lists them."""
+    """Map each group to its tasks, if the signature lists them."""
     listed = results.signature.get("groups")
     if isinstance(listed, Mapping) and all(
         isinstance(tasks, Sequence) and not isinstance(tasks, str) for tasks in listed.values()
@@ -63,8 +63,10 @@ def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
 
 
 def members_of(results: Results) -> dict[str, str]:
-    """Map each task to the smallest group that pools it: as the signature lists groups, else tasks that are no gate
-    unit of a group's family.
+    """Map each task to the smallest group that pools it.
+
+    The signature lists the groups. If it does not, a task that is no gate unit belongs to its family's group that is
+    one.
     """
     if isinstance(results.signature.get("groups"), Mapping):
         largest_first = sorted(groups_of(results).items(), key=lambda item: -len(item[1]))

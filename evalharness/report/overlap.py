@@ -1,4 +1,4 @@
-"""Sentences and a table on examples that candidates saw in training, for the terminal and the page.
+"""Write sentences and a table on examples that candidates saw in training, for the terminal and the page.
 
 Nothing is judged here: verdicts are over all examples.
 """
@@ -21,7 +21,7 @@ MOST = 8  # sentences about one candidate in a terminal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartScores:
-    """The scores on one part of a task, as they are shown."""
+    """The scores on one part of a task, as texts. `n`: the number of examples."""
 
     n: str
     scores: wording.ScoreChange
@@ -35,7 +35,11 @@ NOT_COMPARED = PartScores(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapRow:
-    """One candidate and one task (or group) with examples that it saw in training. `counts` is empty for a group."""
+    """One candidate on one task or group of which it saw examples in training.
+
+    `counts`: how many examples it saw, of how many; "" for a group. `all`, `clean`, `overlapping`: the scores on all
+    examples, on those that it did not see, and on those that it saw.
+    """
 
     candidate: str
     task: str
@@ -49,7 +53,7 @@ class OverlapRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """The page's section on overlap. `notices`: what could not be searched; `rows`: tasks with overlapping examples."""
+    """The page's section on overlap. `notices`: what could not be searched. `rows`: tasks with overlapping examples."""
 
     sentences: tuple[str, ...]
     notices: tuple[str, ...]
@@ -74,7 +78,7 @@ def overlap(results: Results) -> Overlap | None:
 
 
 def lines(results: Results) -> list[str]:
-    """Return the sentences for a terminal, the most overlapping tasks of each candidate first."""
+    """Return the sentences for a terminal, for each candidate the tasks with the largest overlap first."""
     sentences_shown: list[str] = []
     for name, facts in _candidates(results).items():
         sentences = _sentences(results, name, facts)
@@ -115,7 +119,7 @@ def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[st
 
 
 def _use_of_rows(facts: Mapping[str, Any]) -> str:
-    """Return what the candidate's rows were used for: training, or also selecting its weights."""
+    """Say what the candidate's rows were used for: training, or also selecting its weights."""
     return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
 
 
@@ -134,7 +138,7 @@ def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int],
 
 
 def _consequence(whole: Comparison, clean: Comparison) -> str:
-    """Return whether the difference without overlap has another sign, or lies on another side of the margin."""
+    """Say whether the difference without overlap has another sign, or lies on another side of the margin."""
     was, now = value_of(whole.difference), value_of(clean.difference)
     if was is None or now is None:
         return ""
@@ -155,7 +159,7 @@ def _deciding(results: Results, name: str, task: str) -> Comparison | None:
 
 
 def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | None:
-    """Return the row of a part by the metric that decides the task."""
+    """Return the row of one part of a task, by the metric that decides the task."""
     deciding = _deciding(results, name, task)
     metric = deciding.metric if deciding else None
     rows = (c for c in results.comparisons if c.variant is not None and (c.candidate, c.metric) == (name, metric))

@@ -131,7 +131,7 @@ def render(
     stages: Stages | None = None,
     repairs: Sequence[Repair] = (),
 ) -> str:
-    """Return the text of `page`."""
+    """Return the page as text: that of `page`, of unlimited size."""
     return page(results, cost, sweep, stages, repairs=repairs).text
 
 
@@ -143,11 +143,11 @@ def page(
     most: int = HARD_STOP,
     repairs: Sequence[Repair] = (),
 ) -> RenderedPage:
-    """Render the page of a run, with the sweep, stages and repairs of its candidates, in `most` bytes, cost section
-    aside.
+    """Render the page of a run, with the sweep, stages and repairs of its candidates.
 
-    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
-    with id "stages", `repairs` those with ids "repair", "repair-1" …; all else depends on `results` alone.
+    `most`: largest size in bytes, without the section on cost. `cost` (run.json) fills the section with id "cost" and
+    nothing else, `sweep` that with id "sweep", `stages` that with id "stages", `repairs` those with ids "repair",
+    "repair-1" …; all else depends on `results` alone.
     """
     template = environment(shipped("reports")).get_template("page.html.jinja")
     views = {}
@@ -167,7 +167,7 @@ def page(
 
 
 def _decision(results: Results) -> dict[str, object]:
-    """Return the variables of the first screen."""
+    """Return the template's variables for the first screen."""
     order, drift_only = candidate_order(results), bool(results.signature.get("drift_only"))
     return {
         "drift_only": drift_only,
@@ -220,7 +220,7 @@ def _finalized(value: object) -> object:
 
 
 def _looks(results: Results) -> dict[str, object]:
-    """Return the variables of style, script, wording, and the candidates' marks."""
+    """Return the template's variables for style, script, wording, and the candidates' marks."""
     folder = shipped("reports")
     script = (folder / "script.js").read_text("utf-8")
     return {
@@ -265,7 +265,7 @@ def _stages(stages: Stages | None) -> dict[str, object]:
 
 
 def _repairs(repairs: Sequence[Repair]) -> dict[str, object]:
-    """Return the variables of the sections on repairs."""
+    """Return the template's variables for the sections on repairs."""
     several = len(repairs) > 1
     return {
         "repairs": [

@@ -14,7 +14,9 @@ UNSET = "not set"
 
 def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
     """Yield a line for every value, under [gate], in the form of evalharness.toml; a key without value and default is a
-    comment. `origin`: add the source.
+    comment.
+
+    `origin`: True: add the file that states the value.
     """
     yield "[gate]"
     every = document(policy)
@@ -24,8 +26,9 @@ def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
 
 
 def document(policy: Policy) -> dict[str, dict[str, Any]]:
-    """Return every key with its `value` in JSON form, and its `origin`: "default", or the file that states it; values
-    by name have one each where files differ.
+    """Return every key with its `value` in JSON form and its `origin`: "default", or the file that states it.
+
+    If a key has values by name that different files state, each of these has its own origin.
     """
     values = {**policy.values, **{key: getattr(policy, key) for key in OF_THE_VERDICTS}, "baseline": policy.baseline}
     keys = [each.name for each in fields(policy) if each.name != "sources"]

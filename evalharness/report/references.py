@@ -1,5 +1,5 @@
-"""Describe the references of a run: the engine's noise, by an adapter that changes nothing, and what quantisation alone
-changes.
+"""Describe the reference models of a run, which are not judged: the base with an adapter that changes nothing shows the
+engine's noise, and the base without quantisation shows what quantisation alone changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from evalharness.report.order import in_order
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantisationChange:
-    """One task's scores of the base quantised (`scores.base`) and not quantised (`scores.candidate`)."""
+    """One task's scores of the quantised base (`scores.base`) and of the base without quantisation
+    (`scores.candidate`).
+    """
 
     task: str
     level: str
@@ -26,7 +28,7 @@ class QuantisationChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantisation:
-    """What quantisation changes of the base. `says`: the direction, in a sentence."""
+    """The page's part on what quantisation changes of the base. `says`: a sentence on the direction."""
 
     says: str
     changes: tuple[QuantisationChange, ...]
@@ -34,7 +36,9 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """The page's section on references; "" or None if one was not measured."""
+    """The page's section on reference models. `engine_noise`: a sentence, "" if it was not measured. `quantisation`:
+    None if it was not measured.
+    """
 
     engine_noise: str
     quantisation: Quantisation | None
@@ -47,7 +51,9 @@ def references(results: Results) -> References | None:
 
 
 def noise_text(results: Results) -> str:
-    """Return how far the base through an adapter that changes nothing is from the base; "" if not measured."""
+    """Say how far the scores of the base with an adapter that changes nothing are from the base's; "" if not
+    measured.
+    """
     rows = [
         c
         for _, of_task in in_order(results, _names_of_kind(results, ModelKind.PLACEBO))
@@ -74,7 +80,7 @@ def noise_text(results: Results) -> str:
 
 
 def quantisation(results: Results) -> Quantisation | None:
-    """Return the base without quantisation compared with the quantised base; None if it was not measured."""
+    """Return the comparison of the quantised base with the base without quantisation; None if it was not measured."""
     rows = [c for _, of_task in in_order(results, _names_of_kind(results, ModelKind.UNQUANTISED)) for c in of_task]
     if not rows:
         return None

@@ -1,4 +1,7 @@
-"""The records of repair.json: the path from base to candidate, its measurements, and the choice."""
+"""Define the records of repair.json: the path from base to candidate, its measurements, and the choice.
+
+A model on the path is base + λ × (candidate − base). Half of the rows, or one split, chooses λ; other rows confirm it.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ REPAIRS = "repairs"  # a folder of several, each in one of its candidate's name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPoint:
-    """One model on the path. `scale`: λ, 0 the base, 1 the candidate; `gain`: on the target, in its metric's unit;
-    `suite`: the mean change over the gate units, in margins; both on the rows that choose. `blocks`: λ of each block of
-    layers, where each has its own; `scale` is then the λ of all that these were searched from.
+    """One model on the path.
+
+    `scale`: its λ; 0 is the base, 1 the candidate. `gain`: on the target (the task the candidate was trained for), in
+    its metric's unit. `suite`: the mean change over the tasks that the gate judges, in margins. Both are on the rows
+    that choose; None: not measured. `blocks`: λ of each block of layers, if each has its own; `scale` is then the λ
+    from which the search for these began.
     """
 
     scale: float
@@ -29,14 +35,15 @@ class PathPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """A whole repair. `rule`: its name, and `rule_words`; `rows_a`, `rows_b`: rows of all tasks that choose, and that
-    confirm: halves, or the split `choose_split` and the one that is evaluated; `points`: in the order of λ; `chosen`:
-    λ, None if no part of the way helps, for `reason`.
+    """A whole repair.
 
-    `setting`, `rows`: digests of the other options that decide, and of the rows; `repaired`: the fingerprint of what
-    was written. `chosen` and `reason` are empty while it is not finished. `block_count`: blocks of layers with a λ of
-    their own, `block_layers` in words; `block_points`: what was measured of them, in the order of the looks;
-    `chosen_blocks`: λ of each.
+    `seed`, `limit`: those of the rows. `rule`: name of the rule that chooses; `rule_words`: the rule in words.
+    `rows_a`, `rows_b`: numbers of rows of all tasks that choose, and that confirm: the two halves, or the split
+    `choose_split` and the one that is evaluated. `points`: in the order of λ. `chosen`: the chosen λ; None: no λ helps,
+    for `reason`; both are empty while the repair is not finished. `repaired`: fingerprint of the repaired model.
+    `setting`, `rows`: digests of the other options that decide, and of the rows. `block_count`: blocks of layers with a
+    λ of their own; `block_layers`: their layers in words; `block_points`: models that were measured in that search, in
+    its order; `chosen_blocks`: the chosen λ of each block.
     """
 
     candidate: str
@@ -65,7 +72,7 @@ class Repair:
 
     @property
     def chosen_on(self) -> str:
-        """The rows that choose, in words."""
+        """The rows on which λ was chosen, in words."""
         return f"the {self.choose_split} rows" if self.choose_split else "half A"
 
     @property
@@ -79,7 +86,7 @@ class Repair:
 
     @property
     def _blocks_of_chosen(self) -> tuple[float, ...]:
-        """() if the single λ stayed the best."""
+        """The λ of each block in the chosen model; empty if the single λ stayed the best."""
         return () if set(self.chosen_blocks) <= {self.chosen} else self.chosen_blocks
 
 
@@ -87,7 +94,9 @@ REPAIR = DocumentFile("repair.json", Repair, 1)
 
 
 def repairs_in(run: Path, results: Results) -> tuple[Repair, ...]:
-    """Read the repairs in a run's folder whose repaired model, or candidate where no repair helped, the run compared.
+    """Read the repairs in a run's folder that belong to the run: it compared the repaired model, or the candidate if no
+    repair helped.
+
     Raises UsageError for a repair.json of another form.
     """
     compared = {model.fingerprint for model in results.models}

@@ -49,7 +49,7 @@ def repair_curve(repair: Repair, name: str = "path") -> str:
 
 
 def _labelled_spots(spots: Sequence[Spot], repair: Repair) -> list[Spot]:
-    """Return the points to label: the chosen one, the ends, and others whose labels do not overlap."""
+    """Return the points to label: the chosen one, both ends, and others whose labels do not overlap."""
     spans = [
         max(values) - min(values) or 1.0 for values in zip(*((s.value, g.value) for _, s, g in spots), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Sentences and a table on a repair, for the terminal and the page."""
+"""Write sentences and a table on a repair, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
 def sentences(repair: Repair) -> list[str]:
-    """Return the result of the repair, the rule, and the rows that it used."""
+    """Return sentences on the result of the repair, the rule, and the rows that it used."""
     return list(_sentences(repair))
 
 

@@ -1,4 +1,4 @@
-"""Sentences on which candidates may ship, and why or why not."""
+"""Write sentences on which candidates may ship, and why or why not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ PASSES = (Standing.SHIPS, Standing.UNLEARNED)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Why candidates may ship, or may not. `says` continues after their names."""
+    """One reason that some candidates share. `names`: the candidates. `standing`: whether they may ship. `says`: the
+    reason, which continues the sentence after their names.
+    """
 
     names: tuple[str, ...]
     standing: Standing
@@ -33,7 +35,7 @@ class Statement:
 
 
 def headline(candidates: Sequence[JudgedCandidate]) -> tuple[str, ...]:
-    """Return which candidates may ship, by name: the parts of one sentence, the most important first."""
+    """Say which candidates may ship, by name: return the parts of one sentence, the most important first."""
     if not candidates:
         return ("Nothing to compare",)
     groups = ([each for each in candidates if each.standing == standing] for standing in Standing)
@@ -58,7 +60,7 @@ def _all_alike(candidates: Sequence[JudgedCandidate]) -> str:
 
 
 def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
-    """Return the first part where no candidate that learned may ship. `whole`: these are all candidates."""
+    """Return the first part if no candidate that learned may ship. `whole`: these are all candidates."""
     count, target = len(candidates), target_of(candidates)
     if not whole or count == 1:
         who = _names(candidates, NAMED)
@@ -68,7 +70,9 @@ def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
 
 
 def _part(candidates: Sequence[JudgedCandidate], last: bool) -> str:
-    """Return "full-high and full-low may not"; of many that are `last` "the other 5 may not"."""
+    """Return a further part: "full-high and full-low may not". If there are many and this is the `last` part, return
+    "the other 5 may not".
+    """
     many = len(candidates) > NAMED + 1
     names = f"the other {len(candidates)}" if many and last else _names(candidates, NAMED)
     if candidates[0].standing == Standing.UNLEARNED:
@@ -82,7 +86,7 @@ def _plural(verb: str) -> str:
 
 
 def _names(candidates: Sequence[JudgedCandidate], most: int) -> str:
-    """Return all names where they are at most `most` + 1, else `most` of them and the number of others."""
+    """Return all names if they are at most `most` + 1, else `most` of them and the number of the others."""
     listed = candidates if len(candidates) <= most + 1 else candidates[:most]
     others = [f"{len(candidates) - len(listed)} more"] if len(listed) < len(candidates) else []
     return wording.listed([*(_short(each.name) for each in listed), *others])
@@ -96,7 +100,7 @@ def _short(name: str) -> str:
 
 
 def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[Statement]:
-    """Return the reasons for the candidates, in their order; those that lost most of the base's skill share one
+    """Return the reasons for the candidates, in their order. Those that lost most of the base's skill share one
     statement.
     """
     destroyed = [each for each in candidates if each.standing == Standing.FORGOTTEN and each.lost_most]
@@ -114,7 +118,9 @@ def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[
 
 
 def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> str:
-    """Return why a candidate may ship, or may not, without its name. `shortly`: leave out what all passes share."""
+    """Say why a candidate may ship, or may not, without its name. `shortly`: leave out what all candidates that pass
+    share.
+    """
     if candidate.standing in PASSES:
         parts = _why_passed(results, candidate, shortly)
     elif candidate.standing == Standing.FORGOTTEN:
@@ -156,7 +162,7 @@ def _share_kept(candidate: JudgedCandidate) -> str:
 
 
 def _at_worst(rows: Sequence[Comparison]) -> str:
-    """Return the task with the largest loss that remains possible, and its measured change."""
+    """Say on which task the largest loss remains possible, and what change was measured there."""
     row = largest_possible_loss(rows)
     if row is None:
         return "no loss remains possible"
@@ -166,7 +172,7 @@ def _at_worst(rows: Sequence[Comparison]) -> str:
 
 
 def change_on(row: Comparison) -> str:
-    """Return "boolq: −0.2 points [−0.6, +0.2]"."""
+    """Return a task's change as text: "boolq: −0.2 points [−0.6, +0.2]"."""
     unit = metric_unit(row)
     return f"{_short(row.task)}: {unit.change(value(row))} {unit.name} {unit.interval(row.difference)}".rstrip()
 
@@ -219,5 +225,5 @@ def _missing(candidate: JudgedCandidate) -> str:
 
 
 def value(row: Comparison) -> float:
-    """Return the difference; 0 where it was not measured."""
+    """Return the value of the row's difference; 0 if it was not measured."""
     return 0.0 if row.difference is None else row.difference.value

@@ -21,7 +21,9 @@ ASIDE = 0.012  # of the axis: how far the bars of two methods stand apart, so th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mark:
-    """A candidate in one of the two parts of the figure. `x`: parameters of its base; `y`: with its interval."""
+    """One candidate in one of the two parts of the figure. `x`: its base's number of parameters. `y`: the gain or the
+    change, with its interval. `hollow`: draw it without fill. `gid`: its SVG id. `tip`: its tooltip.
+    """
 
     x: float
     y: Estimate

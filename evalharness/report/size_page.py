@@ -13,7 +13,7 @@ from evalharness.report.sizes import Sizes
 
 
 def size_page(sizes: Sizes) -> str:
-    """Return the text of the page."""
+    """Return the page as text."""
     folder = shipped("reports")
     return (
         environment(folder)

@@ -26,7 +26,7 @@ def size_table(sizes: Sizes) -> TextTable:
 
 
 def note(sizes: Sizes) -> str:
-    """Return the note of the table: suite, tasks, targets and coverage of the intervals."""
+    """Return the note below the table: suite, tasks, targets and coverage of the intervals."""
     suite = "" if sizes.suite in (None, UNNAMED) else f"suite {wording.one_line(sizes.suite or '', LONGEST)}, "
     of = f" {wording.one_line(sizes.target, LONGEST)}" if sizes.target else ""
     return (
@@ -36,7 +36,7 @@ def note(sizes: Sizes) -> str:
 
 
 def in_count(n: int) -> str:
-    """Return a number of parameters, three figures: "1.06 M", "135 M", "1.24 B"."""
+    """Return a number of parameters as text with three figures: "1.06 M", "135 M", "1.24 B"."""
     for unit, of in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if n >= 0.9995 * of:
             value = n / of

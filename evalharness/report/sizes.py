@@ -1,4 +1,6 @@
-"""The records of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own base."""
+"""Define the records of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own
+base.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ PAGE = "sizes.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedCandidate:
-    """One candidate with its own base. `series`: the name that joins candidates of several bases; `standing`: the
-    gate's decision; `incomplete`: some of its examples got no answer.
+    """One candidate, compared with its own base.
+
+    `series`: a name that joins candidates of several bases into one line. `method`: of training. `trainable`: number of
+    parameters that were trained; `parameters`: of all; None: not known. `target`: the task it was trained for; None:
+    not stated. `standing`: the gate's decision. `incomplete`: some of its examples got no answer. `outcome`: its
+    measurements.
     """
 
     name: str
@@ -30,7 +36,7 @@ class SizedCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedBase:
-    """A base, its number of parameters, and its candidates. `runs`: names of their folders."""
+    """One base with its candidates. `parameters`: how many it has. `runs`: the names of their runs' folders."""
 
     name: str
     fingerprint: str
@@ -41,7 +47,9 @@ class SizedBase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Bases, the smallest first. `level`: coverage of the intervals."""
+    """The content of sizes.json. `level`: coverage of the intervals. `bases`: the smallest first. `notices`: remarks
+    for a reader.
+    """
 
     suite: str | None
     tasks: tuple[str, ...]

@@ -15,8 +15,10 @@ LONGEST = 24  # characters of a token's text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualTokenRow:
-    """One virtual token: its place in the prompt, the nearest tokens with cosine and distance, and the virtual tokens
-    of its cluster.
+    """One virtual token of a candidate's soft prompt.
+
+    `place`: its place in the prompt. `nearest`: the nearest tokens of the vocabulary, each with its cosine and distance
+    as text. `alike`: the places of the other virtual tokens in its cluster.
     """
 
     candidate: str
@@ -27,7 +29,9 @@ class VirtualTokenRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftPrompts:
-    """The table of the page; `reasons`: sentences on candidates that are not in it, and on rows that were left out."""
+    """The page's table of virtual tokens. `reasons`: sentences on candidates and rows that are not in it. `rule`: how
+    clusters are formed.
+    """
 
     rows: tuple[VirtualTokenRow, ...]
     reasons: tuple[str, ...]
@@ -35,7 +39,7 @@ class SoftPrompts:
 
 
 def soft_prompts(results: Results) -> SoftPrompts | None:
-    """Return the virtual tokens of all candidates; None if none has any."""
+    """Return the table of the virtual tokens of all candidates; None if no candidate has a soft prompt."""
     facts_by_name = {model.name: model.soft_prompt for model in results.models if model.judged and model.soft_prompt}
     if not facts_by_name:
         return None

@@ -20,7 +20,7 @@ def tables(stages: Stages) -> list[TextTable]:
 
 
 def _beside(stages: Stages) -> Iterator[tuple[str, str, str, list[Estimate | None]]]:
-    """Yield the models beside the stages: name, key, words, and scores by task."""
+    """Yield the models that are no stages: name, key, words, and scores by task."""
     if stages.joint is not None:
         yield stages.joint, "joint", "trained on everything at once", [task.joint for task in stages.columns]
     if stages.fresh is not None:
@@ -32,8 +32,9 @@ def _score(task: StageTask, estimate: Estimate | None) -> str:
 
 
 def matrix_table(stages: Stages) -> TextTable:
-    """Return scores with their differences to the base, ▼ where forgotten: stages down and tasks across, or the reverse
-    where that is narrower.
+    """Tabulate scores and their differences to the base, with ▼ where a task is forgotten.
+
+    Stages are rows and tasks are columns, or the reverse if that is narrower.
     """
     tasks = stages.columns
     lines = [("", *(short(task.name) for task in tasks))]
@@ -61,13 +62,13 @@ def _score_and_change(task: StageTask, cell: StageScore) -> str:
 
 
 def learned_here(task: StageTask, cell: StageScore) -> bool:
-    """Return whether this is the stage that taught the task."""
+    """Return whether this stage taught the task."""
     return task.learned > 0 and task.cells[task.learned - 1] is cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCell:
-    """A cell of the page's matrix. `state`: a verdict that colours it, or ""; `mark`: a remark."""
+    """One cell of the page's matrix, as texts. `mark`: a remark. `state`: the verdict that colours it, or ""."""
 
     score: str
     change: str = ""

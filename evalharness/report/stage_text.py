@@ -1,4 +1,4 @@
-"""Sentences on what stages of a training forgot, and when."""
+"""Write sentences on what the stages of a training forgot, and when."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ def short(name: str) -> str:
 
 
 def places_of(task: StageTask) -> int:
-    """Return the decimals of the task's scores."""
+    """Return the number of decimals for the task's scores."""
     return wording.places_for(value_of(score) for score in (task.base, *(cell.score for cell in task.cells)))
 
 
 def sentences(stages: Stages) -> list[str]:
-    """Return a sentence for each forgotten task, in the order of stages; then the tasks not shown to be forgotten."""
+    """Return a sentence for each forgotten task, in the order of the stages; then one on tasks not shown to be
+    forgotten.
+    """
     order = stages.stages.index
     lost = [(task, name) for task in stages.columns for name in (task.untaught, task.first) if name is not None]
     text = [_forgotten(stages, task, name) for task, name in sorted(lost, key=lambda pair: order(pair[1]))]

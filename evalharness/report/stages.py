@@ -1,4 +1,4 @@
-"""The records of stages.json: every task over the ordered stages of a training."""
+"""Define the records of stages.json: the score of every task over the ordered stages of a training."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ KINDS = {"learned": "tasks that were learned", "general": "general abilities", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageScore:
-    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; None if
-    nothing was measured; `verdict`: the run's on that.
+    """One task after one stage.
 
-    `reference`: the model against which it is tested whether the task was forgotten, None at the stage that taught it;
-    `since`: the difference to it; `retained`: the share of its skill over chance; `p_adjusted`: over all tasks and
-    stages; `state`: the verdict by it.
+    `n`: units of data compared. `score`: in the metric's natural unit. `difference`: to the base, + is better. Both are
+    None if nothing was measured. `verdict`: the run's, on that difference. `reference`: the model against which it is
+    tested whether the task was forgotten; None at the stage that taught it. `since`: the difference to that model.
+    `retained`: the share of that model's skill over chance that remains. `p_forgotten`: of that test; `p_adjusted`:
+    corrected for all tasks and stages. `state`: the verdict by `p_adjusted`.
     """
 
     stage: str
@@ -47,13 +48,15 @@ class StageScore:
 
 @dataclass(frozen=True, slots=True)
 class StageTask:
-    """One task, or group that is one gate unit. `learned`: the stage that taught it, counted from 1; 0: a general
-    ability, known to the base.
+    """One task, or one group that the gate judges as a whole.
 
-    `kind`: of its metric; `scale`: what its scores are divided by in the measures, None if it is in none of them, for
-    `reason`. `first`: the first stage, after the one that taught it, at which it is shown to be forgotten; `after`:
-    what came then, a key of stage_text.AFTER. `untaught`: the first stage before it was taught at which what the base
-    could do is shown to be forgotten.
+    `kind`: of its metric. `unit`: the gate judges it. `margin`: the largest acceptable loss; `chance`: the score of
+    guessing. `learned`: the stage that taught it, counted from 1; 0: the base could do it already. `base`: the base's
+    score. `cells`: one for each stage. `joint`: the score of a model trained on everything at once; `fresh`: that of
+    one that learned nothing; None: no such model. `scale`: what its scores are divided by in the measures; None: it is
+    in no measure, for `reason`. `first`: the first stage, after the one that taught it, at which it is shown to be
+    forgotten; `after`: what came then, a key of stage_text.AFTER. `untaught`: the first stage before it was taught at
+    which the base's ability is shown to be forgotten.
     """
 
     name: str
@@ -82,8 +85,8 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinualMeasure:
-    """One measure (a key of NAMES) over the tasks of one kind (a key of KINDS). `tasks`: how many they are; `reason`:
-    why there is no value.
+    """One measure of continual learning. `name`: a key of NAMES. `over`: the kind of tasks, a key of KINDS; `tasks`:
+    their number. `estimate`: None: there is no value, for `reason`.
     """
 
     over: str
@@ -95,8 +98,12 @@ class ContinualMeasure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """All of stages.json. `columns`: the tasks; `learned`: what each stage was trained on; `tests`: how many the
-    correction is over; `of`: digest of results.json.
+    """The content of stages.json.
+
+    `learned`: the tasks that each stage was trained on. `joint`, `fresh`: names of the models trained on everything at
+    once, and on nothing; None: there is none. `alpha`: error rate; `level`: coverage of the intervals; `tests`: the
+    number over which p-values are corrected. `rule`: of the verdicts. `scaled`: scores are divided by a scale in the
+    measures. `columns`: the tasks. `of`: digest of the results.json to which it belongs.
     """
 
     base: str
@@ -118,8 +125,8 @@ STAGES = DocumentFile("stages.json", Stages, 1)
 
 
 def read_stages(folder: Path) -> Stages | None:
-    """Read the stages in a run's stages.json; None without that file, or where it is of another run. Raises UsageError
-    for a file of another form.
+    """Read a run's stages.json; None if there is none, or if it belongs to another run. Raises UsageError for a file of
+    another form.
     """
     stages = STAGES.read(folder)
     return stages if stages is not None and stages.of == fingerprint.of_file(folder / RESULTS) else None

@@ -31,7 +31,7 @@ NAMES = {variable.removeprefix("--"): colour for colour, variable in COLOURS.ite
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with its texts. `tips`: tooltips by group id; `key`: what its marks mean, which the page has in the
+    """A figure with its texts. `tips`: tooltips by group id. `key`: what its marks mean; the page shows that in the
     caption.
     """
 
@@ -44,7 +44,7 @@ class Drawing:
 
 
 def style() -> AbstractContextManager[None]:
-    """Return a context with the settings for building and writing figures; matplotlib's own are restored after it."""
+    """Return a context in which figures are built and written; it restores matplotlib's settings at its end."""
     return rc_context(
         {
             "svg.fonttype": "none",

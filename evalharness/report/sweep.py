@@ -1,4 +1,4 @@
-"""The records of sweep.json: the candidates of a sweep, their measurements, and the chosen learning rates."""
+"""Define the records of sweep.json: the candidates of a sweep, their measurements, and the chosen learning rates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One candidate's measurements on one split. `metrics`: the target task's scores by metric id; `gain`: by the
-    metric that decides.
+    """One candidate's measurements on one split.
 
-    `suite`: the mean difference of the gate units in margins, the target left out; `forgotten`: which of the
-    `units`.
+    `metrics`: scores on the target (the task it was trained for), by metric id. `gain`: there, by the metric that
+    decides. `learned`: it is shown to have learned the target; None: not known. `suite`: the mean difference over the
+    gate units (tasks and groups that the gate judges) without the target, in margins. `units`: their number;
+    `forgotten`: names of those that are forgotten.
     """
 
     metrics: Mapping[str, float]
@@ -35,11 +36,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One candidate of the grid. `series`: method and rank, of which one rate is chosen; `loss`: nats a token of the
-    answer, on validation rows.
+    """One candidate of the grid.
 
-    `made`: trainable, parameters, bytes, seconds, tokens a second, peaks of memory, steps, examples of its training;
-    `test`: of chosen ones only.
+    `series`: its method and rank; each series has one chosen rate. `rank`: None: the method has none. `status`: whether
+    it was trained and used; `reason`: why not. `made`: facts of its training by name: trainable, parameters, bytes,
+    seconds, tokens a second, peaks of memory, steps, examples. `loss`: nats a token of the answer, on validation rows.
+    `validation`, `test`: its measurements on either split; `test` is None unless its rate was chosen.
     """
 
     name: str
@@ -58,7 +60,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen learning rate of a series. `score`: its mean over seeds on the validation rows."""
+    """The chosen learning rate of one series. `score`: its mean over seeds on the validation rows. `names`: the
+    candidates with that rate, one for each seed.
+    """
 
     series: str
     learning_rate: float
@@ -68,10 +72,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """A whole sweep. `rows`: task to the split that was chosen on; `notices`: what a reader should know of it.
+    """The content of sweep.json.
 
-    `base_fingerprint`: of the base's content; "" in a sweep.json of before it was kept. `best`: the chosen series that
-    are not separated from the best of them on test rows, that one first, by the rule in words, `best_rule`.
+    `task`: the one that candidates are trained for. `select`, `rule`: the name of the rule that chooses, and the rule
+    in words. `rows`: for each task the split on which rates are chosen. `notices`: remarks for a reader.
+    `base_fingerprint`: of the base's content; "" in a file of an older version. `best`: the chosen series that are not
+    separated from the best of them on test rows, that one first; `best_rule`: how that is decided, in words.
     """
 
     base: str

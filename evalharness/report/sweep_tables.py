@@ -27,7 +27,7 @@ def tables(sweep: Sweep) -> list[TextTable]:
 
 
 def rank_table(sweep: Sweep) -> TextTable:
-    """Return one row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; none if no
+    """Return one row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; None if no
     series has a rank.
     """
     by_name = {point.name: point for point in sweep.points}
@@ -106,12 +106,14 @@ def _text(value: float | None, text: Callable[[float], str]) -> str:
 
 
 def _peak(point: Point) -> float | None:
-    """Return the peak memory of its training: of the device where it had one, else of the process."""
+    """Return the peak memory of a training: of its device if it had one, else of the process."""
     return next((point.made[key] for key in PEAKS if key in point.made), None)
 
 
 def rate_table(sweep: Sweep) -> TextTable:
-    """Return one row for each series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
+    """Return one row for each series and rate: gain against forgetting, over seeds, on the validation rows that
+    choose.
+    """
     every = grouped(sweep)
     choices = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
     rows = []
@@ -138,7 +140,9 @@ def rate_table(sweep: Sweep) -> TextTable:
 
 
 def _choice_remark(rate: float, rates: Sequence[float]) -> str:
-    """Return the remark on a chosen rate; at an end of the tried rates a better one may lie beyond."""
+    """Return the remark on a chosen rate. If it is the lowest or the highest that was tried, a better one may lie
+    beyond.
+    """
     end = "largest" if rate == max(rates) else "smallest" if rate == min(rates) else ""
     return f"chosen, the {end} tried" if end and len(rates) > 1 else "chosen"
 
@@ -153,7 +157,7 @@ def _not_learned(measured: Sequence[Outcome]) -> list[str]:
 
 
 def _failed(points: Sequence[Point]) -> list[str]:
-    """Return the seeds that could not be trained or used, by status."""
+    """Return how many seeds could not be trained or used, by status."""
     seeds: dict[str, list[str]] = {}
     for point in points:
         if point.status != TRAINED:
@@ -162,14 +166,14 @@ def _failed(points: Sequence[Point]) -> list[str]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are known; None if none is."""
+    """Return the mean of the values that are not None; None if there are none."""
     numbers = [value for value in values if value is not None]
     return fmean(numbers) if numbers else None
 
 
 def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None) -> str:
-    """Return "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. `places` None: as many as
-    needed.
+    """Return several seeds as "+0.41 (+0.38 … +0.44)", one seed as "+0.41 [+0.36, +0.45]". `places`: decimals; None: as
+    many as needed.
     """
     measured = [estimate for estimate in estimates if estimate is not None]
     if not measured:
@@ -183,7 +187,7 @@ def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None)
 
 
 def _forgotten(outcomes: Sequence[Outcome]) -> str:
-    """Return "3 of 12", "3–5 of 12" where seeds differ."""
+    """Return the number of forgotten tasks as text: "3 of 12", or "3–5 of 12" if seeds differ."""
     if not outcomes:
         return wording.NONE
     counts = sorted(len(outcome.forgotten) for outcome in outcomes)

@@ -1,4 +1,4 @@
-"""A run's results as lines for a terminal or a CI log: a table of verdicts for each candidate, and remarks."""
+"""Show a run's results as lines for a terminal or a CI log: a table of verdicts for each candidate, and remarks."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
 
 
 def verdict_lines(results: Results, width: int | None = None) -> Iterator[str]:
-    """Yield a table for each candidate that fits into `width` columns: the suite first, then groups, then tasks; of a
-    large group only the group. Then the references, and what failed.
+    """Yield a table for each candidate that fits into `width` columns, then the reference models, and what failed.
+
+    A table shows the suite first, then groups, then tasks. The tasks of a large group are left out.
     """
     for model in results.models:
         if model.judged:
@@ -86,7 +87,7 @@ def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Itera
 
 
 def unexplained(results: Results) -> Iterator[str]:
-    """Yield a hint at `--explain`, where choice tasks were lost and it was not given."""
+    """Yield a hint at `--explain` if tasks of choice were lost and the option was not given."""
     tasks = diagnosis_rule.unexplained(results)
     if tasks and not results.signature.get("explain"):
         yield ""
@@ -127,7 +128,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
 
 
 def _references(results: Results) -> Iterator[str]:
-    """Yield the lines on references."""
+    """Yield the lines on the reference models."""
     if noise := noise_text(results):
         yield from ("", plain(noise))
     if change_table := quantisation(results):
@@ -149,7 +150,7 @@ def _titles(rows: Sequence[Comparison]) -> tuple[str, ...]:
 
 
 def model_line(model: ModelRow) -> str:
-    """Return the candidate, its size, and whether it learned its target."""
+    """Return one line on the candidate: its name, its size, and whether it learned its target."""
     line = f"{model.name} ({model.kind})"
     if model.parameters and model.trainable is not None:
         share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
@@ -178,7 +179,7 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
 
 
 def _units(c: Comparison) -> str:
-    """Return the number of units compared; "45 of 300" where they were stopped early."""
+    """Return the number of units compared; "45 of 300" if the row was stopped early."""
     stopped = c.stopping is not None and c.stopping.stopped and c.level != Level.FAMILY
     return f"{c.n} of {c.stopping.planned}" if c.stopping and stopped else str(c.n)
 

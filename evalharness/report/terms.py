@@ -1,4 +1,4 @@
-"""Explanations of the page's terms, for its tooltips."""
+"""Explain the terms of the page, for its tooltips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plain table of texts, and its forms for the terminal and Markdown."""
+"""Make a plain table of texts, and write it for the terminal or in Markdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ REMARKS = "remarks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """A title, a note, column titles, and rows of as many texts; columns in `numbers` are aligned to the right."""
+    """A table of texts. `note`: a sentence below it. `columns`: their titles. `numbers`: columns that are aligned to
+    the right.
+    """
 
     title: str
     note: str
@@ -26,7 +28,7 @@ class TextTable:
 
 
 def from_rows(title: str, note: str, rows: Sequence[Mapping[str, str]]) -> TextTable:
-    """Return a table of rows that all map the same column titles, in the same order, to texts."""
+    """Make a table of rows, each of which maps the same column titles, in the same order, to texts."""
     columns = tuple(rows[0]) if rows else ()
     return TextTable(title=title, note=note, columns=columns, rows=tuple(tuple(row.values()) for row in rows))
 
@@ -49,16 +51,18 @@ def terminal(table: TextTable, width: int | None = None) -> Iterator[str]:
 
 
 def inner(width: int | None) -> int | None:
-    """Return the width within an indent of two columns."""
+    """Return the width that is left within an indent of two columns."""
     return None if width is None else width - 2
 
 
 def aligned(
     rows: Sequence[Sequence[str]], right: Container[int] = (), width: int | None = None, spare: Sequence[int] = ()
 ) -> Iterator[str]:
-    """Align rows of equally many cells as lines; columns in `right` are aligned to the right, cells are escaped. Where
-    lines would be wider than `width`, columns in `spare` are left out, the first ones first; where that would cost more
-    than one, the first cell gets its own line.
+    """Align rows of equally many cells as lines of escaped text.
+
+    `right`: columns that are aligned to the right. `width`: of the lines. `spare`: columns that may be left out, the
+    first ones first, if lines would be wider. If more than one would have to go, the first cell gets its own line
+    instead.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -79,7 +83,7 @@ def aligned(
 
 
 def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> list[int]:
-    """Return the columns that fit, after leaving out as few of `spare` as possible."""
+    """Return the columns that fit if as few of `spare` as possible are left out."""
     columns = list(range(len(widths)))
     for index in spare:
         if _total(widths, columns) > (width or math.inf):

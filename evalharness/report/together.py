@@ -1,4 +1,4 @@
-"""Tabulate each candidate over all tasks together: the suite in margins, the median unit, general ability, averages."""
+"""Tabulate each candidate over all tasks together: the suite in margins, the median task, general ability, averages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ LONGEST = 60  # characters of a name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TogetherRow:
-    """One candidate over all its gate units. `beside`: further descriptions, one clause each."""
+    """One candidate over all tasks and groups that the gate judges, as texts. `beside`: further descriptions, one
+    clause each.
+    """
 
     name: str
     verdict: Verdict | None
@@ -24,7 +26,7 @@ class TogetherRow:
 
 
 def together(results: Results) -> list[TogetherRow]:
-    """Return one row a candidate, in the order of the models."""
+    """Return one row for each candidate, in the order of the models."""
     rows: dict[str, list[Comparison]] = {name: [] for name in results.candidates}
     for c in results.comparisons:
         if c.level == Level.SUITE and c.candidate in rows:

@@ -40,8 +40,10 @@ Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CandidatePoint:
-    """A candidate: change over the suite in margins (x), gain on its target in its metric's unit (y); None if no
-    candidate has one.
+    """One candidate in the figure.
+
+    `candidate`: its number. `learned`, `words`: whether it learned its target. `x`: change over the suite, in margins.
+    `y`: gain on its target, in the metric's unit `unit`; None if no candidate has one. `standing`: the gate's decision.
     """
 
     candidate: int
@@ -87,7 +89,7 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
 
 
 def _points(results: Results) -> list[_CandidatePoint]:
-    """Return the points of candidates with both a change and a gain; of all with a change, where none has a gain."""
+    """Return the points of candidates with both a change and a gain; if none has a gain, of all with a change."""
     changes, names = suite_changes(results), results.candidates
     standings = {each.name: each.standing for each in candidate_order(results).candidates}
     points = []
@@ -193,8 +195,8 @@ def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
 
 
 def _write_names(axes: Axes, points: Sequence[_CandidatePoint]) -> None:
-    """Write each point's decision mark and name, in the first of eight places where they cover neither an edge, a point
-    nor an earlier name; only the mark where there is none, or there are very many.
+    """Write each point's decision mark and name in the first of eight places where they cover neither an edge, a point
+    nor an earlier name. If there is none, or there are very many points, write only the mark.
     """
     occupied = [box for point in points for box in _cross(axes, point)]
     for point in points:

@@ -17,8 +17,8 @@ BESIDE_THE_RECIPE = ("learning_rate", "seed", "seconds", "examples")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """How one candidate was trained. `cells`: texts by column title; `after`: the candidate that its training continued
-    from, where not the base.
+    """How one candidate was trained. `cells`: texts by column title. `after`: the candidate from which its training
+    continued; "": it began with the base.
     """
 
     name: str
@@ -54,7 +54,7 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
 
 
 def rate_series(results: Results) -> list[tuple[str, ...]]:
-    """Return the names of candidates that differ only in their learning rate, in the order of the rates."""
+    """Return series of candidates that differ only in their learning rate: their names, in the order of the rates."""
     alike: dict[str, list[tuple[float, str]]] = {}
     for model in results.models:
         rate = model.training.get("learning_rate")

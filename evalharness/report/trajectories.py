@@ -20,7 +20,9 @@ CHARACTERS = 70  # of stage names side by side; more are turned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StageSkill:
-    """How much skill was retained at a stage."""
+    """The share of a task's skill that remains after one stage. `forgotten`: the task is shown to be
+    forgotten there.
+    """
 
     stage: int
     skill: Estimate
@@ -29,8 +31,8 @@ class _StageSkill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskLine:
-    """A task's points: before it was taught, from the base's skill on, and since, from that of the stage that taught
-    it.
+    """One task's lines in the figure. `parts`: its points before it was taught, relative to the base's skill, and its
+    points since, relative to the skill after the stage that taught it.
     """
 
     name: str
@@ -65,7 +67,9 @@ def trajectories(stages: Stages) -> str:
 
 
 def _line(task: StageTask) -> _TaskLine | None:
-    """None if the models that knew the task had no skill above chance, so that nothing can be followed."""
+    """Return the lines of one task; None if the models that knew it had no skill above chance: then nothing can be
+    followed.
+    """
     points = [
         _StageSkill(stage=number, skill=cell.retained, forgotten=cell.state == Verdict.FORGOTTEN)
         for number, cell in enumerate(task.cells, 1)

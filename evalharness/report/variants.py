@@ -1,4 +1,6 @@
-"""Tabulate scores in other ways of asking: an overview, and a table for each task."""
+"""Tabulate the scores of tasks' variants (other prompts, disturbed texts, written answers): an overview, and a table
+for each task.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ ByKey = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantCell:
-    """One candidate in one way of asking. `moved`: "fell" or "rose" where the whole interval is on one side of zero."""
+    """One candidate on one variant, as texts. `moved`: "fell" or "rose" if the whole interval lies on one side of zero,
+    else "". `change`: the difference's value; None: not measured.
+    """
 
     score: str
     difference: str = ""
@@ -61,7 +65,9 @@ class VariantCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantRow:
-    """The scores in one way of asking. `plain`: it is the one that decides; `cells`: in the order of the candidates."""
+    """One variant of a task. `words`: how it differs. `plain`: True: it is the task itself, which decides. `base`: the
+    base's score. `cells`: in the order of the candidates; None: no score.
+    """
 
     words: str
     metric: str
@@ -72,7 +78,9 @@ class VariantRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantTable:
-    """A task or group asked in several ways."""
+    """One task or group with all its variants. `open`: the page shows the table unfolded. `rows`: the task itself
+    first.
+    """
 
     task: str
     level: str
@@ -82,8 +90,10 @@ class VariantTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantOverview:
-    """Differences from the base by task and way of asking. `lines`: task, level, and for each column a cell for every
-    candidate (None if it was not asked so), or () if none was.
+    """The candidates' differences from the base, by task and kind of variant.
+
+    `lines`: (task, level, cells), with cells for each column: one for every candidate (None: it has no score there), or
+    () if no candidate has one.
     """
 
     columns: tuple[str, ...]
@@ -91,13 +101,13 @@ class VariantOverview:
 
 
 def variants_of(results: Results) -> dict[str, Variant]:
-    """Return the compared tasks and groups that are another way of asking, by name."""
+    """Return the compared tasks and groups that are variants of others, by name."""
     return {row.task: row.variant for row in results.comparisons if row.variant is not None and row.variant.beside}
 
 
 def left_to_groups(results: Results) -> frozenset[str]:
-    """Return variants of members of groups, where they are too many for a page, which then shows only their groups;
-    results.json has them all.
+    """Return the variants of groups' members if they are too many for a page, which then shows only the groups' own
+    variants. results.json has them all.
     """
     every, group = variants_of(results), members_of(results)
     ways_of_groups = {(variant.of, variant.way) for variant in every.values()}
@@ -106,7 +116,7 @@ def left_to_groups(results: Results) -> frozenset[str]:
 
 
 def variant_tables(results: Results) -> list[VariantTable]:
-    """Return a table for every task and group that was asked in more than one way, groups before their members."""
+    """Return a table for every task and group that has variants, groups before their members."""
     left_out = left_to_groups(results)
     listed = [
         (first, {name: variant for name, variant in own.items() if name not in left_out})
@@ -123,7 +133,9 @@ def variant_tables(results: Results) -> list[VariantTable]:
 
 
 def overview(results: Results) -> VariantOverview | None:
-    """Return the overview of every group, and every task outside groups, by way of asking; None without other ways."""
+    """Return the overview of every group, and every task outside groups, by kind of variant; None if there are no
+    variants.
+    """
     group, rows, names = members_of(results), _by_key(results), results.candidates
     listed = [(first, own) for first, own in _with_variants(results) if first.task not in group]
     names_of_ways = {name for _, own in listed for variant in own.values() for name in (variant.kind, variant.way)}
@@ -140,7 +152,7 @@ def overview(results: Results) -> VariantOverview | None:
 
 
 def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant]]]:
-    """Return one comparison of every task and group with other ways of asking, and those ways."""
+    """Return one comparison of every task and group that has variants, with the names of these."""
     every = variants_of(results)
     firsts = [comparisons[0] for _, comparisons in in_order(results) if comparisons[0].level != Level.SUITE]
     own = [
@@ -161,13 +173,13 @@ def _cells(task: str, metric: str, rows: ByKey, names: Sequence[str]) -> tuple[V
 
 
 def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
-    """Return the cell with the largest fall (of several wordings)."""
+    """Return the cell with the largest fall, of several wordings."""
     there = [cell for cell in cells if cell is not None]
     return min(there, key=lambda cell: math.inf if cell.change is None else cell.change, default=None)
 
 
 def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
-    """Yield the rows of one task: its own way, other wordings, disturbed texts, the worst of them, written answers."""
+    """Return the rows of one task: itself, other wordings, disturbed texts, the worst of them, written answers."""
     by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
     for name, variant in by_kind[VariantKind.WORDING]:
@@ -185,7 +197,7 @@ def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Seq
 def _row(
     words: str, task: str, metric: str, rows: ByKey, names: Sequence[str], plain: bool = False
 ) -> Iterator[VariantRow]:
-    """Yield one row, or none if no candidate was scored so."""
+    """Yield one row; none if no candidate has a score on this variant."""
     of_candidates = [rows.get((task, metric, name)) for name in names]
     scored = [c for c in of_candidates if c is not None]
     if scored:

@@ -59,7 +59,7 @@ KINDS: Final[dict[str, str]] = {
 
 
 def kind_words(kind: str) -> str:
-    """Return the kind of a model in words; rarer adapters by peft's name."""
+    """Return the kind of a model in words; a rarer adapter is called by peft's name."""
     return KINDS.get(kind, f"{kind} adapter")
 
 
@@ -88,7 +88,9 @@ def _visible_character(character: str) -> str:
 
 
 def one_line(text: str, most: int = 0) -> str:
-    """Make `text` visible on one line; of at most `most` characters (0: any number), the middle left out."""
+    """Return `text` visible on one line, of at most `most` characters (0: any number); a longer one loses its
+    middle.
+    """
     line = visible(text).replace("\n", "↵").replace("\t", "⇥")
     if most and len(line) > most:
         head = (most - 1) * 2 // 3
@@ -111,25 +113,25 @@ def shortened(text: str, most: int) -> str:
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """Return "a", "a and b", "a, b and c"."""
+    """Join words as a list: "a", "a and b", "a, b and c"."""
     *front, end = list(words) or [""]
     return f"{', '.join(front)} {last} {end}" if front else end
 
 
 def counted(n: int, one: str, many: str = "") -> str:
-    """Return "1 example", "2,000 examples"."""
+    """Return a number with its noun: "1 example", "2,000 examples"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def general_of(general: MeanDifference, of: Comparison) -> str:
-    """Return the units of the mean difference beside a suite, and how many of them the base cannot do."""
+    """Say over which units the mean difference beside a suite is taken, and how many of them the base cannot do."""
     unable = f", {general.unable} of which the base cannot do" if general.unable else ""
     untrained = "" if Flag.NO_TARGET in of.flags else " that it was not trained on"
     return f"{counted(general.units, 'gate unit')} scored from 0 to 1{untrained}{unable}"
 
 
 def nothing_shown(general: MeanDifference | None) -> str:
-    """Return why the mean difference shows nothing: the base can do none of its units; "" if it can do some."""
+    """Say why the mean difference shows nothing: the base can do none of its units; "" if it can do some."""
     if general is None or general.unable < general.units:
         return ""
     units = "the one gate unit" if general.units == 1 else f"any of {general.units} gate units"
@@ -147,9 +149,7 @@ def places_for(values: Iterable[float | None], fine: int = 3) -> int:
 
 
 def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) -> int:
-    """Return `places`, or as many decimals as show two figures of the narrowest interval's width where that
-    needs more.
-    """
+    """Return `places`, or more decimals if the narrowest interval's width needs them to show two figures."""
     ends = [(each.low, each.high) for each in differences if each is not None]
     widths = [high - low for low, high in ends if low is not None and high is not None and high > low]
     if not widths or min(widths) >= 10**-places:
@@ -165,7 +165,7 @@ def places_of(*comparisons: Comparison) -> int:
 
 
 def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
-    """Return "[−0.10, +0.02]"; empty if there is no interval."""
+    """Return an interval as text, "[−0.10, +0.02]"; empty if there is none."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     write = signed if sign else plain
@@ -182,8 +182,8 @@ def unit_of(*comparisons: Comparison) -> MetricUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreChange:
-    """The scores of base and candidate, their difference and its interval, as texts: "–" for what was not measured; an
-    interval may be empty.
+    """The scores of base and candidate, their difference and its interval, as texts; "–" for what was not measured, ""
+    for no interval.
     """
 
     base: str
@@ -207,15 +207,18 @@ def score_change(
 
 
 def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
-    """Return the scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
+    """Return the scores of a comparison as texts. A mean over gate units has no scores, and its difference is in
+    margins.
+    """
     change = score_change(c.base, c.candidate_score, c.difference, places_of(c) if places is None else places)
     in_margins = c.metric == MARGINS and c.difference is not None
     return replace(change, difference=f"{change.difference} margins") if in_margins else change
 
 
 def beside_mean(c: Comparison) -> list[str]:
-    """Return further descriptions of a mean over gate units: the mean with gains capped, the median unit, the skill
-    kept, and whether a target was declared; of a task or group only the skill kept.
+    """Return further descriptions of a mean over gate units (tasks and groups that the gate judges): the mean with
+    gains capped, the median unit, the skill that remains, and whether a target was stated; of a task or group only the
+    skill that remains.
     """
     capped = [] if c.capped is None else [f"{signed(c.capped, IN_MARGINS)} margins with its gains capped"]
     median = [] if c.median is None else [f"median unit {signed(c.median, IN_MARGINS)} margins"]
@@ -229,13 +232,15 @@ def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:
 
 
 def with_interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
-    """Return "+0.41 [+0.36, +0.45]"; the value alone where there is no interval, "–" where there is no value."""
+    """Return a value with its interval, "+0.41 [+0.36, +0.45]"; the value alone without an interval, "–" without a
+    value.
+    """
     write = signed if sign else plain
     return f"{write(value_of(estimate), places)} {interval(estimate, places, sign)}".strip()
 
 
 def direction(difference: Estimate | None) -> str:
-    """Return "fell" or "rose" where the whole interval lies on one side of zero, else empty."""
+    """Return "fell" or "rose" if the whole interval lies on one side of zero, else ""."""
     if difference is None:
         return ""
     if difference.high is not None and difference.high < 0:
@@ -250,7 +255,7 @@ def p_value(p: float | None) -> str:
 
 
 def percent(share: float | None, places: int = 2) -> str:
-    """Return a share (0–1) in percent; very small shares keep two figures."""
+    """Return a share (0–1) in percent; a very small one with two figures."""
     if share is None or not math.isfinite(share):
         return NONE
     value = 100 * share
@@ -263,7 +268,7 @@ def signed_percent(share: float | None) -> str:
 
 
 def in_bytes(n: float) -> str:
-    """Return a number of bytes in decimal units, three figures."""
+    """Return a number of bytes as text, in decimal units with three figures."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(n) < 1000 or unit == "TB":
             return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.3g} {unit}"
