@@ -1,4 +1,4 @@
-"""The command line, with one file for each command: only here are argv and the environment read."""
+"""Define the command line, with one file for each command. Only this package reads argv and the environment."""
 
 REGISTRY = {
     "run": "evalharness.cli.run:run_command",

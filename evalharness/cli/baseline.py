@@ -91,7 +91,7 @@ def _rows(file: BaselineFile) -> list[tuple[str, ...]]:
 
 
 def _document(file: BaselineFile) -> dict[str, object]:
-    """Return everything that the file holds except its rows."""
+    """Return the content of the file as JSON values, without its rows."""
     return {
         "digest": file.digest,
         "models": [{"name": row.name, "kind": row.kind, "fingerprint": row.fingerprint} for row in file.models],

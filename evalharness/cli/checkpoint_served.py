@@ -31,7 +31,7 @@ def served_facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def served_lines(checkpoint: Checkpoint) -> Iterator[str]:
-    """Yield the same facts as lines, with a few of the probes."""
+    """Yield the facts of `served_facts` as lines, with a few of the probes."""
     facts = served_facts(checkpoint)
     by_texts = f"the texts of {len(PROMPTS)} short answers"
     lines = {

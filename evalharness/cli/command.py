@@ -1,8 +1,8 @@
-"""Base classes of commands: options take their defaults from the repository's files, and mistakes that click accepts
-are refused.
+"""Define base classes of commands. Options take their defaults from the repository's files, and mistakes that click
+accepts are refused.
 
-Refused are an option given twice, of which click would use the last value, and an empty value (of a shell variable
-that is not set), which as a path would be the current folder.
+Refused are an option given twice, of which click would use the last value, and an empty value (of a shell variable that
+is not set), which as a path would be the current folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from evalharness.errors import UsageError
 
 
 class Command(click.Command):
-    """A command that refuses empty values, and an option given twice unless it is repeatable."""
+    """A command whose options take their defaults from the repository's files. It refuses empty values, and an option
+    given twice unless it is repeatable.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does. Raises UsageError for a repeated option, an empty value, and a wrong value in the
-        repository's files.
+        """Parse as click does, with the defaults of the repository's files. Raises UsageError for a repeated option, an
+        empty value, and a wrong value in a file.
         """
         if not ctx.resilient_parsing:
             values, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -44,7 +46,7 @@ class Command(click.Command):
 
 
 class CommandGroup(click.Group):
-    """A group whose commands are checked as `Command` does."""
+    """A group of commands, each of which is a `Command`."""
 
     command_class = Command
 

@@ -28,7 +28,9 @@ def names(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
 
 def _beginning(context: click.Context, incomplete: str, kinds: tuple[str, ...]) -> list[str]:
-    """Return the library's names of these kinds; none if it cannot be read, since a shell cannot show an error here."""
+    """Return the library's names of these kinds that begin with `incomplete`; none if the library cannot be read, since
+    a shell cannot show an error here.
+    """
     try:
         library = registry.find(LIBRARY, "library", "piece")(tuple(map(Path, context.params.get("include") or ())))
         return sorted({name for kind in kinds for name in getattr(library, kind)() if name.startswith(incomplete)})

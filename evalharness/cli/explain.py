@@ -70,7 +70,7 @@ def explain_command(name: str | None, **options: Any) -> None:
 
 
 def _texts(name: str | None, options: dict[str, Any]) -> tuple[str, Sequence[str]]:
-    """Return the output and its references. Raises UsageError if options do not go together."""
+    """Return the output to explain and its references. Raises UsageError if options do not go together."""
     folder, output, references = options["folder"], options["output"], options["references"]
     if folder is None:
         if output is None or not references or options["example"] or options["model"]:
@@ -85,7 +85,7 @@ def _texts(name: str | None, options: dict[str, Any]) -> tuple[str, Sequence[str
 
 
 def _specs(name: str | None, options: dict[str, Any]) -> Sequence[MetricSpec]:
-    """Return the metrics to explain. Raises TaskError if the task has none that can be explained."""
+    """Return the metrics that explain the output. Raises TaskError if the task has none that can explain one."""
     if options["metric_texts"]:
         return metric_specs(options["metric_texts"])
     if name is None:

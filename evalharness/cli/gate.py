@@ -68,7 +68,9 @@ def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool,
 
 
 def _policy(options: Mapping[str, Any]) -> Policy:
-    """Read the repository's policy, or the named file's, and put the options over it. Raises UsageError."""
+    """Read the policy of the repository, or of the named file, and override its values by the options. Raises
+    UsageError.
+    """
     margin, named_margins = margins(options["margin_texts"])
     ceiling, named_ceilings = ceilings(options["ceiling_texts"])
     of_options = {
@@ -85,8 +87,10 @@ def _policy(options: Mapping[str, Any]) -> Policy:
 
 
 def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, document: str) -> int:
-    """Judge the run that has just ended, print the decision, and return the exit code. `document` is the text of its
-    results.json, printed with the decision added under `gate` ("": not printed).
+    """Judge the run that has just ended, print the decision, and return the exit code.
+
+    `document`: the text of its results.json, which is printed with the decision added under `gate`; "": print the
+    decision only.
     """
     text, aside = GateText(decide(run, results, policy), results, policy), bool(document)
     if document:
@@ -98,7 +102,7 @@ def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, d
 
 
 def _print(text: GateText, explain: bool = False, aside: bool = False) -> None:
-    """Print the decision; with `aside` on stderr, since stdout holds JSON."""
+    """Print the decision, on stderr if `aside`, since stdout then holds JSON."""
     for line in text.lines(explain):
         print_line(line, err=aside)
 

@@ -1,4 +1,4 @@
-"""The options that name further outputs of the gate: JUnit XML, Markdown, GitHub Actions."""
+"""Define the options that name further outputs of the gate: JUnit XML, Markdown, GitHub Actions."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ gate_output_options: tuple[Decorated, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutput:
-    """Where the gate's decision is written besides the terminal. `github` None: where this is a job of GitHub Actions.
-    Raises UsageError for a path where no file can be written.
+    """The places beside the terminal to which the gate's decision is written.
+
+    `junit`, `markdown`: paths; None: not written. `github`: write annotations and a summary; None: if this is a job of
+    GitHub Actions. Raises UsageError for a path at which no file can be written.
     """
 
     junit: Path | None = None
@@ -48,13 +50,13 @@ class GateOutput:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files to write, by the options that name them."""
+        """The files to write, by the names of their options."""
         paths = {"--junit": self.junit, "--markdown": self.markdown}
         return {option: path for option, path in paths.items() if path is not None}
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> GateOutput:
-        """Read the options of `run`. Raises UsageError for an output without --gate, too."""
+        """Read the options of `run`. Raises UsageError, also for an output without --gate."""
         places = {name: options[name] for name in PLACES}
         names = [f"--{name}" for name, value in places.items() if value]
         if names and not options["gate"]:

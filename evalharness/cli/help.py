@@ -13,13 +13,15 @@ LAST = "Output"  # the section of all other options
 
 
 class SectionedCommand(Command):
-    """A command whose help has `sections`: each title's option names in one text ("--model --base")."""
+    """A command that shows its options in sections. `sections`: for each title the options' names in one text ("--model
+    --base"). `examples`: command lines that the help ends with.
+    """
 
     sections: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[Sequence[str]] = ()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option in its section or the last one, then the examples."""
+        """Write every option in its section, or in the last one if it is in none, then the examples."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         records = {each.opts[-1]: record for each in options if (record := each.get_help_record(ctx))}
         for title, names in self.sections.items():

@@ -52,7 +52,7 @@ SUMMARIES = {
 
 
 class Commands(click.Group):
-    """The top-level group of the commands in `cli.REGISTRY`; `--help` imports none of them."""
+    """The top-level group, whose commands are those of `cli.REGISTRY`. Its `--help` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(cli.REGISTRY)
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _is_no_path(error: Exception) -> bool:
-    """Return whether a path was too long for the system, or held a zero byte."""
+    """Return whether the error says that a path is too long for the system, or holds a zero byte."""
     if isinstance(error, OSError):
         return error.errno == errno.ENAMETOOLONG
     return isinstance(error, ValueError) and str(error).startswith("embedded null")
@@ -158,7 +158,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
 
 
 def _interrupted(arguments: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """Return the lines after an interruption: what is kept, from the interrupt's `notes`, and how to resume."""
+    """Return the lines after an interruption: what is stored, from the interrupt's `notes`, and how to resume."""
     advice = " ".join(notes)
     if not advice and {*arguments[:1]} & {*RESUMED}:
         advice = f"What is done so far is kept: {AGAIN} goes on from there."

@@ -80,7 +80,9 @@ def columns(texts: Sequence[str]) -> dict[str, str]:
 
 
 def data_source(options: Mapping[str, Any], lock: Path | None = None) -> DataSource:
-    """Return the source of rows that --data, --data-dir and --columns name. Raises UsageError."""
+    """Return the source of rows that --data, --data-dir and --columns name. `lock`: of the hub's revisions. Raises
+    UsageError.
+    """
     overrides = paths("--data", options["data"])
     return DataSource(options["data_dir"], overrides, lock=lock, columns=columns(options["column_texts"]))
 
@@ -118,8 +120,9 @@ def target_tasks(texts: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
 
 
 def _one_and_named(option: str, texts: Sequence[str], of: tuple[str, str]) -> tuple[str | None, dict[str, str]]:
-    """Parse VALUE and NAME=VALUE texts: the value for all, and those by name. `of` holds two phrases of the error: what
-    a name is of, and how single values are given. Raises UsageError.
+    """Parse VALUE and NAME=VALUE texts: return the value for all, and those by name.
+
+    `of`: two phrases for the error: what a name stands for, and how single values are written. Raises UsageError.
     """
     of_all = [text for text in texts if "=" not in text]
     if len(of_all) > 1:

@@ -230,7 +230,7 @@ debug_option = click.option("--debug", is_flag=True, help="Show the traceback of
 
 
 def seed_option(uses: str = "shots, --limit and resampling") -> Decorated:
-    """Return the option `--seed`; `uses` names what it seeds."""
+    """Return the option `--seed`. `uses`: what it seeds, for its help."""
     return click.option("--seed", default=1234, type=click.IntRange(min=0), show_default=True, help=f"Seed of {uses}.")
 
 

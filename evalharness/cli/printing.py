@@ -1,4 +1,6 @@
-"""Print the output of commands: escaped, wrapped to the terminal, with verdicts in colour where the terminal has it."""
+"""Print the output of commands: escaped, wrapped to the terminal, and verdicts in colour if the terminal has
+colours.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ NARROWEST = 20
 
 
 def print_line(text: object, err: bool = False) -> None:
-    """Print a text unwrapped, so that a path or a command in it can be copied; on stderr with `err`."""
+    """Print a text unwrapped, so that a path or a command in it can be copied. `err`: print it on stderr."""
     coloured = _wants_colours(err)
     for line in map(plain, str(text).split("\n")):
         click.echo(COLOURED.sub(_styled, line) if coloured else line, err=err, color=coloured)
@@ -42,14 +44,16 @@ def print_commands(lines: Iterable[str], err: bool = False) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on stdout; those wider than the terminal are wrapped between words."""
+    """Print lines on stdout. Lines wider than the terminal are wrapped between words."""
     width = terminal_width()
     for line in lines:
         print_line("\n".join(_wrapped(line, width)))
 
 
 def print_json(text: str) -> None:
-    """Print a JSON document on stdout, escaped where stdout lacks a character or a CI runner would read a command."""
+    """Print a JSON document on stdout. It is escaped if stdout lacks a character or a CI runner would read a command in
+    it.
+    """
     text = within_json(text.rstrip("\n"))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
@@ -78,7 +82,7 @@ def _styled(match: re.Match[str]) -> str:
 
 
 def _wrapped(line: str, width: int | None) -> list[str]:
-    """Wrap a line to `width` columns, with later parts indented; a longer word stays whole."""
+    """Wrap a line to `width` columns, with all but the first part indented. A word that is longer is not divided."""
     if width is None or len(line) <= width:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]

@@ -13,7 +13,9 @@ from evalharness.report.escape import plain
 
 
 class Lines:
-    """Print one line for each phase with the requests done and, once it can be estimated, the time left. For logs."""
+    """A listener that prints one line for each phase, for logs: the requests that are answered and, once it can be
+    estimated, the time that remains.
+    """
 
     def __init__(self) -> None:
         self.expected = self.stored = self.computed = 0
@@ -28,7 +30,7 @@ class Lines:
         print_line(f"{text}{self._counts()}", err=True)
 
     def expect(self, requests: int) -> None:
-        """Begin a new count, since an experiment evaluates several times."""
+        """Begin a new count of requests, since an experiment evaluates several times."""
         self.expected, self.begun = requests, time.monotonic()
         self.stored = self.computed = 0
 
@@ -52,7 +54,7 @@ class Lines:
 
 
 class Bar:
-    """Show a live bar on a terminal."""
+    """A listener that shows a live bar on a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -85,13 +87,15 @@ class Bar:
 
 
 class Silent(Lines):
-    """Print notices only."""
+    """A listener that prints notices only."""
 
     def phase(self, text: str) -> None: ...
 
 
 class Blocks(Lines):
-    """Print a line for every block of requests as well."""
+    """A listener that prints a line for every block of requests (a part of a task's requests that is answered at once)
+    as well.
+    """
 
     def advance(self, stored: int, computed: int) -> None:
         super().advance(stored, computed)
@@ -99,7 +103,7 @@ class Blocks(Lines):
 
 
 def listener(quiet: bool, verbose: bool = False) -> Lines | Bar:
-    """Return the listener for these options: a bar where stderr is a terminal, else lines."""
+    """Return the listener for these options. By default it is a bar if stderr is a terminal, else lines."""
     if quiet:
         return Silent()
     if verbose:

@@ -1,6 +1,6 @@
-"""The options of `evalharness run`, which compares candidates with their base.
+"""Define the options of `evalharness run`, which compares candidates with their base.
 
-run_steps.py carries the command out, so that `--help` need not import its packages.
+run_steps.py executes the command, so that `--help` need not import its packages.
 """
 
 from __future__ import annotations

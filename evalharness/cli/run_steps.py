@@ -1,4 +1,4 @@
-"""Carry out `evalharness run`: check the options, evaluate, print the verdicts, write the report."""
+"""Execute `evalharness run`: check the options, evaluate, print the verdicts, write the report."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def _job(options: Mapping[str, Any]) -> Job:
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:
-    """Parse [NAME=]PATH texts: paths by candidate, "" for all of them. Raises UsageError."""
+    """Parse [NAME=]PATH texts: return paths by the candidate's name, "" standing for all candidates. Raises
+    UsageError.
+    """
     of_all = [text for text in texts if "=" not in text or Path(text).exists()]
     if len(of_all) > 1:
         fix = "give one folder that holds all, or NAME=PATH for one of them"

@@ -39,8 +39,8 @@ ASCII = str.maketrans(
 
 
 class Descriptor(io.RawIOBase):
-    """Write to a file descriptor. Where its reader is gone or the disk is full, output is dropped, and `lost` holds the
-    error.
+    """A stream that writes to a file descriptor. If its reader is gone or the disk is full, it drops the output, and
+    `lost` holds the error.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -84,9 +84,7 @@ def take_every_text() -> list[Descriptor]:
 
 
 def output_lost(descriptors: list[Descriptor]) -> OSError | None:
-    """Flush both streams, and return why output was lost; None if none was, or only since the reader closed
-    the pipe.
-    """
+    """Flush both streams, and return why output was lost; None if none was, or if the reader had closed the pipe."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -95,7 +93,7 @@ def output_lost(descriptors: list[Descriptor]) -> OSError | None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Replace characters that an encoding lacks: signs of ours by similar ASCII, others by `?`."""
+    """Replace characters that an encoding lacks: our own signs by similar ASCII, others by `?`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(ASCII)

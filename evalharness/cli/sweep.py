@@ -181,7 +181,7 @@ def _grid(options: Mapping[str, Any]) -> Grid:
 
 
 def _rates(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Parse "1e-4,3e-4" and "lora=1e-3,3e-3": learning rates by method. Raises UsageError."""
+    """Parse "1e-4,3e-4" and "lora=1e-3,3e-3": return learning rates by method. Raises UsageError."""
     rates: dict[str, tuple[float, ...]] = {}
     for text in texts:
         method, _, values = text.rpartition("=")  # EVERY where no method is named

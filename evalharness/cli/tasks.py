@@ -124,7 +124,7 @@ def _show_lines(facts: Mapping[str, object], prompts: Sequence[Prompt], note: st
 
 
 def _flat(facts: Mapping[str, object], within: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the facts with nested mappings flattened into dotted keys."""
+    """Yield the facts, with nested mappings flattened into dotted keys."""
     for key, value in facts.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{within}{key}.")

@@ -101,7 +101,7 @@ def trace_command(**options: Any) -> int:
 
 
 def _learned(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Parse STAGE=TASK,… texts: tasks by stage. Raises UsageError."""
+    """Parse STAGE=TASK,… texts: return tasks by stage. Raises UsageError."""
     return {
         stage: tuple(task.strip() for task in tasks.split(",")) for stage, tasks in pairs("--learned", texts).items()
     }
@@ -115,7 +115,9 @@ def _job(options: Mapping[str, Any]) -> Job:
 
 
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
-    """Return the stages in order. Raises UsageError for both options together, whose common order is not known."""
+    """Return the stages in their order. Raises UsageError if both options name stages: their common order is
+    not known.
+    """
     if stages and models:
         fix = "name all stages with --stage, 'DIR/*' included"
         raise UsageError("trace", "--stage and --model together have no order", fix)

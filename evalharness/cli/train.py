@@ -33,7 +33,9 @@ from evalharness.training.summary import summary
 
 
 class TrainCommand(SectionedCommand):
-    """The command `train`, which names its own option where another trainer's is given."""
+    """The command `train`. If an option of another trainer is on the command line, it names the one here. `elsewhere`:
+    those options, each with the one here.
+    """
 
     sections: ClassVar = {title: option_names(options) for title, options in SECTIONS.items()}
     elsewhere: ClassVar = {
@@ -49,7 +51,7 @@ class TrainCommand(SectionedCommand):
     def file_defaults(
         self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
     ) -> dict[str, Default]:
-        """Return the defaults of the file of --config, put over those of the repository's files."""
+        """Return the defaults of the repository's files, overridden by those of the file that --config names."""
         if not (config := values.get("config")):
             return super().file_defaults(ctx, values, order)
         path = Path(config)
@@ -58,7 +60,7 @@ class TrainCommand(SectionedCommand):
         return {**super().file_defaults(ctx, values, order_of_all), **defaults}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does. Raises UsageError for another trainer's option, naming the one here."""
+        """Parse as click does. Raises UsageError for another trainer's option, and names the one here."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -107,7 +109,7 @@ def train_command(**options: Any) -> int:
 
 
 def _rows(options: Mapping[str, Any]) -> QuestionOptions:
-    """Return the options that say where the rows of tasks are, as an evaluation takes them."""
+    """Return the options that say from where the rows of tasks are read, in the form that an evaluation takes."""
     return QuestionOptions(
         data_dir=options["data_dir"],
         data=paths("--data", options["data"]),

@@ -1,4 +1,4 @@
-"""Merge checkpoints: adapters into their base or with one another, full weights of one base."""
+"""Merge checkpoints: adapters into their base or with one another, and full weights of one base."""
 
 REGISTRY = {
     "merge": "evalharness.merging.merge:merge",

@@ -13,10 +13,10 @@ FIRST = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")  # tensors before the la
 
 
 class LayerBlocks:
-    """Divides the layers of all `names` into `count` consecutive blocks of nearly equal size, encoder before decoder.
+    """The layers of a checkpoint, divided into `count` consecutive blocks of nearly equal size, encoder before decoder.
 
-    Embeddings are in the first block; other tensors outside layers (last norm, head) in the last. Raises UsageError
-    where there are fewer layers than blocks.
+    `names`: of all its tensors. Embeddings are in the first block; other tensors outside layers (last norm, head) in
+    the last. Raises UsageError if there are fewer layers than blocks.
     """
 
     def __init__(self, names: Iterable[str], count: int) -> None:
@@ -28,7 +28,7 @@ class LayerBlocks:
         self._places = {layer: place * count // len(layers) for place, layer in enumerate(self._layers)}
 
     def block_of(self, name: str) -> int:
-        """Return the block of a tensor, from 0."""
+        """Return the number of a tensor's block, from 0."""
         layer = _layer(name)
         if layer is None:
             return 0 if FIRST.search(name) else self.count - 1

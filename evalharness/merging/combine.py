@@ -29,10 +29,10 @@ SUMMED = ("linear", "cat", "svd")  # methods whose result should be the weighted
 
 
 def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
-    """Write the combined adapter of the parents, and return facts for merge.json, with `apart`: how far its update of
-    the base's weights is from the weighted sum of theirs, for methods that mean that sum.
+    """Write the combined adapter of the parents, and return facts for merge.json.
 
-    Raises UsageError if peft refuses to combine them.
+    For methods that stand for a weighted sum of the parents' updates, the fact `apart` states how far the combined
+    update is from that sum. Raises UsageError if peft refuses to combine them.
     """
     loaded = load(parents.checkpoints[0], EXACT, DEVICE)
     wrapped = loaded.adapter
@@ -60,7 +60,7 @@ def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
 
 
 def _load_others(wrapped: PeftModel, parents: Parents) -> list[str]:
-    """Load all adapters but the first beside it, and return their names in peft's wrapper."""
+    """Load all adapters but the first into the wrapped model, and return all their names there."""
     names = [FIRST]
     for number, checkpoint in enumerate(parents.checkpoints[1:], 2):
         names.append(f"adapter{number}")

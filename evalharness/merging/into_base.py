@@ -26,12 +26,11 @@ EXACT, DEVICE = "float32", "cpu"
 
 
 def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | None) -> dict[str, Any]:
-    """Write the full weights of an adapter merged into its base, in `dtype` (None: that of most values of the base's
-    files), and return facts for merge.json: the difference of logits after merging, and the loss by rounding to
-    `dtype`.
+    """Write the full weights of an adapter merged into its base, and return facts for merge.json.
 
-    The merge and the comparison are in float32. Raises ModelError if peft cannot merge the adapter, or where the logits
-    differ by more than rounding.
+    The facts are the difference of logits after merging, and the loss by rounding to `dtype` (None: the type of most
+    values in the base's files). The merge and the comparison are in float32. Raises ModelError if peft cannot merge the
+    adapter, or if the logits differ by more than rounding explains.
     """
     dtype = dtype or common_dtype(files.weight_files(base.path))
     loaded = load(adapter, EXACT, DEVICE)

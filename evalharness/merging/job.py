@@ -19,9 +19,13 @@ PATH = "--out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeJob:
-    """The options of a merge. `models`, `base`: as for `run`; `method`: one of OF_ADAPTERS or OF_WEIGHTS, None for one
-    adapter into its base; `weights`: by the models' names, the others weigh the same; `density`: the share of values
-    that pruning keeps; `rank`: of the result of `svd`; `dtype`: None for that of the files.
+    """The options of one merge.
+
+    `models`, `base`: texts as for `run`; `base` None: the one that the models name. `out`: the path of the result.
+    `method`: one of OF_ADAPTERS or OF_WEIGHTS; None: one adapter is merged into its base. `weights`: by the models'
+    names; models without one weigh the same. `density`: the share of values that a pruning method keeps; `seed`: by
+    which it drops the others. `rank`: of the result of `svd`. `into_base`: the result has full weights, not an adapter.
+    `dtype`: of the result; None: that of the files.
     """
 
     models: tuple[str, ...]
@@ -42,12 +46,12 @@ class MergeJob:
 
     @property
     def draws(self) -> bool:
-        """Whether the method drops values by chance."""
+        """Whether the method drops values at random."""
         return self.method is not None and self.method.startswith("dare")
 
     @property
     def elects(self) -> bool:
-        """Whether the method averages the values of one sign instead of summing all."""
+        """Whether the method averages the values of one sign, and not all values."""
         return self.method is not None and "ties" in self.method
 
 

@@ -18,10 +18,10 @@ STEP = "step of a merge"
 
 
 def merge(job: MergeJob, notify: Callable[[str], None] = lambda notice: None) -> dict[str, Any]:
-    """Merge, verify the result as `run` does, and move it into its place; return the facts of its merge.json. `notify`
-    receives notices about the parents.
+    """Merge the checkpoints, verify the result as `run` does, and move it to its path; return the facts of its
+    merge.json.
 
-    Raises UsageError, ModelError or StoreError; then no result is left.
+    `notify` receives notices about the parents. Raises UsageError, ModelError or StoreError; then no result is left.
     """
     check_job(job)
     parents = parents_of(job)

@@ -13,7 +13,7 @@ from evalharness.merging.job import PATH, MergeJob, check_job
 
 @contextmanager
 def new_checkpoint(job: MergeJob) -> Iterator[Path]:
-    """Yield a locked folder for the checkpoint; at the end of the block it is moved into its place in one step, or
+    """Yield a locked folder for the checkpoint. At the end of the block it is moved to the output path in one step, or
     removed after an error.
 
     Raises UsageError if the output path exists or another process writes there, StoreError if it cannot be written.

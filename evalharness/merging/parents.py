@@ -1,4 +1,4 @@
-"""Recognise the checkpoints to merge, and refuse by their files those that cannot be merged, without torch."""
+"""Recognise the checkpoints to merge, and refuse those that cannot be merged, by their files and without torch."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ NOT_EACH = "merge each into the base by itself, and the full weights then"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parents:
-    """The checkpoints to merge, with their `texts` as the user named them and their weights, and the base of all, with
-    its name `base_text`.
+    """The checkpoints to merge, and their common base.
+
+    `texts`: the checkpoints as the user named them. `weights`: one for each. `base_text`: the base as a text that names
+    it.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -78,7 +80,9 @@ def parents_of(job: MergeJob) -> Parents:
 
 
 def base_text(text: str | None, checkpoint: Checkpoint, base: Checkpoint) -> str:
-    """Return the user's `text` for the base, else its id on the hub where the checkpoint names that, else its path."""
+    """Return the text that names the base: the user's `text`, else the hub id that the checkpoint states, else the
+    base's path.
+    """
     own = base_named_in(checkpoint.path)
     return text or (own if own is not None and parse(own).on_hub else os.path.relpath(base.path))
 
@@ -96,7 +100,9 @@ def refuse_unmergeable(checkpoint: Checkpoint) -> None:
 
 
 def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
-    """Return the base of all checkpoints. Raises ModelError if one names none, or another one than the first."""
+    """Return the base that all checkpoints name. Raises ModelError if one names none, or another one than the first
+    does.
+    """
     for checkpoint in checkpoints:
         if checkpoint.base is None:
             raise ModelError(checkpoint.path, "its files name no base that is there", "give --base PATH")
@@ -114,7 +120,7 @@ def common_base(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def _weights(job: MergeJob, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
-    """Return the weight of each checkpoint: the job's, else equal ones that sum to 1, or 1 each where the method
+    """Return the weight of each checkpoint: the job's, else equal ones. These sum to 1, or are 1 each if the method
     averages by itself. Raises UsageError.
     """
     names = [each.name for each in checkpoints]
@@ -154,7 +160,7 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
 
 
 def beside_factors(config: Mapping[str, Any]) -> list[str]:
-    """Name the parts that an adapter changes beside LoRA's A and B, by its adapter_config.json."""
+    """Return names of what an adapter changes in addition to LoRA's A and B, by its adapter_config.json."""
     what = [words for key, words in ELSEWHERE.items() if config.get(key)]
     what += [f"biases ({config['bias']})"] if config.get("bias", "none") != "none" else []
     start = config.get("init_lora_weights")
@@ -208,8 +214,8 @@ def check_full(job: MergeJob, models: Sequence[Checkpoint], base: Checkpoint) ->
 
 
 def tensors_of(models: Sequence[Checkpoint]) -> list[dict[str, TensorFacts]]:
-    """Return the tensors of full weights for a merge, by name, without second copies of tied ones that not all models
-    store.
+    """Return the tensors of full weights for a merge, by name. Second copies of tied tensors that not all models store
+    are left out.
     """
     facts = [files.all_tensors(files.weight_files(model.path)) for model in models]
     everywhere = set.intersection(*(set(each) for each in facts))

@@ -1,4 +1,4 @@
-"""Write a model part of the way from a base to a candidate, with its own scale for each block of layers.
+"""Write a model that lies part of the way from a base to a candidate, with a scale for each block of layers.
 
 A LoRA's B is scaled; full weights are interpolated tensor by tensor.
 """
@@ -34,8 +34,8 @@ MERGE_FIRST = "merge it into its base with `evalharness checkpoint merge`, and t
 
 
 def ends_of(text: str, base: str | None) -> Parents:
-    """Recognise a candidate and its base, the two ends of the path. Raises ModelError if no exact model lies between
-    them.
+    """Recognise a candidate and its base, the two ends of the path. Raises ModelError if models between them cannot be
+    computed exactly.
     """
     candidate = recognise(text, base=base)
     refuse_unmergeable(candidate)
@@ -55,13 +55,12 @@ def blocks_of(candidate: Checkpoint, count: int) -> LayerBlocks:
 
 
 def part_way(ends: Parents, scales: Sequence[float], out: Path, record: Mapping[str, Any]) -> Path:
-    """Write base + scale × (candidate − base) to `out`, which must not exist, and verify it; return its path. `scales`:
-    one for each block, from the first to the last.
+    """Write base + scale × (candidate − base) to `out`, which must not exist, verify it, and return its path.
 
-    An adapter's B is scaled in float32, and its other values stay; full weights are computed in float32 and saved in
-    the base's type. Where the scale is 0 or 1 a tensor is the base's or the candidate's own, bit for bit; an adapter
-    with such scales in all blocks keeps its type. `record`: further facts for merge.json. Raises ModelError, UsageError
-    or StoreError.
+    `scales`: one for each block, from the first to the last. `record`: further facts for merge.json. An adapter's B is
+    scaled in float32, and its other values stay; full weights are computed in float32 and saved in the base's type. At
+    a scale of 0 or 1 a tensor is the base's or the candidate's own, bit for bit; an adapter with such scales in all
+    blocks keeps its type. Raises ModelError, UsageError or StoreError.
     """
     candidate, blocks = ends.checkpoints[0], blocks_of(ends.checkpoints[0], len(scales))
     job = MergeJob(models=ends.texts, out=out, method=LINEAR, weights={candidate.name: scales[0]})

@@ -19,8 +19,8 @@ Logits = tuple[torch.Tensor, ...]  # of each text (positions, vocabulary)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogitDifference:
-    """The difference of two models' logits: the `largest` one, the one that rounding allows, and at how many of
-    `positions` the next token changed.
+    """The difference of two models' logits. `largest`: the largest one. `allowed`: the one that rounding explains.
+    `changed`: at how many of `positions` the next token changed.
     """
 
     largest: float

@@ -21,8 +21,8 @@ LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
 
 def merge_facts(job: MergeJob, parents: Parents, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the content of merge.json. Paths are relative to the merged checkpoint, so that all can move together.
-    `results`: facts of the merge itself.
+    """Make the content of merge.json. `results`: facts of the merge itself. Paths are relative to the merged
+    checkpoint, so that all checkpoints can be moved together.
     """
     targets = {each.target_task for each in parents.checkpoints}
     return {
@@ -54,7 +54,7 @@ def merge_facts(job: MergeJob, parents: Parents, results: Mapping[str, Any]) -> 
 
 
 def ends_as_full(job: MergeJob) -> bool:
-    """Return whether a merge of adapters gives full weights; a single adapter without a method always does."""
+    """Return whether a merge of adapters gives full weights. A single adapter without a method always does."""
     return job.into_base or job.method is None
 
 
@@ -64,7 +64,7 @@ def write_record(facts: Mapping[str, Any], folder: Path) -> None:
 
 
 def _place(job: MergeJob, text: str, path: Path) -> str:
-    """Return the hub id as the user named it, else the path relative to the merged checkpoint."""
+    """Return the hub id as the user named it; for a model on disk, its path relative to the merged checkpoint."""
     spec = parse(text)
     if not spec.on_hub:
         return os.path.relpath(path, job.out.resolve())

@@ -1,4 +1,4 @@
-"""Summarise a merge and its losses in a few lines, from merge.json."""
+"""Summarise a merge and its losses in a few lines, by its merge.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merge full weights of one base, tensor by tensor, with peft's functions on their differences to the base."""
+"""Merge full weights of one base, tensor by tensor, with peft's functions on their differences from the base."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Read = Callable[[str], torch.Tensor]
 def merge_weights(
     job: MergeJob, parents: Parents, folder: Path, scale_of: Callable[[str], float] | None = None
 ) -> dict[str, Any]:
-    """Write base + merged(model − base), each tensor in the job's dtype (None: that of the base), and return facts for
-    merge.json, with `lost`: the norm of the rounding error relative to the norm of the merged difference.
+    """Write base + merged(model − base), and return facts for merge.json.
 
-    `scale_of`: the weight of one model in each tensor; where it is 0 or 1, the base's or the model's own tensor is
-    copied, bit for bit. Values are computed in float32; one tensor of each model is in memory, and one file of the
-    result. Random choices follow the seed in the order of names. Raises ModelError for integers that differ from the
-    base's.
+    Tensors are in the job's dtype (None: that of the base); the fact `lost` is the norm of the rounding error relative
+    to the norm of the merged difference. `scale_of`: returns the weight of one model in a tensor; at 0 or 1 the base's
+    or the model's own tensor is copied, bit for bit. Values are computed in float32; one tensor of each model is in
+    memory, and one file of the result. Random choices follow the seed in the order of names. Raises ModelError for
+    integers that differ from the base's.
     """
     facts = tensors_of([parents.base, *parents.checkpoints])[0]
     lost = added = 0.0
@@ -73,7 +73,7 @@ def merge_weights(
 def combined(
     job: MergeJob, base: torch.Tensor, models: Sequence[torch.Tensor], weights: Sequence[float]
 ) -> torch.Tensor:
-    """Merge one tensor with peft's function of the method's name on each model's difference to the base."""
+    """Merge one tensor by applying peft's function of the method to each model's difference from the base."""
     vectors, scale = [model - base for model in models], torch.tensor(weights)
     if job.method == "linear":
         return base + merge_utils.task_arithmetic(vectors, scale)
@@ -91,8 +91,8 @@ def _rounded(name: str, exact: torch.Tensor, dtype: torch.dtype, job: MergeJob) 
 
 @contextmanager
 def _opened(parents: Parents) -> Iterator[tuple[Read, list[Read]]]:
-    """Yield functions from a tensor's name to its values, for the base and for each model. Raises ModelError if a file
-    changes meanwhile.
+    """Yield functions that return a tensor's values by its name, for the base and for each model. Raises ModelError if
+    a file changes meanwhile.
     """
     places = [parents.base.path, *(each.path for each in parents.checkpoints)]
     paths = [files.weight_files(place) for place in places]
@@ -110,7 +110,7 @@ def _reader(stack: ExitStack, paths: Sequence[Path]) -> Read:
 
 
 def _shards(folder: Path, facts: Mapping[str, TensorFacts], dtype: str | None) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the files of the result with the names of their tensors; write the index where there are several."""
+    """Yield the files of the result, each with the names of its tensors; write the index if there are several files."""
 
     def size(tensor: TensorFacts) -> int:
         bits = BITS.get(tensor.dtype, 8)
@@ -138,8 +138,8 @@ def _refuse_other_integers(
 
 
 def _write_rest(job: MergeJob, parents: Parents, folder: Path, typed: Checkpoint) -> None:
-    """Copy tokenizer and generation configuration of the first model, and its configuration with the dtype of the job
-    or of the configuration of `typed`.
+    """Copy tokenizer and generation configuration of the first model, and its configuration with the job's dtype, else
+    that in the configuration of `typed`.
     """
     first, base = parents.checkpoints[0].path, files.read_json(typed.path / files.CONFIG)
     config = files.read_json(first / files.CONFIG)

@@ -1,4 +1,4 @@
-"""Copy the tokenizer of the parents to a merged checkpoint."""
+"""Copy the parents' tokenizer to a merged checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalharness.records.models import Checkpoint
 
 
 def carry_tokenizer(sources: Sequence[Checkpoint], folder: Path) -> None:
-    """Copy the tokenizer's files and chat templates of the first checkpoint that has a tokenizer."""
+    """Copy the tokenizer's files and chat templates of the first checkpoint that has any."""
     source = next((each.path for each in sources if files.has_tokenizer(each.path)), None)
     for path in () if source is None else _tokenizer(source):
         copy = folder / path.relative_to(str(source))

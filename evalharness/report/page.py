@@ -131,7 +131,7 @@ def render(
     stages: Stages | None = None,
     repairs: Sequence[Repair] = (),
 ) -> str:
-    """Return the page as text: that of `page`, of unlimited size."""
+    """Return the page as text. The arguments are those of `page`."""
     return page(results, cost, sweep, stages, repairs=repairs).text
 
 

@@ -74,8 +74,8 @@ class Choice:
 class Sweep:
     """The content of sweep.json.
 
-    `task`: the one that candidates are trained for. `select`, `rule`: the name of the rule that chooses, and the rule
-    in words. `rows`: for each task the split on which rates are chosen. `notices`: remarks for a reader.
+    `task`: the one that candidates are trained for. `select`: the score by which rates are chosen; `rule`: how, in
+    words. `rows`: for each task the split on which rates are chosen. `notices`: remarks for a reader.
     `base_fingerprint`: of the base's content; "" in a file of an older version. `best`: the chosen series that are not
     separated from the best of them on test rows, that one first; `best_rule`: how that is decided, in words.
     """

@@ -27,8 +27,8 @@ def tables(sweep: Sweep) -> list[TextTable]:
 
 
 def rank_table(sweep: Sweep) -> TextTable:
-    """Return one row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; None if no
-    series has a rank.
+    """Return one row for each rank at its chosen rate, in the form of the LoRA paper, with the best marked; no rows if
+    no series has a rank.
     """
     by_name = {point.name: point for point in sweep.points}
     ranked = {choice.series: [by_name[name] for name in choice.names] for choice in sweep.chosen}
@@ -157,7 +157,7 @@ def _not_learned(measured: Sequence[Outcome]) -> list[str]:
 
 
 def _failed(points: Sequence[Point]) -> list[str]:
-    """Return how many seeds could not be trained or used, by status."""
+    """Return the seeds that could not be trained or used, as one text for each status."""
     seeds: dict[str, list[str]] = {}
     for point in points:
         if point.status != TRAINED:
