@@ -1,4 +1,4 @@
-"""`python -m evalharness`: the command line."""
+"""Run the command line for `python -m evalharness`."""
 
 from evalharness.cli.main import main
 

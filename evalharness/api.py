@@ -1,4 +1,4 @@
-"""The public functions, which the command line also calls. `searches` has those that evaluate several times.
+"""Define the public functions, which the command line also calls. `searches` has those that evaluate several times.
 
 Heavy modules are imported when a function needs them.
 """
@@ -51,9 +51,9 @@ def evaluate(
     """Evaluate candidates against their base and return the results. It writes the same folder as `evalharness run`,
     without the page.
 
-    `models`: the candidates, [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `policy`: the gate's policy or its file; options
-    override its suite, margins and error rate; None: no file is read. `listener` is told of the progress; `factory`
-    replaces the engine. Raises EvalHarnessError, whose `exit_code` is that of the command.
+    `models`: the candidates, each as [NAME=]PATH, HUB_ID[@REV] or URL#MODEL. `policy`: the gate's policy or its file,
+    whose suite, margins and error rate the options override; None: no file is read. `listener`: is told of the
+    progress. `factory`: replaces the engine. Raises EvalHarnessError, whose `exit_code` is that of the command.
 
     The options are the command's; a text may stand for a path:
 
@@ -96,11 +96,13 @@ def compare(
 
     One RUN: its candidates with its base again; the results differ from the run's only by other margins or `alpha`.
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
-    Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: facts of their metrics, by metric
-    or task, that no log, column or name tells: {"wer": {"higher_is_better": False, "high": 2}}. `margin`: of all tasks
-    on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single candidates were
-    trained for; `allow_mixed_engines`: also runs that different engines answered, such rows flagged; `out`: a folder
-    for the files; `notify` gets notices. Raises EvalHarnessError.
+    Other tools' logs or tables take the form [NAME=]LOG[#MODEL] (docs/imports.md).
+
+    `margin`: the largest acceptable loss of all tasks on a 0-1 scale; `margins`: of single tasks or groups. `target`,
+    `targets`: the task that all or single candidates were trained for. `metrics`: facts that no log, column or name
+    tells, by metric or task: {"wer": {"higher_is_better": False, "high": 2}}. `allow_mixed_engines`: allow runs that
+    different engines answered, and flag such rows. `out`: a folder for the files. `notify` gets notices. Raises
+    EvalHarnessError.
     """
     options = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
     rest = {"metrics": metrics, "allow_mixed_engines": allow_mixed_engines, "out": out}
@@ -135,7 +137,7 @@ def compare_by_size(
     """Compare finished runs of bases of several sizes: each run's candidates with its own base, as `compare(RUN)` does,
     ordered by the base's number of parameters.
 
-    The options are those of `compare`; `out`: a folder for sizes.json and sizes.html. Raises UsageError for what is no
+    The options are those of `compare`. `out`: a folder for sizes.json and sizes.html. Raises UsageError for what is no
     run, and NotComparableError if the runs have other rows or rules of verdicts.
     """
     options = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
@@ -175,12 +177,12 @@ def plan(
     **options: Unpack[PlanOptions],
 ) -> PlanResults:
     """Forecast what a comparison could decide, before any model runs, as `evalharness plan` does: what every gate unit
-    could certify and detect, and how often the gate passes.
+    (a task or group that the gate judges) could certify and detect, and how often the gate passes.
 
-    `power`: the probability of a verdict to plan for. `flips`, `skill`: the assumed share of answers that change, and
-    how far from chance to perfect the base is, unless an `earlier` run (RUN[#NAME]) says. `probe`: the number of
-    requests a task that `base` answers to measure the time. `out`: a folder for plan.json; `listener` is told of the
-    progress. The options are those of `evaluate` for tasks, prompts and engine:
+    `power`: the probability of a verdict to plan for. `flips`: the assumed share of answers that change. `skill`: how
+    far from chance to perfect the base is assumed to be. `earlier`: a run (RUN[#NAME]) from which both are taken
+    instead. `probe`: the number of requests a task that `base` answers to measure the time. `out`: a folder for
+    plan.json. `listener`: is told of the progress. The options are those of `evaluate` for tasks, prompts and engine:
 
     * tasks: tasks, include, limit, num_fewshot, split, target
     * rows: data_dir, data, columns
@@ -222,11 +224,11 @@ def gate(
     """Decide whether the candidates of a run may ship, as `evalharness gate` does. The decision has `exit_code` and
     `reasons`, of all candidates and of each.
 
-    `candidates`: only these. `policy`: the gate's policy or its file (None: no file is read); options override it.
-    `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
-    ones, in their metric's unit. `against`: the scores that candidates are compared with; `baseline`: the file of
-    accepted scores. A baseline, and margins or an `alpha` other than the run's, need the run's folder. Raises
-    UsageError for names and files that do not exist.
+    `policy`: the gate's policy or its file (None: no file is read); options override it. `candidates`: decide on these;
+    None: on all. `ceiling`: the largest loss that may remain possible of any task or group that the gate judges, if
+    scored from 0 to 1; `ceilings`: of single ones, in their metric's unit. `against`: the scores that candidates are
+    compared with. `baseline`: the file of accepted scores. A baseline, and margins or an `alpha` other than the run's,
+    need the run's folder. Raises UsageError for names and files that do not exist.
     """
     of_policy: dict[str, Any] = {"margin": margin, "margins": margins, "alpha": alpha, "ceiling": ceiling}
     of_policy |= {"ceilings": ceilings, "on_inconclusive": on_inconclusive, "against": against}
@@ -260,9 +262,9 @@ def merge(
     """Merge an adapter into its base, several adapters into one, or full weights of one base, as `evalharness
     checkpoint merge` does. Returns the content of merge.json.
 
-    `weights`: by the models' names; `density`: the share of values that a pruning `method` keeps; `rank`: of the
-    adapter that svd makes; `dtype`: of the result (None: as in the files); `notify` gets notices. Raises
-    EvalHarnessError.
+    `weights`: by the models' names. `density`: the share of values that a pruning `method` keeps. `rank`: of the
+    adapter that svd makes. `into_base`: the result has full weights. `dtype`: of the result; None: as in the files.
+    `notify` gets notices. Raises EvalHarnessError.
     """
     options = {"models": models, "out": out, "base": base, "method": method, "weights": weights, "density": density}
     options |= {"seed": seed, "rank": rank, "into_base": into_base, "dtype": dtype}
@@ -275,7 +277,7 @@ def merge(
 def _read(
     texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement], mixed_engines: bool
 ) -> tuple[MeasuredRun, Sequence[str]]:
-    """Return the measurements of runs or logs, and notices."""
+    """Read the measurements of runs or logs; return them with notices."""
     if are_logs(texts):
         if mixed_engines:
             raise UsageError("--allow-mixed-engines", "logs do not say which engine answered them", "leave it out")

@@ -35,11 +35,11 @@ CONTAINERS: tuple[type[Collection[Any]], ...] = (
 
 
 class TooMuch(Exception):
-    """One rendering or filter would take more work than it may."""
+    """The error that one rendering or filter would take more work than it may."""
 
 
 class Account:
-    """The units that one rendering has left."""
+    """The budget of one rendering: the units of work that it may still use."""
 
     def __init__(self) -> None:
         self._left = MOST
@@ -56,20 +56,20 @@ class Account:
             raise TooMuch(f"it takes more than {SECONDS:g} s")
 
     def spend_value(self, value: Any) -> None:
-        """Take the size of a new value off the account. Raises TooMuch, also for one value that is too large."""
+        """Take the size of a new value off the account. Raises TooMuch, also if this one value is too large."""
         units = size(value)
         check_size(units)
         self.spend(units)
 
 
 def check_size(units: int) -> None:
-    """Refuse to make a value of so many units. Raises TooMuch."""
+    """Raise TooMuch if a value of so many units must not be made."""
     if units > LONGEST:
         raise TooMuch(f"a value is longer than {LONGEST} characters")
 
 
 def size(value: Any) -> int:
-    """Return the units of a value and of everything inside it; counting stops a little over LONGEST."""
+    """Return the units of a value and of everything inside it. Counting stops a little over LONGEST."""
     if isinstance(value, (str, bytes, bytearray)):
         return len(value)
     if isinstance(value, int):
@@ -96,7 +96,7 @@ def digits(number: int) -> int:
 
 
 class _Timer:
-    """Does the timer run? For the signal's handler."""
+    """The state of the timer, for the signal's handler. `running`: a time limit is in force."""
 
     running = False
 
@@ -113,8 +113,8 @@ def _stop() -> None:
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """Raise TooMuch inside the block after SECONDS of CPU time, also within a regular expression. A nested block adds
-    nothing.
+    """Raise TooMuch inside the block after SECONDS of CPU time, also within a regular expression. A nested block has no
+    limit of its own.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or _Timer.running or not hasattr(signal, "setitimer"):

@@ -19,10 +19,10 @@ KNOWN = (GATE, DEFAULTS, *COMMANDS)
 
 
 def stated(name: str, start: Path | None = None) -> dict[Path, Mapping[str, Any]]:
-    """Return the tables `name`, by file, of the nearest folder that has one: `start` (None: the working directory) or a
-    folder above it, up to the root of its repository. The last file overrides the first.
+    """Return the tables `name` of the nearest folder that has one, by file; the last file overrides the first.
 
-    Raises UsageError for a file that cannot be read, and for a table of an unknown name.
+    The search begins at `start` (None: the working directory) and goes up to the root of its repository. Raises
+    UsageError for a file that cannot be read, and for a table of an unknown name.
     """
     for folder in _up_to_repository((start or Path()).absolute()):
         tables = {folder / file: table_of(folder / file, name) for file in (PROJECT, OWN) if lexists(folder / file)}
@@ -52,12 +52,12 @@ def table_of(path: Path, name: str) -> Mapping[str, Any] | None:
 
 
 def heading(path: Path, name: str) -> str:
-    """Return the heading of the table `name` in this file: "gate", "tool.evalharness.gate"."""
+    """Return the heading of the table `name` in this file: "gate", or "tool.evalharness.gate" in a pyproject.toml."""
     return ".".join((*WITHIN.get(path.name, ()), name))
 
 
 def place(path: Path, name: str, key: str) -> str:
-    """Name one value for a message: "../evalharness.toml: run.limit"."""
+    """Return the text by which a message names one value: "../evalharness.toml: run.limit"."""
     return f"{relpath(path)}: {heading(path, name)}.{key}"
 
 
@@ -68,7 +68,9 @@ def _table(document: Any, path: Path, keys: Collection[str]) -> Mapping[str, Any
 
 
 def _up_to_repository(start: Path) -> list[Path]:
-    """Return the folder and those above it up to the root of its repository; only the folder if it is in none."""
+    """Return the folder and those above it up to the root of its repository; only the folder itself if it is
+    in none.
+    """
     folders = [start, *start.parents]
     root = next((at for at, folder in enumerate(folders) if (folder / ".git").exists()), 0)
     return folders[: root + 1]

@@ -36,7 +36,7 @@ PATIENCE = 3.0  # seconds for the hub
 
 
 class Condition(StrEnum):
-    """The result of an examination. Only a broken piece stops something that the installation promises."""
+    """The result of one examination in one word. Only a broken piece stops something that the installation promises."""
 
     FINE = "fine"
     ABSENT = "absent"
@@ -45,7 +45,9 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """The result of one examination: `words` say what is there and, if it is not fine, what would be right."""
+    """One thing that was examined, with the result. `area`, `name`: what it is. `words`: what is there and, if it is
+    not fine, what would be right.
+    """
 
     area: str
     name: str
@@ -80,8 +82,9 @@ def _memory() -> str:
 def packages(
     version_of: Callable[[str], str] = metadata.version, stated: list[str] | None = None
 ) -> Iterator[Examination]:
-    """Yield the packages that this one and its extras need, with the versions installed. `stated`: the requirements;
-    None: those of the installed package.
+    """Yield the packages that this one and its extras need, with the versions installed.
+
+    `version_of`: returns a package's version. `stated`: the requirements; None: those of the installed package.
     """
     try:
         texts = (metadata.requires(PACKAGE) or []) if stated is None else stated
@@ -137,7 +140,7 @@ def _of_packages(
 
 
 def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Examination]:
-    """Yield the devices of torch. It is broken if it is installed and cannot be imported."""
+    """Yield the devices of torch. It counts as broken if it is installed and cannot be imported."""
     version = versions_of(["torch"]).get("torch")
     if version is None:
         words = f"{os.cpu_count()} CPUs; torch, which [hf] brings, is not installed"
@@ -164,7 +167,7 @@ def devices(load: Callable[[str], Any] = importlib.import_module) -> Iterator[Ex
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Examination]:
-    """Yield the default folders of answers and runs."""
+    """Yield the default folders of answers and of runs, and whether they can be written."""
     places: tuple[tuple[str, str, Callable[[], Path]], ...] = (
         ("store", "name another file with --store", lambda: default_store(environ)),
         ("runs", "name another folder with --out", lambda: run_folder(None).parent / "store"),
@@ -180,7 +183,7 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Examination]:
 
 
 def hub(environ: Mapping[str, str], patience: float) -> Examination:
-    """Does the hub answer? Without it, models and data on disk still run."""
+    """Examine whether the hub answers. Without it, models and data on disk still run."""
     endpoint = environ.get("HF_ENDPOINT") or HUB
     if environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE:
         return _hub(Condition.ABSENT, f"{endpoint} is not asked: HF_HUB_OFFLINE is set")

@@ -1,4 +1,4 @@
-"""The errors that a user sees: one line "where: what is wrong; what would be right", and an exit code.
+"""Define the errors that a user sees: one line "where: what is wrong; what would be right", and an exit code.
 
 EvalHarnessError            1  (only its children are raised)
 ├── UsageError              2  the command line, the configuration
@@ -19,7 +19,10 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 class EvalHarnessError(Exception):
-    """An error that the user can correct. `str(error)` is the line that they read; no traceback is shown."""
+    """An error that the user can correct. `str(error)` is the line that they read; no traceback is shown.
+
+    `where`: the option, file or model. `what`: what is wrong. `fix`: what would be right.
+    """
 
     exit_code = 1
 
@@ -28,48 +31,48 @@ class EvalHarnessError(Exception):
         super().__init__(f"{where}: {what}" + (f"; {fix}" if fix else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle its parts, for errors that another process raised."""
+        """Pickle the error's parts, so that another process can raise it."""
         return type(self), (self.where, self.what, self.fix), self.__dict__
 
 
 class UsageError(EvalHarnessError):
-    """The command line or the configuration is wrong."""
+    """The error that the command line or the configuration is wrong."""
 
     exit_code = 2
 
 
 class TaskError(EvalHarnessError):
-    """A task or suite definition is wrong or unknown."""
+    """The error that a task or suite definition is wrong or unknown."""
 
     exit_code = 2
 
 
 class DataError(EvalHarnessError):
-    """The rows of a task are missing, empty, undecodable or of the wrong form."""
+    """The error that a task's rows are missing, empty, undecodable or of the wrong form."""
 
     exit_code = 2
 
 
 class ModelError(EvalHarnessError):
-    """A checkpoint is missing, incomplete, of an unsupported kind, or does not answer."""
+    """The error that a checkpoint is missing, incomplete, of an unsupported kind, or does not answer."""
 
     exit_code = 2
 
 
 class StoreError(EvalHarnessError):
-    """The store or the output folder cannot be read or written."""
+    """The error that the store or the output folder cannot be read or written."""
 
     exit_code = 2
 
 
 class MissingPackageError(EvalHarnessError):
-    """A package of one of our extras is not installed."""
+    """The error that a package of one of our extras is not installed."""
 
     exit_code = 2
 
 
 class NotComparableError(EvalHarnessError):
-    """Two sets of scores cannot be paired, or a run is incomplete."""
+    """The error that two sets of scores cannot be paired, or that a run is incomplete."""
 
     exit_code = 5
 
@@ -80,7 +83,7 @@ def first_line(error: object) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Does the error say that memory, the accelerator's or the machine's, does not suffice?"""
+    """Return whether the error says that the memory of the accelerator or of the machine does not suffice."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
     )

@@ -15,13 +15,13 @@ SHORT = 12  # hexadecimal digits of a digest that is shortened
 
 
 def of_bytes(data: bytes) -> str:
-    """Return SHA-256 of the bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of the bytes, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def of_value(value: Any) -> str:
-    """Return SHA-256 of a JSON-like value; the order of keys does not matter. Raises ValueError for NaN, TypeError for
-    other types.
+    """Return the SHA-256 of a JSON-like value; the order of keys does not matter. Raises ValueError for NaN, TypeError
+    for other types.
     """
     return of_bytes(CANONICAL.encode(value).encode())
 
@@ -32,13 +32,13 @@ def short(digest: str) -> str:
 
 
 def agree(one: str, other: str) -> bool:
-    """Are two digests, either of them maybe shortened, the same?"""
+    """Return whether two digests are the same. Either of them may be shortened."""
     length = min(len(one), len(other))
     return one == other or (length >= SHORT and one[:length] == other[:length])
 
 
 def of_file(path: Path) -> str:
-    """Return SHA-256 of a file's content. Raises OSError as `open` does."""
+    """Return the SHA-256 of a file's content. Raises OSError as `open` does."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Lock a folder for one writer at a time. The lock is on a file in it and ends with its process."""
+"""Lock a folder for one writer at a time. The lock is on a file in the folder and ends with its process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _LOCKS: set[int] = set()  # descriptors of this process
 def hold_folder(
     folder: Path, where: str, name: Path | None = None, patience: float = 0.0, new: bool = False
 ) -> Iterator[None]:
-    """Lock `folder`, which is made if it is missing. A folder that was made here, or is `new`, is removed if it stays
-    empty.
+    """Lock `folder` inside the block, and make it if it is missing. A folder that was made here, or is `new`, is
+    removed at the end if it is empty.
 
-    `where`, `name`: the option and the folder in error messages; `patience`: seconds to wait for another writer.
-    Raises UsageError if another writer, in this process or not, holds it; StoreError if it cannot be made or locked.
+    `where`, `name`: the option and the folder in error messages. `patience`: seconds to wait for another writer. Raises
+    UsageError if another writer, in this process or not, holds it; StoreError if it cannot be made or locked.
     """
     new, name, deadline = new or not folder.exists(), name or folder, time.monotonic() + patience
     while True:
@@ -114,7 +114,7 @@ def _lock_folder(folder: Path) -> int:
 
 
 def _holder(folder: Path) -> str:
-    """Return the process that holds the folder, as far as that can be read."""
+    """Return the process that holds the folder, as text; a general text if that cannot be read."""
     try:
         with (folder / LOCK).open(encoding="ascii", errors="replace") as file:
             holder = HOLDER.match(file.readline(200))

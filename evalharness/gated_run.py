@@ -22,9 +22,10 @@ from evalharness.report.gate_lines import headline
 
 @dataclass(frozen=True, slots=True)
 class GatedRun:
-    """The results of a finished run and the gate's decision under a policy.
+    """The results of a finished run, and the gate's decision on them under a policy.
 
-    `candidate`: the name of one of the run's candidates; None: each of them.
+    Its methods take the name of one of the run's candidates; None: each of them must pass. A gate unit is a task or
+    group that the gate judges; the suite is the mean over all gate units.
     """
 
     results: Results = field(repr=False)  # pytest shows the arguments of a test that fails
@@ -62,8 +63,10 @@ class GatedRun:
 
 
 def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
-    """Return the run of a folder, judged by a policy: a file's, "none", or None for the one found from the folder
-    `start`. Raises UsageError and NotComparableError as the gate does.
+    """Return the run of a folder, judged by a policy.
+
+    `policy`: a file, or "none"; None: the file that is found from the folder `start`. Raises UsageError and
+    NotComparableError as the gate does.
     """
     read = policy_of(policy, start)
     results = judged_by(run, read)[0]
@@ -71,7 +74,7 @@ def gated_run(run: Path, policy: str | None, start: Path) -> GatedRun:
 
 
 def _against_unit(candidate: CandidateDecision, unit: str, passing: Collection[UnitOutcome]) -> Iterator[str]:
-    """Yield the gate's reasons against a unit of a candidate."""
+    """Yield the gate's reasons against one gate unit of a candidate."""
     by_name = {name: each for each in candidate.units for name in names_known(each.row.task, each.row.variant)}
     if unit not in by_name:
         raise UsageError("unit", f"no gate unit {unit!r} in the run", did_you_mean(unit, by_name))

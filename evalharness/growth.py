@@ -1,4 +1,7 @@
-"""Compute in advance the largest size of the value that a template's filter, method or operator makes."""
+"""Compute in advance the largest size of the value that a template's filter, method or operator makes.
+
+Sizes are in the units of work of budget.py.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,19 @@ MOST_PLACES = 400  # decimal places of a rounded number
 
 
 def units_of_filter(name: str, arguments: Arguments, keywords: Mapping[str, Any]) -> int:
-    """Return the units of the filter's value; 0 if it is no larger than its arguments. Raises TooMuch."""
+    """Return the largest size of the filter's value; 0 if it is no larger than its arguments. Raises TooMuch."""
     return _FILTERS[name]([*arguments], keywords) if name in _FILTERS else 0
 
 
 def units_of_method(name: str, arguments: Arguments, keywords: Mapping[str, Any]) -> int:
-    """Return the units of the built-in method's value; 0 if it is no larger than its arguments. Raises TooMuch."""
+    """Return the largest size of the built-in method's value; 0 if it is no larger than its arguments. Raises
+    TooMuch.
+    """
     return _METHODS[name]([*arguments], keywords) if name in _METHODS else 0
 
 
 def units_of_operation(operator: str, first: Any, second: Any) -> int:
-    """Return the units of the operation's value. Raises TooMuch."""
+    """Return the largest size of the operation's value. Raises TooMuch."""
     whole = isinstance(first, int) and isinstance(second, int)
     if operator in ("*", "**") and whole:
         count = digits(first) + digits(second) if operator == "*" else (digits(first) + 1) * _times(second)
@@ -50,7 +55,7 @@ def _times(value: Any) -> int:
 
 
 def _widest(values: Arguments, keywords: Mapping[str, Any]) -> int:
-    """Return the largest whole number or longest text among values."""
+    """Return the largest of these values, where a whole number counts as its value and a text as its length."""
     sizes = [_times(each) if isinstance(each, int) else size(each) for each in (*values, *keywords.values())]
     return max(sizes, default=0)
 
@@ -64,7 +69,9 @@ def _padded(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
 
 
 def _spread(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
-    """Return an upper bound: the widest argument between all characters, or before all lines and items."""
+    """Return an upper bound: the size if the widest argument is between all characters, or before all lines
+    and items.
+    """
     return size(arguments[0]) * (1 + _widest(arguments[1:], keywords) // 8)
 
 
@@ -74,7 +81,9 @@ def _indented(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
 
 
 def _json(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
-    """Return `indent` before every value, repeated by its depth, and separators after it."""
+    """Return an upper bound: the size with `indent` before every value, repeated by its depth, and separators
+    after it.
+    """
     options = [
         value for value in (*arguments[1:], *keywords.values()) if not (value is None or isinstance(value, bool))
     ]
@@ -142,7 +151,7 @@ def _rounded(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
 
 
 def _summed(arguments: list[Any], keywords: Mapping[str, Any]) -> int:
-    """Summing lists copies the sum at every step."""
+    """Return the units of a sum. A sum of lists is copied at every step."""
     start = keywords.get("start", _argument(arguments, 2, 0))
     return 1 if isinstance(start, (int, float)) else size(arguments[0]) * max(1, size(arguments[0]) // 64)
 

@@ -27,7 +27,7 @@ def signals_caught() -> Iterator[None]:
 
 
 def stop_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if a signal came: the first exception may have been lost in a destructor or a library's
+    """Raise KeyboardInterrupt if a signal came. The first exception may have been lost in a destructor or a library's
     callback.
     """
     if _received:
@@ -35,7 +35,7 @@ def stop_if_interrupted() -> None:
 
 
 def exit_code() -> int:
-    """Return 128 + the signal that came: 130 for SIGINT, and without a signal; 143 for SIGTERM."""
+    """Return 128 + the signal that came: 130 for SIGINT, and if no signal came; 143 for SIGTERM."""
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 

@@ -11,15 +11,15 @@ TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]')  # a text or key, and the
 
 
 class NotFiniteError(ValueError):
-    """A number in JSON that is not finite, or beyond the range of a float."""
+    """The error that a number in JSON is not finite, or beyond the range of a float."""
 
 
 class RepeatedKeyError(ValueError):
-    """A key that appears twice in one object; JSON parsers keep the last one."""
+    """The error that a key appears twice in one object. JSON parsers keep the last one."""
 
 
 def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -> Any:
-    """Return the value of a JSON text. Raises ValueError for what is not JSON or is nested too deeply.
+    """Return the value of a JSON text. Raises ValueError for a text that is not JSON or is nested too deeply.
 
     `finite`: raise NotFiniteError, with its key, for NaN, infinity and numbers beyond the range of a float. `distinct`:
     raise RepeatedKeyError for a key that appears twice in one object.
@@ -37,7 +37,7 @@ def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -
 
 
 def number_in(value: Any) -> float:
-    """Return a text or JSON value as a number, NaN if it is none."""
+    """Return a text or JSON value as a number; NaN if it is no number."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

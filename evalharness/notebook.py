@@ -1,4 +1,4 @@
-"""Results and forecasts as objects for a notebook: they show themselves, and have methods for the next steps.
+"""Define results and forecasts as objects for a notebook: they show themselves, and have methods for the next steps.
 
 Both are facades over the records; heavy modules are imported when a method needs them.
 """
@@ -38,10 +38,10 @@ FigureName = Literal["tradeoff", "forest"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunResults:
-    """The results of a run or a comparison: `evalharness.Results`.
+    """The results of a run or a comparison, as `evalharness.Results`.
 
-    `record`: the content of results.json. `folder`: of its files, if there are any. `measured`: the measurements of a
-    comparison without a folder. Two are equal if their records are.
+    `record`: the content of results.json. `folder`: of the run's files; None: there are none. `measured`: the
+    measurements of a comparison without a folder. Two objects are equal if their records are.
     """
 
     record: Results
@@ -50,13 +50,13 @@ class RunResults:
 
     @classmethod
     def load(cls, run: str | Path) -> RunResults:
-        """Return the results of a finished run's folder by this version's rule. Raises UsageError if there are none."""
+        """Return the results of a finished run's folder by this version's rule. Raises UsageError if it holds none."""
         check_options({"run": run}, {"run": str | Path})
         path = Path(run)
         return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
 
     def __repr__(self) -> str:
-        """A summary: which candidates may ship."""
+        """Return a summary: which candidates may ship."""
         order = candidate_order(self.record).candidates
         return self.record.summary([f"{each.name} {STANDINGS[each.decision.exit_code]}" for each in order])
 
@@ -66,7 +66,7 @@ class RunResults:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Names of the candidates."""
+        """The names of the candidates."""
         return self.record.candidates
 
     @property
@@ -81,12 +81,12 @@ class RunResults:
 
     @property
     def errors(self) -> tuple[ExampleError, ...]:
-        """Examples that got no answer; with any, a run is incomplete."""
+        """The examples that got no answer. If there are any, the run is incomplete."""
         return self.record.errors
 
     @property
     def signature(self) -> Mapping[str, Any]:
-        """How everything was measured and judged."""
+        """The facts that say how everything was measured and judged."""
         return self.record.signature
 
     def to_pandas(self) -> DataFrame:
@@ -96,37 +96,45 @@ class RunResults:
         return registry.find(report.REGISTRY, "frame", "view")(self.record)
 
     def plot(self, figure: FigureName | None = None) -> Figure:
-        """Return a matplotlib Figure that needs no display and no pyplot: "tradeoff", what was learned against what was
-        forgotten, or "forest", every difference with its interval; None: the first that there is. Raises UsageError
-        where there is nothing to draw.
+        """Return a matplotlib Figure that needs no display and no pyplot.
+
+        "tradeoff" shows what was learned against what was forgotten; "forest" shows every difference with its interval;
+        None: the first of them that the results allow. Raises UsageError if there is nothing to draw.
         """
         check_options({"figure": figure}, {"figure": FigureName | None})
         plot: Figure = registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
         return plot
 
     def gate(self, policy: str | Path | Policy | None = None, *, candidates: Sequence[str] = ()) -> Decision:
-        """Decide whether the candidates (`candidates`: only these) may ship, by a policy or its file (None: the
-        defaults; no file is read). `evalharness.gate` also takes single options. Raises UsageError.
+        """Decide whether the candidates may ship.
+
+        `policy`: a policy or its file; None: the defaults, and no file is read. `candidates`: decide on these; None: on
+        all. `evalharness.gate` also takes single options. Raises UsageError.
         """
         check_options({"candidates": candidates}, {"candidates": Sequence[str]})
         return self.decide(as_policy(policy), candidates)
 
     def decide(self, policy: Policy, candidates: Sequence[str] = ()) -> Decision:
-        """Decide by a policy. The measurements are only read if its margins differ from those of the verdicts."""
+        """Decide by a policy, as `gate` does. The measurements are read only if its margins differ from those of the
+        verdicts.
+        """
         judged, _ = judged_by(self.record, policy, self.folder)
         return decide(self.folder, judged, policy, candidates)
 
     def examples(self, task: str, *, candidates: str | Sequence[str] = (), lost: bool = False) -> DataFrame:
-        """Return the outputs of base and candidates on a task or group: a row for each example and candidate. `lost`:
-        only those that a candidate lost, the largest losses first. Raises UsageError if the texts are missing.
+        """Return the outputs of base and candidates on a task or group: a row for each example and candidate.
+
+        `lost`: True: only examples that a candidate lost, the largest losses first. Raises UsageError if the texts are
+        missing.
         """
         names = (candidates,) if isinstance(candidates, str) else candidates
         return registry.find(report.REGISTRY, "examples", "view")(self.folder, self.record, task, names, lost)
 
     def save(self, folder: str | Path) -> Path:
-        """Write results, measurements and samples into a folder, over an older run in it, and return the folder. `load`
-        and `evalharness gate`, `compare` and `report` read it. In their own folder nothing is written. Raises
-        UsageError and StoreError.
+        """Write results, measurements and samples into a folder, over an older run in it, and return the folder.
+
+        `load` and `evalharness gate`, `compare` and `report` read it. Into the results' own folder nothing is written.
+        Raises UsageError and StoreError.
         """
         out = _folder(folder)
         check_output(out)
@@ -137,7 +145,9 @@ class RunResults:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PlanResults:
-    """The result of `evalharness.plan`: what a comparison could decide. `forecast`: the content of plan.json."""
+    """The forecast that `evalharness.plan` returns: what a comparison could decide. `forecast`: the content of
+    plan.json.
+    """
 
     forecast: Forecast
 
@@ -147,7 +157,7 @@ class PlanResults:
         return f"Plan({of.suite}: {of.tests} gate units{passes})"
 
     def __str__(self) -> str:
-        """The lines that `evalharness plan` prints."""
+        """Return the lines that `evalharness plan` prints."""
         return "\n".join(lines(self.forecast))
 
     def _repr_html_(self) -> str:
@@ -162,7 +172,7 @@ class PlanResults:
 
 
 def as_policy(policy: str | Path | Policy | None) -> Policy:
-    """Return the policy itself, that of its file, or the defaults. Raises UsageError."""
+    """Return the policy itself, or the one in a file, or the default one for None. Raises UsageError."""
     check_options({"policy": policy}, {"policy": str | Path | Policy | None})
     if policy is None or isinstance(policy, Policy):
         return policy or Policy()

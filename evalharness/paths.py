@@ -1,4 +1,4 @@
-"""Paths of the folders shipped with the code, and the default paths of the store and of a run."""
+"""Find the folders shipped with the code, and the default paths of the store and of a run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def shipped(folder: str) -> Path:
 
 
 def default_store(environ: Mapping[str, str]) -> Path:
-    """Return `$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError without a home
-    directory.
+    """Return the path of the store of answers: `$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises
+    StoreError without a home directory.
     """
     if path := environ.get("EVALHARNESS_STORE"):
         return Path(path)
@@ -39,6 +39,6 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 
 def run_folder(suite: str | None) -> Path:
-    """Return runs/<time>-<suite>, in UTC: the default folder of a run."""
+    """Return the default folder of a run: runs/<time>-<suite>, with the time in UTC."""
     harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", suite or "tasks")[:80]
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{harmless}"

@@ -17,14 +17,14 @@ def process_peak() -> int:
 
 
 def device_peak() -> int | None:
-    """Return the most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
+    """Return the most bytes of tensors on the CUDA device, since the start or `reset`; None if no device is in use."""
     cuda = _cuda()
     return None if cuda is None else int(cuda.max_memory_allocated())
 
 
 def reset() -> bool:
-    """Start new measurements of both peaks. False if the process's cannot start anew (only Linux can): it then counts
-    from the start of the process.
+    """Start new measurements of both peaks. Return False if the process's peak cannot start anew (only Linux can): it
+    then counts from the start of the process.
     """
     cuda = _cuda()
     if cuda is not None:
@@ -45,6 +45,6 @@ def _status(key: str) -> int | None:
 
 
 def _cuda() -> Any:
-    """Return torch.cuda if it is in use. It is not imported for a number."""
+    """Return torch.cuda if it is in use, else None. A number alone is no reason to import torch."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None

@@ -76,7 +76,7 @@ def _judged(config: pytest.Config) -> GatedRun:
 
 
 def _setting(config: pytest.Config, name: str) -> str | None:
-    """Return the value of an option, else of the ini-file, whose paths are relative to its folder."""
+    """Return the value of an option, else of the ini-file, in which paths are relative to its folder."""
     if (option := config.getoption(name)) is not None:
         return str(option)
     stated = str(config.getini(name))

@@ -1,7 +1,8 @@
 """Find engines, metrics, readers and stages by name: in our tables and in other packages' entry points.
 
-A table maps names to "module:attribute". Each of our packages has its own, `REGISTRY: dict[str, str]`, in its
-`__init__`, with only its own files. A module is imported when its piece is looked up.
+A piece is one such class or function. A table maps names to "module:attribute". Each of our packages has its own,
+`REGISTRY: dict[str, str]`, in its `__init__`, with only its own files. A module is imported when its piece is looked
+up.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ GROUPS = {  # what other packages may add -> their group of entry points
 
 
 def names(table: Mapping[str, str], what: str) -> list[str]:
-    """Return every name that `find` accepts: those of `table`, then those that other packages add."""
+    """Return every name that `find` accepts: those of `table`, then those that other packages add. `what`: the kind of
+    piece.
+    """
     return [*table, *(name for name in _added(what) if name not in table)]
 
 
 def check(table: Mapping[str, str], name: str, what: str) -> None:
-    """Check, without importing anything, that exactly one piece has this name. Raises UsageError with the nearest
+    """Check, without importing anything, that exactly one piece has this name. Raises UsageError that names the nearest
     names, or the packages that share it.
     """
     added = _added(what).get(name, ())
@@ -53,11 +56,10 @@ def check(table: Mapping[str, str], name: str, what: str) -> None:
 
 
 def find(table: Mapping[str, str], name: str, what: str) -> Any:
-    """Return the attribute that `name` stands for in `table`, else in another package's entry points. `what`: its kind,
-    for errors and in `GROUPS`.
+    """Return the piece of this name: the attribute that `table` names, else the one in another package's entry points.
 
-    Raises UsageError as `check` does and if another package's piece cannot be loaded, and MissingPackageError if ours
-    needs an extra that is not installed.
+    `what`: its kind, for errors and in `GROUPS`. Raises UsageError as `check` does and if another package's piece
+    cannot be loaded, and MissingPackageError if ours needs an extra that is not installed.
     """
     check(table, name, what)
     if name not in table:
@@ -93,7 +95,7 @@ def task_folders() -> list[Path]:
 
 
 def load(entry: EntryPoint, what: str) -> Any:
-    """Return the object of another package's entry point. Raises UsageError naming the package."""
+    """Return the object of another package's entry point. Raises UsageError that names the package."""
     try:
         return entry.load()
     except Exception as error:  # another package's module may raise anything
@@ -102,7 +104,7 @@ def load(entry: EntryPoint, what: str) -> Any:
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Look up the versions of those of the packages that are installed."""
+    """Return the versions of those of the packages that are installed."""
     versions = dict[str, str]()
     for name in packages:
         with suppress(PackageNotFoundError):
@@ -112,7 +114,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _added(what: str) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Return entry points by name, sorted, so that the order of installation does not matter."""
+    """Return the entry points of one kind by name, sorted, so that the order of installation does not matter."""
     added: dict[str, tuple[EntryPoint, ...]] = {}
     entries = entry_points(group=GROUPS[what]) if what in GROUPS else ()
     for entry in sorted(entries, key=lambda entry: (entry.name, _package(entry))):

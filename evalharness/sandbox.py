@@ -1,6 +1,6 @@
 """Render Jinja templates of task files in its immutable sandbox, within a budget of work, size and time.
 
-A template within the budget renders as in plain Jinja: only charges are added to it.
+To charge is to take units off the budget (budget.py). A template within the budget renders as in plain Jinja.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _account: ContextVar[Account] = ContextVar("account")
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's immutable sandbox that charges everything that can grow or repeat."""
+    """A Jinja sandbox for immutable values that charges everything that can grow or repeat."""
 
     intercepted_binops = frozenset(("*", "**", "%", "+", "-", "/", "//"))
 
@@ -48,8 +48,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         namespace: type[Namespace] = Namespace,
         **options: Any,
     ) -> None:
-        """`filters`, `names` (globals) and `namespace` stand beside or in place of Jinja's own; `options` are those of
-        Jinja's Environment.
+        """Make the environment. `filters`, `names` (globals) and `namespace` are added to Jinja's own, or replace them;
+        `options` are those of Jinja's Environment.
         """
         super().__init__(**options)
         self.globals.pop("lipsum", None)  # random, like the filter `random`
@@ -62,7 +62,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super()._generate(_Charging().visit(source), *arguments, **options)
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
-        """As Jinja's, but for TooMuch: Jinja cannot rewrite the traceback of an exception from a signal."""
+        """Raise TooMuch unchanged, and any other error as Jinja does: it cannot rewrite the traceback of a signal's
+        exception.
+        """
         if isinstance(error := sys.exception(), TooMuch):
             raise error
         super().handle_exception(source)
@@ -89,7 +91,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _NewDict:
-    """`dict` in templates, without the type's methods, which can change mappings."""
+    """The function `dict` in templates, without the type's methods, which can change mappings."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
@@ -99,7 +101,7 @@ class _NewDict:
 
 
 class BoundedTemplate:
-    """A compiled template; every rendering has its own budget."""
+    """One compiled template. Every rendering has its own budget."""
 
     def __init__(self, environment: BoundedEnvironment, source: str) -> None:
         """Compile the template. Raises one of FAILURES."""
@@ -110,7 +112,7 @@ class BoundedTemplate:
             self._template = environment.from_string(source)
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """Return the text. Raises one of FAILURES."""
+        """Return the rendered text. Raises one of FAILURES."""
         _account.set(Account())
         pieces: list[str] = []
         length = 0
@@ -124,7 +126,7 @@ class BoundedTemplate:
 
 
 class _Charging(NodeTransformer):
-    """Add charges to a template where values are made, put out or repeated."""
+    """A transformer that adds charges to a template where values are made, put out or repeated."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
@@ -178,7 +180,7 @@ def _with_charge(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _charged_namespace(original: type[Namespace]) -> type[Namespace]:
-    """Jinja's namespace that is charged when it is put out: namespaces can be nested at will."""
+    """Return a namespace like Jinja's that is charged when it is put out: namespaces can be nested without limit."""
 
     class ChargedNamespace(original):  # type: ignore[misc, valid-type]
         """As Jinja's."""

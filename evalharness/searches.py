@@ -1,4 +1,4 @@
-"""The public functions that evaluate several times: `repair`, `bisect` and `engine_check`."""
+"""Define the public functions that evaluate several times: `repair`, `bisect` and `engine_check`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def repair(
     **options: Unpack[JobOptions],
 ) -> Repair:
     """Merge a candidate part of the way back to its base, as `evalharness repair` does, with the options of `evaluate`.
-    Returns the content of repair.json. If `chosen` is not None, `load(out)` has results. Raises EvalHarnessError.
+
+    `rule`: by which the way is chosen. `blocks`: number of blocks of layers with a scale of their own. `choose_split`:
+    the split whose rows choose; None: half of the rows. Returns the content of repair.json; if its `chosen` is not
+    None, `load(out)` has results. Raises EvalHarnessError.
     """
     own_options = {"candidate": candidate, "suite": suite, "rule": rule, "blocks": blocks, "choose_split": choose_split}
     check_options(own_options, get_type_hints(repair))
@@ -57,11 +60,11 @@ def bisect(
     **options: Unpack[JobOptions],
 ) -> Bisection:
     """Find the first checkpoint of a training that forgot, as `evalharness bisect` does, with the options of
-    `evaluate`. Returns the content of bisect.json: `outcome`, `first`, `looks`.
+    `evaluate`.
 
-    `checkpoints`: all in order ([NAME=]PATH, or one 'DIR/*'), or the folder of a training with its steps inside;
-    `unit`: the gate unit to follow; None: any. The folder of a look has results: `load(out / look.folder)`. Raises
-    EvalHarnessError.
+    `checkpoints`: all of them in order, as [NAME=]PATH or one 'DIR/*', or the folder of a training that contains them.
+    `unit`: the task or group to follow; None: any that the gate judges. Returns the content of bisect.json: `outcome`,
+    `first`, `looks`. The folder of a look has results: `load(out / look.folder)`. Raises EvalHarnessError.
     """
     check_options({"checkpoints": checkpoints, "suite": suite, "unit": unit}, get_type_hints(bisect))
     training = Path(checkpoints) if isinstance(checkpoints, (str, Path)) else None
@@ -89,12 +92,12 @@ def engine_check(
     listener: ProgressListener | None = None,
     **options: Unpack[PlanOptions],
 ) -> EngineCheck:
-    """Compare the answers of two engines to the same requests, as `evalharness engine check` does, and those of each
-    engine with its own second answers. `equal` says whether the two engines agree.
+    """Compare the answers of two engines to the same requests, and each engine's with its own second answers, as
+    `evalharness engine check` does. `equal` says whether the two engines agree.
 
-    `first`, `second`: ENGINE=MODEL; `first_options`, `second_options`: settings of one of them (device, dtype,
-    batch_size, batch_tokens, strict, generation_config) and options of its own; `tolerance`: nats, None: the larger of
-    their near ties; `same_texts`: the least share of texts that must be alike. The options are those of `plan` for
+    `first`, `second`: ENGINE=MODEL. `first_options`, `second_options`: settings of one of them (device, dtype,
+    batch_size, batch_tokens, strict, generation_config) and options of its own. `tolerance`: nats; None: the larger of
+    their near ties. `same_texts`: the least share of texts that must be equal. The options are those of `plan` for
     tasks and prompts; without a suite and tasks, 8 examples of each task of the suite demo. Raises EvalHarnessError.
     """
     own_options: dict[str, object] = {"first": first, "second": second, "suite": suite, "tolerance": tolerance}
