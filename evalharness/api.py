@@ -96,13 +96,11 @@ def compare(
 
     One RUN: its candidates with its base again; the results differ from the run's only by other margins or `alpha`.
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
-    Other tools' logs or tables take the form [NAME=]LOG[#MODEL] (docs/imports.md).
-
-    `margin`: the largest acceptable loss of all tasks on a 0-1 scale; `margins`: of single tasks or groups. `target`,
-    `targets`: the task that all or single candidates were trained for. `metrics`: facts that no log, column or name
-    tells, by metric or task: {"wer": {"higher_is_better": False, "high": 2}}. `allow_mixed_engines`: allow runs that
-    different engines answered, and flag such rows. `out`: a folder for the files. `notify` gets notices. Raises
-    EvalHarnessError.
+    Other tools' logs or tables are [NAME=]LOG[#MODEL] (docs/imports.md). `margin`: the largest acceptable loss of all
+    tasks on a 0-1 scale; `margins`: of single tasks or groups. `target`, `targets`: what all or single candidates were
+    trained for. `metrics`: facts that no log, column or name tells, by metric or task: {"wer": {"higher_is_better":
+    False, "high": 2}}. `allow_mixed_engines`: allow runs of different engines, and flag such rows. `out`: a folder for
+    the files. `notify` gets notices. Raises EvalHarnessError.
     """
     options = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
     rest = {"metrics": metrics, "allow_mixed_engines": allow_mixed_engines, "out": out}
