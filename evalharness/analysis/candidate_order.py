@@ -135,8 +135,8 @@ class CandidateOrder:
 
     @property
     def choice(self) -> str:
-        """Say which candidate comes first of several that may ship, why, and whether its lead over the next is shown;
-        "" if at most one may ship.
+        """A sentence that says which of several candidates that may ship comes first, why, and whether its lead over
+        the next is shown; "" if at most one may ship.
         """
         if len(self.choices) < 2:
             return ""

@@ -1,6 +1,7 @@
 """Diagnose whether a candidate that lost on a choice task lost knowledge or the format of the answer.
 
-It needs the task's written twin, whose prompts ask for the answer as text. The rule is in diagnosis_rule.py.
+It needs the task's written twin: the variant whose prompts ask for the answer as text. The rule is in
+diagnosis_rule.py.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ ACCURACY = "acc"
 
 
 def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagnosis, ...]:
-    """Diagnose every gate unit and candidate that lost by choosing or by writing, where the task's written twin was
-    asked, too.
+    """Diagnose every candidate on every gate unit (a task or group that the gate judges) on which it lost by choosing
+    or by writing.
+
+    A unit whose written twin was not asked is left out.
     """
     rows = {(row.task, row.metric, row.candidate): row for row in comparisons}
     rows_written = [row for row in comparisons if row.variant is not None and row.variant.kind is VariantKind.WRITTEN]
@@ -49,7 +52,11 @@ def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _UnitDiagnosis:
-    """One gate unit of one candidate: the choice task or group, and the name of its written twin."""
+    """One gate unit of one candidate.
+
+    `rows`: all comparisons, by (task, metric, candidate). `choice`: the row of the task or group whose answers are
+    chosen. `twin`: the name of its variant whose answers are written.
+    """
 
     run: MeasuredRun
     rows: Mapping[tuple[str, str, str], Comparison]
@@ -76,7 +83,7 @@ class _UnitDiagnosis:
         )
 
     def measures(self) -> Iterator[Measure]:
-        """Yield the measures that were compared, in a fixed order; those that were not asked are left out."""
+        """Yield the measures that were compared, in a fixed order. Those that the run did not take are left out."""
         of = self.choice.candidate
         compared: list[tuple[str, Comparison | None]] = [("choosing", self.choice)]
         if self.choice.metric != ACCURACY:
@@ -134,7 +141,9 @@ class _UnitDiagnosis:
         return {side: _leaning(choices, rows) for side, rows in sums.items()} if compared.n else None
 
     def _more(self, metric: str) -> Comparison | None:
-        """Return the row of another metric of the ranking: the task's own, else that of its chosen variant."""
+        """Return the row of another metric of the ranking of choices: the task's own, else that of its variant in which
+        choices are ranked.
+        """
         names = [self.choice.task, *self._variants(VariantKind.CHOSEN)]
         rows = (self.rows.get((name, metric, self.choice.candidate)) for name in names)
         return next((row for row in rows if row is not None), None)
@@ -157,11 +166,10 @@ class _UnitDiagnosis:
         return pair_rows(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), table)[0]
 
     def _went(self, task: TaskFacts) -> tuple[Floats, Pairs]:
-        """Return rows (units, 5): lost to unreadable, lost to wrong, gained from unreadable, gained from wrong,
-        answers; and the pairs they come from.
+        """Return what became of written answers, as rows (units, 5), and the pairs from which they come.
 
-        A unit's net loss counts as unreadable up to its number of additional unreadable texts, the rest as wrong; gains
-        likewise.
+        The columns: lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers. A unit's net
+        loss counts as unreadable up to its number of additional unreadable texts, the rest as wrong; gains likewise.
         """
         right, unread = self._pairs(task, LENIENT), self._pairs(task, UNPARSED)
         change, more = right.candidate[:, 0] - right.base[:, 0], unread.candidate[:, 0] - unread.base[:, 0]
@@ -173,8 +181,8 @@ class _UnitDiagnosis:
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:
-    """Return the pairs whose difference is one part of the whole: losses stand as the base's right answers, gains as
-    the candidate's.
+    """Return pairs whose difference is one part of the whole: losses are the base's right answers, gains the
+    candidate's.
     """
     sides = [np.stack([rows[:, list(at)].sum(axis=1), rows[:, 4]], axis=1) for at in (lost_at, gained_at)]
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)

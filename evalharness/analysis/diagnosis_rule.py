@@ -1,20 +1,21 @@
 """Conclude from intervals whether knowledge or the format of the answer was lost, and say so in words.
 
-The rule, all of it over intervals that are compared anyway ("fell": the whole interval of the difference lies below 0):
+"Fell" means that the whole interval of the difference lies below 0. The rule uses only intervals that are compared
+anyway:
 
-    constant   it gives one answer to nine of ten rows or more, and the base does not: what it knows cannot be seen
-    knowledge  choosing is forgotten or fell, and so did the written answer's part that is readable and wrong; more are
-    not unreadable
+    constant   the candidate gives one answer to nine of ten rows or more, and the base does not: what it knows
+               cannot be seen
+    knowledge  choosing is forgotten or fell, and so did the part of written answers that are readable and wrong; more
+               are not unreadable
     both       choosing is forgotten or fell, and more of the right answers can no longer be read
-               (neither where the written answer's interval lies wholly above choosing's: then writing shows less of a
-               loss)
+               (neither of these two if the written answer's interval lies wholly above choosing's: then writing shows
+               less of a loss)
     format     choosing neither is forgotten nor fell, its interval lies above the written answer's, which fell, mostly
-    to unreadable texts
-               (the balance of the two parts fell); or only the answer that stands alone fell, the one anywhere in the
-               text did not
-    unclear    everything else, and where the base is not better than chance
+               to unreadable texts (the balance of the two parts fell); or only the answer that stands alone fell, and
+               the one anywhere in the text did not
+    unclear    everything else, and if the base is not better than chance
 
-It applies only where choosing or writing fell. It reads intervals without correction for the number of tasks, and no
+It applies only if choosing or writing fell. It reads intervals without correction for the number of tasks, and no
 verdict uses it.
 """
 

@@ -10,5 +10,7 @@ from evalharness import fingerprint
 
 
 def generator(value: Any) -> np.random.Generator:
-    """Return a generator of random numbers seeded by a JSON-like value (a seed, and names of the drawn quantity)."""
+    """Return a generator of random numbers, seeded by a JSON-like value: a seed, and names of the quantity that is
+    drawn.
+    """
     return np.random.default_rng(int(fingerprint.of_value(value)[:16], 16))

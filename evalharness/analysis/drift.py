@@ -48,7 +48,7 @@ class DriftTexts:
 
 
 def neutral_texts(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
-    """Return requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
+    """Make the requests for running text, read from its beginning, at most `piece_limit` tokens at a time."""
     return DriftTexts(
         kind=NEUTRAL,
         requests=tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts)),
@@ -56,7 +56,7 @@ def neutral_texts(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """Return requests for the base's own outputs. `pairs`: (prompt, the base's greedy answer)."""
+    """Make the requests for the base's own outputs. `pairs`: (prompt, the base's greedy answer)."""
     return DriftTexts(
         kind=OWN,
         requests=tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs)),
@@ -64,15 +64,15 @@ def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
 
 
 def target_inputs(target: str, pairs: Sequence[tuple[str, str]]) -> DriftTexts:
-    """Return requests for the base's outputs on the inputs of a candidate's target task. `pairs`: (prompt, the base's
-    greedy answer).
+    """Make the requests for the base's outputs on the inputs of a target (the task that a candidate was trained on).
+    `pairs`: (prompt, the base's greedy answer).
     """
     return replace(own_outputs(pairs), kind=f"{INPUTS}{target}", target=target)
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
-    """Return the requests to another model about the tokens that the base named, one for each text; None if the base
-    gave no answer.
+    """Make the requests to another model about the tokens that the base named, one for each text; None if the base gave
+    no answer.
     """
     answers = (base.get(request.id) for request in texts.requests)
     return [

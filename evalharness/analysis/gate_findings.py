@@ -130,8 +130,8 @@ class CandidateRows:
 
     @property
     def tolerated(self) -> set[str]:
-        """Return the tasks of gate units on which no more examples failed than the policy allows; empty if it states no
-        limit.
+        """The tasks of gate units on which no more examples failed than the policy allows; empty if it states
+        no limit.
         """
         limit, groups = self.policy.limits.get("failed"), self.results.signature.get("groups") or {}
         units = [row for row in self.units if limit is not None and row.unfit and row.unfit.failed <= limit]

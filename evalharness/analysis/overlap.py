@@ -1,14 +1,14 @@
 """Find the questions of an evaluation in a candidate's training rows.
 
-After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands between white space once case and
-punctuation are gone, and a run of 13 of them that stands in both is an overlap. Three things differ, each for a reason:
+After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are separated by white space once case and punctuation are
+gone, and a run of 13 words that both texts contain is an overlap. Three things differ, each for a reason:
 
-* Only what a row brings to its question is looked for, not the wording that the task puts around it: candidates are
-  fine-tuned on rows of the very tasks that they are asked, and the wording stands in every one of those.
-* A run of words with 4 in it that more than a tenth of the task's texts share is the task's wording, too; and one that
-  as a whole more than 2 of its texts share says nothing of any of them.
-* A question of fewer than 13 words is found where all that its row brings stands, as it is, in one row, and has 6 words
-  or more; or where it is, as the task renders it, the whole of a text, and has 3 words or more.
+* Only the texts of a question's own row are searched for, not the wording that the task puts around them: candidates are
+  fine-tuned on rows of the same tasks, all of which have that wording.
+* A run of words counts as the task's wording, too, if 4 consecutive words in it are shared by more than a tenth of the
+  task's texts. A run that more than 2 of the task's texts share tells nothing about any of them.
+* A question of fewer than 13 words is found if all its row's texts are in one training row, unchanged, with 6 words or
+  more; or if the question, as the task renders it, is the whole of a text, with 3 words or more.
 
 The evaluation is indexed and the training rows are streamed, so memory does not grow with their number.
 """
@@ -130,8 +130,8 @@ class _Entry:
 
 
 class Index:
-    """An index of an evaluation's questions, to find them in rows. Takes 16 bytes for each run of words, and the words
-    of the questions.
+    """An index of an evaluation's questions, to find them in rows. It takes 16 bytes for each run of words, and the
+    words of the questions.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:

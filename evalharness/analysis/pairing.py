@@ -1,4 +1,7 @@
-"""Pair the rows of the units that two models both answered, and describe retention and flips on them."""
+"""Pair the rows of the units that two models both answered, and describe retention and flips on them.
+
+A unit is a question or passage with its rows; a flip is an answer that is right for one model and wrong for the other.
+"""
 
 from __future__ import annotations
 
@@ -111,8 +114,8 @@ def pairs_of(
 
 @lru_cache(maxsize=512)
 def unit_order(seed: int, task: str, units: tuple[str, ...]) -> Floats:
-    """Return random numbers in [0, 1) that order the units, (units,): they depend on seed, task and unit, never on
-    answers.
+    """Return random numbers in [0, 1) by which units are put into rounds, (units,). They depend on seed, task and unit,
+    never on answers.
     """
     return np.array([fingerprint.uniform_hash([seed, task, unit]) for unit in units], dtype=np.float64)
 

@@ -1,8 +1,8 @@
 """Pack rows of sufficient statistics into short texts, with one bit for each 0/1 answer, and unpack them.
 
 Numbers are stored in single precision. A column that is the product of two others (as in sums of squares) is not stored
-but computed from these, so that sums stay consistent. `as_packed` gives the rows that unpacking would: where two
-models are compared, both models' rows must go through it.
+but computed from these, so that sums stay consistent. If two models are compared, both models' rows must go through
+`as_packed`, which gives the rows that unpacking would.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def unpack_rows(text: str) -> Floats:
 
 
 def _opened(content: bytes) -> tuple[bytes, bytes]:
-    """Return the kind of packed rows, in small letters, and what is in them. Raises ValueError for another kind."""
+    """Return the kind of packed rows, in small letters, and their content. Raises ValueError for another kind."""
     kind = content[:1]
     if kind not in (b"b", b"B", b"t", b"T"):
         raise ValueError("rows of an unknown kind")
@@ -121,7 +121,7 @@ def apply_changes(text: str, before: Floats) -> Floats:
 
 
 def _derived(rows: Floats) -> Derived:
-    """Return the columns that are exactly the product of two columns before them, by column."""
+    """Return the columns that are exactly the product of two earlier columns; for each, these two."""
     derived = Derived()
     for column in range(2, rows.shape[1] if rows.shape[1] <= WIDEST else 0):
         pairs = [(a, b) for a in range(column) for b in range(a, column) if not {a, b} & derived.keys()]
@@ -138,7 +138,7 @@ def _completed(rows: Floats, derived: Derived) -> Floats:
 
 
 def _blocks(rows: NDArray[np.float32]) -> Iterator[bytes]:
-    """Yield all columns as codes into a table of distinct rows where these are few, else column by column."""
+    """Yield all columns together, as codes into a table of distinct rows, if these are few; else each column."""
     values, codes = np.unique(rows, axis=0, return_inverse=True)
     if len(values) <= MOST_ROWS or rows.shape[1] <= 1:
         yield _pack_block(values, codes.reshape(-1), rows)
@@ -149,7 +149,7 @@ def _blocks(rows: NDArray[np.float32]) -> Iterator[bytes]:
 
 
 def _pack_block(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDArray[np.float32]) -> bytes:
-    """Return a table of values and the codes of the rows in it; the rows themselves where that is shorter."""
+    """Return a table of values and the codes of the rows in it, or the rows themselves if that is shorter."""
     bits = max(int(len(values) - 1).bit_length(), 0) if len(values) else 0
     if values.nbytes + len(codes) * bits / 8 >= rows.nbytes and len(values) > 1:
         values, bits = rows, AS_THEY_ARE
@@ -163,7 +163,7 @@ def _pack_block(values: NDArray[np.float32], codes: NDArray[np.intp], rows: NDAr
 
 
 def _block(content: bytes, at: int, n: int) -> tuple[Floats, int]:
-    """Return the rows of one block, and where the next begins."""
+    """Return the rows of one block, and the position of the next one."""
     columns, bits, count = BLOCK.unpack_from(content, at)
     at, kind, columns = at + BLOCK.size, SMALL if columns & AS_BYTES else SINGLE, columns & ~AS_BYTES
     end = at + count * columns * kind.itemsize

@@ -52,8 +52,9 @@ class ComparisonDraft:
 
     `unit`: it is a gate unit or the suite. `primary`: the metric is the one that decides. `judged`: it gets a verdict.
     `available`: examples that the task has. `flags`: warnings about the data. `finding`: the difference with its
-    p-values. The fields from `part` on only describe and change no verdict; `Comparison` in records explains those
-    without a comment.
+    p-values. `repeated`: examples that repeat another's question; `left_out`: examples that fit into no model's window.
+    `general`, `capped` and `median` are the suite's. The fields from `part` on describe and change no verdict; those
+    without a comment are explained at `Comparison` in records.
     """
 
     task: str
@@ -160,8 +161,8 @@ def _noise(data: CandidateData, subject: Subject) -> NoiseLevel | None:
 
 
 def _rounds_asked(data: CandidateData, pairs: Pairs, subject: Subject, noise: float) -> RoundsAsked | None:
-    """Return how far a row was asked; None if the run has no rounds. Only a gate unit whose score is a mean over units
-    has an e-process.
+    """Return how far the units of a row were asked; None if the run has no rounds. Only a gate unit whose score is a
+    mean over units has an e-process.
     """
     if not data.plan.until_decided:
         return None

@@ -129,7 +129,7 @@ def _row(of: tuple[str, Level], rows: Sequence[ComparisonDraft], finding: Findin
 
 
 def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
-    """Return how far all of the rows were asked; None if the run has no rounds."""
+    """Return how far the units of all these rows were asked; None if the run has no rounds."""
     watches = [row.watch for row in rows if row.watch is not None]
     return (
         RoundsAsked(

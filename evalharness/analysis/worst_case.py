@@ -33,7 +33,7 @@ def worst_cases(
 ) -> WorstCase:
     """Compute a task for every variant of kind "worst", in their order, by the metric that the variant names.
 
-    A unit is left out where the task or a disturbance has no answer for it.
+    A unit is left out if the task or a disturbed variant has no answer for it.
     """
     by_name, tasks = {fact.name: fact for fact in facts}, {each.task.name: each for each in prepared}
     table = {(m.task, m.metric, m.model): m for m in measurements}

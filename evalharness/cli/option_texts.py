@@ -88,7 +88,7 @@ def data_source(options: Mapping[str, Any], lock: Path | None = None) -> DataSou
 
 
 def weights(texts: Sequence[str]) -> dict[str, float]:
-    """Parse `--mix TASK[=WEIGHT]`; a weight is 1 where none is stated. Raises UsageError."""
+    """Parse `--mix TASK[=WEIGHT]`; a task without a weight has 1. Raises UsageError."""
     return shares("--mix", [text if "=" in text else f"{text}=1" for text in texts])
 
 

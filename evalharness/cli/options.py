@@ -71,7 +71,7 @@ task_options: tuple[Decorated, ...] = (
 
 
 def limit_option(drawn_with: str) -> Decorated:
-    """--limit; `drawn_with`: the seed that draws the examples, in words."""
+    """Return the option `--limit`. `drawn_with`: the seed that draws the examples, in words."""
     text = f"At most this many examples of each task (whole units, at least one), drawn with {drawn_with}."
     return click.option("--limit", type=click.IntRange(min=1), help=text)
 
@@ -235,7 +235,9 @@ def seed_option(uses: str = "shots, --limit and resampling") -> Decorated:
 
 
 def evaluation_options(seed: Decorated) -> tuple[Decorated, ...]:
-    """Return the options that every experiment shares: tasks, data, prompts, verdicts, engine and store."""
+    """Return the options that every experiment shares: tasks, data, prompts, verdicts, engine and store. `seed`: the
+    option `--seed`.
+    """
     questions = (*task_options, *data_options, *example_options, *chat_options, seed)
     return (*questions, policy_option, margin_option, alpha_option, *engine_options, store_option)
 

@@ -160,7 +160,7 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
 
 
 def beside_factors(config: Mapping[str, Any]) -> list[str]:
-    """Return names of what an adapter changes in addition to LoRA's A and B, by its adapter_config.json."""
+    """Return the names of what an adapter changes in addition to LoRA's A and B, by its adapter_config.json."""
     what = [words for key, words in ELSEWHERE.items() if config.get(key)]
     what += [f"biases ({config['bias']})"] if config.get("bias", "none") != "none" else []
     start = config.get("init_lora_weights")

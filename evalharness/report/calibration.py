@@ -1,4 +1,4 @@
-"""Tabulate the calibration of models, where a run measured it."""
+"""Tabulate the calibration of models, if a run measured it."""
 
 from __future__ import annotations
 

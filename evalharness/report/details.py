@@ -31,7 +31,7 @@ class SortableCell:
 
     @property
     def attribute(self) -> Markup:
-        """Return the HTML attribute with the value to sort by, to six figures; empty if the text is the same."""
+        """The HTML attribute with the value to sort by, to six figures; empty if the text is the same."""
         if self.value is None or isinstance(self.value, str) or self.text == (short := f"{self.value:.6g}"):
             return Markup("")
         return Markup(' data-v="{}"').format(short)
@@ -122,7 +122,7 @@ def _noise(noise: EngineNoise | None) -> SortableCell:
 
 
 def _metric(metric: str, unit: str) -> str:
-    """Return the metric, and its unit where that is another."""
+    """Return the metric, and its unit if that has another name."""
     return metric if unit == metric else f"{metric}, {unit}"
 
 
@@ -142,5 +142,5 @@ def _share(estimate: Estimate | None) -> SortableCell:
 
 
 def _change(share: float) -> SortableCell:
-    """Return a relative change; NaN where there is nothing to relate to."""
+    """Return a relative change as a cell; one that is not known (NaN) is sorted last."""
     return SortableCell(wording.signed_percent(share), None if math.isnan(share) else float(share))

@@ -66,7 +66,7 @@ def table(results: Results) -> DriftForecastTable | None:
 
 
 def lines(results: Results) -> Iterator[str]:
-    """Yield the table as terminal lines, after a line that nothing was judged where only drift was measured."""
+    """Yield the table as terminal lines. If only drift was measured, a first line says that nothing was judged."""
     if results.signature.get("drift_only"):
         yield from ("", NOTHING_JUDGED)
     if (forecasts := table(results)) is None:

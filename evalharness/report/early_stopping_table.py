@@ -22,9 +22,9 @@ OF_THE_SET = {
 class StoppingRow:
     """One gate unit (a task or group that the gate judges) of one candidate, as texts.
 
-    `units`: how many were asked, of how many. `rounds`: likewise. `stopped`: True: before the last round. `early`: the
-    p-values of the e-processes alone, the tests that may be read after every round. `whole`: the verdict on the whole
-    data set.
+    `units`: how many of its units of data were asked, "45 of 300". `rounds`: likewise. `stopped`: True: before the last
+    round. `early`: the p-values of the e-processes alone, the tests that may be read after every round. `whole`: the
+    verdict on the whole data set; "": there is none.
     """
 
     candidate: str

@@ -58,7 +58,7 @@ def without_paths(text: str) -> str:
 
 
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
-    """Return tables of facts: single values in one, each mapping in its own, with columns where it maps names to
+    """Make tables of facts: one for all single values, and one for each mapping, with columns if it maps names to
     mappings.
     """
     single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}

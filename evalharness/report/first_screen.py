@@ -1,4 +1,6 @@
-"""The page's first screen as an HTML fragment for a notebook: a sentence on who may ship, and a line a candidate."""
+"""Render the page's first screen as an HTML fragment for a notebook: a sentence on who may ship, and a line for each
+candidate.
+"""
 
 from __future__ import annotations
 

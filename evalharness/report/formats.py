@@ -76,7 +76,7 @@ def _no_formula(name: str) -> str:
 
 
 def _csv(runs: Runs) -> str:
-    """Return a line for every comparison; `run` comes first where there are several."""
+    """Return a line for every comparison. If there are several runs, the first column is `run`."""
     frames = {_no_formula(run): _inert_names(frame(results)) for run, results in runs.items()}
     if len(frames) == 1:
         return str(next(iter(frames.values())).to_csv(index=False))

@@ -94,7 +94,7 @@ class GateText:
 
     @property
     def policy_lines(self) -> list[str]:
-        """Return the policy as lines: each value, and where it came from."""
+        """The policy as lines: each value, and where it came from."""
         policy, facts = self.policy, self.policy.facts(self.results.signature)
         alpha = policy.sources.get("alpha", "the run")
         of_units = [

@@ -88,13 +88,13 @@ def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _breaks(axes: Axes) -> list[float]:
-    """Return the points where the axis becomes logarithmic, if values lie beyond them."""
+    """Return the points at which the axis becomes logarithmic, without those that no value lies beyond."""
     low, high = (end / SPARE for end in axes.get_xlim())
     return [*([-LINEAR] if low < -LINEAR else []), *([LINEAR] if high > LINEAR else [])]
 
 
 def name_axis(axes: Axes, words: str, size: float) -> None:
-    """Name the axis of margins, and say where it is not to scale."""
+    """Name the axis of margins, and say beyond which point it is compressed."""
     beyond = f"\n// beyond {LINEAR:g} margins the axis is compressed" if _breaks(axes) else ""
     axes.set_xlabel(f"{words}{beyond}", fontsize=size)
 

@@ -10,7 +10,7 @@ from evalharness.records.results import Results
 
 
 def targets_of(results: Results) -> dict[str, str]:
-    """Map each candidate to the task it was trained on, where that is known."""
+    """Map each candidate to its target (the task it was trained on), if that is known."""
     judged = {model.name: model.target_task for model in results.models if model.judged}
     return {name: task for name, task in judged.items() if task is not None and task != NO_TARGET}
 

@@ -54,7 +54,7 @@ def score_tables(results: Results) -> list[ScoreTable]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Score:
     """One comparison, with the relative change of the candidate's score over the base's and over the full
-    fine-tuning's; NaN where a change is not known.
+    fine-tuning's; NaN for a change that is not known.
     """
 
     row: Comparison

@@ -14,8 +14,8 @@ LONGEST = 60  # characters of a name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TogetherRow:
-    """One candidate over all tasks and groups that the gate judges, as texts. `beside`: further descriptions, one
-    clause each.
+    """One candidate over all tasks and groups that the gate judges, as texts. `difference`, `interval`: of the suite,
+    in margins. `beside`: further descriptions, one clause each.
     """
 
     name: str

@@ -43,7 +43,7 @@ class ContinualDesign:
 
     @property
     def beside(self) -> tuple[int, ...]:
-        """Rows of the matrices that are no stages."""
+        """The rows of the matrices that are no stages."""
         return tuple({row: None for row in (self.fresh, self.joint) if isinstance(row, int)})
 
 

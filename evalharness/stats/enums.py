@@ -1,4 +1,6 @@
-"""Names shared by tests and results: verdicts, assumptions, kinds of metrics, and the version of the verdict rule."""
+"""Define names shared by tests and results: verdicts, assumptions, kinds of metrics, and the version of the verdict
+rule.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ EARLY = 0.5  # share of α for verdicts before the last round
 
 
 class Verdict(StrEnum):
-    """What the difference of one gate unit shows, compared with its margin."""
+    """The verdict on one difference: what it shows, compared with its margin."""
 
     FORGOTTEN = "forgotten"  # the loss is larger than the margin
     RETAINED = "retained"  # the loss is smaller than the margin
@@ -30,7 +32,7 @@ SIDES: tuple[Side, Side] = (Verdict.FORGOTTEN, Verdict.RETAINED)
 
 
 class MetricKind(StrEnum):
-    """How a metric computes its score from rows of sufficient statistics."""
+    """The way in which a metric computes its score from rows of sufficient statistics."""
 
     BINARY = "binary"  # rows are (0 or 1, 1) and the score their ratio
     GRADED = "graded"  # the same with values in [low, high]

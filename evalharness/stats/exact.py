@@ -27,11 +27,11 @@ FEW_CHANGES = 40  # below this number of changes the normal approximation is not
 
 @lru_cache(maxsize=4096)
 def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: float = 1.0) -> float:
-    """Return p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0
-    gives 1.
+    """Return p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n; 1 for n
+    = 0.
 
-    Never below GAMMA. For fewer than FEW_CHANGES changes: work grows with the square of their number. The search ends
-    once p is above `enough`; the value returned is then above `enough`, but maybe smaller than p.
+    It is never below GAMMA. It is meant for fewer than FEW_CHANGES changes: work grows with the square of their number.
+    The search ends once p is above `enough`; the value returned is then above `enough`, but maybe smaller than p.
     """
     if n <= 0:
         return 1.0
@@ -67,7 +67,7 @@ def _possible_rates(changes: int, n: int) -> tuple[float, float]:
 
 
 def _window(low: float, high: float, n: int) -> NDArray[np.float64]:
-    """Return numbers of changes whose complement has probability below TAIL at every rate in [low, high]."""
+    """Return the numbers of changes whose complement has probability below TAIL at every rate in [low, high]."""
     reach = np.arange(0, n + 1) if n <= 256 else np.arange(0, min(n, int(n * high + 12 * np.sqrt(n * high) + 40)) + 1)
     reach = reach.astype(np.float64)
     too_many = reach[bdtr(reach, n, high) < 1 - TAIL / 2]

@@ -20,8 +20,8 @@ Losing = Callable[[float], Drawing | None]
 
 
 def draw_answers(n: int, score: float, flips: float, chance: float | None, drop: float = 0.0) -> Drawing | None:
-    """Draw n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as
-    much as the drop needs.
+    """Draw n independent 0/1 answers of a base and a candidate. The base is right in a share `score` of them; a share
+    `flips` changes, or as much as the drop needs.
     """
     if not 0 <= drop <= 1:
         return None
@@ -48,8 +48,8 @@ def redraw_units(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
     """Draw `units` units of an earlier run with replacement, and swap the models' rows of each at random.
 
     Without a drop the two models are equally good. With one, the better row of a changed unit is the base's so much
-    more often that the candidate's expected score is lower by it; if that is not enough, changed units are drawn more
-    often. None if that is not enough either.
+    more often that the candidate's expected score is lower by the drop. If that is not enough, changed units are drawn
+    more often; None if that is not enough either.
     """
     tilt = _tilt(pairs, drop)
     if tilt is None:
@@ -105,11 +105,13 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
 
 
 def changed_share(pairs: Pairs) -> tuple[int, float]:
-    """Return the number of changed units of an earlier run, and their share, as if at least one had changed."""
+    """Return the number of changed units of an earlier run, and their share; if none changed, the share is that
+    of one.
+    """
     number = int(changed_units(pairs).sum())
     return number, max(1, number) / max(1, len(pairs.base))
 
 
 def base_skill(pairs: Pairs) -> float | None:
-    """Return the base's score over chance in an earlier run, oriented; None if chance is unknown."""
+    """Return the base's score over chance in an earlier run, + being better; None if chance is unknown."""
     return pairs.skill(float(pairs.score(pairs.base.sum(axis=0))))

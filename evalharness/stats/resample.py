@@ -20,7 +20,7 @@ SWAPS = 4_000
 
 
 def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """Return the distinct rows of `rows` (n, width) in lexical order, and their counts; many times as fast as
+    """Return the distinct rows of `rows` (n, width) in lexical order, and their counts. It is many times as fast as
     `np.unique`.
     """
     ordered = rows[np.lexsort(rows.T[::-1])]
@@ -72,7 +72,9 @@ def swap_p(first: Floats, second: Floats, score: Score, replicates: int, rng: np
 
 
 def monte_carlo_p(observed: float, nulls: Floats) -> float:
-    """Return the share of values, the observed one included, at least as far from zero as it. `nulls` (replicates,)."""
+    """Return the share of values that are at least as far from zero as the observed one, which is counted, too. `nulls`
+    (replicates,): the other values.
+    """
     return float((1 + (np.abs(nulls) >= abs(observed) * (1 - 1e-9) - 1e-12).sum()) / (1 + len(nulls)))
 
 

@@ -15,8 +15,7 @@ from evalharness.stats.resample import Floats, influence
 
 
 def retention(pairs: Pairs, level: float) -> Interval | None:
-    """Return chance-corrected retention, (candidate − chance) / (base − chance): 1: all skill remains; 0: none; above
-    1: more.
+    """Return the share of the base's skill that remains: (candidate − chance) / (base − chance), which may be above 1.
 
     Fieller's interval of a ratio (E. C. Fieller 1954, JRSS B 16:175-185) with jackknifed variances over units and
     Student's t, which allows for correlated models. None if chance is unknown, or if the base's skill is not
@@ -62,7 +61,8 @@ class Flips:
 def chance_adjusted_flips(
     base: Floats, candidate: Floats, choices: Floats, level: float, clusters: Floats | None = None
 ) -> Flips | None:
-    """Return flips of 0/1 answers (n,) to questions with `choices` (n,) choices each. None for fewer than two units.
+    """Return the shares of 0/1 answers (n,) that changed, to questions with `choices` (n,) choices each. None for fewer
+    than two units.
 
     A guess is right once in `choices` times, and lucky flips are no forgetting. Suppose that each answer is known or
     guessed, and that the two models guess independently: with c = 1 / choices and P01 the share wrong before and right
@@ -100,8 +100,8 @@ def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:
 
 
 def _unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:
-    """Return the interval of a difference if none of `units` units changed. `reach`: score lost if all units lost all
-    they can.
+    """Return the interval of a difference if none of `units` units changed. `reach`: the score that is lost if all
+    units lose all they can.
 
     Equal rows have no spread, which would claim certainty; Tango's interval of 0 gained and 0 lost does not.
     """
