@@ -1,7 +1,7 @@
-"""Forecast a suite's change from a candidate's drift: a monotone curve through other candidates of the same base, with
-a conformal interval.
+"""Forecast a suite's change from a candidate's drift, with a conformal interval.
 
-The forecast is made before the suite is evaluated, and decides nothing.
+A monotone curve is fitted to other candidates of the same base. The forecast is made before the suite is evaluated, and
+decides nothing.
 """
 
 from __future__ import annotations

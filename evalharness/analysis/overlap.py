@@ -3,8 +3,8 @@
 After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are separated by white space once case and punctuation are
 gone, and a run of 13 words that both texts contain is an overlap. Three things differ, each for a reason:
 
-* Only the texts of a question's own row are searched for, not the wording that the task puts around them: candidates are
-  fine-tuned on rows of the same tasks, all of which have that wording.
+* Only the texts of a question's own row are searched for, not the wording that the task puts around them: candidates
+  are fine-tuned on rows of the same tasks, all of which have that wording.
 * A run of words counts as the task's wording, too, if 4 consecutive words in it are shared by more than a tenth of the
   task's texts. A run that more than 2 of the task's texts share tells nothing about any of them.
 * A question of fewer than 13 words is found if all its row's texts are in one training row, unchanged, with 6 words or

@@ -1,5 +1,4 @@
-"""Define base classes of commands. Options take their defaults from the repository's files, and mistakes that click
-accepts are refused.
+"""Define base classes of commands, with defaults from the repository's files and without mistakes that click accepts.
 
 Refused are an option given twice, of which click would use the last value, and an empty value (of a shell variable that
 is not set), which as a path would be the current folder.

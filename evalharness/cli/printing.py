@@ -1,6 +1,4 @@
-"""Print the output of commands: escaped, wrapped to the terminal, and verdicts in colour if the terminal has
-colours.
-"""
+"""Print the output of commands: escaped, wrapped to the terminal, with verdicts in colour if it has colours."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Write sentences on rows whose answers show little: one answer to all, or empty, cut-off, unreadable,
-repeated ones.
-"""
+"""Write sentences on rows whose answers show little: one answer to all, or empty, cut-off, unreadable ones."""
 
 from __future__ import annotations
 

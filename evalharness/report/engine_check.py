@@ -1,5 +1,6 @@
-"""Define the records and tables of an engine check: how far apart two engines' answers to the same requests are, and
-how far each engine's own answers vary.
+"""Define the records and tables of an engine check: how far apart the answers of two engines are.
+
+Both engines get the same requests; each one's own answers are compared with its second ones, too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Render the page's first screen as an HTML fragment for a notebook: a sentence on who may ship, and a line for each
-candidate.
+"""Render the page's first screen as an HTML fragment for a notebook.
+
+It holds a sentence on who may ship, and a line for each candidate.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Describe the reference models of a run, which are not judged: the base with an adapter that changes nothing shows the
-engine's noise, and the base without quantisation shows what quantisation alone changes.
+"""Describe the reference models of a run, which are compared like candidates and never judged.
+
+The base with an adapter that changes nothing shows the engine's noise, and the base without quantisation shows what
+quantisation alone changes.
 """
 
 from __future__ import annotations

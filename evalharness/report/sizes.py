@@ -1,6 +1,4 @@
-"""Define the records of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own
-base.
-"""
+"""Define the records of sizes.json: what candidates of bases of several sizes gained and forgot."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Write a matplotlib figure as an inline SVG element: byte-identical every time, with unique ids, in the page's colours
-and font.
+"""Write a matplotlib figure as an inline SVG element.
+
+It is byte-identical every time, has unique ids, and uses the page's colours and font.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Tabulate the scores of tasks' variants (other prompts, disturbed texts, written answers): an overview, and a table
-for each task.
+"""Tabulate the scores of tasks' variants: an overview, and a table for each task.
+
+A variant asks the same examples in another way: with other prompts, disturbed texts, or for a written answer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Define names shared by tests and results: verdicts, assumptions, kinds of metrics, and the version of the verdict
-rule.
-"""
+"""Define names shared by tests and results: verdicts, assumptions, kinds of metrics, version of the verdict rule."""
 
 from __future__ import annotations
 
