@@ -186,7 +186,7 @@ Counts = tuple[str, int, tuple[Any, ...]]  # of the prompts, unparsed answers, a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """A model in the file's JSON."""
+    """One model in the JSON: the fields of its row in results, and the digest `template` of its chat template."""
 
     name: str
     kind: str
@@ -200,7 +200,7 @@ class _Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
-    """The file's JSON document."""
+    """The file's JSON. `tasks` has the `columns`; `counts` and `rows` have for each task one entry a model."""
 
     asked: dict[str, Any]
     engine: dict[str, Any]

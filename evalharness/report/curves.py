@@ -34,7 +34,7 @@ class _Stop:
 
     @property
     def learned(self) -> int:
-        """How many seeds learned the target."""
+        """The number of seeds that learned the target."""
         return sum(seed.learned for seed in self.seeds)
 
     @property

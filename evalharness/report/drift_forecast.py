@@ -26,8 +26,9 @@ TEXTS = {"neutral": "neutral text", "outputs": "the base's own outputs", "inputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftForecastRow:
-    """One candidate. `cells`: forecast, its interval, and the measured value (words if there is none); empty if
-    `reason` says why there is no forecast. `notes`: what makes the forecast less sure.
+    """One candidate's forecast of its change over the suite. `cells`: forecast, its interval, and the measured value
+    (words if there is none); empty if `reason` says why there is no forecast. `notes`: what makes the forecast less
+    sure.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Tabulate how far a run that may stop early measured each gate unit, and what is certain of the whole set."""
+"""Tabulate how far a run that may stop early asked each gate unit, and what is certain of the whole data set."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ class CheckedEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePair:
-    """The score of one task by its deciding metric, from each engine's answers. `n`: examples. `difference`: the second
-    score minus the first. All three are None if nothing was scored.
+    """The score of one task by its deciding metric, from each engine's answers. `n`: examples scored. `difference`: the
+    second score minus the first. `first`, `second` and `difference` are None if nothing was scored.
     """
 
     task: str

@@ -51,7 +51,7 @@ def examples(
 def _rows(
     folder: Path, results: Results, tasks: Sequence[str], candidates: Sequence[str]
 ) -> Iterator[tuple[str | float | None, ...]]:
-    """Yield the rows of every task and candidate, in the order of the evaluation."""
+    """Yield a table row for each example of every task and candidate, in the order of the evaluation."""
     bases = {model.name: model.base for model in results.models}
     for task in tasks:
         for name in candidates or results.candidates:

@@ -1,6 +1,6 @@
 """Pack examples whose answers changed into the page's JSON, within a budget of bytes.
 
-Each has the answers of base and all candidates; lost ones come first, and the largest changes of every (task,
+Each has the answers of the base and of all candidates. Lost ones come first, then the largest changes of every (task,
 candidate).
 """
 

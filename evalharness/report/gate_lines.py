@@ -88,7 +88,7 @@ class GateText:
 
     @property
     def of_the_run(self) -> list[str]:
-        """Reasons and remarks on the whole run."""
+        """The reasons and remarks on the whole run."""
         of_candidates = {line for each in self.decision.candidates for line in (*each.reasons, *each.remarks)}
         return [line for line in (*self.decision.reasons, *self.decision.remarks) if line not in of_candidates]
 

@@ -35,11 +35,11 @@ INSIDE = 1 - 1e-12  # of the range: at its end a bet cannot lose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Differences of units in the order in which they were answered.
+    """The differences of units, in the order in which they were answered.
 
-    `net` (units,): candidate minus base, oriented so that + is better, summed over a unit's rows. `sizes` (units,):
-    rows in each; Δ is Σ net / Σ sizes. `largest`: rows in the largest possible unit. `reach`: the most that one row can
-    change (1 on a 0-1 scale). Raises ValueError for values beyond the bounds, which would make the bets invalid.
+    `net` (units,): candidate minus base, with + better, summed over a unit's rows. `sizes` (units,): rows in each unit;
+    Δ is Σ net / Σ sizes. `largest`: rows in the largest possible unit. `reach`: the most that one row can change (1 on
+    a 0-1 scale). Raises ValueError for values beyond the bounds, which would make the bets invalid.
     """
 
     net: Floats
