@@ -204,7 +204,7 @@ class Bench:
                 rest[phase.split()[0]] += used
         facts = parse_json((job.output.folder / "run.json").read_bytes())
         peaks = {name: row["peak_process_bytes"] for name, row in facts["models"].items()}
-        return Measured(tasks, rest, seconds, peaks, self._written(job), pieces, characters)
+        return Measured(tasks, rest, seconds, peaks, self._written_tokens(job), pieces, characters)
 
     def _written_tokens(self, job: Job) -> dict[str, float]:
         """Tokens of a task's written answers, over all models."""

@@ -79,7 +79,7 @@ def main() -> None:
         ways = {"no Ray": without_ray(checkpoint)}
         for workers in WORKERS:  # half a core as Ray counts: all three are there at once, and one computes at a time
             factory = RayFactory()
-            stack.enter_context(factory.held())
+            stack.enter_context(factory.keep_engines())
             factory.describe(checkpoint, settings(workers))
             ways[f"{workers} of Ray"] = by_ray(factory, checkpoint, workers)
         for answer in ways.values():  # every worker has the model open
