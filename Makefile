@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 , := ,
+# Their scripts import their siblings, and fixtures/models those of fixtures/world, by plain name: a call of mypy for each.
+SCRIPT_FOLDERS := $(sort $(dir $(wildcard benchmarks/*/*.py fixtures/*/*.py)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo dev docs screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
+.PHONY: demo dev docs screenshots test test-all test-lowest audit faults check types world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, repair two, compare all, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -36,11 +38,15 @@ audit: $(VENV)/.ready-test      ## look the pinned versions up in pip-audit's ad
 faults: $(VENV)/.ready-test     ## inject every fault of tests/faults/fault_matrix.py, and print which were survived
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "fault and not slow"
 
-check: $(VENV)/.ready-test      ## ruff, the layers (import-linter), types (mypy)
+check: $(VENV)/.ready-test      ## ruff, the layers (import-linter), types (mypy, by `make types`)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory types
+
+types:                          ## mypy --strict on all Python but the tests
 	$(BIN)/mypy
+	set -e; for folder in $(SCRIPT_FOLDERS); do MYPYPATH=$$folder:fixtures/world $(BIN)/mypy $$folder; done
 
 world: $(VENV)/.ready           ## write the rows of the embedded world again (byte-identical)
 	$(BIN)/python fixtures/world/generate.py

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import runpy
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +56,11 @@ class Work:
     answers: float  # tokens written
 
 
-def work_of(name: str, library: Library, rows_of: object) -> Work:
+def work_of(name: str, library: Library, rows_of: Callable[[str], int]) -> Work:
     suite = library.suite(name)
     responses, own, sent, answers = 0, 0.0, 0.0, 0.0
     for each in suite.tasks:
-        task, rows = library.task(each), rows_of(each)  # type: ignore[operator]
+        task, rows = library.task(each), rows_of(each)
         length = OWN.get(task.family, USUAL)
         shots = suite.fewshots.get(each, suite.num_fewshot if suite.num_fewshot is not None else task.num_fewshot)
         choices = 1 if task.output_type == OutputType.GENERATE_UNTIL else 3

@@ -50,7 +50,7 @@ def job_of(folder: Path, seed: int, alpha: float) -> Job:
     """Every checkpoint of the training in order, on the rows of a seed."""
     training = folder / "training"
     if not training.exists():
-        recipe = Recipe(**{**RECIPE, "base": str(base()), "out": str(training), "target": "topics", "seed": 1})
+        recipe = Recipe.from_fields(RECIPE | {"base": str(base()), "out": str(training), "target": "topics", "seed": 1})
         make_candidate(recipe, world(), SilentListener())
         for record in training.rglob(TRAINING):  # no verdict hangs on what was seen; to look for it takes longest
             facts = json.loads(record.read_text("utf-8"))

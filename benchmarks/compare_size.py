@@ -217,7 +217,7 @@ def report(folder: Path, examples: int) -> int:
     tasks = len(kinds())
     print(f"{tasks * examples:,} paired examples over {tasks} tasks, {os.cpu_count()} cores")
     print(f"{'':16}  seconds  processor s  peak MiB")
-    results = {}
+    results: dict[str, TaskOutcome] = {}
     for name, arguments in forms.items():
         results[name] = each = compare(folder / f"out-{len(results)}", *arguments)
         print(f"{name:16}  {each.seconds:7.1f}  {each.busy:11.1f}  {each.peak / 2**20:8.0f}", flush=True)

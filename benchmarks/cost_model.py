@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -76,7 +76,7 @@ class Clock:
     """Listens to a run, and keeps the processor seconds of each of its phases."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._phase, self._since = "", time.process_time()
 
     def phase(self, text: str) -> None:
@@ -96,7 +96,7 @@ class Measured:
     """
 
     tasks: dict[tuple[str, str], float]
-    rest: Counter[str]
+    rest: defaultdict[str, float]
     clock: float
     peaks: dict[str, int]
     written: dict[str, float]
@@ -112,7 +112,7 @@ def pieces_of(task: PreparedTask, ids: Any) -> dict[str, float]:
     """What answering a task is made of: distinct requests; tokens that are read, each shared beginning once a block;
     `depth`: the sum of their positions, which attention grows with; places that are scored; texts that are written.
     """
-    sums: Counter[str] = Counter(tasks=1)
+    sums = defaultdict(float, tasks=1.0)
     for block in blocks(task.requests):
         fed: list[tuple[int, ...]] = []
         for request in block.values():
@@ -139,7 +139,7 @@ def add_lora(base: Path, folder: Path, seed: int) -> Path:
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.01)
-    model.save_pretrained(folder)
+    model.save_pretrained(str(folder))
     return folder
 
 
@@ -184,8 +184,11 @@ class Bench:
         count = factory.token_counter(run_plan.base)
         assert isinstance(count, TokenSplitter)
         prepared = self.requests(job)
-        texts = [r.pairs[0][0] if isinstance(r, Rank) else r.prompt for t in prepared for r in t.requests]
-        return {task.task.name: pieces_of(task, count.token_ids) for task in prepared}, sum(map(len, texts))
+        requests = [request for task in prepared for request in task.requests]
+        contexts = [request.pairs[0][0] for request in requests if isinstance(request, Rank)]
+        prompts = [request.prompt for request in requests if isinstance(request, Generate)]
+        characters = sum(map(len, contexts + prompts))
+        return {task.task.name: pieces_of(task, count.token_ids) for task in prepared}, characters
 
     def measured(self, run: Run) -> Measured:
         job, clock = self.job(run), Clock()
@@ -195,7 +198,7 @@ class Bench:
         evaluate(job, clock)
         clock.phase("")
         seconds = time.perf_counter() - begun
-        tasks, rest = {}, Counter[str]()
+        tasks, rest = dict[tuple[str, str], float](), defaultdict[str, float](float)
         for phase, used in clock.seconds.items():
             model, _, task = phase.partition(": ")
             if task in pieces:
@@ -208,8 +211,8 @@ class Bench:
 
     def _written_tokens(self, job: Job) -> dict[str, float]:
         """Tokens of a task's written answers, over all models."""
-        run_plan, sums = make_run_plan(job), {}
-        factory = factory_of(job.engine)
+        run_plan, factory = make_run_plan(job), factory_of(job.engine)
+        sums = defaultdict[str, float](float)
         with Store(job.output.store) as store:
             for task in self.requests(job):
                 keys = [request.id for request in task.requests if isinstance(request, Generate)]
@@ -217,8 +220,8 @@ class Bench:
                     info = factory.describe(model, job.engine)
                     answers = store.read(model.fingerprint, info.fingerprint, keys).values()
                     tokens = sum(answer.tokens for answer in answers if isinstance(answer, Generation))
-                    sums[task.task.name] = sums.get(task.task.name, 0.0) + tokens
-        return sums
+                    sums[task.task.name] += tokens
+        return dict(sums)
 
 
 @dataclass

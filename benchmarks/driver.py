@@ -124,7 +124,7 @@ class Bench:
             replace(base, name=f"model-{number}", fingerprint=fingerprint.of_value([base.fingerprint, number]))
             for number in range(models)
         ]
-        self.prepared: tuple[PreparedTask, ...] = ()
+        self.prepared: tuple[PreparedTask, ...]
 
         def prepare() -> None:
             self.prepared = make_prompts(self.job, run_plan, self.factory).by_model[base.name]
@@ -151,7 +151,7 @@ class Bench:
                 store=store,
                 listener=SilentListener(),
                 run_log=run_log,
-                base=self.models[0].fingerprint,
+                base=self.models[0],
             )
 
     @property
@@ -186,12 +186,19 @@ def parts(bench: Bench) -> dict[str, tuple[float, float, int]]:
     outcomes = [measure(task, of_task, model.name) for task, of_task in zip(tasks, answers, strict=True)]
     prompts = {text for text in map(prompt_of, unnamed) if text}
     count = bench.factory.token_counter(model)
+
+    def write_samples() -> None:
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            results.write_samples(bench.folder / "alone", task.task.name, model.name, outcome.samples)
+
     with Store(bench.folder / "alone.sqlite") as store:
+
+        def write_store() -> None:
+            for block in in_blocks:
+                store.add(*KEY, [of_id[key] for key in block])
+
         store_actions: dict[str, tuple[Callable[[], object], int]] = {
-            "store write": (
-                lambda: [store.add(*KEY, [of_id[key] for key in block]) for block in in_blocks],
-                len(of_id),
-            ),
+            "store write": (write_store, len(of_id)),
             "store read": (lambda: [store.read(*KEY, block) for block in in_blocks], len(of_id)),
         }
         actions = store_actions | {
@@ -200,13 +207,7 @@ def parts(bench: Bench) -> dict[str, tuple[float, float, int]]:
                 lambda: [measure(task, responses, model.name) for task, responses in zip(tasks, answers, strict=True)],
                 len(unnamed),
             ),
-            "samples": (
-                lambda: [
-                    results.write_samples(bench.folder / "alone", task.task.name, model.name, outcome.samples)
-                    for task, outcome in zip(tasks, outcomes, strict=True)
-                ],
-                len(unnamed),
-            ),
+            "samples": (write_samples, len(unnamed)),
             "prompts in tokens": (lambda: [count(prompt) for prompt in prompts], len(prompts)),
             "fsync of a block": (lambda: synced(bench.folder), SYNCS),
         }

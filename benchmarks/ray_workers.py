@@ -58,7 +58,12 @@ def by_ray(factory: RayFactory, checkpoint: Checkpoint, workers: int) -> Callabl
 
 def without_ray(checkpoint: Checkpoint) -> Callable[[list[tuple[Rank, ...]]], None]:
     engine = FACTORY.open(checkpoint, EngineSettings(device="cpu"))
-    return lambda blocks_asked: [list(engine.answer(requests)) for requests in blocks_asked] and None
+
+    def answer(blocks_asked: list[tuple[Rank, ...]]) -> None:
+        for requests in blocks_asked:
+            list(engine.answer(requests))
+
+    return answer
 
 
 def seconds(answer: Callable[[list[tuple[Rank, ...]]], None], blocks_asked: list[tuple[Rank, ...]]) -> float:

@@ -16,22 +16,23 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from evalharness.checkpoints import load as loading
+from evalharness.checkpoints.open_model import from_pretrained
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
-from evalharness.records.requests import Generate, Rank
+from evalharness.records.requests import Generate, Rank, Request
 
 AIM = 1.15
 ADAPTERS = 8
 SETTINGS = EngineSettings(device="cpu", batch_size=4)
-REQUESTS = [
+REQUESTS: list[Request] = [
     Rank(pairs=(("the cat sat on", " a"), ("the cat sat on", " the mat"))),
     Generate(prompt="the dog", stop=(), max_tokens=4),
 ]
@@ -43,16 +44,18 @@ def make(root: Path) -> None:
     words = ["<unk>", "</s>", *"the cat dog sat on a mat".split()]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    sizes = {
-        "hidden_size": 768,
-        "intermediate_size": 2048,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "vocab_size": 16000,
-    }
-    model = LlamaForCausalLM(
-        LlamaConfig(**sizes, max_position_embeddings=256, tie_word_embeddings=True, bos_token_id=None, eos_token_id=1)
+    config = LlamaConfig(
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        vocab_size=16000,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=1,
     )
+    model = LlamaForCausalLM(config)
     model.save_pretrained(root / "base")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(
         root / "base"
@@ -62,27 +65,26 @@ def make(root: Path) -> None:
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.02)
-        wrapped.save_pretrained(root / f"lora-{number}")
+        wrapped.save_pretrained(str(root / f"lora-{number}"))
 
 
 def run(root: Path, count: int) -> dict[str, float]:
     """Adapters one after another: peak bytes of this process, seconds, and how often full weights were read."""
-    reads, read = [], loading.from_pretrained
-    loading.from_pretrained = lambda directory, **options: reads.append(directory) or read(directory, **options)
     engine, begun = None, time.perf_counter()
-    for number in range(count):
-        checkpoint = recognise(str(root / f"lora-{number}"), base=str(root / "base"))
-        engine = FACTORY.open_after(engine, checkpoint, SETTINGS) if engine else FACTORY.open(checkpoint, SETTINGS)
-        assert len(list(engine.answer(REQUESTS))) == len(REQUESTS)
+    with patch("evalharness.checkpoints.load.from_pretrained", wraps=from_pretrained) as read:
+        for number in range(count):
+            checkpoint = recognise(str(root / f"lora-{number}"), base=str(root / "base"))
+            engine = FACTORY.open_after(engine, checkpoint, SETTINGS) if engine else FACTORY.open(checkpoint, SETTINGS)
+            assert len(list(engine.answer(REQUESTS))) == len(REQUESTS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"peak": peak, "seconds": time.perf_counter() - begun, "reads": len(reads)}
+    return {"peak": peak, "seconds": time.perf_counter() - begun, "reads": read.call_count}
 
 
 def measured(root: Path, count: int) -> dict[str, float]:
     process = subprocess.run(
         [sys.executable, __file__, str(root), str(count)], capture_output=True, text=True, check=True
     )
-    return json.loads(process.stdout.splitlines()[-1])
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def main() -> int:

@@ -16,9 +16,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 
@@ -32,6 +34,7 @@ AIM = 8.0
 ROUGES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 ENDINGS = ("", "", "s", "ed", "ing", "ation", "ly")
 Pair = tuple[str, str]  # output, reference
+Words = NDArray[np.str_]
 
 
 def draw(examples: int, models: int) -> list[list[Pair]]:
@@ -43,14 +46,14 @@ def draw(examples: int, models: int) -> list[list[Pair]]:
     shares /= shares.sum()
     references = [rng.choice(words, size=rng.integers(20, 61), p=shares) for _ in range(examples)]
 
-    def near(reference: Any) -> Any:
+    def near(reference: Words) -> Words:
         other = rng.choice(words, size=len(reference), p=shares)
         return np.where(rng.uniform(size=len(reference)) < 0.4, other, reference)
 
     return [[(text(near(each)), text(each)) for each in references] for _ in range(models)]
 
 
-def text(words: Sequence[str]) -> str:
+def text(words: Words) -> str:
     """Sentences of 14 words."""
     return " ".join(f"{' '.join(words[at : at + 14]).capitalize()}." for at in range(0, len(words), 14))
 
@@ -103,8 +106,8 @@ def main() -> int:
         ("ROUGE-1/2/L/Lsum", ROUGES, rouge_score, lines),
         ("BLEU", ("bleu",), sacrebleu, some),
     ):
-        elapsed, expected = seconds(lambda theirs=theirs, pairs=pairs: theirs(pairs))
-        needed, rows = seconds(lambda names=names: ours(names, models))
+        elapsed, expected = seconds(partial(theirs, pairs))
+        needed, rows = seconds(partial(ours, names, models))
         alike &= [metric[: len(pairs)] for metric in rows[-1]] == expected
         each, other = needed / (arguments.examples * len(models)), elapsed / len(pairs)
         ratios.append(other / each)

@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
@@ -42,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY, PAGE = ROOT / "fixtures" / "models" / "tiny-base", ROOT / "docs" / "memory.md"
 BEGIN, END = "<!-- memory: benchmarks/training_memory.py -->\n", "<!-- end of memory -->\n"
 AIM, STEPS = 0.2, 3
-TRAININGS: tuple[tuple[str, dict[str, object]], ...] = (
+TRAININGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("full", {"batch_size": 8}),
     ("lora", {"batch_size": 8}),
     ("prompt", {"batch_size": 8}),
@@ -51,22 +52,24 @@ TRAININGS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 RETURNING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 17)}  # glibc: every larger block is given back when it is free
 LENGTH = 120
-LLAMA = {
-    "hidden_size": 640,
-    "intermediate_size": 1728,
-    "num_hidden_layers": 10,
-    "num_attention_heads": 10,
-    "num_key_value_heads": 5,
-    "vocab_size": 16000,
-    "max_position_embeddings": 256,
-    "tie_word_embeddings": False,
-}
 
 
 def make_llama(folder: Path) -> None:
     """A random model, with the tiny base's tokenizer."""
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**LLAMA, bos_token_id=None, eos_token_id=1)).save_pretrained(folder)
+    config = LlamaConfig(
+        hidden_size=640,
+        intermediate_size=1728,
+        num_hidden_layers=10,
+        num_attention_heads=10,
+        num_key_value_heads=5,
+        vocab_size=16000,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(TINY).save_pretrained(folder)
 
 
@@ -94,41 +97,42 @@ def trained(recipe: Recipe) -> int:
     return peak_memory.process_peak() - before
 
 
-def one(model: str, method: str, setting: dict[str, object]) -> dict[str, object]:
+def one(model: str, method: str, setting: dict[str, Any]) -> dict[str, Any]:
     """Train once in this process, and forecast that."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lines = Path(folder) / "rows.jsonl"
-        shared = {"train_file": str(lines), "device": "cpu", "steps": 1, **setting}
+        shared: dict[str, Any] = {"train_file": str(lines), "device": "cpu", "steps": 1, **setting}
         for number, warm in enumerate(("full", method)):
             write_rows(AutoTokenizer.from_pretrained(TINY), lines, 64)
-            trained(Recipe(method=warm, base=str(TINY), out=f"{folder}/warm-{number}", **shared))
+            trained(Recipe.from_fields(shared | {"method": warm, "base": str(TINY), "out": f"{folder}/warm-{number}"}))
         write_rows(AutoTokenizer.from_pretrained(model), lines, 64)
-        recipe = Recipe(method=method, base=model, out=f"{folder}/out", **{**shared, "steps": STEPS})
+        own = {"method": method, "base": model, "out": f"{folder}/out", "steps": STEPS}
+        recipe = Recipe.from_fields(shared | own)
         measured = trained(recipe)
         record = json.loads((Path(recipe.out) / "training.json").read_text())
         length, rest = divmod(record["tokens"], STEPS * recipe.batch_size)
         assert not rest, record["tokens"]  # nothing is padded
-    told = forecast(recipe, memory.row_shape(model, length, length - 1))
-    assert (told.trainable, told.parameters) == (record["trainable"], record["parameters"])
-    return {"measured": measured, "length": length, "disk": record["bytes"], "forecast": asdict(told)}
+    expected = forecast(recipe, memory.row_shape(model, length, length - 1))
+    assert (expected.trainable, expected.parameters) == (record["trainable"], record["parameters"])
+    return {"measured": measured, "length": length, "disk": record["bytes"], "forecast": asdict(expected)}
 
 
-def told(asked: str, environment: dict[str, str]) -> dict[str, object]:
-    """What `one` says of a training, in a process of its own."""
-    command, environment = [sys.executable, __file__, "--one", asked], {**os.environ, **environment}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        sys.exit(f"{asked}: {done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+def row_of(training: str, environment: dict[str, str]) -> dict[str, Any]:
+    """Call `one` for a training, in a process of its own."""
+    command, environment = [sys.executable, __file__, "--one", training], {**os.environ, **environment}
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if process.returncode:
+        sys.exit(f"{training}: {process.stderr}")
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def every(models: dict[str, str]) -> Iterator[tuple[str, ...]]:
     """The cells of the table, a row a training."""
     for name, path in models.items():
         for method, setting in TRAININGS:
-            asked = json.dumps([path, method, setting])
-            row, plain = told(asked, RETURNING), told(asked, {})
+            training = json.dumps([path, method, setting])
+            row, plain = row_of(training, RETURNING), row_of(training, {})
             peak, measured, disk = row["forecast"]["peak"], row["measured"], row["forecast"]["disk"]
             words = [f"{setting['batch_size']} × {row['length']}"]
             words += [str(value) if key == "dtype" else "checkpointing" for key, value in setting.items()][1:]
@@ -144,18 +148,18 @@ def main() -> int:
     parser.add_argument("models", nargs="*")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(one(*json.loads(given.one))))
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(one(*json.loads(arguments.one))))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         make_llama(Path(folder))
         models = {"tiny base (1 M)": str(TINY), "random Llama (66 M)": folder}
-        cells = list(every(models | {Path(model).name: model for model in given.models}))
+        cells = list(every(models | {Path(model).name: model for model in arguments.models}))
     titles = ("model", "method", "rows × tokens", "forecast, MiB", "measured", "by default", "ratio", "on disk")
     lines = [titles, ("---",) * len(titles), *cells]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    if given.write:
+    if arguments.write:
         before, rest = PAGE.read_text().split(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}")
     return 0 if all(abs(float(line[6]) - 1) <= AIM for line in cells) else 1

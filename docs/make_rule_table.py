@@ -45,7 +45,7 @@ def _suite(rows: Sequence[Row]) -> str:
     difference = suite["difference"]
     if difference is None:
         return "not measured"
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}] ".format(**difference) + suite["verdict"]
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}] ".format(**difference) + str(suite["verdict"])
 
 
 def _units(rows: Sequence[Row]) -> str:

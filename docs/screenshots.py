@@ -9,13 +9,18 @@ import io
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).parent
 WIDE, PHONE = (1400, 900), (390, 844)
-PICTURES = {"report.png": (WIDE, "light"), "report-dark.png": (WIDE, "dark"), "report-phone.png": (PHONE, "light")}
+PICTURES: dict[str, tuple[tuple[int, int], Literal["light", "dark"]]] = {
+    "report.png": (WIDE, "light"),
+    "report-dark.png": (WIDE, "dark"),
+    "report-phone.png": (PHONE, "light"),
+}
 EXAMPLE = "report-example.png"  # the part of one example across all models
 COLOURS = 160
 

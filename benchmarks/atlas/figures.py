@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tables import Document, able, short
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 TRADEOFF, TASKS = "atlas-tradeoff.svg", "atlas-tasks.svg"
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.hashsalt": "atlas",
     "svg.fonttype": "none",
     "font.size": 9,
@@ -65,8 +68,9 @@ def _scatter(axes: Axes, mine: Sequence[dict[str, Any]], kind: str) -> None:
     low = [each["suite"]["value"] - each["suite"]["low"] for each in mine]
     high = [each["suite"]["high"] - each["suite"]["value"] for each in mine]
     face = "white" if "repaired" in kind else COLOURS[method]
-    style = {"fmt": mark, "color": COLOURS[method], "mfc": face, "elinewidth": 0.6, "markersize": 7}
-    axes.errorbar(x, y, yerr=[low, high], label=kind, **style)
+    axes.errorbar(
+        x, y, yerr=[low, high], label=kind, fmt=mark, color=COLOURS[method], mfc=face, elinewidth=0.6, markersize=7
+    )
 
 
 def _points(mine: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:

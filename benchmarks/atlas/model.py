@@ -61,7 +61,7 @@ def _convert(file: Path, out: Path) -> None:
     model = LlamaForCausalLM(LlamaConfig(**config))
     model.load_state_dict(read.state_dict())
     model.tie_weights()
-    model.to(torch.bfloat16).save_pretrained(out)
+    model.bfloat16().save_pretrained(out)
     AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name).save_pretrained(out)
 
 

@@ -108,7 +108,7 @@ def _base(document: Document) -> Iterator[str]:
 
 
 def _recipes(document: Document) -> Iterator[str]:
-    columns = ("recipe", "seeds", "gain on the target", "suite, in margins", "of tasks it can do", "skill kept")
+    titles = ("recipe", "seeds", "gain on the target", "suite, in margins", "of tasks it can do", "skill kept")
     rows = []
     for way, mine in _by_way(document).items():
         kls = [_kl_text(mine, text) for text in ("neutral", "own outputs")]
@@ -119,7 +119,7 @@ def _recipes(document: Document) -> Iterator[str]:
         skill = percent([line["kept"]["value"] for line in mine])
         cells = (estimated(mine, "gain", 3), estimated(mine, "suite"), means, skill)
         rows.append((way, seeds, *cells, *kls, ", ".join(lost) or NONE))
-    columns = (*columns, "KL, neutral text", "KL, own outputs", "forgotten")
+    columns = (*titles, "KL, neutral text", "KL, own outputs", "forgotten")
     yield from _lines(TextTable(title="", note="", columns=columns, rows=tuple(rows)))
 
 

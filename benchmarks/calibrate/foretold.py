@@ -46,7 +46,7 @@ class Plan:
 
     def build(self, drop: float, units: int | None = None) -> World:
         size = {"units" if "units" in dict(self.options) else "n": units or self.units}
-        return WORLDS[self.world](**{**dict(self.options), **size, "drop": drop, "margin": self.margin})  # type: ignore[no-any-return, operator]
+        return WORLDS[self.world](**{**dict(self.options), **size, "drop": drop, "margin": self.margin})
 
 
 def cases(scale: float = 1.0) -> Iterator[Plan]:
@@ -73,11 +73,13 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
     its own way ("otherwise"; None: it cannot, or is no other). Reproducible from the seed and the case.
     """
     rng = np.random.default_rng([seed, *repr(case).encode()])
+    losing: Callable[[float], World | None]
+    margin: float | None
     if case.world == "answers":
         (margin, retained), (drop, forgotten) = _enumerated(case)
         draws, losing = 0, case.build
     else:
-        losing = partial(redraw_units, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
+        losing = partial(redraw_units, case.build(0.0, EARLIER)(rng), case.units)
         outlook = simulated_outlook(
             losing, Rule(margin=case.margin, alpha=ALPHA, tests=UNITS, power=POWER), case.draws, rng
         )
@@ -91,7 +93,9 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
     }
     for claim, rate, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
         if loss is not None and at is not None:
-            row |= {f"{claim} foretold": rate, claim: _claim_rate(case, losing(loss), claim, at, rng)}
+            world = losing(loss)
+            assert world is not None  # the outlook lost as much
+            row |= {f"{claim} foretold": rate, claim: _claim_rate(case, world, claim, at, rng)}
             row[f"{claim} otherwise"] = _otherwise(case, loss, claim, at, rng)
     return row | {"margin": margin, "drop": drop}
 

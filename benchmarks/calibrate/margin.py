@@ -7,7 +7,7 @@ counts: so the worst of many cells is not merely the unluckiest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -33,7 +33,7 @@ from evalharness.stats.verdict import decide
 
 ALPHA, LEVEL = 0.05, 0.9
 AGAIN = (4, 16)  # times the draws for a cell near its target, and for one that still is: anew, so that no luck is kept
-WORLDS = {
+WORLDS: dict[str, Callable[..., World]] = {
     "answers": Answers,
     "passages": passages,
     "dialogues": dialogues,
@@ -62,7 +62,7 @@ class Cell:
     draws: int
 
     def build(self) -> World:
-        return WORLDS[self.world](**dict(self.options))  # type: ignore[no-any-return, operator]
+        return WORLDS[self.world](**dict(self.options))
 
     @property
     def name(self) -> str:

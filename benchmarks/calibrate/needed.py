@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, LEVEL, WORLDS, found_in, options_text
+from margin import ALPHA, LEVEL, WORLDS, options_text
 from worlds import Answers, World
 
-from evalharness.stats.assess import Finding
+from evalharness.stats.assess import Finding, assess_at_margin
 from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.needed import needed
 from evalharness.stats.pairs import Pairs
@@ -62,7 +62,7 @@ def measure(case: Undecided, seed: int) -> dict[str, Any]:
         if len(numbers) == case.draws:
             break
         rows = [world(rng) for _ in range(case.tasks)]
-        finding = _finding(rows, rng)
+        finding = _finding(rows)
         verdict = finding.verdict(min(1.0, UNITS * (finding.p_forgotten or 0.0)), finding.p_retained or 0.0, ALPHA)
         what = needed(replace(finding, skill=None), alphas)
         if verdict != Verdict.INCONCLUSIVE or what is None or what.units is None or what.units > MOST_UNITS:
@@ -84,8 +84,8 @@ def measure(case: Undecided, seed: int) -> dict[str, Any]:
     }
 
 
-def _finding(rows: list[Pairs], rng: np.random.Generator) -> Finding:
-    findings = [found_in(lambda _, each=each: each, rng) for each in rows]  # type: ignore[misc]
+def _finding(rows: list[Pairs]) -> Finding:
+    findings = [assess_at_margin(each, LEVEL) for each in rows]
     return findings[0] if len(findings) == 1 else combine(findings, LEVEL)
 
 
@@ -93,7 +93,7 @@ def _redrawn(case: Undecided, rows: list[Pairs], units: int, lost: float, rng: n
     """One comparison of so many units in all, as those that were seen but with the loss that is supposed."""
     each = round(units / len(rows))
     rows_drawn = [_moved(pairs, each, lost * (pairs.margin or 1.0 if case.tasks > 1 else 1.0), rng) for pairs in rows]
-    return _finding(rows_drawn, rng)
+    return _finding(rows_drawn)
 
 
 def _moved(pairs: Pairs, units: int, lost: float, rng: np.random.Generator) -> Pairs:

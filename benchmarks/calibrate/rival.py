@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, found_in
+from margin import ALPHA, of_answers
 from scipy.stats import t
 from worlds import Answers
 
@@ -54,7 +54,7 @@ def measure(case: Suite, seed: int) -> dict[str, Any]:
     ours, theirs = Counter[str](), Counter[str]()
     for _ in range(case.draws):
         counts = [world.counts(rng) for world in worlds]
-        findings = [found_in(lambda _, w=w, c=c: w.pairs(*c), rng) for w, c in zip(worlds, counts, strict=True)]  # type: ignore[misc]
+        findings = [of_answers(world, *each) for world, each in zip(worlds, counts, strict=True)]
         ours[decide_draw(findings, ALPHA).result] += 1
         theirs[published([(gained, lost, case.n) for lost, gained, _ in counts])] += 1
     row: dict[str, Any] = {"group": "rival", "cell": case.name, "draws": case.draws}

@@ -79,7 +79,7 @@ def _answers(case: Watched, rng: np.random.Generator) -> Floats:
 
 def plan(name: str, seed: int) -> dict[str, Any]:
     """What the set can decide with probability .8, exactly: nothing here is drawn."""
-    n, row = SIZES[name], {}
+    n, row = SIZES[name], dict[str, float | None]()
     for flips in FLIPS:
         row[f"margin at {flips}"] = certifiable_margin(n, flips)
         row[f"drop at {flips}"] = detectable_drop(n, flips, MARGIN, alpha=ALPHA / UNITS)

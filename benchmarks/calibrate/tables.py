@@ -95,7 +95,7 @@ def _margin(rows: Sequence[Row]) -> Iterator[str]:
                 group,
                 f"{len(cells)}, {draws[0]:,}–{draws[-1]:,}",
                 *said,
-                percent(least and least["covered"]),
+                percent(least["covered"] if least else None),
                 _short(least["cell"]) if least else "–",
             ]
 

@@ -133,12 +133,14 @@ def replay(
         map(len, orders)
     )
     whole = [assess_at_margin(pairs, LEVEL) if ended else None for pairs, ended in zip(units, ends, strict=True)]
-    stopped = [
+    sequential_units = [
         sequential_unit(pairs, of, LARGEST)
         for pairs, of in zip(_upto(units, orders, rounds), _orders_upto(orders, rounds), strict=True)
     ]
     sets = [
-        verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(stopped, orders, strict=True) if unit is not None
+        verdict_on_set(unit, len(of), ALPHA)[0]
+        for unit, of in zip(sequential_units, orders, strict=True)
+        if unit is not None
     ]
     return _final(paths, rounds, whole), suite.verdict, share, sets
 

@@ -30,12 +30,12 @@ def mean(sums: Floats) -> Floats:
 
 
 def of_values(
-    base: Floats, candidate: Floats, kind: str, margin: float, sizes: Floats | None = None, chance: float = 0.0
+    base: Floats, candidate: Floats, kind: MetricKind, margin: float, sizes: Floats | None = None, chance: float = 0.0
 ) -> Pairs:
     """Pairs of a mean on a 0-1 scale; `base` and `candidate` are sums over the rows of a unit, (units,)."""
     sizes = np.ones(len(base)) if sizes is None else sizes
     rows = [np.column_stack([values, sizes]) for values in (base, candidate)]
-    return Pairs(rows[0], rows[1], sizes, mean, kind, 0.0, 1.0, 1.0, chance, margin)  # type: ignore[arg-type]
+    return Pairs(rows[0], rows[1], sizes, mean, kind, 0.0, 1.0, 1.0, chance, margin)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,15 @@ def passages(
         right = (0.5 * rng.random(units)[unit] + 0.5 * rng.random(len(unit)) < 0.6).astype(float)
         base = np.where(change < 0, 1.0, np.where(change > 0, 0.0, right))
         return of_values(
-            np.bincount(unit, base, units),
-            np.bincount(unit, base + change, units),
-            MetricKind.BINARY,
-            margin,
-            sizes.astype(float),
+            _sums(unit, base, units), _sums(unit, base + change, units), MetricKind.BINARY, margin, sizes.astype(float)
         )
 
     return draw
+
+
+def _sums(unit: NDArray[np.int_], rows: Floats, units: int) -> Floats:
+    """Each unit's sum over its rows, (units,)."""
+    return np.bincount(unit, rows, units).astype(np.float64)
 
 
 def _sizes(rng: np.random.Generator, units: int, size: float) -> NDArray[np.int_]:
@@ -150,18 +151,16 @@ def dialogues(
         unit = np.repeat(np.arange(units), sizes)
         rows = len(unit)
         shared = rng.random(rows) < np.sqrt(together)
-        luck, less, more = (
-            np.where(shared, sample(units)[unit], sample(rows))
-            for sample in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
-        )
+
+        def drawn_by(sample: Callable[[int], Floats]) -> Floats:
+            return np.where(shared, sample(units)[unit], sample(rows))
+
+        luck = drawn_by(rng.random)
+        less, more = drawn_by(lambda n: rng.beta(*losses, n)), drawn_by(lambda n: rng.beta(*gains, n))
         change = np.where(luck < lost, -less, np.where(luck < flips, more, 0.0))
         base = np.maximum(-change, 0.0) + rng.random(rows) * (1 - np.abs(change))
         return of_values(
-            np.bincount(unit, base, units),
-            np.bincount(unit, base + change, units),
-            MetricKind.GRADED,
-            margin,
-            sizes.astype(float),
+            _sums(unit, base, units), _sums(unit, base + change, units), MetricKind.GRADED, margin, sizes.astype(float)
         )
 
     return draw
@@ -253,7 +252,8 @@ def confusions(
         before = np.where(right_before, 1 - error, error / (classes - 1))
         from_right = np.where(right_after, 1 - lost, lost / (classes - 1))
         from_wrong = np.where(right_after, mended, np.where(new == old, 1 - mended, 0.0))
-        return np.asarray(shares)[gold] * before * np.where(right_before, from_right, from_wrong)
+        joint: Floats = np.asarray(shares)[gold] * before * np.where(right_before, from_right, from_wrong)
+        return joint
 
     def miss(lost: float) -> float:
         joint = cells(lost)

@@ -59,8 +59,8 @@ class SideProcess:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}; its messages are above")
-        return json.loads(line)
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}; its messages are above")
+        return dict(json.loads(line))
 
 
 @contextmanager

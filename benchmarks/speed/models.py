@@ -98,22 +98,16 @@ def large_config() -> Qwen2Config:
 
 def t5_config() -> T5Config:
     """About 48 million parameters with 32,000 tokens."""
-    return T5Config(
-        vocab_size=32_000,
-        d_model=512,
-        d_ff=1024,
-        num_layers=6,
-        num_heads=8,
-        decoder_start_token_id=1,
-        eos_token_id=0,
-        pad_token_id=1,
-    )
+    sizes = {"vocab_size": 32_000, "d_model": 512, "d_ff": 1024, "num_layers": 6, "num_heads": 8}
+    return T5Config.from_dict(sizes | {"decoder_start_token_id": 1, "eos_token_id": 0, "pad_token_id": 1})
 
 
 def draw(model: PreTrainedModel, seed: int) -> None:
     """Draw a decoder-only model's weights: wide, so that what it writes depends on all that it read."""
     generator = torch.Generator().manual_seed(seed)
-    embeddings = model.get_input_embeddings().weight
+    layer = model.get_input_embeddings()
+    assert isinstance(layer, torch.nn.Embedding)
+    embeddings = layer.weight
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and weight is not embeddings:
@@ -140,7 +134,7 @@ def make_full(folder: Path, base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.01 * weight.std() * torch.randn(weight.shape, generator=generator)
+            weight.add_(0.01 * weight.std() * torch.randn(weight.shape, generator=generator))
     model.save_pretrained(folder)
     for file in base.glob("tokenizer*"):
         shutil.copy(file, folder)
@@ -153,7 +147,7 @@ def make_prompt(folder: Path, base: Path) -> None:
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=VIRTUAL_TOKENS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        get_peft_model(model, config).save_pretrained(folder)
+        get_peft_model(model, config).save_pretrained(str(folder))
 
 
 def lora_of(base: Path, seed: int) -> tuple[Any, Callable[[float], None]]:

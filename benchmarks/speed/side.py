@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,15 +104,15 @@ class Theirs:
 
     def answer(self, requests: list[Request]) -> list[Answer]:
         if isinstance(requests[0], Generate):
-            texts = self._run("generate_until", [_generation(request) for request in requests])
-            return [[text] for text in texts]
-        pairs = [pair for request in requests for pair in request.pairs]
-        scores = iter(self._run("loglikelihood", pairs))
-        return [[[float(score), bool(greedy)] for score, greedy in _take(scores, len(r.pairs))] for r in requests]
+            prompts = [_generation(request) for request in requests if isinstance(request, Generate)]
+            return [[text] for text in self._run("generate_until", prompts)]
+        ranks = [request for request in requests if isinstance(request, Rank)]
+        scores = iter(self._run("loglikelihood", [pair for rank in ranks for pair in rank.pairs]))
+        return [[[float(score), bool(greedy)] for score, greedy in _take(scores, len(r.pairs))] for r in ranks]
 
     def _run(self, kind: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
         instances = [self._instance(request_type=kind, doc={}, arguments=one, idx=i) for i, one in enumerate(arguments)]
-        return getattr(self._model, kind)(instances, disable_tqdm=True)
+        return list(getattr(self._model, kind)(instances, disable_tqdm=True))
 
 
 def _take(items: Iterator[Any], count: int) -> list[Any]:
@@ -174,12 +175,13 @@ def main() -> None:
     requests = requests_of(job["requests"])
     side: Side = (Ours if sys.argv[1] == "ours" else Theirs)(job)
     answers: list[Answer] = []
+    result: dict[str, Any]
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "answer":
             subset = requests[: command["limit"]]
             side.prepare(command["batch"])
-            answers, result = measured(lambda subset=subset: side.answer(subset))
+            answers, result = measured(partial(side.answer, subset))
         else:
             result = {"answers": answers} if command["do"] == "answers" else {"rate": matmul_rate()}
         print(json.dumps(result), file=results, flush=True)

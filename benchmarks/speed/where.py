@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -77,11 +77,11 @@ def of_operations(name: str) -> dict[str, float]:
     ours.prepare({})
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         _, cost = side.measured(lambda: ours.answer(requests))
-    seconds: Counter[str] = Counter()
+    seconds = defaultdict[str, float](float)
     for event in profile.key_averages():
         kind = "attention" if ATTENTION in event.key else OPERATIONS.get(event.key, "other operations")
         seconds[kind] += event.self_cpu_time_total
-    seconds["outside of torch"] = max(0.0, 1e6 * cost["busy"] - seconds.total())
+    seconds["outside of torch"] = max(0.0, 1e6 * cost["busy"] - sum(seconds.values()))
     return dict(seconds)
 
 

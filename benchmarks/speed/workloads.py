@@ -14,7 +14,7 @@ import flops
 import models
 import table
 import torch
-from duel import RANKED, WRITTEN, Rounds, duel
+from duel import RANKED, WRITTEN, Batches, Rounds, duel
 from texts import SHOTS, Row, Writer, write_task
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -142,6 +142,14 @@ def write_job(
     return path
 
 
+def pairs_of(request: Request, answer: Any) -> Sequence[tuple[str, str]]:
+    """The texts that a model reads and those that it scores or writes after them."""
+    if isinstance(request, Rank):
+        return request.pairs
+    assert isinstance(request, Generate)
+    return [(request.prompt, answer[0])]
+
+
 def needed_operations(model: Path, requests: Sequence[Request], answers: Sequence[Any]) -> float | None:
     """Of a decoder-only model; None of another."""
     config = AutoConfig.from_pretrained(model)
@@ -150,11 +158,7 @@ def needed_operations(model: Path, requests: Sequence[Request], answers: Sequenc
     tokenizer = AutoTokenizer.from_pretrained(model)
     with torch.device("meta"):
         sizes = flops.sizes_of(AutoModelForCausalLM.from_config(config))
-    texts = [
-        pair
-        for request, answer in zip(requests, answers, strict=True)
-        for pair in (request.pairs if isinstance(request, Rank) else [(request.prompt, answer[0])])
-    ]
+    texts = [pair for request, answer in zip(requests, answers, strict=True) for pair in pairs_of(request, answer)]
     rows = []
     for context, continuation in texts:
         whole, before = tokenizer(context + continuation).input_ids, len(tokenizer(context).input_ids)
@@ -212,7 +216,7 @@ def base_texts(bench: Bench, model: Path, requests: Sequence[Request]) -> dict[s
         answers = [answer for answer in engine.answer(requests) if isinstance(answer, Generation)]
         engine.close()
         path.write_text(json.dumps({answer.request_id: answer.text for answer in answers}), "utf-8")
-    return json.loads(path.read_text("utf-8"))
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def agreeing(bench: Bench, requests: Sequence[Request], texts: dict[str, str], share: float) -> Path:
@@ -241,7 +245,7 @@ def drafted_against_lm_eval(bench: Bench, workload: Workload) -> table.Result:
         "ours": write_job(bench, f"{workload.name}, ours", model, requests, adapter, texts),
         "theirs": write_job(bench, f"{workload.name}, theirs", model, requests, adapter),
     }
-    batches = {"ours": ({},), "theirs": (8, 16)}
+    batches: Batches = {"ours": ({},), "theirs": (8, 16)}
     sides, _ = duel(jobs, bench.threads, bench.rounds, batches, 32)
     return result_of(workload, sides["ours"], sides["theirs"], requests, None)
 
