@@ -115,7 +115,7 @@ def test_lm_eval_still_says_what_is_written_down(tmp_path: Path) -> None:
         name: found | {"metrics": None} for name, found in GOLDEN.items()
     }
     for name in CASES:
-        assert now[name]["metrics"] == pytest.approx(GOLDEN[name]["metrics"], rel=1e-5)  # another CPU, other last digits
+        assert now[name]["metrics"] == pytest.approx(GOLDEN[name]["metrics"], rel=1e-5)  # CPUs differ in last digits
 
 
 def _plain(request: Request) -> list[Any]:
