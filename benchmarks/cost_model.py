@@ -99,7 +99,7 @@ class Measured:
     rest: defaultdict[str, float]
     clock: float
     peaks: dict[str, int]
-    written: dict[str, float]
+    answer_tokens: dict[str, float]
     pieces: dict[str, dict[str, float]]
     characters: float
 
@@ -240,8 +240,8 @@ class CostModel:
     def fitted(cls, runs: Sequence[Measured]) -> CostModel:
         """Least squares of relative errors, no coefficient below 0."""
         lengths = {
-            task: sum(run.written[task] for run in runs) / sum(2 * run.pieces[task]["requests"] for run in runs)
-            for task in runs[0].written
+            task: sum(run.answer_tokens[task] for run in runs) / sum(2 * run.pieces[task]["requests"] for run in runs)
+            for task in runs[0].answer_tokens
         }
         seconds, first = {}, {}
         for kind in ("base", "lora-0"):

@@ -60,10 +60,10 @@ def small() -> dict[str, list[Row]]:
     """The first cell of each kind with few draws, but for BLEU, of which a world takes seconds to set up."""
     rows = {}
     for part in PARTS:
-        measure, given = jobs(part, SMALL)
-        first = {getattr(case, "group", getattr(case, "kind", part)): case for case in reversed(given)}
-        found = [measure(case, seed=SEED) for kind, case in reversed(first.items()) if kind != "BLEU"]
-        rows[part] = [rounded(row) for row in found if row is not None]
+        measure, cases = jobs(part, SMALL)
+        first = {getattr(case, "group", getattr(case, "kind", part)): case for case in reversed(cases)}
+        measured = [measure(case, seed=SEED) for kind, case in reversed(first.items()) if kind != "BLEU"]
+        rows[part] = [rounded(row) for row in measured if row is not None]
     return rows
 
 
@@ -73,36 +73,36 @@ def rounded(row: Row) -> Row:
 
 def computed(part: str, scale: float, processes: int) -> list[Row]:
     """All rows of a part, in order, without what cannot be."""
-    measure, given = jobs(part, scale)
+    measure, cases = jobs(part, scale)
     with ProcessPoolExecutor(processes) as pool:
-        return [rounded(row) for row in pool.map(partial(measure, seed=SEED), given) if row is not None]
+        return [rounded(row) for row in pool.map(partial(measure, seed=SEED), cases) if row is not None]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How often verdicts err, as tables in docs/")
     parser.add_argument("--only", choices=(*PARTS, "nothing"), help="draw one part again and keep the others")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of draws")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="write full.json and the pages there, not into the repository")
-    given = parser.parse_args(arguments)
-    kept = (given.out or HERE / "goldens") / "full.json"
-    pages = [given.out / page.name if given.out else page for page in PAGES]
-    rows: dict[str, list[Row]] = json.loads(kept.read_text("utf-8")) if given.only and kept.exists() else {}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for part in PARTS if given.only is None else (given.only,):
+    arguments = parser.parse_args(argv)
+    goldens = (arguments.out or HERE / "goldens") / "full.json"
+    pages = [arguments.out / page.name if arguments.out else page for page in PAGES]
+    rows: dict[str, list[Row]] = json.loads(goldens.read_text("utf-8")) if arguments.only and goldens.exists() else {}
+    goldens.parent.mkdir(parents=True, exist_ok=True)
+    for part in PARTS if arguments.only is None else (arguments.only,):
         if part != "nothing":
-            rows[part] = computed(part, given.scale, given.processes)
+            rows[part] = computed(part, arguments.scale, arguments.processes)
             rows["scale"] = [
-                {"part": each, "scale": scale} for each, scale in (scales(rows) | {part: given.scale}).items()
+                {"part": each, "scale": scale} for each, scale in (scales(rows) | {part: arguments.scale}).items()
             ]
             print(f"{part}: {len(rows[part])} rows", flush=True)
-        kept.write_text(as_json(rows), "utf-8")
-        texts = tables.written([page.read_text("utf-8") for page in PAGES], rows)
+        goldens.write_text(as_json(rows), "utf-8")
+        texts = tables.filled([page.read_text("utf-8") for page in PAGES], rows)
         for page, text in zip(pages, texts, strict=True):
             page.write_text(text, "utf-8")
-    if given.only is None:
-        kept.with_name("small.json").write_text(as_json(small()), "utf-8")
-    return said(rows)
+    if arguments.only is None:
+        goldens.with_name("small.json").write_text(as_json(small()), "utf-8")
+    return print_targets(rows)
 
 
 def scales(rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
@@ -119,9 +119,9 @@ def as_json(rows: Mapping[str, Sequence[Row]]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def said(rows: Mapping[str, Sequence[Row]]) -> int:
+def print_targets(rows: Mapping[str, Sequence[Row]]) -> int:
     """Prints every target with the row that has least slack, and what was missed. 1 if anything was."""
-    for what, (count, least) in targets.worst(targets.held(rows)).items():
+    for what, (count, least) in targets.worst(targets.claims_of(rows)).items():
         print(
             f"{'met' if least.slack >= 0 else 'MISSED':7}{what}: {tables.against(least)} ({count} rows; {least.cell})"
         )

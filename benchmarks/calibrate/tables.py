@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from targets import Held, Row, enough, held, worst
+from targets import Held, Row, claims_of, enough, worst
 
 
-def written(pages: Sequence[str], rows: Mapping[str, Sequence[Row]]) -> list[str]:
+def filled(pages: Sequence[str], rows: Mapping[str, Sequence[Row]]) -> list[str]:
     """The pages with every table that there are rows for. Raises ValueError for a table whose mark is on no page."""
-    filled = list(pages)
+    texts = list(pages)
     for name, (part, lines) in TABLES.items():
         if rows.get(part):
-            _place(filled, name, lines(rows[part]))
-    claims = held(rows)
+            _place(texts, name, lines(rows[part]))
+    claims = claims_of(rows)
     if claims:
-        _place(filled, "targets", _targets(claims, rows.get("scale", ())))
-    return filled
+        _place(texts, "targets", _targets(claims, rows.get("scale", ())))
+    return texts
 
 
 def _place(pages: list[str], name: str, lines: Iterator[str]) -> None:
@@ -55,14 +55,14 @@ def _targets(claims: Sequence[Held], scales: Sequence[Row]) -> Iterator[str]:
 
 def _scales(scales: Sequence[Row]) -> Iterator[str]:
     """Which --scale the parts were drawn with, where it is not 1 for all."""
-    named = {
+    parts_by_scale = {
         f"{row['scale']:g}": ", ".join(each["part"] for each in scales if each["scale"] == row["scale"])
         for row in scales
     }
-    if len(named) == 1 and "1" not in named:
-        yield f"\nDrawn by `python benchmarks/calibrate --scale {next(iter(named))}`."
-    elif len(named) > 1:
-        yield f"\nDrawn by `--scale`: {'; '.join(f'{scale} of {parts}' for scale, parts in named.items())}."
+    if len(parts_by_scale) == 1 and "1" not in parts_by_scale:
+        yield f"\nDrawn by `python benchmarks/calibrate --scale {next(iter(parts_by_scale))}`."
+    elif len(parts_by_scale) > 1:
+        yield f"\nDrawn by `--scale`: {'; '.join(f'{scale} of {parts}' for scale, parts in parts_by_scale.items())}."
 
 
 def percent(share: float | None) -> str:
@@ -85,16 +85,16 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _margin(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for group, cells in _groups(rows).items():
-            said = []
+            wrong = []
             for verdict in ("forgotten", "retained"):
                 most = max(cells, key=lambda row: row[verdict])
-                said += [percent(most[verdict]), _short(most["cell"])]
+                wrong += [percent(most[verdict]), _short(most["cell"])]
             least = min((row for row in cells if enough(row)), key=lambda row: row["covered"], default=None)
             draws = sorted({row["draws"] for row in cells})
             yield [
                 group,
                 f"{len(cells)}, {draws[0]:,}–{draws[-1]:,}",
-                *said,
+                *wrong,
                 percent(least["covered"] if least else None),
                 _short(least["cell"]) if least else "–",
             ]
@@ -157,9 +157,9 @@ def _suites(rows: Sequence[Row]) -> Iterator[str]:
 def _losing(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for row in rows:
-            told = [row.get(f"foretold at {margins}") for margins in (1, 2, 3)]
-            if any(share is not None for share in told):
-                yield [row["cell"], *(percent(share) for share in told), f"{row['foretold draws']:,}"]
+            passes = [row.get(f"foretold at {margins}") for margins in (1, 2, 3)]
+            if any(share is not None for share in passes):
+                yield [row["cell"], *(percent(share) for share in passes), f"{row['foretold draws']:,}"]
 
     return _table(("suite", "one task loses 1 margin: passes", "2 margins", "3 margins", "draws"), lines())
 
@@ -167,8 +167,8 @@ def _losing(rows: Sequence[Row]) -> Iterator[str]:
 def _needed(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for row in rows:
-            named = percent(row["as named"])
-            yield [f"{row['group']}: {_short(row['cell'])}", f"{row['units']:,.0f}", named, f"{row['draws']:,}"]
+            rate = percent(row["as named"])
+            yield [f"{row['group']}: {_short(row['cell'])}", f"{row['units']:,.0f}", rate, f"{row['draws']:,}"]
 
     return _table(("undecided", "examples named, in the middle", "the named verdict comes out", "draws"), lines())
 
@@ -186,20 +186,20 @@ def _foretold(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for row in rows:
             scale = 1 if row["group"] == "BLEU" else 100
-            told = [percent(row.get(f"{claim} foretold")) for claim in ("retained", "forgotten")]
-            seen = [percent(row.get(claim)) for claim in ("retained", "forgotten")]
+            forecasts = [percent(row.get(f"{claim} foretold")) for claim in ("retained", "forgotten")]
+            rates = [percent(row.get(claim)) for claim in ("retained", "forgotten")]
             at = ["–" if row.get(what) is None else f"{scale * row[what]:.1f}" for what in ("margin", "drop")]
             world = [percent(row.get(f"{claim} otherwise")) for claim in ("retained", "forgotten")]
-            cells = [told[0], seen[0], world[0], at[1], told[1], seen[1], world[1]]
+            cells = [forecasts[0], rates[0], world[0], at[1], forecasts[1], rates[1], world[1]]
             yield [f"{row['group']}: {_short(row['cell'])}", at[0], *cells, f"{row['draws']:,}"]
 
-    said = ("forecast", "seen", "in the world")
+    columns = ("forecast", "seen", "in the world")
     head = (
         "scores",
         "margin, points",
-        *(f"*retained*: {of}" for of in said),
+        *(f"*retained*: {of}" for of in columns),
         "drop, points",
-        *(f"*forgotten*: {of}" for of in said),
+        *(f"*forgotten*: {of}" for of in columns),
         "draws",
     )
     return _table(head, lines())

@@ -2,7 +2,7 @@
 
 A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly
 never does. Rates of fewer draws, and differences between a forecast and what was seen, are allowed two standard
-errors. What `held` does not name is shown only.
+errors. What `claims_of` does not name is shown only.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Held:
         return (self.limit + self.error - self.value) if self.at_most else (self.value + self.error - self.limit)
 
 
-def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
+def claims_of(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
     """Every claim of every row of all parts."""
     of = {
         "margin": _margin,
@@ -57,20 +57,20 @@ def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
         "watched": _watched,
         "until": _until,
     }
-    return [claim for part, named in of.items() for row in rows.get(part, ()) for claim in named(row)]
+    return [claim for part, claims in of.items() for row in rows.get(part, ()) for claim in claims(row)]
 
 
 def missed(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
-    return [claim for claim in held(rows) if claim.slack < 0]
+    return [claim for claim in claims_of(rows) if claim.slack < 0]
 
 
 def worst(claims: Sequence[Held]) -> dict[str, tuple[int, Held]]:
     """Of each target: how many rows are held to it, and the one with least slack."""
-    found: dict[str, tuple[int, Held]] = {}
+    targets: dict[str, tuple[int, Held]] = {}
     for claim in claims:
-        count, least = found.get(claim.what, (0, claim))
-        found[claim.what] = (count + 1, min(least, claim, key=lambda each: each.slack))
-    return found
+        count, least = targets.get(claim.what, (0, claim))
+        targets[claim.what] = (count + 1, min(least, claim, key=lambda each: each.slack))
+    return targets
 
 
 def enough(row: Row) -> bool:
@@ -139,8 +139,8 @@ def _suites(row: Row) -> Iterator[Held]:
     if kind == "nothing changed":
         yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), NEAR)
     if "foretold passes" in row:
-        seen, told = row.get("gate passes", 0.0), row["foretold passes"]
-        yield _near("nothing changed: the gate passes as forecast", cell, seen, told, row)
+        rate, forecast = row.get("gate passes", 0.0), row["foretold passes"]
+        yield _near("nothing changed: the gate passes as forecast", cell, rate, forecast, row)
 
 
 def _needed(row: Row) -> Iterator[Held]:
@@ -162,11 +162,11 @@ def _foretold(row: Row) -> Iterator[Held]:
             )
 
 
-def _near(what: str, cell: str, seen: float, told: float, row: Row) -> Held:
+def _near(what: str, cell: str, rate: float, forecast: float, row: Row) -> Held:
     """Draws of 0: the forecast is exact."""
     draws = (row["draws"], row["foretold draws"])
-    variance = sum(share * (1 - share) / n for share, n in zip((seen, told), draws, strict=True) if n)
-    return Held(what, cell, abs(seen - told), OFF, error=2 * variance**0.5)
+    variance = sum(share * (1 - share) / n for share, n in zip((rate, forecast), draws, strict=True) if n)
+    return Held(what, cell, abs(rate - forecast), OFF, error=2 * variance**0.5)
 
 
 def _watched(row: Row) -> Iterator[Held]:

@@ -34,7 +34,7 @@ def calibrate() -> Iterator[dict[str, Any]]:
 def test_every_target_is_met(calibrate: dict[str, Any]) -> None:
     targets = calibrate["targets"]
     assert [(claim.what, claim.cell, claim.value) for claim in targets.missed(FULL)] == []
-    assert {part for part in FULL if targets.held({part: FULL[part]})} == {
+    assert {part for part in FULL if targets.claims_of({part: FULL[part]})} == {
         "margin",
         "suites",
         "needed",
@@ -45,9 +45,9 @@ def test_every_target_is_met(calibrate: dict[str, Any]) -> None:
 
 
 def test_the_pages_show_what_was_drawn(calibrate: dict[str, Any]) -> None:
-    assert calibrate["tables"].written(PAGES, FULL) == PAGES, "run: python benchmarks/calibrate --only nothing"
+    assert calibrate["tables"].filled(PAGES, FULL) == PAGES, "run: python benchmarks/calibrate --only nothing"
     with pytest.raises(ValueError, match="no page has the mark"):
-        calibrate["tables"].written(["a page"], FULL)
+        calibrate["tables"].filled(["a page"], FULL)
 
 
 def test_every_cell_was_drawn(calibrate: dict[str, Any]) -> None:
