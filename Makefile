@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 , := ,
 # Their scripts import their siblings, and fixtures/models those of fixtures/world, by plain name: a call of mypy for each.
-SCRIPT_FOLDERS := $(sort $(dir $(wildcard benchmarks/*/*.py fixtures/*/*.py)))
+SCRIPT_FOLDERS := $(sort $(dir $(wildcard benchmarks/*/*.py examples/evaluate-module/*/*.py fixtures/*/*.py)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo dev docs screenshots test test-all test-lowest audit faults check types world base base-seq2seq rates seeds sweep-ranks sweep atlas-world base-sizes sizes atlas soak bench bench-scale bench-compare bench-report bench-memory bench-driver bench-cost calibrate clean

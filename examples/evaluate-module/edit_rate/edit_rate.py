@@ -5,7 +5,7 @@ import evaluate
 
 
 class EditRate(evaluate.Metric):
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
         return evaluate.MetricInfo(
             description=__doc__,
@@ -14,12 +14,12 @@ class EditRate(evaluate.Metric):
             features=datasets.Features({"predictions": text, "references": text}),
         )
 
-    def _compute(self, predictions, references):
-        made = sum(edits(output, right) for output, right in zip(predictions, references, strict=True))
-        return {"edit_rate": min(2.0, made / sum(map(len, references)))}
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        total = sum(edits(output, right) for output, right in zip(predictions, references, strict=True))
+        return {"edit_rate": min(2.0, total / sum(map(len, references)))}
 
 
-def edits(output, right):
+def edits(output: str, right: str) -> int:
     """Levenshtein's distance, one row of its table at a time."""
     before = list(range(len(right) + 1))
     for at, character in enumerate(output, start=1):

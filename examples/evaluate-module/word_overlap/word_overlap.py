@@ -5,7 +5,7 @@ import evaluate
 
 
 class WordOverlap(evaluate.Metric):
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
         return evaluate.MetricInfo(
             description=__doc__,
@@ -14,7 +14,7 @@ class WordOverlap(evaluate.Metric):
             features=datasets.Features({"predictions": text, "references": text}),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         pairs = [
             (set(output.split()), set(right.split())) for output, right in zip(predictions, references, strict=True)
         ]
