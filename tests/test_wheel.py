@@ -179,6 +179,7 @@ def test_it_carries_what_is_read_and_no_generator(wheel: Path) -> None:
     assert not [path for path in shipped if path.suffix in (".py", ".pyc")]
 
 
+@pytest.mark.slow
 def test_the_benchmark_rows_in_it_are_those_that_tasks_show_shows(wheel: Path) -> None:
     """Of the benchmarks' invented rows only those folders of data sets are in it that `tasks show` reads, beside those
     of which the embedded world has rows, too.

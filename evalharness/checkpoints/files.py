@@ -213,9 +213,9 @@ def has_weights(directory: Path) -> bool:
 
 
 def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
-    """Read training.json, or the merge.json of a merged checkpoint, and return it with the directory of that file.
+    """Return how a checkpoint was made (its training.json, else its merge.json) and the directory that has the file.
 
-    It is {} if there is none. For a trainer's checkpoint-N folder the directory may be the one above.
+    {} and `directory` if there is none. For a trainer's checkpoint-N folder the directory may be the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):

@@ -163,8 +163,8 @@ def of_weights(directory: Path) -> str:
 
 
 def differences(one: Path, other: Path) -> tuple[str, ...]:
-    """Return the names of the files beside full weights in which two models differ: configurations, tokenizer, chat
-    templates.
+    """Return the names of the files, other than weights, that differ between two full models: configurations,
+    tokenizer, chat templates.
     """
     configs = (files.CONFIG, files.GENERATION_CONFIG)
     first, second = ({**_present(place, configs), **_tokenizer(place)} for place in (one, other))

@@ -81,9 +81,10 @@ STATE = ".quant_state.bitsandbytes__"
 def fits_quantised(
     checkpoint: Checkpoint, stored: dict[str, files.TensorFacts]
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """Check the stored tensors, and return the model on the meta device with notices.
+    """Check that a quantised checkpoint's stored tensors fit its model, and return that model on the meta device.
 
-    bitsandbytes does not rename tensors; of other libraries' files only finite values and complete shards are checked.
+    With it notices of what could not be checked: names and sizes are checked for bitsandbytes alone, which does not
+    rename tensors; for other libraries' files only finite values and complete shards.
     Raises ModelError naming tensors that are missing, extra, or of the wrong size.
     """
     empty = empty_model(checkpoint.path)

@@ -27,10 +27,11 @@ def check_offered(location: ServedLocation) -> None:
 def recognise_served(
     spec: CheckpointSpec, is_base: bool, limits: RequestLimits | None = None, by_chat: bool = False
 ) -> Checkpoint:
-    """Recognise the model behind an address. Its sizes are None, because a server does not state them.
+    """Identify the model behind an address by its answers to fixed prompts, and return it as a Checkpoint.
 
-    `by_chat`: its answers are those in the server's chat template. Raises ModelError if it does not answer, or not the
-    same twice.
+    `is_base`: it is the base of the run; `by_chat`: its answers are those in the server's chat template. Its sizes are
+    None, because a server does not state them. Raises ModelError if it does not answer, or answers differently when
+    asked again.
     """
     location = spec.served
     assert location is not None

@@ -83,7 +83,7 @@ def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> l
 
 
 def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
-    """Return whether the user states columns by number. Numbers that are names of columns do not count."""
+    """Return whether `renames` gives all columns by number. A number that is a name in `header` is a name."""
     columns = set(renames.values())
     return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
 

@@ -82,7 +82,8 @@ class Rank(Identified):
 class Generate(Identified):
     """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens.
 
-    A stop string of white space does not end the answer before its first word, unless `stop_at_once` (as in lm-eval).
+    A stop string of white space ends the answer only after its first word; with `stop_at_once` also before, as in
+    lm-eval.
     """
 
     prompt: str

@@ -22,6 +22,6 @@ def plain(text: str) -> str:
 
 
 def within_json(text: str) -> str:
-    """Escape a JSON document without changing its value; its lines begin with brackets, quotes or numbers."""
+    """Escape a JSON document for a terminal or a CI log without changing its value. No line of JSON is a CI command."""
     escaped = CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return WITHIN.sub(r"#\\u0023", escaped)

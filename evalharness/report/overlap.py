@@ -35,10 +35,10 @@ NOT_COMPARED = PartScores(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapRow:
-    """One candidate on one task or group of which it saw examples in training.
+    """One candidate's scores on a task or group of which it saw examples in training: all, unseen, and seen ones.
 
-    `counts`: how many examples it saw, of how many; "" for a group. `all`, `clean`, `overlapping`: the scores on all
-    examples, on those that it did not see, and on those that it saw.
+    `level`: "task" or "group"; `counts`: how many examples it saw, of how many; "" for a group. `all`, `clean`,
+    `overlapping`: the scores on all examples, on those that it did not see, and on those that it saw.
     """
 
     candidate: str

@@ -242,7 +242,7 @@ class _Variants:
         return bool(changing)
 
     def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
-        """Add the disturbances that change any row, and the worst of them and the task itself."""
+        """Add a variant for each disturbance of texts that changes a row, and one that takes the worst score."""
         every = (variants.with_disturbance(task, way) for way in variants.DISTURBANCES)
         if self.add_changing(every, rows, seed) and (metric := _by_rows(task)):
             worst = Variant(of=task.name, way=variants.WORST, kind=VariantKind.WORST, metric=metric)

@@ -113,5 +113,5 @@ def changed_share(pairs: Pairs) -> tuple[int, float]:
 
 
 def base_skill(pairs: Pairs) -> float | None:
-    """Return the base's score over chance in an earlier run, + being better; None if chance is unknown."""
+    """Return by how much an earlier run's base is better than chance (below 0: worse); None if chance is unknown."""
     return pairs.skill(float(pairs.score(pairs.base.sum(axis=0))))

@@ -70,7 +70,7 @@ def told() -> GateOdds:
     return gate_odds(units, [MARGIN] * 6, Rule(margin=1.0), DRAWS, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("loss", [0.0, *LOSSES])
+@pytest.mark.parametrize("loss", [pytest.param(0.0, marks=pytest.mark.slow), *LOSSES])
 def test_what_is_foretold_is_what_answers_drawn_afresh_give(told: GateOdds, loss: float) -> None:
     """Drawn by the law itself, not again from rows; each unit in turn loses."""
     rng, results, finds = np.random.default_rng(2), list[str](), 0

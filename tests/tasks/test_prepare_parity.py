@@ -291,6 +291,7 @@ def test_lm_eval_asks_the_same_given_our_file() -> None:
         _check_the_same_is_asked(LIBRARY.task(name), LIBRARY.task(name).source)
 
 
+@pytest.mark.slow
 def test_lm_eval_asks_the_same_by_its_own_file_of_that_name() -> None:
     for name in sorted(set(SAME) & set(LM_EVALS_OWN)):
         _check_the_same_is_asked(LIBRARY.task(name), LM_EVALS_OWN[name])

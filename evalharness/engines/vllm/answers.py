@@ -62,7 +62,7 @@ class VllmAnswers:
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Return log-probabilities after each prompt, (n, vocabulary), which are logits up to a constant."""
+        """Return each prompt's next-token log-probabilities (logits less a constant), (prompts, vocabulary)."""
         tokens = [self._reader.tokenizer.prompt(prompt)[-(self._limits.window - 1) :] for prompt in prompts]
         if path == "score":
             return self._pairs.last_logits(tokens, adapter)

@@ -50,7 +50,7 @@ class VllmEngine:
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Return log-probabilities after each prompt, (n, vocabulary), which are logits up to a constant."""
+        """Return each prompt's next-token log-probabilities (logits less a constant), (prompts, vocabulary)."""
         return self._answers.next_token_logits(prompts, adapter=adapter, path=path)
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ def test_blocks_go_to_both_workers_and_cores_are_theirs(factory: RayFactory, bas
     assert {len(block.cost.loads) for block in blocks.values() if block.cost} == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_lost_worker_costs_its_block_a_try_and_a_poisoned_one_is_given_up(
     factory: RayFactory, base: Checkpoint, tmp_path: Path
 ) -> None:
