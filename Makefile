@@ -20,7 +20,7 @@ docs: $(VENV)/.ready-docs       ## build the pages as a site, in site/index.html
 screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
 	$(BIN)/python docs/screenshots.py $(or $(RUN),runs/demo)
 
-test: $(VENV)/.ready-test check ## every test but the slow ones (about 8 minutes on 2 cores)
+test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.ready-test check test-lowest  ## every test, and those that are not slow with the lowest versions
