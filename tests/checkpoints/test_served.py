@@ -91,6 +91,7 @@ def test_the_same_weights_elsewhere_by_another_name_are_the_same_model(kept: Pat
     assert {identity(kept, Invented(noise=1e-5), f"name-{i}") for i in range(3)} == {first}
 
 
+@pytest.mark.slow
 def test_noise_that_a_server_shows_itself_makes_no_new_model(kept: Path) -> None:
     assert len({identity(kept, Invented(noise=0.01)) for _ in range(5)}) == 1
 
@@ -100,6 +101,7 @@ def test_other_weights_are_another_model(kept: Path, other: Invented) -> None:
     assert identity(kept, Invented()) != identity(kept, other)
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_found_again_among_others(kept: Path) -> None:
     models = [Invented(moved=step * 1e-3) for step in range(4)]
     before = [identity(kept, model) for model in models]
@@ -121,6 +123,7 @@ def recognised_notices(model: Invented, **options: object) -> tuple[str, ...]:
         return verify_once(recognise_model(server.address("m")))
 
 
+@pytest.mark.slow
 def test_a_server_without_logprobs_tells_models_apart_by_texts_and_says_so(kept: Path) -> None:
     assert identity(kept, Invented(), logprobs=False) == identity(kept, Invented(moved=0.5), logprobs=False)
     assert identity(kept, Invented(), logprobs=False) != identity(kept, Invented(weights="other"), logprobs=False)

@@ -263,6 +263,7 @@ def test_a_fault_from_the_beginning_is_never_a_score(
 
 
 @pytest.mark.fault(34)
+@pytest.mark.slow
 def test_a_slow_server_is_never_a_score(servers: dict[str, ModelServer], right: dict[str, Answers]) -> None:
     engine = open_engine(servers["vllm"], timeout="1")
     with faulty(servers["vllm"], when(third, slow(1.5))):

@@ -84,6 +84,7 @@ def test_nothing_is_taken_from_a_server_with_other_weights(job: MakeJob) -> None
             assert computed(run_job)["a"] == 6
 
 
+@pytest.mark.slow
 def test_where_prompts_are_chats_a_model_is_told_by_them(job: MakeJob) -> None:
     settings = EngineSettings(name="openai", options={"endpoint": "chat"})
     for system, computed_anew in (("", 6), ("Be brief. ", 6), ("", 0)):
@@ -129,6 +130,7 @@ def test_base_and_candidate_on_two_servers_are_held_against_each_other(job: Make
         make_run_plan(job(other.address("copy"), base=one.address("base")))
 
 
+@pytest.mark.slow
 def test_an_adapter_that_is_not_applied_is_told_from_an_earlier_runs_base_in_another_store(
     job: MakeJob, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def test_an_adapter_that_is_not_applied_is_told_from_an_earlier_runs_base_in_ano
         assert "whether its adapter is applied is not known" in notice
 
 
+@pytest.mark.slow
 def test_candidates_that_answer_alike_are_noticed(job: MakeJob) -> None:
     with served({"a": tuned(), "b": tuned()}) as server:
         run_plan = make_run_plan(job(server.address("a"), server.address("b")))

@@ -68,6 +68,7 @@ def test_a_suite_is_answered_as_here(
     ("dialect", "options"),
     [(TEXTS, TOKENIZER), pytest.param(TEXTS, {}, marks=SLOW), pytest.param(UNMARKED, {}, marks=SLOW)],
 )
+@pytest.mark.slow
 def test_where_tokens_are_known_by_their_texts_alone_what_is_no_text_fails(
     dialect: Dialect,
     options: dict[str, str],
@@ -101,6 +102,7 @@ def test_pairs_of_one_context_are_one_request(serve: Serve, opened: Open) -> Non
     assert len(server.seen[-1].body["prompt"]) == 3
 
 
+@pytest.mark.slow
 def test_texts_are_scored_in_pieces(serve: Serve, opened: Open, local: Callable[..., Engine]) -> None:
     texts = ["the fox saw a dog.", "", "one two three " * 150]
     asked = [Score(text=text) for text in texts]

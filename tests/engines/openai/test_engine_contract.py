@@ -24,6 +24,7 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
+@pytest.mark.slow
 class TestServed(EngineContract):
     repeat_tolerance = 1e-5  # nats: the order in which requests come is not always the same
 

@@ -71,6 +71,7 @@ def test_a_lost_worker_costs_its_block_a_try_and_a_poisoned_one_is_given_up(
     assert all(isinstance(blocks[prompt].answers[0], Generation) for prompt in (once, "fine"))
 
 
+@pytest.mark.slow
 def test_an_engine_of_one_model_is_as_robust(factory: RayFactory, base: Checkpoint, tmp_path: Path) -> None:
     engine = factory.open(base, settings())
     asked = Generate(prompt=f"once {tmp_path / 'mark'}", stop=(), max_tokens=4)
@@ -88,6 +89,7 @@ def test_files_that_a_node_lacks_or_has_otherwise_are_named_with_it(
         factory.describe(replace(base, fingerprint="2"), settings())
 
 
+@pytest.mark.slow
 def test_a_cluster_without_room_for_a_worker_is_an_error_in_time(base: Checkpoint) -> None:
     with pytest.raises(UsageError, match=r"no worker could be started in 0.5 s: each asks for 1 CPU and 1 GPU; the"):
         RayFactory().describe(base, settings(gpus="1", wait="0.5"))
