@@ -19,7 +19,7 @@ from evalharness.data.digest import digest_of
 from evalharness.data.files import DataRow, kind, read_file, rename_columns
 from evalharness.data.lock import Lock
 from evalharness.data.tables import are_numbers, check_no_header
-from evalharness.errors import DataError, UsageError, did_you_mean
+from evalharness.errors import DataError, UsageError, did_you_mean, some_of
 from evalharness.records.tasks import Task
 
 BUILDERS = ("json", "csv", "parquet")  # values of dataset_path that mean local files
@@ -101,7 +101,7 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
     else:
         keyword = task.dataset_kwargs.get("field") if task.dataset_path in BUILDERS else None
         rows = [row for path in files for row in _rows_of(task, path, keyword, names, renames)]
-    origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    origin = some_of(list(map(str, files)), 1)
     published.check_lists(task, rows, origin)
     return DataSplit(rows=tuple(rows), digest=digest_of(rows, origin), origin=origin)
 

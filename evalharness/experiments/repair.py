@@ -15,7 +15,7 @@ from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.engines.spreading import keep_engines
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, some_of
 from evalharness.experiments.halves import HALF_A, HALF_B, halves_of
 from evalharness.experiments.jobs import RepairJob
 from evalharness.experiments.repair_blocks import with_blocks
@@ -157,8 +157,7 @@ def _plan_to_choose_on(choosing: Job, confirming: RunPlan) -> RunPlan:
     split = str(choosing.tasks.split)
     same = [task.name for task in confirming.judged_tasks if split == (confirming.split or task.evaluation_split)]
     if same:
-        more = f" and {len(same) - 1} more" if same[1:] else ""
-        what = f"the verdict on {same[0]}{more} is over the split {split!r}, too"
+        what = f"the verdict on {some_of(same, 1)} is over the split {split!r}, too"
         raise UsageError("--choose-split", what, "name another, or leave it out: then halves are drawn")
     return make_run_plan(choosing)
 
